@@ -1,0 +1,101 @@
+# Every target builds the environment first where it is missing or requirements.lock has changed: .venv, or, where a
+# virtualenv or conda environment is active, that one (`make env` installs into it; nothing else does).
+
+SUITE ?= demo
+CORES ?= all
+PYTHON ?= python3.11 python3.12 python3
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
+PYTEST_FLAGS ?=
+LAB_FLAGS ?=
+
+SHELL := bash
+export PYTHONNOUSERSITE := 1
+export PIP_DEFAULT_TIMEOUT ?= 60
+
+# the first of the active environments that exists, unless it is .venv itself; conda's base does not count
+ACTIVE := $(shell \
+	[ "$$CONDA_DEFAULT_ENV" = base ] && CONDA_PREFIX= ; \
+	for each in "$$VIRTUAL_ENV" "$$CONDA_PREFIX"; do \
+		[ -x "$$each/bin/python" ] || continue; \
+		[ "$$each" -ef .venv ] || echo "$$each"; \
+		break; \
+	done)
+
+ifeq ($(ACTIVE),)
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/installed.lock
+else
+BIN := $(ACTIVE)/bin
+READY := active-environment
+endif
+
+# commands find papermill and the others of the same environment
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help env reports test lab lint lock clean python active-environment
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
+	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
+	@echo "The report is reports/$(SUITE)/index.html"
+
+test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
+	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	@"$(BIN)/jupyter" lab notebooks $(LAB_FLAGS)
+
+lint: $(READY)  ## check the code's style with ruff
+	@"$(BIN)/ruff" check .
+
+lock: $(READY)  ## write requirements.lock anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
+	@index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.index-url 2>/dev/null)}; \
+	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"; \
+	"$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-emit-index-url \
+		$(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
+
+clean:  ## remove .venv and the caches; data/ and reports/ stay
+	rm -rf .venv .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python on PATH that runs (pyenv's shims may not), is 3.11 or 3.12, and is not that of .venv itself.
+define FIND_PYTHON
+right='import os, sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)] or os.path.realpath(sys.prefix) == os.path.realpath(".venv"))'; \
+python=; bare=; \
+for each in $$(type -aP $(PYTHON)); do \
+	"$$each" -c "$$right" 2>/dev/null || continue; \
+	if "$$each" -c 'import ensurepip, venv' 2>/dev/null; then python=$$each; break; else bare=$$each; fi; \
+done; \
+if [ -z "$$python$$bare" ]; then \
+	echo "kdlib needs Python 3.11 or 3.12 and finds neither on PATH: install one, or name one with 'make PYTHON=/path/to/python3.12 env'." >&2; exit 1; \
+elif [ -z "$$python" ]; then \
+	echo "$$bare cannot make virtual environments, for lack of its ensurepip module: install it (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; \
+fi
+endef
+
+python:
+	@$(FIND_PYTHON); echo "$$python"
+
+ifeq ($(ACTIVE),)
+env: $(READY)  ## build the environment and do nothing else
+
+# a .venv of another or a removed Python is cleared; the copy of the lock is written last, so a build that broke off goes on
+$(READY): requirements.lock
+	@if ! .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' 2>/dev/null; then \
+		$(FIND_PYTHON); \
+		echo "Building .venv with $$python from requirements.lock: 3 GB to download, some minutes." >&2; \
+		"$$python" -m venv --clear .venv || exit 1; \
+	else echo "Bringing .venv to requirements.lock." >&2; fi; \
+	.venv/bin/python -m pip install $(PIP_FLAGS) -r requirements.lock -e . && cp requirements.lock $@
+else
+env:
+	@echo "Installing requirements.lock and kdlib into the active environment $(ACTIVE)." >&2
+	@"$(BIN)/python" -m pip install $(PIP_FLAGS) -r requirements.lock -e .
+
+active-environment:
+	@"$(BIN)/python" -I .ci/active_environment.py
+endif

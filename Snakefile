@@ -1,0 +1,64 @@
+"""The grid: one papermill run for each run of params/grids/<suite>.yaml, then the analysis.
+
+    snakemake --cores all --config suite=demo            # stopped and resumed at will
+    snakemake --cores all --config suite=demo --dry-run  # what is missing or out of date
+
+A run is done if and only if its result.json exists; the executed notebook is its log and stays when the run fails.
+"""
+
+import json
+
+from kdlib import grid, places
+from kdlib.errors import UserError
+
+SUITE = config.get("suite", "demo")
+try:
+    RUNS = {run.folder: run for run in grid.runs(SUITE)}
+except UserError as error:
+    raise WorkflowError(str(error))
+SITE = places.REPORTS / SUITE
+FOLDER = places.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
+
+
+def run_of(wildcards):
+    return RUNS[places.REPORTS / "runs" / wildcards.dataset / wildcards.stage / wildcards.key]
+
+
+def results_before(wildcards):
+    """A stage begins when the stages it reads from are done."""
+    run = run_of(wildcards)
+    before = list(grid.STAGES)[: list(grid.STAGES).index(run.stage)]
+    return [grid.folder(run.settings, stage) / "result.json" for stage in before]
+
+
+rule report:
+    input:
+        [run.folder / "result.json" for run in RUNS.values()],
+        places.ROOT / "notebooks" / "04_analysis.ipynb",
+    output:
+        SITE / "index.html",
+    log:
+        SITE / "notebook.ipynb",
+    threads: workflow.cores
+    shell:
+        "papermill --no-progress-bar {places.ROOT}/notebooks/04_analysis.ipynb {log:q} -p suite {SUITE:q} < /dev/null"
+
+
+rule run:
+    input:
+        results_before,
+    output:
+        FOLDER / "result.json",
+    log:
+        FOLDER / "notebook.ipynb",
+    wildcard_constraints:
+        stage="|".join(grid.STAGES),
+    params:
+        notebook=lambda wildcards: places.ROOT / "notebooks" / f"{grid.STAGES[wildcards.stage]}.ipynb",
+        given=lambda wildcards: json.dumps(run_of(wildcards).given),
+        # not used by the command: a change of any parameter makes the runs it concerns out of date
+        fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage),
+    # on a CPU runs side by side beat threads within one; the data run decodes with all cores
+    threads: lambda wildcards: workflow.cores if wildcards.stage == "data" else int(config.get("threads", 1))
+    shell:
+        "OMP_NUM_THREADS={threads} papermill --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null"

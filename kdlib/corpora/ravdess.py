@@ -1,0 +1,77 @@
+"""RAVDESS (Livingstone & Russo 2018): acted speech and song of 24 actors, labels in the file names.
+
+A name is modality-channel-emotion-intensity-statement-repetition-actor, two digits each; the six parts behind the
+modality name the take. Any tree of folders will do, and any kind of file that ffmpeg reads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from kdlib.corpora.features import names
+from kdlib.errors import InvalidCorpus
+from kdlib.settings import Corpus, Synthetic
+
+NAME = re.compile(r"(0[123])-((0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d))")
+MEDIA = {".mp4", ".avi", ".mov", ".mkv", ".wav", ".flac", ".mp3", ".m4a", ".ogg"}
+CHANNELS = {"01": "speech", "02": "song"}
+EMOTIONS = {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful", "07": "disgust", "08": "surprised"}
+# modality 03 is the sound as recorded; the sound in 01 was compressed with the video
+SOUND, VIDEO = ("03", "01"), ("01", "02")
+
+
+def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
+    """Return the table of recordings (see :mod:`kdlib.corpora`), one row a take that has both sound and video.
+
+    The sound is that of modality 03 or else 01, the video that of 01 or else 02, or a row of ``corpus.features``.
+    Raises InvalidCorpus for a sound or video file whose name is not RAVDESS's.
+    """
+    measured = {name.partition("-")[2]: name for name in names(corpus.features)}
+    rows, incomplete = [], {}
+    for take, files in _takes(folder).items():
+        channel, emotion, *_, actor = take.split("-")
+        label = _label(EMOTIONS[emotion], corpus.calm)
+        if CHANNELS[channel] not in corpus.channels or label is None:
+            continue
+        sound = next((files[modality] for modality in SOUND if modality in files), "")
+        video = "" if corpus.features else next((files[modality] for modality in VIDEO if modality in files), "")
+        features = measured.get(take, "")
+        if sound and (video or features):
+            rows.append((take, f"Actor_{actor}", label, sound, video, features))
+        else:
+            incomplete[take] = f"take {take} has no {'video' if sound else 'sound'}"
+    table = pd.DataFrame(rows, columns=["recording", "speaker", "label", "audio", "video", "features"])
+    labels = [_label(emotion, corpus.calm) for emotion in EMOTIONS.values()]
+    table["label"] = pd.Categorical(table.label, categories=[label for label in dict.fromkeys(labels) if label in set(table.label)])
+    table.attrs["incomplete"] = incomplete
+    return table
+
+
+def _takes(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the files of each take by modality."""
+    takes: dict[str, dict[str, str]] = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            stem, ending = os.path.splitext(name)
+            if ending.lower() not in MEDIA or name.startswith("."):
+                continue
+            match = NAME.fullmatch(stem)
+            if match is None:
+                raise InvalidCorpus(f"{os.path.join(parent, name)} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4); move it out of the corpus.")
+            takes.setdefault(match.group(2), {})[match.group(1)] = os.path.join(parent, name)
+    return takes
+
+
+def _label(emotion: str, calm: str) -> str | None:
+    return {"neutral": "neutral", "own": "calm", "omit": None}[calm] if emotion == "calm" else emotion
+
+
+def write_synthetic(folder: Path, synthetic: Synthetic) -> None:
+    """Write the small tree (see :mod:`kdlib.corpora.synthetic`); imported late, for it needs moviepy."""
+    from kdlib.corpora.synthetic import write_ravdess
+
+    write_ravdess(folder, synthetic)

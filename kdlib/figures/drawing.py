@@ -1,0 +1,155 @@
+"""The strokes of Figures 1 to 3: boxes, arrows, and what the networks see and hear. Units are inches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Arc, Circle, Ellipse, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.path import Path
+
+from kdlib.figures.structure import Component
+from kdlib.figures.style import BLUE, GREY, INK, SOUND, VERMILION, Picture
+
+# what flows along an arrow: colour, line style
+FLOWS = {"data": (INK, "-"), "classification": (VERMILION, (0, (4, 1.5))), "distillation": (BLUE, (0, (4, 1.5)))}
+TINTS = {"encoder": "#DCEBF7", "aggregator": "#E3F3EA", "head": "#FBEBDD", "frozen": "#E9EBEE"}
+SKIN, DARK = "#F0C9A0", "#4A3B32"
+
+
+class Node(NamedTuple):
+    """A box by its centre and size."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def side(self, which: str, shift: float = 0.0) -> tuple[float, float]:
+        """Return the middle of a side (``left``, ``right``, ``top``, ``bottom``), moved along it by ``shift``."""
+        across, up = {"left": (-0.5, 0), "right": (0.5, 0), "top": (0, 0.5), "bottom": (0, -0.5)}[which]
+        return self.x + across * self.width + (shift if up else 0), self.y + up * self.height + (0 if up else shift)
+
+
+def sheet(width: float, height: float) -> tuple[Picture, Axes]:
+    """Return an empty picture of this size, and axes over the whole of it."""
+    figure = Picture(figsize=(width, height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height), aspect="equal")
+    axes.set_axis_off()
+    axes.set_autoscale_on(False)
+    return figure, axes
+
+
+def box(axes: Axes, node: Node, lines: Sequence[str], fill: str = "white", edge: str = GREY, round_by: float = 0.06) -> None:
+    """Draw a box with its title and, smaller, further lines."""
+    corner = (node.x - node.width / 2, node.y - node.height / 2)
+    style = f"round,pad=0,rounding_size={round_by}"
+    axes.add_patch(FancyBboxPatch(corner, node.width, node.height, boxstyle=style, fc=fill, ec=edge, lw=1, zorder=2))
+    step = 0.165
+    for number, line in enumerate(lines):
+        title = number == 0 and len(lines) > 1
+        y = node.y + step * ((len(lines) - 1) / 2 - number)
+        axes.text(node.x, y, line, ha="center", va="center", size=9 if title else 8, weight="bold" if title else "normal", zorder=4)
+
+
+def component(axes: Axes, node: Node, told: Component, frozen: bool) -> None:
+    """Draw a component of a network: name, layers, weights."""
+    box(axes, node, [told.name.capitalize(), told.layers, f"{_number(told.weights)} weights"], TINTS["frozen" if frozen else told.name])
+
+
+def _number(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 1e6 else f"{count / 1e3:.1f} k"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return such as ``4 × 512``."""
+    return " × ".join(str(size) for size in shape)
+
+
+def panel(axes: Axes, node: Node, title: str, subtitle: str, fill: str) -> None:
+    """Draw the ground under a network, with its title at the top."""
+    corner = (node.x - node.width / 2, node.y - node.height / 2)
+    style = "round,pad=0,rounding_size=0.1"
+    axes.add_patch(FancyBboxPatch(corner, node.width, node.height, boxstyle=style, fc=fill, ec="none", zorder=0))
+    top = node.y + node.height / 2
+    axes.text(node.x, top - 0.18, title, ha="center", va="center", size=10, weight="bold", zorder=4)
+    axes.text(node.x, top - 0.37, subtitle, ha="center", va="center", size=8, color="#555A61", zorder=4)
+
+
+def arrow(axes: Axes, points: Sequence[tuple[float, float]], flow: str = "data", name: str | None = None) -> None:
+    """Draw an arrow along ``points``; ``name`` is its id in the SVG."""
+    colour, line = FLOWS[flow]
+    style = "-|>,head_length=0.32,head_width=0.16"
+    path = FancyArrowPatch(path=Path(points), arrowstyle=style, mutation_scale=14, color=colour, ls=line, lw=1.25, fill=True, zorder=3)
+    path.set(gid=name, joinstyle="miter", capstyle="butt")
+    axes.add_patch(path)
+
+
+def gradients(axes: Axes, loss: Node, flow: str, places: dict[str, Node], factors: dict[str, str], side: str) -> None:
+    """Draw where the gradient of a loss arrives, ``factors`` by component, on their ``left``, ``right``, ``top`` or ``bottom``.
+
+    The lane runs from the loss along the components; the arrows turn off it and carry the factor.
+    """
+    for name, factor in factors.items():
+        shift = {"left": -0.12, "right": 0.0, "top": 0.0, "bottom": 0.0}[side]
+        end = places[name].side(side, shift)
+        turn = (loss.x, end[1]) if side in ("left", "right") else (end[0], loss.y)
+        start = loss.side("bottom" if side in ("left", "right") else "left")
+        arrow(axes, [start, turn, end], flow, f"gradient:{flow}:{name}:{factor}")
+        if side in ("left", "right"):
+            x, y, align = (turn[0] + end[0]) / 2, end[1] + 0.1, "center"
+        else:
+            x, y, align = end[0] + 0.07, (turn[1] + end[1]) / 2, "left"
+        axes.text(x, y, f"× ({factor})" if " " in factor else f"× {factor}", color=FLOWS[flow][0], ha=align, va="center", size=8, zorder=5)
+
+
+def loss_circle(axes: Axes, node: Node, text: str, flow: str) -> None:
+    """Draw a loss."""
+    axes.add_patch(Circle((node.x, node.y), node.width / 2, fc="white", ec=FLOWS[flow][0], lw=1.5, zorder=3))
+    axes.text(node.x, node.y, text, ha="center", va="center", size=9.5, color=FLOWS[flow][0], zorder=4)
+
+
+def seen(axes: Axes, node: Node, shape: Sequence[int]) -> None:
+    """Draw what the teacher sees: a strip of faces, or a row of measurements where ``shape`` is ``(…, measurements)``."""
+    if len(shape) < 4:
+        return _measured(axes, node)
+    side = node.width / 4
+    for number in range(4):
+        x = node.x + side * (number - 1.5)
+        axes.add_patch(Rectangle((x - side / 2, node.y - side / 2), side, side, fc="#CFE0EE", ec="white", lw=1.5, zorder=2))
+        axes.add_patch(Ellipse((x, node.y - 0.02 * side), 0.56 * side, 0.72 * side, fc=SKIN, ec="none", zorder=3))
+        for eye in (-0.12, 0.12):
+            axes.add_patch(Circle((x + eye * side, node.y + 0.07 * side), 0.032 * side, fc=DARK, ec="none", zorder=4))
+        smile = (0.10, 0.16, 0.24, 0.18)[number]
+        axes.add_patch(Arc((x, node.y - 0.12 * side), 0.28 * side, smile * side, theta1=200, theta2=340, color=DARK, lw=1.1, zorder=4))
+
+
+def _measured(axes: Axes, node: Node) -> None:
+    """Draw a row of bars in place of the faces."""
+    heights = np.sin(np.arange(16) * 2.1) * 0.35 + np.cos(np.arange(16) * 0.7) * 0.12
+    for number, height in enumerate(heights * node.height):
+        x = node.x + node.width * ((number + 0.5) / 16 - 0.5)
+        axes.add_patch(Rectangle((x - 0.03, node.y), 0.06, height, fc=BLUE, ec="none", zorder=3))
+
+
+def heard(axes: Axes, node: Node, shape: Sequence[int]) -> None:
+    """Draw what the student hears: a spectrogram, cut where ``shape`` is ``(segments, 1, bins, columns)``."""
+    segments = shape[0] if len(shape) == 4 else 1
+    time, pitch = np.meshgrid(np.linspace(0, 1, 96), np.linspace(0, 1, 32))
+    voice = np.clip(np.sin(9.5 * time + 0.4) * 2, 0, 1) * np.exp(-2.2 * pitch)
+    picture = voice * (0.55 + 0.45 * np.cos(2 * np.pi * pitch * (7 + 1.5 * np.sin(7 * time)))) + 0.06 * pitch
+    edges = np.linspace(-0.5, 0.5, segments + 1) * node.width + node.x
+    gap = 0.035 if segments > 1 else 0.0
+    for part, left, right in zip(np.array_split(picture, segments, axis=1), edges[:-1], edges[1:], strict=True):
+        extent = (left + gap / 2, right - gap / 2, node.y - node.height / 2, node.y + node.height / 2)
+        axes.imshow(part, cmap=SOUND, extent=extent, origin="lower", vmin=0, vmax=1, zorder=2, aspect="equal")
+
+
+def legend(figure: Picture, losses: dict[str, str]) -> None:
+    """Explain the arrows; ``losses`` gives the text of each loss."""
+    lines = {"data": "data", **losses}
+    handles = [Line2D([], [], color=FLOWS[flow][0], ls=FLOWS[flow][1], lw=1.5, label=text) for flow, text in lines.items()]
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=8.5, handlelength=2.6, columnspacing=1.6)

@@ -1,0 +1,100 @@
+"""Which runs make a suite, and under which name each is filed. Light: Snakemake reads it at every start."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdlib import places
+from kdlib.errors import InvalidParameter
+from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, read_yaml
+
+STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One executed notebook: ``stage`` with ``settings``; ``given`` is what papermill is told beyond the dataset's file."""
+
+    stage: str
+    settings: Settings
+    given: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The name under which the run is filed, such as ``seresnet-agg-embedding-a0.50-s0``."""
+        return key(self.settings, self.stage)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run leaves its result, predictions and executed notebook."""
+        return folder(self.settings, self.stage)
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has left its result."""
+        return (self.folder / "result.json").exists()
+
+
+def key(settings: Settings, stage: str) -> str:
+    """Return the name of a run's folder.
+
+    ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's file.
+    """
+    settings = settings.canonical()
+    alpha = f"a{settings.alpha:.2f}" if round(settings.alpha, 2) == settings.alpha else f"a{settings.alpha!r}"
+    names = {
+        "data": ["all"],
+        "teacher": [settings.backbone, "sequential" if settings.sequential else "nonseq", f"s{settings.seed}"],
+        "student": [settings.backbone, settings.setting, settings.method, alpha, f"s{settings.seed}"],
+    }[stage]
+    if str(settings.folds) != ALL_FOLDS and stage != "data":
+        names.append(f"f{str(settings.folds).replace(' ', '').replace(',', '_')}")
+    ours, file = (value.model_dump(include=set(SECTIONS), mode="json") for value in (settings, load(dataset=settings.dataset)))
+    if ours != file:
+        names.append("x" + digest(ours, 6))
+    return "-".join(names)
+
+
+def folder(settings: Settings, stage: str) -> Path:
+    """Return the folder of a run."""
+    return places.REPORTS / "runs" / settings.dataset / stage / key(settings, stage)
+
+
+def suites() -> list[str]:
+    """Return the names of the suites in ``params/grids``."""
+    return sorted(path.stem for path in (places.PARAMS / "grids").glob("*.yaml"))
+
+
+def read_suite(suite: str) -> dict[str, Any]:
+    """Return ``title`` and ``runs`` of a suite; raise InvalidParameter where there is none of that name."""
+    if suite not in suites():
+        raise InvalidParameter(f"unknown suite {suite!r}{nearest(suite, suites())}choose from {', '.join(suites())}, or write params/grids/{suite}.yaml.")
+    return read_yaml(places.PARAMS / "grids" / f"{suite}.yaml")
+
+
+def runs(suite: str) -> list[Run]:
+    """Return the runs of a suite in the order of their stages, each once.
+
+    Every entry of ``runs`` is multiplied out over its lists. Students that differ in nothing that matters (alpha = 0 with
+    any method) are one run; data and teacher runs follow from the students.
+    """
+    found: dict[tuple[str, str, str], Run] = {}
+    for entry in read_suite(suite)["runs"]:
+        axes = [value if isinstance(value, list) else [value] for value in entry.values()]
+        for values in itertools.product(*axes):
+            given = dict(zip(entry, values))
+            settings = load(**given)
+            for stage in STAGES:
+                run = Run(stage, settings.canonical(), _told(given, settings.canonical(), stage))
+                found.setdefault((stage, settings.dataset, run.key), run)
+    return sorted(found.values(), key=lambda run: list(STAGES).index(run.stage))
+
+
+def _told(given: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
+    """Return the parameters for papermill: those given, less the axes that the stage does not know."""
+    unknown = {"data": ("backbone", "setting", "method", "alpha", "seed", "folds"), "teacher": ("method", "alpha"), "student": ()}[stage]
+    named = {name: getattr(settings, name) for name in given if name not in SECTIONS}
+    return {name: value for name, value in {**given, **named}.items() if name not in unknown}

@@ -1,0 +1,130 @@
+"""Teacher and student put together: encoder, aggregator (sequential settings) and head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from kdlib.errors import InvalidParameter
+from kdlib.losses import scale_gradient
+from kdlib.models import vgg
+from kdlib.models.sequence import Aggregator
+from kdlib.settings import Model, Settings
+
+
+class Output(NamedTuple):
+    """What a network says of a batch: class ``logits`` ``(batch, classes)`` and two embeddings.
+
+    ``distilled`` is the embedding at the setting's level, e ``(batch, embedding)``, e_j ``(batch, segments, embedding)``
+    or a ``(batch, embedding)``; ``final`` is the one the head sees, ``(batch, embedding)``.
+    """
+
+    logits: torch.Tensor
+    distilled: torch.Tensor
+    final: torch.Tensor
+
+
+class Network(nn.Module):
+    """Encoder, aggregator where the setting is sequential, and head (one fully connected layer)."""
+
+    def __init__(self, encoder: nn.Module, embedding: int, classes: int, setting: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.aggregator = None if setting == "nonseq" else Aggregator(embedding)
+        self.head = nn.Linear(embedding, classes)
+        self.setting = setting
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``(batch, [segments,] embedding)``: without an aggregator ``x`` is a batch, with one a batch of sequences."""
+        if self.aggregator is None:
+            return self.encoder(x)
+        return self.encoder(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+    def forward(self, x: torch.Tensor, keep: float = 1.0) -> Output:
+        """Classify a batch; ``keep`` scales the classification gradient below the distilled embedding (see losses)."""
+        e = self.encode(x)
+        if self.setting == "nonseq":
+            return Output(self.head(scale_gradient(e, keep)), e, e)
+        if self.setting == "em":
+            a = self.aggregator(scale_gradient(e, keep))
+            return Output(self.head(a), e, a)
+        a = self.aggregator(e)
+        return Output(self.head(scale_gradient(a, keep)), a, a)
+
+
+def fully_connected(inputs: int, embedding: int) -> list[nn.Module]:
+    """Return the two layers that end every encoder; ReLU follows the last (paper, section 3.3)."""
+    return [nn.Linear(inputs, embedding), nn.Linear(embedding, embedding), nn.ReLU()]
+
+
+def _residual(network: str) -> dict:
+    def build(stage: str, model: Model):
+        from kdlib.models import resnet  # late, for it takes two seconds that the VGG student need not wait
+
+        reduction = model.reduction if network == "seresnet" else None
+        return resnet.student(model.width, reduction) if stage == "student" else resnet.teacher(model.teacher_width, reduction)
+
+    return {stage: lambda model, stage=stage: build(stage, model) for stage in ("student", "teacher")}
+
+
+BACKBONES = {
+    "vgg": {"student": lambda model: vgg.student(model.width), "teacher": lambda model: vgg.teacher(model.teacher_width, model.teacher_batchnorm)},
+    "resnet": _residual("resnet"),
+    "seresnet": _residual("seresnet"),
+}
+
+
+def build_student(settings: Settings, classes: int) -> Network:
+    """Return the audio network of a run, ``(batch, [segments,] 1, bins, columns)`` to classes.
+
+    Global average pooling before the fully connected layers lets it hear recordings of any length.
+    """
+    maps, channels = BACKBONES[settings.backbone]["student"](settings.model)
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *fully_connected(channels, settings.model.embedding)]
+    return Network(nn.Sequential(maps, *pooled), settings.model.embedding, classes, settings.setting)
+
+
+def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> Network:
+    """Return the video network of a run, ``(batch, [frames,] 3, side, side)`` to classes.
+
+    Where ``frame_shape`` is ``(measurements,)`` a frame is a row of face measurements, and two fully connected layers encode it.
+    """
+    embedding = settings.model.embedding
+    if len(frame_shape) == 1:
+        encoder = nn.Sequential(nn.Linear(frame_shape[0], embedding), nn.ReLU(), nn.Linear(embedding, embedding), nn.ReLU())
+    else:
+        maps, features = BACKBONES[settings.backbone]["teacher"](settings.model)
+        if settings.model.teacher_weights:
+            load_pretrained(maps, settings.backbone, settings.model.teacher_weights)
+        encoder = nn.Sequential(maps, *fully_connected(features, embedding))
+    return Network(encoder, embedding, classes, "agg" if settings.sequential else "nonseq")
+
+
+def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
+    """Load the convolutions of a torchvision VGG16 or ResNet34 from a state dict file or by the name of torchvision's weights.
+
+    The excitation modules of the SE teacher, which torchvision's networks lack, keep their initial weights.
+    Raises InvalidParameter where file or name is unknown, or where the weights are not this network's.
+    """
+    from torchvision.models import get_model_weights
+
+    if Path(weights).is_file():
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    else:
+        known = get_model_weights("vgg16" if backbone == "vgg" else "resnet34").__members__
+        if weights not in known:
+            raise InvalidParameter(f"parameter 'model.teacher_weights' is {weights!r}, neither a file nor one of torchvision's {', '.join(known)}.")
+        state = known[weights].get_state_dict(progress=False)
+    ours = {_torchvision_name(name, backbone): name for name in maps.state_dict()}
+    fitting = {ours[name]: value for name, value in state.items() if name in ours and value.shape == maps.state_dict()[ours[name]].shape}
+    if missing := [name for name in ours.values() if name not in fitting and ".bn2.1." not in name]:
+        raise InvalidParameter(f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the {backbone} teacher (the first is {missing[0]}); use those of the standard network, with teacher_width 1.")
+    maps.load_state_dict(fitting, strict=False)
+
+
+def _torchvision_name(name: str, backbone: str) -> str:
+    """Return what torchvision calls a weight of our teacher: its features are our first layer, its bn2 our bn2.0."""
+    return "features." + name.removeprefix("0.") if backbone == "vgg" else name.replace(".bn2.0.", ".bn2.")

@@ -1,0 +1,27 @@
+"""The aggregator of the sequential settings: two BiLSTM layers and attention (Table 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Aggregator(nn.Module):
+    """From the embeddings of the segments to one embedding of the recording, of the same size.
+
+    PyTorch's LSTM has no ReLU inside, so Table 3's ReLU is taken on each layer's output. The attention is additive
+    (Bahdanau et al. 2015): a weighted mean with weights softmax(v · tanh(W h)).
+    """
+
+    def __init__(self, embedding: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.LSTM(embedding, embedding // 2, batch_first=True, bidirectional=True) for _ in range(2))
+        self.attention = nn.Sequential(nn.Linear(embedding, embedding // 2), nn.Tanh(), nn.Linear(embedding // 2, 1, bias=False))
+
+    def forward(self, segments: torch.Tensor) -> torch.Tensor:
+        """Return ``(batch, embedding)`` of ``(batch, segments, embedding)``."""
+        hidden = segments
+        for layer in self.layers:
+            hidden = torch.relu(layer(hidden)[0])  # (batch, segments, embedding)
+        weights = self.attention(hidden).softmax(dim=1)  # (batch, segments, 1)
+        return (weights * hidden).sum(dim=1)

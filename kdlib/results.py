@@ -1,0 +1,87 @@
+"""What a run leaves in ``reports/runs/<dataset>/<stage>/<key>``: predictions, then ``result.json``, written last."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from kdlib import STARTED, metrics, places
+from kdlib.corpora import Fold
+from kdlib.grid import folder, key
+from kdlib.settings import Settings
+from kdlib.store import Store
+
+PACKAGES = ("torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "scikit-learn", "moviepy", "soundfile", "papermill")
+
+
+def predictions(store: Store, folds: list[Fold], probabilities: dict[int, np.ndarray]) -> pd.DataFrame:
+    """Return one row a test recording: recording, speaker, fold, label, predicted, and ``p_<class>`` for each class.
+
+    ``probabilities`` ``(tested, classes)`` by fold number are in the order of the fold's test rows.
+    """
+    parts = []
+    for fold in folds:
+        part = store.recordings.iloc[fold.test][["recording", "speaker", "label"]].reset_index(drop=True)
+        part.insert(2, "fold", fold.number)
+        part["predicted"] = [store.classes[best] for best in probabilities[fold.number].argmax(axis=1)]
+        parts.append(part.join(pd.DataFrame(probabilities[fold.number], columns=[f"p_{name}" for name in store.classes])))
+    return pd.concat(parts, ignore_index=True)
+
+
+def write(settings: Settings, stage: str, store: Store, facts: dict[str, Any], told: pd.DataFrame | None = None) -> Path:
+    """Write a run's predictions and, last and in one step, its ``result.json``; return that file."""
+    home = folder(settings, stage)
+    summary: dict[str, Any] = {}
+    if told is not None:
+        with places.replacing(home / "predictions.csv") as temporary:
+            told.to_csv(temporary, index=False, float_format="%.6g")
+        folds = metrics.by_fold(told)
+        summary = {"metrics": {name: float(folds[name].mean()) for name in metrics.METRICS}, "folds": folds.to_dict("records")}
+    result = {
+        "stage": stage,
+        "key": key(settings, stage),
+        "settings": settings.canonical().model_dump(mode="json"),
+        **summary,
+        **facts,
+        "seconds": {"wall": time.time() - STARTED, "device": sum(epoch["seconds"] for history in facts.get("history", {}).values() for epoch in history)},
+        "provenance": provenance(store),
+    }
+    places.write_json(home / "result.json", result)
+    return home / "result.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a result."""
+    return json.loads(path.read_text())
+
+
+def provenance(store: Store) -> dict[str, Any]:
+    """Return where the numbers come from: commit, versions, device, recordings."""
+    device = torch.cuda.get_device_name(store.device) if store.device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "device": device,
+        "store": store.fingerprint,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says of the repository, None outside of one."""
+    try:
+        done = subprocess.run(["git", "-C", str(places.ROOT), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

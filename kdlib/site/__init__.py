@@ -1,0 +1,109 @@
+"""The page of a suite: what was run, its figures and tables, and every executed notebook, readable offline.
+
+    build("demo", runs, tables, figures, notebooks={"analysis": folder / "04_analysis.ipynb"})
+
+writes ``reports/<suite>/index.html``, ``style.css``, ``results.csv``, ``tables/*`` and ``pages/*``. Nothing on the pages
+asks for anything outside of that folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kdlib import places, tables
+from kdlib.errors import UserError
+from kdlib.site import contents, listing, notebooks, summary
+from kdlib.site.layout import HERE, Links, environment
+from kdlib.tables import Table
+
+__all__ = ["Figure", "build"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page: ``files`` lie in the suite's folder, the first picture among them is shown, all are linked.
+
+    ``missing`` is the reason why there is none; ``alt`` tells what the picture shows to those who do not see it.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str = ""
+    files: Sequence[Path] = ()
+    missing: str = ""
+
+
+def build(
+    suite: str,
+    runs: Iterable[Any],
+    made: Sequence[Table],
+    figures: Sequence[Figure] = (),
+    *,
+    results: pd.DataFrame | None = None,
+    analysis: Mapping[str, Path] | None = None,
+    documents: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Path:
+    """Write the site of a suite and return its ``index.html``.
+
+    ``results`` is what :func:`kdlib.tables.collect` says of ``runs``, read where not given. ``analysis`` maps names to
+    executed notebooks that belong to the suite and to no run. ``documents`` maps further files in the folder, such as
+    ``audit.csv``, to what they are. ``folder`` is ``reports/<suite>`` where not given. A notebook's page is written anew
+    where the notebook is newer. Raises UserError where a figure's file is not in the folder.
+    """
+    runs, folder = list(runs), (folder or places.REPORTS / suite).absolute()
+    results = tables.collect(runs) if results is None else results
+    states = listing.states(runs, results)
+    files = {table.name: [path.relative_to(folder) for path in tables.write(table, folder / "tables").values()] for table in made}
+    with places.replacing(folder / "results.csv") as temporary:
+        results.to_csv(temporary, index=False, float_format="%.6g")
+    pages = notebooks.write(states, analysis or {}, folder / "pages", suite)
+    links = Links(pages, _relative(figures, folder), files)
+    executed = {name: f"pages/{notebooks.page_name(name)}" for name in analysis or {} if notebooks.page_name(name) in pages}
+    index = environment().get_template("index.html")
+    page = index.render(
+        suite=suite,
+        headline=summary.headline(made, states, links),
+        warnings=summary.warnings(states),
+        scale=summary.standard_error(made),
+        sections=contents.sections(figures, made),
+        links=links,
+        groups=listing.groups(states),
+        provenance=summary.provenance(states),
+        analysis=executed,
+        unexecuted=[name for name in analysis or {} if name not in executed],
+        documents=_documents(folder, documents or {}),
+    )
+    return _publish(folder, page)
+
+
+def _relative(figures: Sequence[Figure], folder: Path) -> dict[str, list[Path]]:
+    """Return the files of each figure as seen from the page."""
+    found: dict[str, list[Path]] = {}
+    for figure in figures:
+        for path in figure.files:
+            whole = folder / path  # an absolute path stays what it is
+            if not whole.is_file() or not whole.is_relative_to(folder):
+                raise UserError(f"{figure.title} names {path}, which is no file in {folder}; write it there first.")
+            found.setdefault(figure.name, []).append(whole.relative_to(folder))
+    return found
+
+
+def _documents(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
+    """Return the files that there are to take away and what they are."""
+    known = {"results.csv": "every result, one row a run, fold and metric", **documents}
+    return {name: told for name, told in known.items() if (folder / name).is_file()}
+
+
+def _publish(folder: Path, page: str) -> Path:
+    """Write the page and its style sheet."""
+    for name, text in (("style.css", (HERE / "style.css").read_text(encoding="utf-8")), ("index.html", page)):
+        with places.replacing(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return folder / "index.html"

@@ -1,0 +1,118 @@
+"""The list of all runs: what they are called, where their pages are, and how far they got."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from kdlib import tables
+from kdlib.settings import ALL_FOLDS
+from kdlib.tables import BACKBONES, SETTINGS
+
+SHOWN_METRICS = ("uar", "accuracy", "eer")
+# a group of more runs than this is closed at first
+OPEN_UP_TO = 40
+STAGES = {"data": "data", "teacher": "teachers (video)", "student": "students (audio)"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one dataset and stage, with how many are in each state."""
+
+    dataset: str
+    stage: str
+    runs: list[dict[str, Any]]
+    done: int
+    metrics: list[str]
+
+    @property
+    def title(self) -> str:
+        """What the group is called."""
+        return f"{self.dataset} · {STAGES.get(self.stage, self.stage)}"
+
+    @property
+    def open(self) -> bool:
+        """Whether the list is short enough to be shown at once."""
+        return len(self.runs) <= OPEN_UP_TO
+
+
+def plain(text: str) -> str:
+    """Return a name that is one in every file system and in a link."""
+    return re.sub(r"[^\w.-]", "_", text)
+
+
+def page_of(dataset: str, stage: str, key: str) -> str:
+    """Return the file name of a run's page."""
+    return plain(f"{dataset}-{stage}-{key}") + ".html"
+
+
+def anchor(dataset: str, stage: str, key: str) -> str:
+    """Return the id of a run's row in the list."""
+    return "run-" + plain(f"{dataset}-{stage}-{key}")
+
+
+def title(run: Any) -> str:
+    """Return what a run is called on its page, with its folds and seed where they are not the usual ones."""
+    settings = run.settings.canonical()
+    if run.stage == "data":
+        return f"Data: {settings.dataset}"
+    part = [f"folds {settings.folds}"] * (str(settings.folds) != ALL_FOLDS) + [f"seed {settings.seed}"] * (settings.seed != 0)
+    level = SETTINGS["sequential" if settings.sequential else "nonseq"]
+    if run.stage == "teacher":
+        return ", ".join([f"{BACKBONES[settings.backbone]} teacher", level, *part])
+    name = f"{BACKBONES[settings.backbone]} student"
+    if not settings.alpha:
+        return ", ".join([name, level, "undistilled", *part])
+    return ", ".join([name, SETTINGS[settings.setting], settings.method, f"α\u00a0=\u00a0{settings.alpha:g}", *part])
+
+
+def states(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
+    """Return :func:`kdlib.tables.states` with what each run is called, its page, and its means over folds in percent."""
+    found = tables.states(runs)
+    means = (100 * results.pivot_table(index=["dataset", "stage", "key"], columns="metric", values="value", aggfunc="mean")).reset_index()
+    tested = (
+        results.drop_duplicates(["dataset", "stage", "key", "fold"])
+        .groupby(["dataset", "stage", "key"])
+        .agg(recordings=("recordings", "sum"), folds=("fold", "nunique"))
+        .reset_index()
+    )
+    for more in (means, tested):
+        found = found.merge(more, how="left", on=["dataset", "stage", "key"]) if len(more) else found
+    names = [(page_of(*place), anchor(*place)) for place in zip(found.dataset, found.stage, found.key)]
+    return found.assign(title=[title(run) for run in found.run], page=[page for page, _ in names], anchor=[mark for _, mark in names])
+
+
+def groups(found: pd.DataFrame) -> list[Group]:
+    """Return the runs by dataset and stage, in the order of the stages."""
+    made = []
+    for (dataset, stage), part in found.groupby(["dataset", "stage"], sort=False):
+        metrics = [name for name in SHOWN_METRICS if name in part and part[name].notna().any()]
+        rows = [_row(row, metrics) for row in part.to_dict("records")]
+        made.append(Group(dataset, stage, rows, int((part.state == "done").sum()), metrics))
+    return sorted(made, key=lambda group: (group.dataset, list(STAGES).index(group.stage)))
+
+
+def _row(row: dict[str, Any], metrics: list[str]) -> dict[str, Any]:
+    counts = {name: tables.ABSENT if math.isnan(row.get(name, math.nan)) else f"{row[name]:,.0f}" for name in ("folds", "recordings")}
+    values = [tables.ABSENT if math.isnan(row[name]) else f"{row[name]:.1f}" for name in metrics]
+    return {
+        **{name: row[name] for name in ("title", "key", "state", "page", "anchor", "device")},
+        **counts,
+        "values": values,
+        "time": duration(row["seconds"]),
+    }
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 4.2 s, 3 min 05 s, 2 h 10 min."""
+    if math.isnan(seconds):
+        return tables.ABSENT
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,130 @@
+"""The second stage: train a network on the sound, guided by what the frozen teacher said of the faces."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from safetensors.torch import save_model
+from torch import nn
+
+from kdlib import places
+from kdlib.corpora import Fold
+from kdlib.grid import folder
+from kdlib.losses import METHODS
+from kdlib.models.networks import Network, Output, build_student
+from kdlib.settings import Settings, digest
+from kdlib.spectrogram import Spectrogram, cut_segments
+from kdlib.store import Store
+from kdlib.teacher import Privileged
+from kdlib.training import Progress, autocast, fit, inference_windows, random_crops, samples_a_frame, seeded
+
+
+@dataclass(frozen=True)
+class Student:
+    """What one fold's student says of its test recordings: ``probabilities`` ``(tested, classes)``, ``embeddings`` ``(tested, embedding)``."""
+
+    probabilities: np.ndarray
+    embeddings: np.ndarray
+    history: list[dict[str, float]]
+
+
+class Ear(nn.Module):
+    """What the student hears: windows of the store's sound as the spectrograms its network takes."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        super().__init__()
+        self.settings, self.store = settings, store
+        self.spectrogram = Spectrogram(settings.media).to(store.device)
+
+    def forward(self, rows: torch.Tensor, first: torch.Tensor, segments: int) -> torch.Tensor:
+        """Return spectrograms ``(rows, [segments,] 1, bins, columns)`` of windows that begin at frames ``first``."""
+        media = self.settings.media
+        samples = round(segments * media.segment * media.sample_rate)
+        heard = self.spectrogram(self.store.sound(rows, first * samples_a_frame(media), samples))
+        return cut_segments(heard, segments) if self.settings.sequential else heard
+
+
+def train_folds(settings: Settings, store: Store, folds: list[Fold], privileged: dict[int, Privileged]) -> dict[int, Student]:
+    """Train the student of every fold; return them by fold number.
+
+    A finished fold is kept until :func:`forget_checkpoints`, so that a run that broke off goes on with the next one.
+    """
+    progress = Progress("student", settings.training.epochs * len(folds))
+    return {fold.number: _train_once(settings, store, fold, privileged[fold.number], progress) for fold in folds}
+
+
+def _checkpoints(settings: Settings, store: Store) -> Path:
+    return places.DATA / "checkpoints" / digest([store.fingerprint, settings.canonical().fingerprint("student")])
+
+
+def forget_checkpoints(settings: Settings, store: Store) -> None:
+    """Drop the finished folds of a run, once its result is written."""
+    shutil.rmtree(_checkpoints(settings, store), ignore_errors=True)
+
+
+def _train_once(settings: Settings, store: Store, fold: Fold, privileged: Privileged, progress: Progress) -> Student:
+    file = _checkpoints(settings, store) / f"fold-{fold.number}.safetensors"
+    if file.exists():
+        with safe_open(file, "numpy") as kept:
+            return Student(kept.get_tensor("probabilities"), kept.get_tensor("embeddings"), json.loads(kept.metadata()["history"]))
+    trained = train(settings, store, fold, privileged, progress)
+    with places.replacing(file) as temporary:
+        arrays = {"probabilities": trained.probabilities, "embeddings": trained.embeddings}
+        save_file(arrays, temporary, metadata={"history": json.dumps(trained.history)})
+    return trained
+
+
+def train(settings: Settings, store: Store, fold: Fold, privileged: Privileged, progress: Progress) -> Student:
+    """Train one fold's student on that fold's training recordings and let it hear the test recordings.
+
+    Last-epoch weights are used. Raises NotFinite where the loss is no longer a number.
+    """
+    generator = seeded(settings.seed, "student", settings.backbone, settings.sequential, fold.number)
+    network = build_student(settings, len(store.classes)).to(store.device)
+    objective = METHODS[settings.method](settings.alpha, settings.training.distance, settings.model.embedding).to(store.device)
+    ear = Ear(settings, store)
+    rows = torch.from_numpy(fold.train).to(store.device)
+
+    def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        chosen = rows[batch.to(rows.device)]
+        first = random_crops(store, chosen, settings.media, generator)
+        with autocast(settings.training, store.device):
+            output = network(ear(chosen, first, settings.segments), objective.keep)
+        targets = privileged.targets(chosen, first, settings, timed=store.fps is not None)
+        return objective(output.logits.float(), output.distilled.float(), store.labels[chosen], targets)
+
+    network.train()
+    learned = [*network.parameters(), *objective.parameters()]
+    history = []
+    epochs = settings.training.epochs
+    for epoch, facts in enumerate(fit(learned, loss_of, torch.arange(len(rows)), settings.training, epochs, generator), 1):
+        progress.epoch(f"fold {fold.number} ({fold.name})", epoch, epochs, facts)
+        history.append({"epoch": epoch, **facts})
+    if settings.training.keep_students:
+        with places.replacing(folder(settings, "student") / f"fold-{fold.number}.safetensors") as temporary:
+            save_model(network, str(temporary))
+    output = listen(network, settings, store, fold.test)
+    return Student(output.logits.softmax(dim=-1).cpu().numpy(), output.final.cpu().numpy(), history)
+
+
+@torch.no_grad()
+def listen(network: Network, settings: Settings, store: Store, rows: np.ndarray) -> Output:
+    """Return what the student says of recordings ``rows``, in their order."""
+    network.eval()
+    ear = Ear(settings, store)
+    heard, outputs = [], []
+    for chosen, first, segments in inference_windows(store, torch.from_numpy(rows).to(store.device), settings):
+        with autocast(settings.training, store.device):
+            output = network(ear(chosen, first, segments))
+        heard.append(chosen)
+        outputs.append((output.logits.float(), output.final.float()))
+    order = torch.cat(heard).argsort()
+    logits, final = (torch.cat(parts)[order] for parts in zip(*outputs))
+    return Output(logits, final, final)

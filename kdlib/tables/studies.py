@@ -1,0 +1,130 @@
+"""Which runs of a suite answer which table, and what they found for one network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from kdlib.settings import Settings, digest
+from kdlib.tables.collected import coordinates, distinct
+
+EMPTY = pd.DataFrame({"seed": [], "fold": [], "value": [], "recordings": []})
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of one dataset whose numbers depend on the same parameters, by their place; ``other`` are left out."""
+
+    dataset: str
+    settings: Settings
+    runs: dict[tuple, list[Any]]
+    other: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands behind one number: the ``runs`` it needs, those ``undone``, and ``values`` (seed, fold, value, recordings)."""
+
+    values: pd.DataFrame
+    runs: list[Any] = field(default_factory=list)
+    undone: list[Any] = field(default_factory=list)
+
+    @property
+    def found(self) -> bool:
+        """Whether there is any number."""
+        return len(self.values) > 0
+
+    @property
+    def by_fold(self) -> pd.Series:
+        """Percent for each fold, averaged over seeds."""
+        return 100 * self.values.groupby("fold").value.mean()
+
+    @property
+    def covers(self) -> set[tuple]:
+        """The seeds and folds that are done."""
+        return set(zip(self.values.seed, self.values.fold))
+
+
+def place(run: Any) -> tuple:
+    """Return where a run is filed: stage, backbone, setting and, for students, method and alpha."""
+    axes = coordinates(run)
+    return tuple(axes[name] for name in ("stage", "backbone", "setting", *(("method", "alpha") if run.stage == "student" else ())))
+
+
+def places(backbone: str, setting: str, alpha: float) -> dict[str, tuple]:
+    """Return where teacher, undistilled and distilled student of a network are filed."""
+    flat = setting == "nonseq"
+    return {
+        "teacher": ("teacher", backbone, "nonseq" if flat else "sequential"),
+        "undistilled": ("student", backbone, "nonseq" if flat else "em", "embedding", 0.0),
+        "distilled": ("student", backbone, setting, "embedding", alpha),
+    }
+
+
+def studies(runs: Iterable[Any], corpus: str) -> list[Study]:
+    """Return a study for each dataset with this layout, real corpora before synthetic ones.
+
+    Where runs of one dataset differ in corpus, media, model or training parameters, the most frequent ones count.
+    """
+    found: dict[str, dict[str, list[Any]]] = {}
+    for run in distinct(runs).values():
+        if run.stage != "data" and run.settings.corpus.layout == corpus:
+            found.setdefault(run.settings.dataset, {}).setdefault(_numbers(run.settings), []).append(run)
+    made = [_study(dataset, list(variants.values())) for dataset, variants in found.items()]
+    return sorted(made, key=lambda study: study.settings.corpus.synthetic is not None)
+
+
+def _numbers(settings: Settings) -> str:
+    """Return a hash of all parameters but the paper's axes that numbers depend on."""
+    facts = settings.upto("student")
+    return digest({name: facts[name] for name in ("corpus", "media", "model", "training")})
+
+
+def _study(dataset: str, variants: list[list[Any]]) -> Study:
+    chosen = max(variants, key=len)
+    by_place: dict[tuple, list[Any]] = {}
+    for run in chosen:
+        by_place.setdefault(place(run), []).append(run)
+    return Study(dataset, chosen[0].settings, by_place, sum(map(len, variants)) - len(chosen))
+
+
+def values_of(results: pd.DataFrame, dataset: str, metric: str) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return a dataset's values of one metric by stage and key."""
+    chosen = results[(results.metric == metric) & (results.dataset == dataset)]
+    return dict(list(chosen.groupby(["stage", "key"])[list(EMPTY)]))
+
+
+def cell(study: Study, values: dict[tuple[str, str], pd.DataFrame], where: tuple) -> Cell:
+    """Return what the runs at one place found, parts of the folds and seeds put together."""
+    runs = study.runs.get(where, [])
+    parts = [values.get((run.stage, run.folder.name)) for run in runs]
+    done = [part for part in parts if part is not None]
+    return Cell(pd.concat(done) if done else EMPTY, runs, [run for run, part in zip(runs, parts) if part is None])
+
+
+def relative_change(undistilled: float, distilled: float, metric: str) -> float:
+    """Return the relative change in percent, (distilled − undistilled) / undistilled; for EER the other way round."""
+    if not undistilled:
+        return math.nan
+    change = 100 * (distilled - undistilled) / undistilled
+    return -change if metric == "eer" else change
+
+
+def summarise(cells: dict[str, Cell], metric: str) -> dict[str, float]:
+    """Return one network's row: means and standard deviations over folds, change, number of folds and recordings.
+
+    There is a change only where both students have done the same seeds and folds.
+    """
+    row: dict[str, float] = {}
+    for name, of in cells.items():
+        folds = of.by_fold
+        row |= {name: folds.mean() if len(folds) else math.nan, f"{name}_sd": folds.std() if len(folds) > 1 else math.nan}
+    undistilled, distilled = cells["undistilled"], cells["distilled"]
+    same = distilled.found and undistilled.covers == distilled.covers
+    row["relative_change"] = relative_change(row["undistilled"], row["distilled"], metric) if same else math.nan
+    tested = next((of.values.groupby("fold").recordings.first() for of in (distilled, undistilled) if of.found), pd.Series(dtype=float))
+    return row | {"folds": len(tested) or math.nan, "recordings": tested.sum() or math.nan}

@@ -1,0 +1,189 @@
+"""The first stage: train a network on the faces, freeze it, and keep what it says of every recording.
+
+Each fold has a teacher of its own, trained on that fold's training recordings. What it leaves in
+``data/teachers/<fingerprint>/fold-<number>`` is trained once and used by every student of that fold, whatever its
+method and alpha: ``weights.safetensors``, ``targets.safetensors`` and, written last, ``fold.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file, save_model
+
+from kdlib import places
+from kdlib.corpora import Fold
+from kdlib.losses import Targets
+from kdlib.models.networks import Network, build_teacher
+from kdlib.settings import Settings, digest
+from kdlib.store import Ragged, Store
+from kdlib.training import Progress, autocast, device_of, fit, inference_windows, random_crops, seeded
+
+# mean and standard deviation of ImageNet's pixels, which pretrained teachers expect
+PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# frames a forward pass where nothing is learned
+FRAMES_A_PASS = 256
+
+
+@dataclass(frozen=True)
+class Privileged:
+    """What one fold's frozen teacher says of all recordings.
+
+    ``frames`` holds the embedding of every ``frame_stride``-th frame, ``(total, embedding)`` by recording; ``peak``
+    ``(recordings,)`` numbers the peak frame among them, ``whole`` ``(recordings, embedding)`` is the recording's embedding (of the
+    peak frame, Eq. 4, or of the aggregator, Eq. 5), ``probabilities`` ``(recordings, classes)`` belong to it. ``confidence``
+    ``(total,)`` is each frame's highest class probability; a sequential teacher classifies no frame, and both it and
+    ``peak`` are None.
+    """
+
+    frames: Ragged
+    peak: torch.Tensor | None
+    confidence: torch.Tensor | None
+    whole: torch.Tensor
+    probabilities: torch.Tensor
+    history: list[dict[str, float]]
+    folder: Path
+
+    def targets(self, rows: torch.Tensor, first: torch.Tensor, settings: Settings, timed: bool) -> Targets:
+        """Return the targets of a batch of crops that begin at frames ``first``, at the level of the run's setting."""
+        # softmax(logits / temperature), from probabilities
+        softened = (self.probabilities[rows].log() / settings.training.temperature).softmax(dim=-1)
+        if settings.setting != "em":
+            return Targets(self.whole[rows], softened)
+        if not timed:  # measurements without time belong to every segment
+            mean = self.frames.windows(rows, torch.zeros_like(rows), int(self.frames.lengths.max())).mean(dim=1)
+            return Targets(mean[:, None].expand(-1, settings.segments, -1), softened)
+        stride = settings.media.frame_stride
+        a_segment = round(settings.media.segment * settings.media.fps) // stride
+        window = self.frames.windows(rows, first // stride, settings.segments * a_segment)
+        return Targets(window.unflatten(1, (-1, a_segment)).mean(dim=2), softened)  # Eq. 6
+
+
+def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Privileged]:
+    """Return what the teachers of these folds say, on the store's device; train those that nobody has trained yet."""
+    folder = places.DATA / "teachers" / digest([store.fingerprint, settings.fingerprint("teacher")])
+    epochs = settings.training.teacher_epochs or settings.training.epochs
+    progress = Progress("teacher", epochs * len(folds))
+    found = {}
+    for fold in folds:
+        home = folder / f"fold-{fold.number}"
+        with places.lock(home):
+            if not (home / "fold.json").exists():
+                _train(settings, store, fold, home, progress)
+        found[fold.number] = _load(home, store)
+    return found
+
+
+def _load(home: Path, store: Store) -> Privileged:
+    told = {name: value.to(store.device) for name, value in load_file(home / "targets.safetensors").items()}
+    frames = Ragged.of(told["frames"], told["lengths"])
+    history = json.loads((home / "fold.json").read_text())["history"]
+    return Privileged(frames, told.get("peak"), told.get("confidence"), told["whole"], told["probabilities"], history, home)
+
+
+def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: Progress) -> None:
+    """Train one fold's teacher and write what it leaves."""
+    training = settings.training
+    epochs = training.teacher_epochs or training.epochs
+    generator = seeded(settings.seed, "teacher", settings.backbone, settings.sequential, fold.number)
+    network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(store.device)
+    rows = torch.from_numpy(fold.train).to(store.device)
+    loss_of, items = _sequence_task(network, settings, store, rows, generator) if settings.sequential else _frame_task(network, settings, store, rows)
+    network.train()
+    history = []
+    for epoch, facts in enumerate(fit(list(network.parameters()), loss_of, items, training, epochs, generator), 1):
+        progress.epoch(f"fold {fold.number} ({fold.name})", epoch, epochs, facts)
+        history.append({"epoch": epoch, **facts})
+    told = observe(network, settings, store)
+    home.mkdir(parents=True, exist_ok=True)
+    save_model(network, str(home / "weights.safetensors"))
+    save_file({name: value.contiguous() for name, value in told.items()}, home / "targets.safetensors")
+    places.write_json(home / "fold.json", {"fold": fold.number, "history": history})
+
+
+def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor):
+    """Each frame of each recording is one example with the recording's label."""
+    stride = settings.media.frame_stride if store.fps else 1
+    frames = torch.cat([torch.arange(length, device=rows.device)[::stride] + start for start, length in zip(store.frames.starts[rows], store.frames.lengths[rows])])
+    owner = torch.searchsorted(store.frames.starts, frames, right=True) - 1
+    labels = store.labels[owner]
+
+    def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        with autocast(settings.training, store.device):
+            logits = network(to_input(store.frames.values[frames[batch]])).logits
+        return F.cross_entropy(logits.float(), labels[batch])
+
+    return loss_of, torch.arange(len(frames))
+
+
+def _sequence_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator):
+    """A crop of the training duration is one example; measurements without time are taken whole."""
+
+    def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        chosen = rows[batch.to(rows.device)]
+        first = random_crops(store, chosen, settings.media, generator)
+        with autocast(settings.training, store.device):
+            logits = network(to_input(_sequence(settings, store, chosen, first, settings.segments))).logits
+        return F.cross_entropy(logits.float(), store.labels[chosen])
+
+    return loss_of, torch.arange(len(rows))
+
+
+def _sequence(settings: Settings, store: Store, rows: torch.Tensor, first: torch.Tensor, segments: int) -> torch.Tensor:
+    """Return the frames of windows of the recordings, ``(rows, frames, …)``."""
+    if store.fps is None:
+        return store.frames.windows(rows, torch.zeros_like(rows), int(store.frames.lengths.max()))
+    stride = settings.media.frame_stride
+    count = round(segments * settings.media.segment * store.fps) // stride
+    return store.frames.windows(rows, first, count, stride)
+
+
+def to_input(frames: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 images ``(…, height, width, 3)`` into normalised float ``(…, 3, height, width)``; measurements stay."""
+    if frames.dtype != torch.uint8:
+        return frames
+    mean, std = (torch.tensor(values, device=frames.device) * 255 for values in (PIXEL_MEAN, PIXEL_STD))
+    # contiguous, because torch 2.11 on a CPU corrupts memory in the backward pass of narrow channels-last convolutions
+    return ((frames - mean) / std).movedim(-1, -3).contiguous()
+
+
+@torch.no_grad()
+def observe(network: Network, settings: Settings, store: Store) -> dict[str, torch.Tensor]:
+    """Freeze the teacher and return all it says of every recording (fields as in :class:`Privileged`, and ``lengths``)."""
+    network.eval().requires_grad_(False)
+    stride = settings.media.frame_stride if store.fps else 1
+    lengths = (store.frames.lengths + stride - 1) // stride
+    chosen = torch.cat([torch.arange(length, device=store.device)[::stride] + start for start, length in zip(store.frames.starts, store.frames.lengths)])
+    with autocast(settings.training, store.device):
+        embeddings = torch.cat([network.encoder(to_input(store.frames.values[part])).float() for part in chosen.split(FRAMES_A_PASS)])
+    frames = Ragged.of(embeddings, lengths)
+    told = {"frames": embeddings, "lengths": lengths}
+    if settings.sequential:
+        whole, probabilities = _aggregate(network, settings, store, frames)
+        return {**told, "whole": whole, "probabilities": probabilities}
+    by_frame = network.head(embeddings).softmax(dim=-1)  # (total, classes)
+    peak = torch.stack([peak_frame(row) for row in by_frame.split(lengths.tolist())])
+    best = frames.starts + peak
+    return {**told, "peak": peak, "confidence": by_frame.max(dim=1).values, "whole": embeddings[best], "probabilities": by_frame[best]}
+
+
+def peak_frame(probabilities: torch.Tensor) -> torch.Tensor:
+    """Return which of the frames, ``(frames, classes)``, has the highest probability of its class (Eq. 4)."""
+    return probabilities.max(dim=1).values.argmax()
+
+
+def _aggregate(network: Network, settings: Settings, store: Store, frames: Ragged) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return embedding and class probabilities of whole recordings from the embeddings of their frames."""
+    whole = frames.values.new_empty(len(frames.lengths), frames.values.shape[1])
+    stride = settings.media.frame_stride
+    for rows, first, segments in inference_windows(store, torch.arange(len(whole), device=store.device), settings):
+        if store.fps is None:
+            window = frames.windows(rows, torch.zeros_like(rows), int(frames.lengths.max()))
+        else:
+            window = frames.windows(rows, first // stride, round(segments * settings.media.segment * store.fps) // stride)
+        whole[rows] = network.aggregator(window)
+    return whole, network.head(whole).softmax(dim=-1)

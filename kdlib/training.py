@@ -1,0 +1,132 @@
+"""One training loop for teacher and student, and the windows of the recordings that both see."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CyclicLR
+
+from kdlib.errors import InvalidParameter, NotFinite
+from kdlib.settings import Media, Settings, Training, digest
+from kdlib.store import Store
+
+
+def device_of(training: Training) -> torch.device:
+    """Return the device to train on; raise InvalidParameter where CUDA is asked for and absent."""
+    if training.device == "cuda" and not torch.cuda.is_available():
+        raise InvalidParameter("parameter 'training.device' is 'cuda', but no CUDA device is there; use auto or cpu.")
+    return torch.device("cuda" if training.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def autocast(training: Training, device: torch.device) -> AbstractContextManager:
+    """Return the context of forward passes: bf16 where asked, float32 else."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
+
+
+def seeded(seed: int, *purpose: object) -> torch.Generator:
+    """Return a generator of its own for each purpose, and seed the global one (initial weights) the same way.
+
+    The student's purpose names neither method nor alpha: students that are compared start from the same weights and
+    see the same crops in the same order.
+    """
+    number = int(digest([seed, *map(str, purpose)]), 16)
+    torch.manual_seed(number)
+    return torch.Generator().manual_seed(number)
+
+
+class Progress:
+    """One printed line an epoch, with the time left over all epochs of a stage."""
+
+    def __init__(self, name: str, epochs: int) -> None:
+        self.name, self.epochs, self.done, self.began = name, epochs, 0, time.monotonic()
+
+    def epoch(self, where: str, epoch: int, epochs: int, facts: dict[str, float]) -> None:
+        """Print the line of a finished epoch."""
+        self.done += 1
+        left = (time.monotonic() - self.began) / self.done * (self.epochs - self.done)
+        print(f"{self.name} {where} epoch {epoch}/{epochs}: loss {facts['loss']:.4f}, rate {facts['rate']:.1e}, {facts['seconds']:.1f} s, {_clock(left)} left", flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
+
+
+def batches(items: torch.Tensor, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+    """Deal the shuffled items into batches of at most ``size``, as even as can be: no tiny batch upsets a batch-norm."""
+    order = items[torch.randperm(len(items), generator=generator)]
+    return order.tensor_split(math.ceil(len(items) / size))
+
+
+def fit(
+    parameters: list[nn.Parameter],
+    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    items: torch.Tensor,
+    training: Training,
+    epochs: int,
+    generator: torch.Generator,
+) -> Iterator[dict[str, float]]:
+    """Train with Adam and a triangular cyclical learning rate (Smith 2017); yield each epoch's averages.
+
+    ``loss_of`` gives the scalar loss of a batch of ``items``. Each epoch yields ``loss``, ``rate`` and ``seconds``.
+    Raises NotFinite at the end of an epoch whose loss is no longer a number.
+    """
+    low, high = training.learning_rate
+    steps = math.ceil(len(items) / training.batch_size)
+    optimizer = torch.optim.Adam(parameters, lr=low, betas=training.betas)
+    # Adam has no momentum to cycle; left alone, CyclicLR would cycle its first beta
+    schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
+    for epoch in range(1, epochs + 1):
+        began, total = time.monotonic(), torch.zeros(())
+        for batch in batches(items, training.batch_size, generator):
+            loss = loss_of(batch)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total = total.to(loss.device) + loss.detach()  # stays on the device: reading it would wait for every step
+        mean = total.item() / steps
+        if not math.isfinite(mean):
+            raise NotFinite(f"the loss became {mean} in epoch {epoch}; lower training.learning_rate, or use precision float32.")
+        yield {"loss": mean, "rate": schedule.get_last_lr()[0], "seconds": time.monotonic() - began}
+
+
+def samples_a_frame(media: Media) -> int:
+    """Return how many samples of sound one video frame lasts."""
+    return media.sample_rate // media.fps
+
+
+def random_crops(store: Store, rows: torch.Tensor, media: Media, generator: torch.Generator) -> torch.Tensor:
+    """Return where a random crop of the training duration begins in each recording, in frames ``(rows,)``.
+
+    A recording no longer than that begins at 0, and is repeated.
+    """
+    slack = store.waveforms.lengths[rows] - round(media.duration * media.sample_rate)
+    places = slack.clamp(min=0) // samples_a_frame(media) + 1
+    return (torch.rand(len(rows), generator=generator).to(places.device) * places).long()
+
+
+def inference_windows(store: Store, rows: torch.Tensor, settings: Settings) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+    """Yield batches of recordings of one length: rows, first frame of each ``(rows,)``, and length in segments.
+
+    ``inference: fixed`` takes the middle of the training duration; ``whole`` repeats each recording up to a whole number
+    of segments, so that its result depends on nothing but itself.
+    """
+    media = settings.media
+    samples = store.waveforms.lengths[rows]
+    segment = round(media.segment * media.sample_rate)
+    if media.inference == "fixed":
+        count = torch.full_like(samples, settings.segments)
+    else:
+        count = (samples + segment - 1) // segment
+    for segments in count.unique().tolist():
+        alike = rows[count == segments]
+        slack = store.waveforms.lengths[alike] - segments * segment
+        first = slack.clamp(min=0) // 2 // samples_a_frame(media)
+        for chosen, begin in zip(alike.split(training_batch := settings.training.batch_size), first.split(training_batch)):
+            yield chosen, begin, segments

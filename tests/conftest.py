@@ -1,0 +1,70 @@
+"""Fixtures shared by the tests: a store of noise, small settings, and where real recordings lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from kdlib.settings import load
+from kdlib.store import Ragged, Store
+
+SMALL = {
+    "media": {"duration": 0.8, "segment": 0.4, "frame_size": 32, "frame_stride": 5, "bins": 16},
+    "model": {"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4},
+    "training": {"epochs": 2, "batch_size": 4, "cycle": 1.0},
+}
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def small(**given):
+    """Return settings of networks that train in a blink."""
+    sections = {name: {**values, **given.pop(name, {})} for name, values in SMALL.items()}
+    return load(dataset="demo-ravdess", **sections, **given)
+
+
+def noise_store(recordings: int = 12, speakers: int = 3, classes: int = 2, measurements: int = 0, seconds: float = 1.2) -> Store:
+    """Return a store of random sound and frames (or rows of measurements), at 16 kHz and 25 frames a second."""
+    random = np.random.default_rng(0)
+    labels = np.arange(recordings) % classes
+    table = pd.DataFrame({
+        "recording": [f"take-{number:02d}" for number in range(recordings)],
+        "speaker": [f"speaker-{number * speakers // recordings}" for number in range(recordings)],
+        "label": pd.Categorical.from_codes(labels, [f"class-{number}" for number in range(classes)]),
+        "audio": "", "video": "", "features": "",
+    })  # fmt: skip
+    frames = (25 * seconds + random.integers(0, 4, recordings)).astype(int)
+    sound = torch.from_numpy(random.integers(-9000, 9000, frames.sum() * 640).astype(np.int16))
+    if measurements:
+        rows = torch.ones(recordings, dtype=torch.long)
+        seen = torch.from_numpy(random.normal(size=(recordings, measurements)).astype(np.float32))
+    else:
+        rows = torch.from_numpy(frames)
+        seen = torch.from_numpy(random.integers(0, 255, (frames.sum(), 32, 32, 3)).astype(np.uint8))
+    return Store(
+        recordings=table, classes=list(table.label.cat.categories), labels=torch.from_numpy(labels.astype(np.int64)), sample_rate=16000,
+        waveforms=Ragged.of(sound, torch.from_numpy(frames * 640)), frames=Ragged.of(seen, rows),
+        fps=None if measurements else 25, fingerprint=f"noise-{recordings}-{speakers}-{classes}-{measurements}-{seconds}",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def own_data(tmp_path, monkeypatch):
+    """Let the library write below a temporary folder."""
+    from kdlib import places
+
+    monkeypatch.setattr(places, "DATA", tmp_path / "data")
+    monkeypatch.setattr(places, "CORPORA", (tmp_path / "data" / "corpora",))
+    monkeypatch.setattr(places, "REPORTS", tmp_path / "reports")
+    return tmp_path
+
+
+@pytest.fixture
+def real():
+    """Return the folder of real recordings; skip where it is not beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("the real recordings are not here (../shared/data)")
+    return SHARED

@@ -1,0 +1,114 @@
+"""RAVDESS: which files make a take, which takes make the corpus, and the folds over its actors."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from kdlib import corpora
+from kdlib.corpora import ravdess
+from kdlib.errors import InvalidCorpus, InvalidParameter
+from kdlib.settings import Corpus
+
+
+def official_takes():
+    """Yield the 2,452 takes of the corpus, from its published design."""
+    for actor, channel, emotion, intensity, statement, repetition in itertools.product(range(1, 25), (1, 2), range(1, 9), (1, 2), (1, 2), (1, 2)):
+        if (emotion == 1 and intensity == 2) or (channel == 2 and (emotion > 6 or actor == 18)):
+            continue
+        yield f"{channel:02d}-{emotion:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor:02d}"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The official archives' folders with empty files: names are all that the reader looks at."""
+    folder = tmp_path_factory.mktemp("ravdess")
+    for take in official_takes():
+        kind = "Speech" if take.startswith("01") else "Song"
+        home = folder / f"Video_{kind}_Actor_{take[-2:]}" / f"Actor_{take[-2:]}"
+        home.mkdir(parents=True, exist_ok=True)
+        (home / f"01-{take}.mp4").touch()
+        (home / f"02-{take}.mp4").touch()
+    return folder
+
+
+def read(folder, **given):
+    return corpora.read(Corpus(path=str(folder), **given))
+
+
+@pytest.mark.parametrize("given,count,classes", [({}, 2452, 7), ({"calm": "omit"}, 2076, 7), ({"calm": "own"}, 2452, 8), ({"channels": ["speech"]}, 1440, 7), ({"channels": ["song"]}, 1012, 5)])
+def test_published_counts(whole, given, count, classes):
+    table = read(whole, **given)
+    assert len(table) == count == table.recording.nunique() and len(table.label.cat.categories) == classes
+
+
+def test_published_classes(whole):
+    assert read(whole).label.value_counts().to_dict() == {"neutral": 564, "happy": 376, "sad": 376, "angry": 376, "fearful": 376, "disgust": 192, "surprised": 192}
+
+
+def test_one_actor_is_left_out_at_a_time(whole):
+    table = read(whole)
+    folds = corpora.folds(table)
+    assert len(folds) == 24 and sorted(np.concatenate([fold.test for fold in folds])) == list(range(2452))
+    for fold in folds:
+        assert not set(table.speaker[fold.train]) & set(table.speaker[fold.test])
+        assert sorted([*fold.train, *fold.test]) == list(range(2452))
+
+
+def test_groups_of_actors_mix_the_sexes(whole):
+    table = read(whole)
+    folds = corpora.folds(table, groups=6)
+    assert [fold.name for fold in folds][:2] == ["Actor_01+Actor_02+Actor_03+Actor_04", "Actor_05+Actor_06+Actor_07+Actor_08"]
+    with pytest.raises(InvalidParameter, match="corpus.groups.*25"):
+        corpora.folds(table, groups=25)
+
+
+def test_a_take_is_one_recording_whatever_its_files(tmp_path):
+    tails = {"01-03-01-01-01-01": ("01", "02", "03"), "01-03-01-01-01-02": ("02", "03"), "01-04-01-01-01-01": ("01",), "01-04-01-01-01-02": ("02",), "01-05-01-01-01-02": ("03",)}
+    for tail, modalities in tails.items():
+        for modality in modalities:
+            (tmp_path / f"{modality}-{tail}.{'wav' if modality == '03' else 'mp4'}").touch()
+    table = read(tmp_path)
+    assert table.recording.to_list() == ["01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01"]
+    assert [path[-24:-22] for path in table.audio] == ["03", "03", "01"]
+    assert [path[-24:-22] for path in table.video] == ["01", "02", "01"]
+    assert table.attrs["incomplete"] == {"01-04-01-01-01-02": "take 01-04-01-01-01-02 has no sound", "01-05-01-01-01-02": "take 01-05-01-01-01-02 has no video"}
+
+
+def test_files_that_do_not_belong(tmp_path):
+    (tmp_path / "01-01-03-01-01-01-01.mp4").touch()
+    (tmp_path / "._01-01-03-01-01-01-01.mp4").touch()  # what a Mac leaves behind
+    (tmp_path / "README.txt").touch()
+    assert len(read(tmp_path)) == 1
+    (tmp_path / "holiday.mp4").touch()
+    with pytest.raises(InvalidCorpus, match="holiday.mp4 is not a RAVDESS file name"):
+        read(tmp_path)
+
+
+def test_missing_and_empty_folders(tmp_path):
+    with pytest.raises(InvalidCorpus, match="absent does not exist"):
+        read(tmp_path / "absent")
+    with pytest.raises(InvalidCorpus, match="no usable recording"):
+        read(tmp_path)
+
+
+def test_a_class_without_training_example(tmp_path):
+    for name in ("01-01-03-01-01-01-01", "01-01-04-01-01-01-01", "01-01-03-01-01-01-02"):
+        (tmp_path / f"{name}.mp4").touch()
+    with pytest.raises(InvalidCorpus, match="fold 0 tests class 'sad', of which no training recording"):
+        corpora.folds(read(tmp_path))
+
+
+def test_labels_are_in_the_order_of_the_corpus(whole):
+    assert list(read(whole, calm="own").label.cat.categories) == list(ravdess.EMOTIONS.values())
+
+
+def test_features_that_are_no_numbers(tmp_path):
+    (tmp_path / "03-01-03-01-01-01-01.wav").touch()
+    (tmp_path / "faces.csv").write_text("name,brow\n01-01-03-01-01-01-01,high\n")
+    with pytest.raises(InvalidCorpus, match="column 'brow' of .*faces.csv"):
+        read(tmp_path, features=str(tmp_path / "faces.csv"))
+    with pytest.raises(InvalidCorpus, match="none.csv does not exist"):
+        read(tmp_path, features=str(tmp_path / "none.csv"))

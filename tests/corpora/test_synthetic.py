@@ -1,0 +1,275 @@
+"""The corpus the suite makes itself: official names, known information, the same files whoever writes them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+from moviepy import VideoFileClip
+from scipy.signal import spectrogram
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from kdlib.corpora.ravdess import EMOTIONS, NAME
+from kdlib.corpora.synthetic import face, ravdess, voice, write_ravdess
+from kdlib.errors import InvalidParameter
+from kdlib.settings import Synthetic
+
+SMALL = Synthetic(actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"])
+
+
+def emotions(takes):
+    return Counter(EMOTIONS[take.split("-")[1]] for take in takes)
+
+
+# the list of takes
+
+
+def test_all_takes_are_the_official_corpus():
+    takes = ravdess.take_list(Synthetic(actors=24, takes=104))
+    assert len(set(takes)) == len(takes) == 2452
+    assert all(NAME.fullmatch(f"01-{take}") for take in takes)
+    four = dict.fromkeys(("calm", "happy", "sad", "angry", "fearful"), 376)
+    assert emotions(takes) == {"neutral": 188, "disgust": 192, "surprised": 192, **four}
+    assert Counter(take[:2] for take in takes if take.endswith("-18")) == {"01": 60}
+    assert not [take for take in takes if take[3:8] == "01-02"], "neutral has no second intensity"
+
+
+@pytest.mark.parametrize("takes", [14, 26, 40])
+def test_takes_are_spread_evenly(takes):
+    chosen = ravdess.take_list(Synthetic(actors=18, takes=takes))
+    for actor in range(1, 19):
+        own = [take for take in chosen if int(take[-2:]) == actor]
+        counts = emotions(own)
+        neutral = counts["neutral"] + counts["calm"]
+        classes = [neutral, *(counts[name] for name in list(EMOTIONS.values())[2:])]
+        assert len(own) == takes and abs(counts["neutral"] - counts["calm"]) <= 2
+        assert max(classes) - min(classes) <= 1, classes
+        channels = Counter(take[:2] for take in own if take[3:5] not in ("07", "08"))  # the two are never sung
+        assert actor == 18 or abs(channels["01"] - channels["02"]) <= 6
+
+
+# known information
+
+
+RATES = [("shown", "video_information", 0.9), ("spoken", "audio_information", 0.6), ("spoken", "audio_information", 0.0)]
+
+
+@pytest.mark.parametrize("modality, parameter, information", RATES)
+def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, information):
+    synthetic = Synthetic(actors=48, takes=104, actors_without_song=[], **{parameter: information})
+    takes = ravdess.take_list(synthetic)
+    for channel, choices in (("01", 8), ("02", 6)):
+        truths = [ravdess.displayed(take, synthetic) for take in takes if take.startswith(channel)]
+        right = np.mean([truth[modality] == truth["labelled"] for truth in truths])
+        expected = information + (1 - information) / choices
+        assert abs(right - expected) < 4 * np.sqrt(expected * (1 - expected) / len(truths))
+        wrong = Counter(truth[modality] for truth in truths if truth[modality] != truth["labelled"])
+        assert len(wrong) == choices
+
+
+def test_face_and_voice_err_independently():
+    synthetic = Synthetic(actors=48, takes=104, video_information=0.5, audio_information=0.5)
+    truths = [ravdess.displayed(take, synthetic) for take in ravdess.take_list(synthetic)]
+    errors = np.array([[truth[name] == truth["labelled"] for name in ("shown", "spoken")] for truth in truths], float)
+    assert abs(np.corrcoef(errors.T)[0, 1]) < 4 / np.sqrt(len(errors))
+
+
+# voices
+
+
+def fundamental(samples):
+    """Return the most frequent period's rate in Hz, by the autocorrelation of voiced pieces of 40 ms."""
+    pieces = samples[: len(samples) // 1920 * 1920].reshape(-1, 1920)
+    loud = pieces[np.abs(pieces).mean(1) > 0.5 * np.abs(pieces).mean(1).max()]
+    spectrum = np.abs(np.fft.rfft(loud - loud.mean(1, keepdims=True), 4096)) ** 2
+    lags = np.fft.irfft(spectrum)[:, : 48000 // 70]
+    return np.median(48000 / (120 + lags[:, 120:].argmax(1)))
+
+
+def test_women_speak_higher_than_men():
+    pitches = [fundamental(voice.speak(voice.Voice.of(actor), "neutral", 2.0, np.random.default_rng(actor))[0]) for actor in range(1, 11)]
+    assert max(pitches[::2]) < 145 < 165 < min(pitches[1::2]), pitches
+    assert pitches == pytest.approx([voice.Voice.of(actor).pitch for actor in range(1, 11)], rel=0.12)
+
+
+def voice_features(samples):
+    """Return the mean and spread of log energies in bands, loudness taken away, and how they change in time."""
+    _, _, power = spectrogram(samples[::3], 16000, nperseg=512, noverlap=352)
+    bands = np.log(np.stack([part.sum(0) for part in np.array_split(power[:128], 32)]) + 1e-9)
+    spoken = bands[:, bands.mean(0) > np.median(bands.mean(0))]
+    shape = spoken.mean(1) - spoken.mean()
+    return np.concatenate([shape, spoken.std(1), np.abs(np.diff(spoken, axis=1)).mean(1), [len(samples) / 48000]])
+
+
+def accuracy_across_actors(features, labels, actors):
+    """Return the accuracy of logistic regression on the last third of the actors, trained on the others."""
+    test = np.array(actors) > max(actors) * 2 / 3
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+    model.fit(np.array(features)[~test], np.array(labels)[~test])
+    return model.score(np.array(features)[test], np.array(labels)[test])
+
+
+def test_emotion_is_read_from_voices_of_strangers():
+    cases = [(actor, emotion, actor // 2 % 2) for actor in range(1, 25) for emotion in EMOTIONS.values()]
+    features = [
+        voice_features(
+            voice.speak(voice.Voice.of(actor), emotion, 1.2, np.random.default_rng(number), 1 + number // 8 % 2, sung=bool(sung))[0]
+        )
+        for number, (actor, emotion, sung) in enumerate(cases)
+    ]
+    assert accuracy_across_actors(features, [case[1] for case in cases], [case[0] for case in cases]) > 0.7
+
+
+# faces
+
+
+def edges(frame):
+    """Return how much darker and lighter it gets downwards, summed over blocks of 3 x 3 pixels."""
+    steps = np.diff(frame.mean(2), axis=0)[:51]
+    signed = np.stack([np.maximum(steps, 0), np.maximum(-steps, 0)])
+    return signed.reshape(2, 17, 3, 18, 3).sum((2, 4)).ravel()
+
+
+def test_emotion_is_read_from_faces_of_strangers():
+    cases = [(actor, emotion, power) for actor in range(1, 19) for emotion in face.EXPRESSIONS for power in (0.9, 1.2)]
+    features = []
+    for number, (actor, emotion, power) in enumerate(cases):
+        envelope = np.abs(np.sin(np.arange(5) + number))
+        frames = list(face.animate(face.Identity.of(actor), emotion, envelope, np.random.default_rng(number), power, (96, 54)))
+        features.append(edges(frames[2][:, 21:75]))
+    assert accuracy_across_actors(features, [case[1] for case in cases], [case[0] for case in cases]) > 0.7
+
+
+def test_faces_differ_between_actors_and_stay_within_the_centre():
+    for size in ((160, 90), (1280, 720)):
+        faces = [face.draw_face(face.Identity.of(actor), size=size).astype(int) for actor in (1, 2, 3)]
+        assert faces[0].shape == (size[1], size[0], 3)
+        assert min(np.abs(faces[0] - faces[1]).mean(), np.abs(faces[0] - faces[2]).mean(), np.abs(faces[1] - faces[2]).mean()) > 5
+        for picture in faces:
+            assert np.ptp(picture[: size[1] * 3 // 4, : size[0] // 5]) < 20, "beside the head there is only background"
+
+
+def test_face_is_neutral_at_both_ends_and_strongest_in_the_middle():
+    silence = np.zeros(31)
+    happy, rest = (
+        np.stack(list(face.animate(face.Identity.of(2), name, silence, np.random.default_rng(3)))).astype(int)
+        for name in ("happy", "neutral")
+    )
+    difference = np.abs(happy - rest).mean((1, 2, 3))
+    assert 8 <= difference.argmax() <= 22
+    assert max(difference[0], difference[-1]) < 0.5 * difference.max()
+
+
+def test_mouth_opens_with_the_sound():
+    synthetic = Synthetic(video_information=1.0)
+    sound, frames = ravdess.render("01-01-01-01-01-02", synthetic)
+    frames = np.stack(list(frames)).astype(int)
+    teeth = frames[:, 52:75, 65:95].min(-1) > 190
+    loudness = [np.sqrt(np.mean(part**2)) for part in np.array_split(sound, len(frames))]
+    assert np.corrcoef(teeth.sum((1, 2)), loudness)[0, 1] > 0.6
+
+
+# files
+
+
+def decoded(folder):
+    """Return what the files of a corpus hold: frames, rate, length and sound by name."""
+    content = {}
+    for file in sorted(folder.glob("Actor_*/*.mp4")):
+        with VideoFileClip(str(file), audio_fps=48000) as clip:
+            # not to_soundarray: moviepy 2.2.1 goes astray where a chunk is longer than half of the sound
+            sound = np.concatenate(list(clip.audio.iter_chunks(chunksize=4800, fps=48000))) if clip.audio else None
+            content[file.name] = np.stack(list(clip.iter_frames())), sound, clip.fps, clip.duration
+    for file in sorted(folder.glob("Actor_*/*.wav")):
+        content[file.name] = soundfile.read(file)
+    return content
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpora") / "small"
+    write_ravdess(folder, SMALL, workers=1)
+    return folder
+
+
+def same(first, second):
+    assert first.keys() == second.keys()
+    for name in first:
+        for a, b in zip(first[name], second[name]):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_files_are_as_in_the_corpus(corpus):
+    truth = json.loads((corpus / "synthetic.json").read_text())
+    assert truth["parameters"] == SMALL.model_dump(mode="json")
+    assert list(truth["takes"]) == ravdess.take_list(SMALL)
+    content = decoded(corpus)
+    endings = {"01": "mp4", "02": "mp4", "03": "wav"}
+    assert set(content) == {f"{modality}-{take}.{ending}" for take in truth["takes"] for modality, ending in endings.items()}
+    for take in truth["takes"]:
+        (frames, sound, fps, seconds), silent = content[f"01-{take}.mp4"], content[f"02-{take}.mp4"]
+        samples, rate = content[f"03-{take}.wav"]
+        assert frames.shape[1:] == (36, 64, 3) and fps == pytest.approx(30000 / 1001) and silent[1] is None
+        assert rate == 48000 and samples.ndim == 1
+        assert soundfile.info(str(corpus / f"Actor_{take[-2:]}" / f"03-{take}.wav")).subtype == "PCM_16"
+        assert 0.5 < seconds < 1.2 and len(samples) / rate == pytest.approx(seconds, abs=0.02)
+        assert len(frames) == pytest.approx(seconds * fps, abs=1)  # moviepy rounds a length to hundredths of a second
+        np.testing.assert_array_equal(frames, silent[0])
+        length = min(len(sound), len(samples))
+        assert np.corrcoef(sound[:length, 0], samples[:length])[0, 1] > 0.95
+
+
+def test_two_workers_write_the_same(corpus, tmp_path, capfd):
+    write_ravdess(tmp_path / "small", SMALL, workers=2)
+    assert len(capfd.readouterr().out.splitlines()) <= 5
+    assert (tmp_path / "small/synthetic.json").read_text() == (corpus / "synthetic.json").read_text()
+    same(decoded(tmp_path / "small"), decoded(corpus))
+
+
+def test_a_killed_run_is_completed(corpus, tmp_path):
+    folder = tmp_path / "small"
+    imports = "from kdlib.corpora.synthetic import write_ravdess; from kdlib.settings import Synthetic"
+    command = f"{imports}; write_ravdess({str(folder)!r}, Synthetic(**{SMALL.model_dump()!r}), 1)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen([sys.executable, "-c", command], env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("Actor_*/0*"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    written = {file: file.stat().st_mtime_ns for file in folder.glob("Actor_*/0*")}
+    assert 4 <= len(written) < 24 and not (folder / "synthetic.json").exists()
+    write_ravdess(folder, SMALL, workers=1)
+    assert all(file.stat().st_mtime_ns == at for file, at in written.items()), "what was there is kept"
+    assert not list(folder.glob("Actor_*/.*"))
+    same(decoded(folder), decoded(corpus))
+
+
+def test_complete_corpus_is_left_alone_and_other_parameters_are_refused(corpus):
+    before = sorted((file, file.stat().st_mtime_ns) for file in corpus.rglob("*"))
+    write_ravdess(corpus, SMALL)
+    with pytest.raises(InvalidParameter, match=f"{corpus}.*remove that folder or choose another path"):
+        write_ravdess(corpus, SMALL.model_copy(update={"seed": 1}))
+    assert before == sorted((file, file.stat().st_mtime_ns) for file in corpus.rglob("*"))
+
+
+def test_an_unfinished_corpus_is_not_finished_with_other_parameters(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(ravdess, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        write_ravdess(tmp_path / "small", SMALL, workers=1)
+    with pytest.raises(InvalidParameter, match="other parameters"):
+        write_ravdess(tmp_path / "small", SMALL.model_copy(update={"seconds": 1.0}))
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "Actor_01").mkdir()
+    with pytest.raises(InvalidParameter, match="none is written there"):
+        write_ravdess(tmp_path, SMALL)
+    assert os.listdir(tmp_path) == ["Actor_01"]

@@ -1,0 +1,114 @@
+"""The networks against torchvision's, against hand-counted sizes, and at awkward input sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from kdlib.errors import InvalidParameter
+from kdlib.models.networks import BACKBONES, build_student, build_teacher
+from kdlib.models.sequence import Aggregator
+from kdlib.settings import load
+from tests.conftest import small
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def full(backbone: str, setting: str = "nonseq"):
+    return load(dataset="ravdess", backbone=backbone, setting=setting)
+
+
+def test_full_size_teachers_are_torchvisions():
+    with torch.device("meta"):
+        vgg, resnet, excited = (BACKBONES[name]["teacher"](full(name).model)[0] for name in ("vgg", "resnet", "seresnet"))
+        assert count(vgg) == count(torchvision.models.vgg16().features)
+        assert count(resnet) == count(torchvision.models.resnet34()) - (512 * 1000 + 1000)
+    # a squeeze-and-excitation module has two 1x1 convolutions: c -> c/16 -> c
+    modules = {64: 3, 128: 4, 256: 6, 512: 3}
+    assert count(excited) - count(resnet) == sum(n * (2 * c * (c // 16) + c // 16 + c) for c, n in modules.items())
+
+
+def test_plain_resnet_teacher_computes_what_torchvision_does():
+    teacher, _ = BACKBONES["resnet"]["teacher"](full("resnet").model)
+    reference = torchvision.models.resnet34()
+    reference.fc = nn.Identity()
+    reference.load_state_dict(teacher.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(teacher.eval()(x), reference.eval()(x))
+
+
+@pytest.mark.parametrize("backbone,channels", [("vgg", 128), ("resnet", 512), ("seresnet", 512)])
+def test_full_size_student_shapes(backbone, channels):
+    with torch.device("meta"):
+        student = build_student(full(backbone), 7).eval()
+        assert student.encoder[0](torch.randn(2, 1, 257, 400)).shape[:2] == (2, channels)
+        output = student(torch.randn(2, 1, 257, 400))
+    assert output.final.shape == (2, 512) and output.logits.shape == (2, 7)
+
+
+def test_thin_resnet_has_the_blocks_of_xie():
+    with torch.device("meta"):
+        student, _ = BACKBONES["resnet"]["student"](full("resnet").model)
+    ends = [block.residual[6].out_channels for block in student if hasattr(block, "residual")]
+    assert ends == [96] * 2 + [128] * 3 + [256] * 3 + [512] * 3
+    assert all(conv.stride == (1, 1) for conv in student.modules() if isinstance(conv, nn.Conv2d))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
+def test_nine_networks_run_teacher_and_student(backbone, setting):
+    settings = small(backbone=backbone, setting=setting)
+    sequence = () if setting == "nonseq" else (2,)
+    student, teacher = build_student(settings, 5), build_teacher(settings, 5, torch.Size([32, 32, 3]))
+    heard, seen = student(torch.randn(3, *sequence, 1, 16, 40)), teacher(torch.randn(3, *sequence, 3, 32, 32))
+    assert heard.logits.shape == seen.logits.shape == (3, 5)
+    assert heard.distilled.shape == (3, *(sequence if setting == "em" else ()), 8)
+    assert heard.final.min() >= 0 or setting != "nonseq"  # the encoder ends in a ReLU
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("columns", [4, 50, 731])
+def test_students_hear_any_length(backbone, columns):
+    output = build_student(small(backbone=backbone), 5).eval()(torch.randn(1, 1, 16, columns))
+    assert torch.isfinite(output.logits).all()
+
+
+def test_measurements_get_a_small_encoder():
+    teacher = build_teacher(small(backbone="vgg"), 4, torch.Size([35]))
+    assert count(teacher.encoder) == (35 * 8 + 8) + (8 * 8 + 8)
+
+
+def test_segments_are_encoded_one_by_one():
+    """In evaluation mode a sequence's encoder embeddings are those of its segments alone."""
+    student = build_student(small(backbone="resnet", setting="em"), 3).eval()
+    x = torch.randn(2, 3, 1, 16, 20)
+    torch.testing.assert_close(student(x).distilled[:, 1], student.encoder(x[:, 1]))
+
+
+def test_attention_is_a_weighted_mean_that_knows_the_order():
+    aggregator = Aggregator(8)
+    x = torch.randn(2, 5, 8)
+    assert not torch.allclose(aggregator(x), aggregator(x.flip(1)))
+    hidden = torch.relu(aggregator.layers[1](torch.relu(aggregator.layers[0](x)[0]))[0])
+    assert (aggregator(x) <= hidden.max(dim=1).values + 1e-6).all() and (aggregator(x) >= hidden.min(dim=1).values - 1e-6).all()
+
+
+def test_pretrained_weights_from_a_file(tmp_path):
+    reference = torchvision.models.resnet34()
+    torch.save(reference.state_dict(), tmp_path / "resnet34.pth")
+    settings = load(dataset="ravdess", backbone="seresnet", model={"teacher_weights": str(tmp_path / "resnet34.pth")})
+    teacher = build_teacher(settings, 7, torch.Size([64, 64, 3]))
+    torch.testing.assert_close(teacher.encoder[0].layer4[2].conv2.weight, reference.layer4[2].conv2.weight)
+    torch.testing.assert_close(teacher.encoder[0].layer1[0].bn2[0].running_var, reference.layer1[0].bn2.running_var)
+
+
+def test_pretrained_weights_that_do_not_fit(tmp_path):
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "odd.pth")
+    with pytest.raises(InvalidParameter, match="teacher_weights.*do not fit"):
+        build_teacher(load(dataset="ravdess", backbone="vgg", model={"teacher_weights": str(tmp_path / "odd.pth")}), 7, torch.Size([64, 64, 3]))
+    with pytest.raises(InvalidParameter, match="IMAGENET1K_V1"):
+        build_teacher(load(dataset="ravdess", backbone="vgg", model={"teacher_weights": "IMAGENET"}), 7, torch.Size([64, 64, 3]))

@@ -1,0 +1,74 @@
+"""Suites as lists of runs: multiplied out, each run once, each under its own name, and driven by Snakemake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kdlib import grid, places
+from kdlib.errors import InvalidParameter
+from kdlib.settings import load
+
+
+def test_the_demo_has_the_runs_of_the_paper():
+    runs = grid.runs("demo")
+    students = {run.key for run in runs if run.stage == "student"}
+    # undistilled: three backbones, with and without sequence (em and agg are then the same network)
+    undistilled = {f"{backbone}-{setting}-embedding-a0.00-s0" for backbone in ("vgg", "resnet", "seresnet") for setting in ("nonseq", "em")}
+    distilled = {f"{backbone}-{setting}-embedding-a0.50-s0" for backbone in ("vgg", "resnet", "seresnet") for setting in ("nonseq", "em", "agg")}
+    swept = {f"seresnet-agg-{method}-a{alpha:.2f}-s0" for method in ("embedding", "softlabel", "multitask") for alpha in (0.25, 0.5, 0.75, 1)}
+    assert students == undistilled | distilled | swept
+    assert sorted(run.key for run in runs if run.stage == "teacher") == sorted(f"{b}-{s}-s0" for b in ("vgg", "resnet", "seresnet") for s in ("nonseq", "sequential"))
+    assert [run.key for run in runs if run.stage == "data"] == ["all"]
+
+
+def test_what_papermill_is_told_makes_the_same_settings():
+    for run in grid.runs("demo"):
+        if run.stage == "student":
+            assert load(**json.loads(json.dumps(run.given))) == run.settings
+
+
+@pytest.mark.parametrize(
+    "given,key",
+    [
+        ({"alpha": 0.25, "setting": "agg", "seed": 3}, "seresnet-agg-embedding-a0.25-s3"),
+        ({"folds": 3}, "seresnet-nonseq-embedding-a0.50-s0-f3"),
+        ({"folds": "0, 2"}, "seresnet-nonseq-embedding-a0.50-s0-f0_2"),
+        ({"alpha": 0, "method": "softlabel", "setting": "agg"}, "seresnet-em-embedding-a0.00-s0"),
+        ({"alpha": 0.125}, "seresnet-nonseq-embedding-a0.125-s0"),
+    ],
+)
+def test_names_of_runs(given, key):
+    assert grid.key(load(**given), "student") == key
+
+
+def test_overlaid_sections_have_a_name_of_their_own():
+    plain, short, long = (grid.key(load(training={"epochs": epochs}), "student") for epochs in (load().training.epochs, 1, 99))
+    assert plain == "seresnet-nonseq-embedding-a0.50-s0"
+    assert short.startswith(plain + "-x") and long.startswith(plain + "-x") and short != long
+
+
+def test_unknown_suite():
+    with pytest.raises(InvalidParameter, match="unknown suite 'dem'; did you mean 'demo'"):
+        grid.runs("dem")
+
+
+def snakemake(*arguments, **environment):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", places.ROOT / "Snakefile", "--directory", places.ROOT, "--nolock", "--cores", "2", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+
+
+def test_snakemake_plans_every_run(tmp_path):
+    planned = snakemake("--dry-run", KDLIB_REPORTS=str(tmp_path / "reports"), KDLIB_DATA=str(tmp_path / "data"))
+    assert planned.returncode == 0, planned.stderr
+    count = next(line.split()[1] for line in planned.stdout.splitlines() if line.startswith("run "))
+    assert int(count) == len(grid.runs("demo"))
+
+
+def test_snakemake_names_an_unknown_suite():
+    refused = snakemake("--dry-run", "--config", "suite=dem")
+    assert refused.returncode != 0 and "did you mean 'demo'" in refused.stderr + refused.stdout

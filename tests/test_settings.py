@@ -1,0 +1,116 @@
+"""Parameters: merged in the right order, checked, and refused in one sentence that names the choices."""
+
+from __future__ import annotations
+
+import pytest
+from papermill.iorw import read_yaml_file
+
+from kdlib import places, settings
+from kdlib.errors import InvalidParameter
+from kdlib.settings import NotebookParameters, choose_folds, load
+
+FILES = sorted(places.PARAMS.glob("*.yaml"))
+
+BAD = [
+    ({"dataset": "demo-ravdes"}, "unknown dataset 'demo-ravdes'; did you mean 'demo-ravdess'.*ravdess-au"),
+    ({"dataset": 3}, "unknown dataset 3"),
+    ({"backbone": "resent"}, "'backbone' is 'resent'; did you mean 'resnet'.*vgg, resnet, seresnet"),
+    ({"setting": "aggr"}, "'setting' is 'aggr'.*nonseq, em, agg"),
+    ({"method": "soft"}, "'method' is 'soft'.*embedding, softlabel, multitask"),
+    ({"alpha": 1.2}, "'alpha' is 1.2.*less than or equal to 1"),
+    ({"alpha": -0.1}, "'alpha' is -0.1.*greater than or equal to 0"),
+    ({"alpha": "half"}, "'alpha' is 'half'.*valid number"),
+    ({"alpha": True}, "'alpha' is True"),
+    ({"alpha": float("nan")}, "'alpha' is nan"),
+    ({"alfa": 0.5}, "unknown parameter 'alfa'; did you mean 'alpha'"),
+    ({"training": {"epoch": 3}}, "unknown parameter 'training.epoch'; did you mean 'epochs'"),
+    ({"training": {"epochs": "1e-3"}}, "'training.epochs' is '1e-3'.*integer"),
+    ({"training": {"keep_students": "true"}}, "'training.keep_students' is 'true'"),
+    ({"training": 3}, "'training' must be a mapping"),
+    ({"training": {"learning_rate": [0.1, 0.01]}}, "'training.learning_rate' is .*lowest rate"),
+    ({"corpus": {"synthetic": {"actrs": 3}}}, "unknown parameter 'corpus.synthetic.actrs'; did you mean 'actors'"),
+    ({"media": {"duration": 2.1}}, "'media.duration' is 2.1 s.*segments of 0.4 s"),
+    ({"media": {"frame_stride": 3}}, "'media.frame_stride' is 3"),
+    ({"media": {"window": 0.1}}, "'media.fft' is 512"),
+    ({"folds": "a-b"}, "'folds' is 'a-b'; give all"),
+    ({"folds": 1.5}, "'folds'"),
+]
+
+
+@pytest.mark.parametrize("given,sentence", BAD, ids=[str(given) for given, _ in BAD])
+def test_bad_parameters_end_in_one_sentence(given, sentence):
+    with pytest.raises(InvalidParameter, match=sentence) as caught:
+        load(**given)
+    assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_every_params_file_loads_as_papermill_reads_it(file):
+    given = read_yaml_file(str(file))
+    assert given["dataset"] == file.stem
+    assert load(**given) == load(dataset=file.stem)
+
+
+def test_sections_are_laid_over_those_of_the_file():
+    merged = load(dataset="demo-ravdess", training={"epochs": 1})
+    file = load(dataset="demo-ravdess")
+    assert merged.training.epochs == 1 and merged.training.learning_rate == file.training.learning_rate
+
+
+def test_an_integer_may_stand_for_a_float():
+    assert load(alpha=1).alpha == 1.0
+
+
+@pytest.mark.parametrize("text,count,expected", [("all", 4, [0, 1, 2, 3]), (3, 4, [3]), ("3", 4, [3]), ("0-2", 4, [0, 1, 2]), ("0,3", 4, [0, 3]), ("2,0-1", 4, [0, 1, 2])])
+def test_folds(text, count, expected):
+    assert choose_folds(text, count) == expected
+
+
+@pytest.mark.parametrize("text", ["4", "0-4", "2-1", "-1", ""])
+def test_folds_that_are_not_there(text):
+    with pytest.raises(InvalidParameter, match="'folds'"):
+        choose_folds(text, 4)
+
+
+def test_misspelt_notebook_parameters_are_seen():
+    cells = {"torch": object(), "In": []}
+    cells["parameters"] = parameters = NotebookParameters(cells)
+    cells.update(alpha=0.25, dataset="demo-ravdess")
+    assert parameters.check().alpha == 0.25
+    cells["apha"] = 0.5
+    with pytest.raises(InvalidParameter, match="'apha'; did you mean 'alpha'"):
+        parameters.check()
+
+
+def test_running_a_notebook_again_keeps_its_parameters():
+    cells = {"alpha": 0.25, "later": 1}  # a second "run all": parameters and later names exist already
+    assert NotebookParameters(cells).check().alpha == 0.25
+
+
+def test_undistilled_student_is_one_student():
+    runs = [load(alpha=0, method=method, setting=setting) for method in ("embedding", "softlabel", "multitask") for setting in ("em", "agg")]
+    assert len({run.canonical().model_dump_json() for run in runs}) == 1
+    assert load(alpha=0, setting="nonseq").canonical().setting == "nonseq"
+
+
+def test_fingerprints_change_with_what_matters_to_their_stage():
+    base = load()
+
+    def changed(**given):
+        return [load(**given).fingerprint(stage) != base.fingerprint(stage) for stage in settings.STAGES]
+
+    assert changed(media={"frame_size": 64}) == [True, True, True]
+    assert changed(training={"epochs": 3}) == [False, True, True]
+    assert changed(alpha=0.7) == [False, False, True]
+    assert changed(training={"keep_students": True}) == [False, False, False]
+    assert load(setting="em").fingerprint("teacher") == load(setting="agg").fingerprint("teacher") != base.fingerprint("teacher")
+
+
+def test_every_parameter_has_help_and_a_stage():
+    def walk(model):
+        for name, field in model.model_fields.items():
+            assert field.description, name
+            assert "stage" in field.json_schema_extra, name
+
+    for model in (settings.Settings, settings.Corpus, settings.Media, settings.Model, settings.Training, settings.Synthetic):
+        walk(model)

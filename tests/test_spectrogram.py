@@ -1,0 +1,52 @@
+"""The front end against scipy and against its own promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+
+from kdlib.settings import Media
+from kdlib.spectrogram import FLOOR, Spectrogram, cut_segments
+
+
+@pytest.fixture
+def waveform():
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(3, 16000 * 2)).astype(np.float32)) * torch.tensor([[0.01], [0.1], [0.3]])
+
+
+def test_stft_is_scipys(waveform):
+    ours = Spectrogram(Media())(waveform)
+    window = np.pad(scipy.signal.get_window("hamming", 400), 56)  # torch centres the 25 ms window in the 512 points
+    padded = np.pad(waveform.numpy().astype(np.float64), ((0, 0), (256, 256)), mode="reflect")
+    _, _, theirs = scipy.signal.stft(padded, nperseg=512, noverlap=512 - 160, window=window, boundary=None, padded=False)
+    logarithm = np.log(np.abs(theirs[..., :200]) * window.sum() + FLOOR)
+    expected = (logarithm - logarithm.mean((1, 2), keepdims=True)) / logarithm.std((1, 2), keepdims=True)
+    np.testing.assert_allclose(ours[:, 0].numpy(), expected, atol=2e-3)
+
+
+def test_paper_sizes(waveform):
+    assert Spectrogram(Media())(waveform).shape == (3, 1, 257, 200)  # 25 ms, 10 ms: 100 columns a second
+    assert Spectrogram(Media(front_end="logmel", bins=40))(waveform).shape == (3, 1, 40, 200)
+
+
+@pytest.mark.parametrize("front_end", ["stft", "logmel"])
+@pytest.mark.parametrize("normalise,over", [("utterance", (1, 2, 3)), ("bin", (3,))])
+def test_each_recording_is_normalised_alone(waveform, front_end, normalise, over):
+    front = Spectrogram(Media(front_end=front_end, normalise=normalise))
+    heard = front(waveform)
+    torch.testing.assert_close(heard.mean(over), torch.zeros_like(heard.mean(over)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(heard.std(over, correction=0), torch.ones_like(heard.mean(over)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(front(waveform[1:2]), heard[1:2])
+
+
+def test_silence_stays_finite():
+    assert torch.isfinite(Spectrogram(Media())(torch.zeros(1, 8000))).all()
+
+
+def test_segments_are_cut_in_order():
+    x = torch.arange(2 * 3 * 10).float().view(2, 1, 3, 10)
+    segments = cut_segments(x, 3)
+    assert segments.shape == (2, 3, 1, 3, 3)
+    torch.testing.assert_close(segments[1, 2], x[1, :, :, 6:9])

@@ -1,0 +1,114 @@
+"""Training a student: repeatable to the bit, one student at alpha = 0, broken off and gone on, and the teacher's help felt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kdlib import corpora, student, teacher
+from kdlib.errors import NotFinite
+from kdlib.training import Progress
+from tests.conftest import noise_store, small
+
+
+def train(settings, store, folds=None):
+    folds = folds or corpora.folds(store.recordings, 3)[:1]
+    privileged = teacher.ensure(settings, store, folds)
+    return student.train(settings, store, folds[0], privileged[folds[0].number], Progress("student", 2))
+
+
+@pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
+def test_undistilled_students_are_the_same_to_the_bit(own_data, setting):
+    store = noise_store()
+    students = [train(small(backbone="vgg", setting=setting, method=method, alpha=0), store) for method in ("embedding", "softlabel", "multitask")]
+    assert all(np.array_equal(students[0].probabilities, other.probabilities) for other in students[1:])
+    if setting == "agg":
+        em = train(small(backbone="vgg", setting="em", alpha=0), store)
+        assert np.array_equal(students[0].probabilities, em.probabilities)
+
+
+@pytest.mark.parametrize("method", ["embedding", "softlabel", "multitask"])
+def test_the_same_run_twice_gives_the_same_numbers(own_data, method):
+    store, settings = noise_store(), small(backbone="seresnet", setting="agg", method=method)
+    first, second = train(settings, store), train(settings, store)
+    assert np.array_equal(first.probabilities, second.probabilities) and [e["loss"] for e in first.history] == [e["loss"] for e in second.history]
+
+
+def test_alpha_method_and_seed_make_a_difference(own_data):
+    store = noise_store()
+    base = dict(backbone="vgg", setting="nonseq")
+    outcomes = [train(small(**base, **given), store).probabilities for given in ({}, {"alpha": 0.9}, {"method": "softlabel"}, {"method": "multitask"}, {"seed": 1})]
+    assert all(not np.array_equal(a, b) for i, a in enumerate(outcomes) for b in outcomes[i + 1 :])
+
+
+def test_at_alpha_one_the_embedding_follows_the_teacher(own_data):
+    """Embeddings of training recordings come closer to the teacher's than those of an undistilled student."""
+    store = noise_store()
+    folds = corpora.folds(store.recordings, 3)[:1]
+    everyone = [corpora.Fold(0, "all", folds[0].train, folds[0].train)]
+    distance = {}
+    for alpha in (0.0, 1.0):
+        settings = small(backbone="vgg", alpha=alpha, training={"epochs": 30, "teacher_epochs": 1, "learning_rate": [0.001, 0.01]})
+        privileged = teacher.ensure(settings, store, everyone)
+        trained = student.train(settings, store, everyone[0], privileged[0], Progress("student", 30))
+        distance[alpha] = ((torch.from_numpy(trained.embeddings) - privileged[0].whole[folds[0].train]) ** 2).mean().item()
+    assert distance[1.0] < 0.5 * distance[0.0]
+
+
+def test_test_recordings_are_answered_in_their_order(own_data):
+    """Whole recordings of several lengths are heard in groups of one length; the answers come back in the order asked."""
+    store, settings = noise_store(), small(backbone="vgg", media={"inference": "whole"})
+    from kdlib.models.networks import build_student
+
+    network = build_student(settings, 2)
+    together = student.listen(network, settings, store, np.arange(12))
+    alone = torch.cat([student.listen(network, settings, store, np.array([row])).logits for row in range(12)])
+    torch.testing.assert_close(together.logits, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
+    store, settings = noise_store(), small(backbone="vgg")
+    folds = corpora.folds(store.recordings, 3)
+    privileged = teacher.ensure(settings, store, folds)
+    whole = student.train_folds(settings, store, folds, privileged)
+    student.forget_checkpoints(settings, store)
+    original = student.train
+
+    def tired(settings, store, fold, *rest):
+        if fold.number == 2:
+            raise KeyboardInterrupt
+        return original(settings, store, fold, *rest)
+
+    monkeypatch.setattr(student, "train", tired)
+    with pytest.raises(KeyboardInterrupt):
+        student.train_folds(settings, store, folds, privileged)
+    trained = []
+    monkeypatch.setattr(student, "train", lambda settings, store, fold, *rest: trained.append(fold.number) or original(settings, store, fold, *rest))
+    again = student.train_folds(settings, store, folds, privileged)
+    assert trained == [2]
+    assert all(np.array_equal(whole[number].probabilities, again[number].probabilities) for number in range(3))
+
+
+def test_a_loss_that_is_no_number_leaves_nothing(own_data):
+    store, settings = noise_store(), small(backbone="vgg", training={"learning_rate": [1e30, 1e38]})
+    settings = settings.model_copy(update={"training": settings.training.model_copy(update={"epochs": 3})})
+    folds = corpora.folds(store.recordings, 3)[:1]
+    privileged = teacher.ensure(small(backbone="vgg"), store, folds)
+    with pytest.raises(NotFinite, match="lower training.learning_rate"):
+        student.train_folds(settings, store, folds, privileged)
+    assert not list((own_data / "data").glob("checkpoints/*/fold-*"))
+
+
+def test_kept_students_can_be_loaded(own_data):
+    from safetensors.torch import load_model
+
+    from kdlib import grid
+    from kdlib.models.networks import build_student
+
+    store, settings = noise_store(), small(backbone="vgg", training={"keep_students": True})
+    trained = train(settings, store)
+    network = build_student(settings, 2)
+    load_model(network, str(grid.folder(settings, "student") / "fold-0.safetensors"))
+    tested = corpora.folds(store.recordings, 3)[0].test
+    np.testing.assert_allclose(student.listen(network, settings, store, tested).logits.softmax(1).numpy(), trained.probabilities, atol=1e-6)

@@ -1,0 +1,99 @@
+"""The frozen teacher: peak frame and segment means by hand, trained once, never changed by what follows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kdlib import corpora, teacher
+from kdlib.models.networks import build_teacher
+from tests.conftest import noise_store, small
+
+
+def ensure(settings, store, groups=3):
+    folds = corpora.folds(store.recordings, groups)[:1]
+    return teacher.ensure(settings, store, folds)[0]
+
+
+def test_peak_frame_by_hand():
+    probabilities = torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.8, 0.2]])
+    assert teacher.peak_frame(probabilities).item() == 1  # the highest probability of any class in any frame
+
+
+@pytest.mark.parametrize("measurements", [0, 6])
+def test_targets_without_aggregator_belong_to_the_peak_frame(own_data, measurements):
+    store, settings = noise_store(measurements=measurements), small(backbone="vgg")
+    told = ensure(settings, store)
+    network = build_teacher(settings, 2, store.frames.values.shape[1:])
+    network.load_state_dict(load_file(told.folder / "weights.safetensors"))
+    network.eval()
+    for row in (0, 7):
+        seen = store.frames[row] if measurements else store.frames[row][::5]
+        with torch.no_grad():
+            embeddings = network.encoder(teacher.to_input(seen))
+            by_frame = network.head(embeddings).softmax(1)
+        best = max(range(len(by_frame)), key=lambda frame: by_frame[frame].max())
+        assert told.peak[row] == best
+        torch.testing.assert_close(told.whole[row], embeddings[best])
+        torch.testing.assert_close(told.probabilities[row], by_frame[best])
+        torch.testing.assert_close(told.frames[row], embeddings)
+
+
+def test_segment_targets_are_means_of_the_frames_inside(own_data):
+    store, settings = noise_store(), small(backbone="resnet", setting="em")
+    told = ensure(settings, store)
+    rows, first = torch.tensor([1, 4]), torch.tensor([5, 0])
+    targets = told.targets(rows, first, settings, timed=True)
+    # 0.4 s at 25 frames a second, every fifth: two frames a segment; frame 5 is the second of those kept
+    assert targets.embedding.shape == (2, 2, 8)
+    torch.testing.assert_close(targets.embedding[0, 0], told.frames[1][1:3].mean(0))
+    torch.testing.assert_close(targets.embedding[0, 1], told.frames[1][3:5].mean(0))
+    torch.testing.assert_close(targets.embedding[1, 1], told.frames[4][2:4].mean(0))
+
+
+def test_measurements_without_time_belong_to_every_segment(own_data):
+    store, settings = noise_store(measurements=6), small(setting="em", backbone="vgg")
+    told = ensure(settings, store)
+    targets = told.targets(torch.tensor([3]), torch.tensor([4]), settings, timed=False)
+    torch.testing.assert_close(targets.embedding, told.frames[3][0].expand(1, 2, 8))
+
+
+def test_aggregated_targets_come_from_all_frames(own_data):
+    store, settings = noise_store(), small(setting="agg", backbone="vgg", media={"inference": "whole", "frame_stride": 5})
+    told = ensure(settings, store)
+    network = build_teacher(settings, 2, store.frames.values.shape[1:])
+    network.load_state_dict(load_file(told.folder / "weights.safetensors"))
+    row = int(store.frames.lengths.argmin())
+    kept = told.frames[row]
+    count = -(-int(store.waveforms.lengths[row]) // 6400) * 2  # whole segments, two frames each; short ones start over
+    with torch.no_grad():
+        a = network.eval().aggregator(kept[torch.arange(count) % len(kept)][None])
+    torch.testing.assert_close(told.whole[row], a[0])
+    assert told.peak is None
+
+
+def test_temperature_softens_the_labels(own_data):
+    store, settings = noise_store(), small(backbone="vgg", training={"temperature": 4.0})
+    told = ensure(settings, store)
+    soft = told.targets(torch.arange(12), torch.zeros(12, dtype=torch.long), settings, timed=True).probabilities
+    torch.testing.assert_close(soft.sum(1), torch.ones(12))
+    torch.testing.assert_close(soft, (told.probabilities.log() / 4).softmax(1))
+    assert (soft.max(1).values <= told.probabilities.max(1).values + 1e-6).all()
+
+
+def test_a_teacher_is_trained_once_whatever_the_student(own_data, monkeypatch):
+    store = noise_store()
+    ensure(small(backbone="vgg", setting="em"), store)
+    monkeypatch.setattr(teacher, "_train", lambda *_: pytest.fail("trained again"))
+    ensure(small(backbone="vgg", setting="agg", alpha=0.9, method="softlabel", model={"width": 0.1}), store)
+
+
+def test_a_teacher_learns_what_is_there_to_learn(own_data):
+    """Frames that are bright for one class and dark for the other are told apart, on speakers never seen."""
+    store = noise_store()
+    owner = torch.repeat_interleave(torch.arange(12), store.frames.lengths)
+    store.frames.values[:] = (store.frames.values // 4 + (store.labels[owner] * 150)[:, None, None, None]).to(torch.uint8)
+    told = ensure(small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 4, "learning_rate": [0.001, 0.003]}), store)
+    tested = corpora.folds(store.recordings, 3)[0].test
+    assert (told.probabilities[tested].argmax(1) == store.labels[tested]).all()

@@ -1,0 +1,88 @@
+"""The loop: Smith's triangle, even batches, equal seeds, and a loss that is no number."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from kdlib.errors import InvalidParameter, NotFinite
+from kdlib.settings import Training
+from kdlib.training import batches, device_of, fit, inference_windows, random_crops, seeded
+from tests.conftest import noise_store, small
+
+
+def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
+    weight = nn.Parameter(torch.ones(1))
+    optimizers = []
+    original = torch.optim.Adam
+
+    def spy(*arguments, **options):
+        optimizers.append(original(*arguments, **options))
+        return optimizers[-1]
+
+    torch.optim.Adam = spy
+    rates, betas = [], []
+
+    def loss_of(batch):
+        rates.append(optimizers[0].param_groups[0]["lr"])
+        betas.append(optimizers[0].param_groups[0]["betas"])
+        return (weight * 2).square().sum() if loss is None else loss(weight)
+
+    try:
+        history = list(fit([weight], loss_of, torch.arange(items), training, epochs, torch.Generator().manual_seed(0)))
+    finally:
+        torch.optim.Adam = original
+    return rates, betas, history
+
+
+def test_rates_follow_smiths_triangle():
+    training = Training(batch_size=4, learning_rate=(0.1, 0.5), cycle=1.0)  # 2 steps an epoch: 2 up, 2 down
+    rates, betas, history = run(training)
+    assert rates == pytest.approx([0.1, 0.3, 0.5, 0.3, 0.1, 0.3, 0.5, 0.3])
+    assert set(betas) == {(0.9, 0.999)}  # CyclicLR would cycle beta1 if it were let
+    assert [facts["rate"] for facts in history] == pytest.approx([0.5, 0.1, 0.5, 0.1])
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence():
+    with pytest.raises(NotFinite, match="loss became nan in epoch 1; lower training.learning_rate"):
+        run(Training(batch_size=4), loss=lambda weight: weight.sum() * float("nan"))
+
+
+def test_batches_are_even_and_lose_nothing():
+    dealt = batches(torch.arange(33), 32, torch.Generator().manual_seed(0))
+    assert sorted(map(len, dealt)) == [16, 17] and sorted(torch.cat(dealt).tolist()) == list(range(33))
+
+
+def test_seeds_depend_on_purpose_and_on_nothing_else():
+    first, _ = torch.rand(3, generator=seeded(0, "student", 1)), torch.rand(5)
+    again = torch.rand(3, generator=seeded(0, "student", 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, torch.rand(3, generator=seeded(0, "student", 2)))
+
+
+def test_crops_stay_inside_and_reach_both_ends():
+    store, media = noise_store(), small().media
+    rows = torch.arange(12).repeat(200)
+    first = random_crops(store, rows, media, torch.Generator().manual_seed(0))
+    last = (store.waveforms.lengths[rows] - 12800) // 640
+    assert (first >= 0).all() and (first <= last).all() and (first == 0).any() and (first == last).any()
+
+
+@pytest.mark.parametrize("inference,segments", [("fixed", {2}), ("whole", {3, 4})])
+def test_every_recording_is_heard_once_at_inference(inference, segments):
+    store = noise_store()
+    windows = list(inference_windows(store, torch.arange(12), small(media={"inference": inference})))
+    assert sorted(torch.cat([rows for rows, _, _ in windows]).tolist()) == list(range(12))
+    assert {count for _, _, count in windows} == segments
+    if inference == "fixed":
+        for rows, first, _ in windows:
+            middle = (store.waveforms.lengths[rows] / 640 - 20) / 2
+            assert (first - middle).abs().max() <= 0.5
+
+
+def test_cuda_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InvalidParameter, match="training.device"):
+        device_of(Training(device="cuda"))
+    assert device_of(Training()).type == "cpu"
