@@ -41,7 +41,7 @@ help:  ## list the targets
 
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
-	@echo "The report is reports/$(SUITE)/index.html"
+	@[ ! -e reports/$(SUITE)/index.html ] || echo "The report is reports/$(SUITE)/index.html"
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ class Run:
     settings: Settings
     given: dict[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name under which the run is filed, such as ``seresnet-agg-embedding-a0.50-s0``."""
         return key(self.settings, self.stage)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Where the run leaves its result, predictions and executed notebook."""
         return folder(self.settings, self.stage)
@@ -52,10 +53,15 @@ def key(settings: Settings, stage: str) -> str:
     }[stage]
     if str(settings.folds) != ALL_FOLDS and stage != "data":
         names.append(f"f{str(settings.folds).replace(' ', '').replace(',', '_')}")
-    ours, file = (value.model_dump(include=set(SECTIONS), mode="json") for value in (settings, load(dataset=settings.dataset)))
-    if ours != file:
+    ours = settings.model_dump(include=set(SECTIONS), mode="json")
+    if ours != _sections_of_file(settings.dataset):
         names.append("x" + digest(ours, 6))
     return "-".join(names)
+
+
+@lru_cache
+def _sections_of_file(dataset: str) -> dict[str, Any]:
+    return load(dataset=dataset).model_dump(include=set(SECTIONS), mode="json")
 
 
 def folder(settings: Settings, stage: str) -> Path:
@@ -71,7 +77,9 @@ def suites() -> list[str]:
 def read_suite(suite: str) -> dict[str, Any]:
     """Return ``title`` and ``runs`` of a suite; raise InvalidParameter where there is none of that name."""
     if suite not in suites():
-        raise InvalidParameter(f"unknown suite {suite!r}{nearest(suite, suites())}choose from {', '.join(suites())}, or write params/grids/{suite}.yaml.")
+        raise InvalidParameter(
+            f"unknown suite {suite!r}{nearest(suite, suites())}choose from {', '.join(suites())}, or write params/grids/{suite}.yaml."
+        )
     return read_yaml(places.PARAMS / "grids" / f"{suite}.yaml")
 
 

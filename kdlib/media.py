@@ -24,7 +24,9 @@ def read_sound(path: str, media: Media) -> np.ndarray:
     """
     samples = _sound_file(path, media.sample_rate) if path.lower().endswith(SOUND_FILES) else _sound_track(path, media.sample_rate)
     if len(samples) < media.window * media.sample_rate:
-        raise UnreadableRecording(f"{path} has {len(samples) / media.sample_rate:.3f} s of sound, less than one window of {media.window} s; remove it or record it again.")
+        raise UnreadableRecording(
+            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound, less than one window of {media.window} s; remove it or record it again."
+        )
     return samples
 
 
@@ -35,7 +37,9 @@ def _sound_file(path: str, sample_rate: int) -> np.ndarray:
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise UnreadableRecording(f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or fetch it again.") from None
+        raise UnreadableRecording(
+            f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or fetch it again."
+        ) from None
     return soxr.resample(samples.mean(axis=1), rate, sample_rate).astype(np.float32)
 
 

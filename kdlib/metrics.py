@@ -24,5 +24,8 @@ METRICS = {"uar": uar, "accuracy": accuracy}
 
 def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return one row a fold with every metric and the number of recordings."""
-    rows = [{"fold": fold, **{name: metric(part) for name, metric in METRICS.items()}, "recordings": len(part)} for fold, part in predictions.groupby("fold")]
+    rows = [
+        {"fold": fold, **{name: metric(part) for name, metric in METRICS.items()}, "recordings": len(part)}
+        for fold, part in predictions.groupby("fold")
+    ]
     return pd.DataFrame(rows)

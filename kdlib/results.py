@@ -52,7 +52,10 @@ def write(settings: Settings, stage: str, store: Store, facts: dict[str, Any], t
         "settings": settings.canonical().model_dump(mode="json"),
         **summary,
         **facts,
-        "seconds": {"wall": time.time() - STARTED, "device": sum(epoch["seconds"] for history in facts.get("history", {}).values() for epoch in history)},
+        "seconds": {
+            "wall": time.time() - STARTED,
+            "device": sum(epoch["seconds"] for history in facts.get("history", {}).values() for epoch in history),
+        },
         "provenance": provenance(store),
     }
     places.write_json(home / "result.json", result)
@@ -66,7 +69,11 @@ def read(path: Path) -> dict[str, Any]:
 
 def provenance(store: Store) -> dict[str, Any]:
     """Return where the numbers come from: commit, versions, device, recordings."""
-    device = torch.cuda.get_device_name(store.device) if store.device.type == "cuda" else f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    device = (
+        torch.cuda.get_device_name(store.device)
+        if store.device.type == "cuda"
+        else f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    )
     return {
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),

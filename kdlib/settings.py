@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal
 
 import pydantic
 import yaml
@@ -55,8 +55,12 @@ class Synthetic(Section):
     modalities: list[Literal["01", "02", "03"]] = _field(["01"], "data", "files a take: 01 sound and video, 02 video only, 03 sound only")
     seconds: float = _field(2.4, "data", "mean length of a recording in seconds", ge=0.5, le=10)
     video_size: tuple[int, int] = _field((160, 90), "data", "width and height of the video in pixels, both even")
-    video_information: float = _field(0.95, "data", "probability that the face shows the labelled emotion and not one drawn at random", ge=0, le=1)
-    audio_information: float = _field(0.75, "data", "probability that the voice carries the labelled emotion and not one drawn at random", ge=0, le=1)
+    video_information: float = _field(
+        0.95, "data", "probability that the face shows the labelled emotion and not one drawn at random", ge=0, le=1
+    )
+    audio_information: float = _field(
+        0.75, "data", "probability that the voice carries the labelled emotion and not one drawn at random", ge=0, le=1
+    )
     seed: int = _field(0, "data", "seed of faces, voices and takes", ge=0)
 
 
@@ -66,11 +70,15 @@ class Corpus(Section):
     layout: Literal["ravdess"] = _field("ravdess", "data", "how the corpus lies on disk")
     path: str = _field("", "data", "folder of the corpus, absolute or inside a corpora folder")
     channels: list[Literal["speech", "song"]] = _field(["speech", "song"], "data", "kinds of vocalisation used")
-    calm: Literal["neutral", "own", "omit"] = _field("neutral", "data", "calm takes count as neutral, as a class of their own, or not at all")
+    calm: Literal["neutral", "own", "omit"] = _field(
+        "neutral", "data", "calm takes count as neutral, as a class of their own, or not at all"
+    )
     features: str = _field("", "data", "table of face measurements that stands for the video, one or more rows a recording")
-    standardise: Literal["none", "speaker"] = _field("none", "data", "scale of the face measurements: as given, or zero mean and unit variance for each speaker")
+    standardise: Literal["none", "speaker"] = _field(
+        "none", "data", "scale of the face measurements: as given, or zero mean and unit variance for each speaker"
+    )
     groups: int = _field(0, "teacher", "number of folds that the speakers are dealt into; 0 leaves one speaker out at a time", ge=0)
-    synthetic: Optional[Synthetic] = _field(None, "data", "makes the corpus at this path where it is absent")
+    synthetic: Synthetic | None = _field(None, "data", "makes the corpus at this path where it is absent")
 
 
 class Media(Section):
@@ -83,13 +91,17 @@ class Media(Section):
     frame_stride: int = _field(1, "teacher", "the teacher sees every n-th frame", ge=1)
     duration: float = _field(4.0, "teacher", "seconds of a recording in training, cropped at random or repeated", gt=0)
     segment: float = _field(1.0, "teacher", "seconds of a segment in the sequential settings", gt=0)
-    inference: Literal["whole", "fixed"] = _field("whole", "teacher", "length at inference: the whole recording, or its middle of the training duration")
+    inference: Literal["whole", "fixed"] = _field(
+        "whole", "teacher", "length at inference: the whole recording, or its middle of the training duration"
+    )
     front_end: Literal["stft", "logmel"] = _field("stft", "student", "spectrogram: logarithmic STFT magnitude, or log-mel energies")
     fft: int = _field(512, "student", "points of the Fourier transform; half of them plus one are the STFT's bins", ge=64)
     bins: int = _field(40, "student", "mel bands of the logmel front end", ge=8)
     window: float = _field(0.025, "student", "length of the Hamming window in seconds", gt=0)
     hop: float = _field(0.010, "student", "step between windows in seconds", gt=0)
-    normalise: Literal["utterance", "bin"] = _field("utterance", "student", "zero mean and unit variance over the whole spectrogram, or for each frequency bin")
+    normalise: Literal["utterance", "bin"] = _field(
+        "utterance", "student", "zero mean and unit variance over the whole spectrogram, or for each frequency bin"
+    )
 
 
 class Model(Section):
@@ -97,7 +109,9 @@ class Model(Section):
 
     embedding: int = _field(512, "teacher", "units of the encoder's and aggregator's embedding", ge=4, multiple_of=2)
     teacher_width: float = _field(1.0, "teacher", "channels of the teacher relative to the standard network", gt=0)
-    teacher_weights: str = _field("", "teacher", "pretrained weights: a state dict file, or a name that torchvision knows such as IMAGENET1K_V1")
+    teacher_weights: str = _field(
+        "", "teacher", "pretrained weights: a state dict file, or a name that torchvision knows such as IMAGENET1K_V1"
+    )
     teacher_batchnorm: bool = _field(False, "teacher", "batch-norm in the VGG16 teacher; the standard network has none")
     width: float = _field(1.0, "student", "channels of the student relative to the paper's network", gt=0)
     reduction: int = _field(16, "teacher", "squeeze-and-excitation reduction", ge=1)
@@ -107,7 +121,10 @@ class Training(Section):
     """Optimisation, the same for teacher and student unless named otherwise."""
 
     epochs: int = _field(50, "teacher", "passes over the training recordings; last-epoch numbers are reported", ge=1)
-    teacher_epochs: Optional[int] = _field(None, "teacher", "epochs of the teacher where they differ", ge=1)
+    teacher_epochs: int | None = _field(None, "teacher", "epochs of the teacher where they differ", ge=1)
+    teacher_frames: int | None = _field(
+        None, "teacher", "frames of a recording, drawn anew each epoch, for the teacher without aggregator; all where not given", ge=1
+    )
     batch_size: int = _field(32, "teacher", "recordings a step; frames a step for the teacher without aggregator", ge=2)
     learning_rate: tuple[float, float] = _field((0.0001, 0.001), "teacher", "lowest and highest rate of the cycle")
     cycle: float = _field(5.0, "teacher", "epochs from the lowest rate to the highest", gt=0)
@@ -123,11 +140,19 @@ class Settings(Section):
     """All parameters of a run, as :func:`load` merges and checks them."""
 
     dataset: str = _field("demo-ravdess", None, "a file in params, without its ending")
-    backbone: Literal["vgg", "resnet", "seresnet"] = _field("seresnet", "teacher", "vgg, resnet or seresnet; family of teacher and student encoder")
-    setting: Literal["nonseq", "em", "agg"] = _field("nonseq", "student", "nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or the aggregator (agg)")
-    method: Literal["embedding", "softlabel", "multitask"] = _field("embedding", "student", "embedding (the paper's), softlabel or multitask; what the student learns from the teacher")
+    backbone: Literal["vgg", "resnet", "seresnet"] = _field(
+        "seresnet", "teacher", "vgg, resnet or seresnet; family of teacher and student encoder"
+    )
+    setting: Literal["nonseq", "em", "agg"] = _field(
+        "nonseq",
+        "student",
+        "nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or the aggregator (agg)",
+    )
+    method: Literal["embedding", "softlabel", "multitask"] = _field(
+        "embedding", "student", "embedding (the paper's), softlabel or multitask; what the student learns from the teacher"
+    )
     alpha: float = _field(0.5, "student", "imitation parameter, weight of the teacher from 0 to 1", ge=0, le=1)
-    folds: Union[int, str] = _field(ALL_FOLDS, None, "all, one number, a range such as 0-7 or a list such as 0,4,9")
+    folds: int | str = _field(ALL_FOLDS, None, "all, one number, a range such as 0-7 or a list such as 0,4,9")
     seed: int = _field(0, "teacher", "seed of initial weights, order and crops", ge=0)
     corpus: Corpus = _field(Corpus(), None, "laid over the corpus section of the dataset's file")
     media: Media = _field(Media(), None, "laid over the media section of the dataset's file")
@@ -194,7 +219,13 @@ def read_yaml(path: Any) -> dict[str, Any]:
 
 def _merge(base: dict, over: dict) -> dict:
     """Lay ``over`` on ``base``, section by section."""
-    return {**base, **{name: _merge(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value for name, value in over.items()}}
+    return {
+        **base,
+        **{
+            name: _merge(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
+            for name, value in over.items()
+        },
+    }
 
 
 def load(**given: Any) -> Settings:
@@ -204,10 +235,14 @@ def load(**given: Any) -> Settings:
     """
     for name in given:
         if name not in Settings.model_fields:
-            raise InvalidParameter(f"unknown parameter '{name}'{nearest(name, Settings.model_fields)}choose from {', '.join(Settings.model_fields)}.")
+            raise InvalidParameter(
+                f"unknown parameter '{name}'{nearest(name, Settings.model_fields)}choose from {', '.join(Settings.model_fields)}."
+            )
     dataset = given.get("dataset", Settings.model_fields["dataset"].default)
     if dataset not in datasets():
-        raise InvalidParameter(f"unknown dataset {dataset!r}{nearest(dataset, datasets())}choose from {', '.join(datasets())}, or write params/{dataset}.yaml.")
+        raise InvalidParameter(
+            f"unknown dataset {dataset!r}{nearest(dataset, datasets())}choose from {', '.join(datasets())}, or write params/{dataset}.yaml."
+        )
     for name in SECTIONS:
         if not isinstance(given.get(name, {}), dict):
             raise InvalidParameter(f"parameter '{name}' must be a mapping such as {{epochs: 5}}, not {given[name]!r}.")
@@ -243,13 +278,21 @@ def _check_together(settings: Settings) -> None:
     """Refuse parameters that contradict each other."""
     media, (low, high) = settings.media, settings.training.learning_rate
     if abs(settings.segments * media.segment - media.duration) > 1e-9:
-        raise InvalidParameter(f"parameter 'media.duration' is {media.duration} s, which is no whole number of segments of {media.segment} s.")
-    if media.fps % media.frame_stride or (media.fps / media.frame_stride * media.segment) % 1:
-        raise InvalidParameter(f"parameter 'media.frame_stride' is {media.frame_stride}, which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} frames a second.")
+        raise InvalidParameter(
+            f"parameter 'media.duration' is {media.duration} s, which is no whole number of segments of {media.segment} s."
+        )
+    if abs(media.fps * media.segment - round(media.fps * media.segment)) > 1e-9 or round(media.fps * media.segment) % media.frame_stride:
+        raise InvalidParameter(
+            f"parameter 'media.frame_stride' is {media.frame_stride}, which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} frames a second."
+        )
     if media.sample_rate % media.fps:
-        raise InvalidParameter(f"parameter 'media.sample_rate' is {media.sample_rate}, which is no whole number of samples a frame at {media.fps} frames a second.")
+        raise InvalidParameter(
+            f"parameter 'media.sample_rate' is {media.sample_rate}, which is no whole number of samples a frame at {media.fps} frames a second."
+        )
     if media.window * media.sample_rate > media.fft:
-        raise InvalidParameter(f"parameter 'media.fft' is {media.fft}, shorter than the window of {media.window} s at {media.sample_rate} samples a second.")
+        raise InvalidParameter(
+            f"parameter 'media.fft' is {media.fft}, shorter than the window of {media.window} s at {media.sample_rate} samples a second."
+        )
     if not 0 < low <= high:
         raise InvalidParameter(f"parameter 'training.learning_rate' is [{low}, {high}]; give the lowest rate, above 0, then the highest.")
     choose_folds(settings.folds, None)
@@ -265,7 +308,9 @@ def choose_folds(folds: int | str, count: int | None) -> list[int]:
             first, _, last = part.strip().partition("-")
             chosen.update(range(int(first), int(last or first) + 1))
     except ValueError:
-        raise InvalidParameter(f"parameter 'folds' is {folds!r}; give all, one number, a range such as 0-7 or a list such as 0,4,9.") from None
+        raise InvalidParameter(
+            f"parameter 'folds' is {folds!r}; give all, one number, a range such as 0-7 or a list such as 0,4,9."
+        ) from None
     if not chosen or (count is not None and max(chosen) >= count):
         raise InvalidParameter(f"parameter 'folds' is {folds!r}, but the folds of this corpus are numbered 0 to {(count or 1) - 1}.")
     return sorted(chosen)
@@ -285,7 +330,11 @@ class NotebookParameters:
 
     def given(self) -> dict[str, Any]:
         """Return what the parameters cell and papermill set; raise InvalidParameter for a name that nobody declared."""
-        found = {name: value for name, value in self._namespace.items() if name not in self._before and not name.startswith("_") and value is not self}
+        found = {
+            name: value
+            for name, value in self._namespace.items()
+            if name not in self._before and not name.startswith("_") and value is not self
+        }
         for name in found:
             if name not in self._names:
                 raise InvalidParameter(f"unknown parameter '{name}'{nearest(name, self._names)}choose from {', '.join(self._names)}.")

@@ -22,7 +22,12 @@ class Spectrogram(nn.Module):
         super().__init__()
         self.hop = round(media.hop * media.sample_rate)
         self.over = (-2, -1) if media.normalise == "utterance" else (-1,)
-        sizes = {"n_fft": media.fft, "win_length": round(media.window * media.sample_rate), "hop_length": self.hop, "window_fn": torch.hamming_window}
+        sizes = {
+            "n_fft": media.fft,
+            "win_length": round(media.window * media.sample_rate),
+            "hop_length": self.hop,
+            "window_fn": torch.hamming_window,
+        }
         if media.front_end == "stft":
             self.transform: nn.Module = T.Spectrogram(power=1.0, **sizes)
         else:

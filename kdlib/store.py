@@ -148,7 +148,10 @@ def _build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: 
     lengths["frames"] = _join(folder / "frames.npy", parts, "frames") if features is None else _write_rows(folder / "frames.npy", features)
     recordings.drop(columns=["audio", "video"]).to_csv(folder / "recordings.csv", index=False)
     timed = settings.media.fps if features is None else None
-    places.write_json(folder / "store.json", {"sample_rate": settings.media.sample_rate, "fps": timed, **{f"{name}_lengths": value for name, value in lengths.items()}})
+    places.write_json(
+        folder / "store.json",
+        {"sample_rate": settings.media.sample_rate, "fps": timed, **{f"{name}_lengths": value for name, value in lengths.items()}},
+    )
     shutil.rmtree(folder / "parts")
 
 

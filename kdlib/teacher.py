@@ -21,7 +21,7 @@ from kdlib.losses import Targets
 from kdlib.models.networks import Network, build_teacher
 from kdlib.settings import Settings, digest
 from kdlib.store import Ragged, Store
-from kdlib.training import Progress, autocast, device_of, fit, inference_windows, random_crops, seeded
+from kdlib.training import Progress, autocast, fit, inference_windows, random_crops, seeded
 
 # mean and standard deviation of ImageNet's pixels, which pretrained teachers expect
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -92,7 +92,7 @@ def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: P
     generator = seeded(settings.seed, "teacher", settings.backbone, settings.sequential, fold.number)
     network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(store.device)
     rows = torch.from_numpy(fold.train).to(store.device)
-    loss_of, items = _sequence_task(network, settings, store, rows, generator) if settings.sequential else _frame_task(network, settings, store, rows)
+    loss_of, items = (_sequence_task if settings.sequential else _frame_task)(network, settings, store, rows, generator)
     network.train()
     history = []
     for epoch, facts in enumerate(fit(list(network.parameters()), loss_of, items, training, epochs, generator), 1):
@@ -105,19 +105,27 @@ def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: P
     places.write_json(home / "fold.json", {"fold": fold.number, "history": history})
 
 
-def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor):
-    """Each frame of each recording is one example with the recording's label."""
+def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator):
+    """Each frame, or each of ``teacher_frames`` frames drawn from a recording, is one example with the recording's label."""
     stride = settings.media.frame_stride if store.fps else 1
-    frames = torch.cat([torch.arange(length, device=rows.device)[::stride] + start for start, length in zip(store.frames.starts[rows], store.frames.lengths[rows])])
-    owner = torch.searchsorted(store.frames.starts, frames, right=True) - 1
-    labels = store.labels[owner]
+    drawn = settings.training.teacher_frames
+    count = (store.frames.lengths[rows] + stride - 1) // stride
+    owner = rows.repeat_interleave(count if drawn is None else drawn)
+    if drawn is None:
+        place = torch.cat([torch.arange(number, device=rows.device) * stride for number in count])
 
     def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        chosen = owner[batch.to(rows.device)]
+        if drawn is None:
+            frames = store.frames.starts[chosen] + place[batch.to(rows.device)]
+        else:
+            luck = torch.rand(len(batch), generator=generator).to(rows.device)
+            frames = store.frames.starts[chosen] + (luck * store.frames.lengths[chosen]).long()
         with autocast(settings.training, store.device):
-            logits = network(to_input(store.frames.values[frames[batch]])).logits
-        return F.cross_entropy(logits.float(), labels[batch])
+            logits = network(to_input(store.frames.values[frames])).logits
+        return F.cross_entropy(logits.float(), store.labels[chosen])
 
-    return loss_of, torch.arange(len(frames))
+    return loss_of, torch.arange(len(owner))
 
 
 def _sequence_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator):
@@ -157,7 +165,9 @@ def observe(network: Network, settings: Settings, store: Store) -> dict[str, tor
     network.eval().requires_grad_(False)
     stride = settings.media.frame_stride if store.fps else 1
     lengths = (store.frames.lengths + stride - 1) // stride
-    chosen = torch.cat([torch.arange(length, device=store.device)[::stride] + start for start, length in zip(store.frames.starts, store.frames.lengths)])
+    chosen = torch.cat(
+        [torch.arange(length, device=store.device)[::stride] + start for start, length in zip(store.frames.starts, store.frames.lengths)]
+    )
     with autocast(settings.training, store.device):
         embeddings = torch.cat([network.encoder(to_input(store.frames.values[part])).float() for part in chosen.split(FRAMES_A_PASS)])
     frames = Ragged.of(embeddings, lengths)

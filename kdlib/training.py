@@ -49,7 +49,10 @@ class Progress:
         """Print the line of a finished epoch."""
         self.done += 1
         left = (time.monotonic() - self.began) / self.done * (self.epochs - self.done)
-        print(f"{self.name} {where} epoch {epoch}/{epochs}: loss {facts['loss']:.4f}, rate {facts['rate']:.1e}, {facts['seconds']:.1f} s, {_clock(left)} left", flush=True)
+        print(
+            f"{self.name} {where} epoch {epoch}/{epochs}: loss {facts['loss']:.4f}, rate {facts['rate']:.1e}, {facts['seconds']:.1f} s, {_clock(left)} left",
+            flush=True,
+        )
 
 
 def _clock(seconds: float) -> str:

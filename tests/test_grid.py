@@ -19,10 +19,16 @@ def test_the_demo_has_the_runs_of_the_paper():
     students = {run.key for run in runs if run.stage == "student"}
     # undistilled: three backbones, with and without sequence (em and agg are then the same network)
     undistilled = {f"{backbone}-{setting}-embedding-a0.00-s0" for backbone in ("vgg", "resnet", "seresnet") for setting in ("nonseq", "em")}
-    distilled = {f"{backbone}-{setting}-embedding-a0.50-s0" for backbone in ("vgg", "resnet", "seresnet") for setting in ("nonseq", "em", "agg")}
-    swept = {f"seresnet-agg-{method}-a{alpha:.2f}-s0" for method in ("embedding", "softlabel", "multitask") for alpha in (0.25, 0.5, 0.75, 1)}
+    distilled = {
+        f"{backbone}-{setting}-embedding-a0.50-s0" for backbone in ("vgg", "resnet", "seresnet") for setting in ("nonseq", "em", "agg")
+    }
+    swept = {
+        f"seresnet-agg-{method}-a{alpha:.2f}-s0" for method in ("embedding", "softlabel", "multitask") for alpha in (0.25, 0.5, 0.75, 1)
+    }
     assert students == undistilled | distilled | swept
-    assert sorted(run.key for run in runs if run.stage == "teacher") == sorted(f"{b}-{s}-s0" for b in ("vgg", "resnet", "seresnet") for s in ("nonseq", "sequential"))
+    assert sorted(run.key for run in runs if run.stage == "teacher") == sorted(
+        f"{b}-{s}-s0" for b in ("vgg", "resnet", "seresnet") for s in ("nonseq", "sequential")
+    )
     assert [run.key for run in runs if run.stage == "data"] == ["all"]
 
 
@@ -58,7 +64,19 @@ def test_unknown_suite():
 
 
 def snakemake(*arguments, **environment):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", places.ROOT / "Snakefile", "--directory", places.ROOT, "--nolock", "--cores", "2", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        places.ROOT / "Snakefile",
+        "--directory",
+        places.ROOT,
+        "--nolock",
+        "--cores",
+        "2",
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **environment})
 
 

@@ -35,7 +35,10 @@ def gradients(network, loss):
     parts = {name: list(part.parameters()) for name, part in parts.items() if part is not None}
     flat = torch.autograd.grad(loss, [p for part in parts.values() for p in part], retain_graph=True, allow_unused=True)
     flat = iter(flat)
-    return {name: torch.cat([torch.zeros_like(p).flatten() if (g := next(flat)) is None else g.flatten() for p in part]) for name, part in parts.items()}
+    return {
+        name: torch.cat([torch.zeros_like(p).flatten() if (g := next(flat)) is None else g.flatten() for p in part])
+        for name, part in parts.items()
+    }
 
 
 def apart(network, x, labels, distance, target):

@@ -48,7 +48,9 @@ def test_a_smaller_crop_magnifies(clip):
 
 
 def test_portrait_video(tmp_path):
-    VideoClip(lambda t: np.ascontiguousarray(picture(t).transpose(1, 0, 2)), duration=0.5).write_videofile(str(tmp_path / "tall.mp4"), fps=25, logger=None)
+    VideoClip(lambda t: np.ascontiguousarray(picture(t).transpose(1, 0, 2)), duration=0.5).write_videofile(
+        str(tmp_path / "tall.mp4"), fps=25, logger=None
+    )
     frames = read_frames(str(tmp_path / "tall.mp4"), MEDIA)
     assert frames.shape[1:] == (32, 32, 3) and frames[..., 0].max() < 80
 
@@ -84,8 +86,9 @@ def test_a_truncated_video(clip, tmp_path):
 
 def test_a_video_that_breaks_off(clip, tmp_path):
     """A file whose index promises frames that are no longer there, as after a broken download."""
-    from moviepy.config import FFMPEG_BINARY
     import subprocess
+
+    from moviepy.config import FFMPEG_BINARY
 
     whole = tmp_path / "whole.mp4"
     subprocess.run([FFMPEG_BINARY, "-v", "error", "-i", clip, "-c", "copy", "-movflags", "+faststart", whole], check=True)

@@ -16,7 +16,10 @@ from kdlib import places
 from kdlib.settings import Settings
 
 NOTEBOOKS = sorted((places.ROOT / "notebooks").glob("*.ipynb"))
-QUICK = {"corpus": {"synthetic": {"actors": 2, "takes": 14, "actors_without_song": [2]}, "path": "tiny", "groups": 2}, "training": {"epochs": 1}}
+QUICK = {
+    "corpus": {"synthetic": {"actors": 2, "takes": 14, "actors_without_song": [2]}, "path": "tiny", "groups": 2},
+    "training": {"epochs": 1},
+}
 
 
 def read(name):
@@ -45,14 +48,22 @@ def test_parameters_cells_say_what_the_library_says(name):
         field = Settings.model_fields[parameter["name"]]
         assert parameter["help"] == field.description
         default = field.get_default()
-        assert parameter["default"] == (("{}" if not isinstance(default, str | int | float) else json.dumps(default)))
+        assert parameter["default"] == ("{}" if not isinstance(default, str | int | float) else json.dumps(default))
         assert "=" not in parameter["help"]
 
 
 def papermill(tmp_path, notebook, *arguments, out="out.ipynb", **options):
     environment = {**os.environ, "KDLIB_DATA": str(tmp_path / "data"), "KDLIB_REPORTS": str(tmp_path / "reports"), "OMP_NUM_THREADS": "2"}
     target = [str(tmp_path / out)] if out else []
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", str(places.ROOT / "notebooks" / f"{notebook}.ipynb"), *target, *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--no-progress-bar",
+        str(places.ROOT / "notebooks" / f"{notebook}.ipynb"),
+        *target,
+        *arguments,
+    ]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, cwd=tmp_path, **options)
 
 
@@ -92,10 +103,15 @@ def test_redirected_output_is_the_notebook(suite):
 def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
     folder, _ = suite
     made = {path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".npy", ".safetensors"}}
-    for notebook, arguments in (("01_data", {"corpus": QUICK["corpus"], "training": QUICK["training"]}), ("02_teacher", {**QUICK, "backbone": "vgg"})):
+    for notebook, arguments in (
+        ("01_data", {"corpus": QUICK["corpus"], "training": QUICK["training"]}),
+        ("02_teacher", {**QUICK, "backbone": "vgg"}),
+    ):
         done = papermill(folder, notebook, "-y", json.dumps(arguments), out=f"{notebook}.ipynb")
         assert done.returncode == 0, done.stderr
-    assert made == {path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".npy", ".safetensors"}}
+    assert made == {
+        path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".npy", ".safetensors"}
+    }
     assert result_of(folder, "teacher")[0]["folds"] and result_of(folder, "data")[0]["counts"]["recordings"] == 28
 
 
@@ -112,7 +128,10 @@ BAD = [
     (["-p", "alfa", "0.5"], "unknown parameter 'alfa'; did you mean 'alpha'"),
     (["-p", "dataset", "ravdes"], "unknown dataset 'ravdes'; did you mean"),
     (["-y", "corpus: {path: nowhere, synthetic: null}"], "InvalidCorpus: the corpus folder .*nowhere does not exist"),
-    (["-y", json.dumps({**QUICK, "training": {"epochs": 2, "learning_rate": [1e30, 1e38]}}), "-p", "backbone", "vgg"], "NotFinite: the loss became"),
+    (
+        ["-y", json.dumps({**QUICK, "training": {"epochs": 2, "learning_rate": [1e30, 1e38]}}), "-p", "backbone", "vgg"],
+        "NotFinite: the loss became",
+    ),
 ]
 
 

@@ -61,7 +61,10 @@ def test_an_integer_may_stand_for_a_float():
     assert load(alpha=1).alpha == 1.0
 
 
-@pytest.mark.parametrize("text,count,expected", [("all", 4, [0, 1, 2, 3]), (3, 4, [3]), ("3", 4, [3]), ("0-2", 4, [0, 1, 2]), ("0,3", 4, [0, 3]), ("2,0-1", 4, [0, 1, 2])])
+@pytest.mark.parametrize(
+    "text,count,expected",
+    [("all", 4, [0, 1, 2, 3]), (3, 4, [3]), ("3", 4, [3]), ("0-2", 4, [0, 1, 2]), ("0,3", 4, [0, 3]), ("2,0-1", 4, [0, 1, 2])],
+)
 def test_folds(text, count, expected):
     assert choose_folds(text, count) == expected
 
@@ -88,7 +91,9 @@ def test_running_a_notebook_again_keeps_its_parameters():
 
 
 def test_undistilled_student_is_one_student():
-    runs = [load(alpha=0, method=method, setting=setting) for method in ("embedding", "softlabel", "multitask") for setting in ("em", "agg")]
+    runs = [
+        load(alpha=0, method=method, setting=setting) for method in ("embedding", "softlabel", "multitask") for setting in ("em", "agg")
+    ]
     assert len({run.canonical().model_dump_json() for run in runs}) == 1
     assert load(alpha=0, setting="nonseq").canonical().setting == "nonseq"
 

@@ -52,7 +52,7 @@ def execute(run: Run, *cells) -> None:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    """Return the folder of a site whose runs are done but for one, and the runs."""
+    """Yield the folder of a site whose runs are done but for one, and the runs."""
     home = tmp_path_factory.mktemp("reports")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(places, "REPORTS", home)
@@ -61,7 +61,7 @@ def suite(tmp_path_factory):
             if f"{run.settings.dataset}/{run.stage}/{run.folder.name}" != MISSING:
                 execute(run, *hostile_cells())
         write(runs, home / "demo")
-    return home / "demo", runs
+        yield home / "demo", runs
 
 
 def hostile_cells() -> list:

@@ -31,7 +31,10 @@ def corpus(own_data):
 
 
 def settings_of(corpus, **given):
-    return load(dataset="demo-ravdess", corpus={"path": str(corpus / "corpus"), "features": str(corpus / "faces.csv"), "synthetic": None, "groups": 2, **given})
+    return load(
+        dataset="demo-ravdess",
+        corpus={"path": str(corpus / "corpus"), "features": str(corpus / "faces.csv"), "synthetic": None, "groups": 2, **given},
+    )
 
 
 def test_windows_by_hand():
@@ -78,7 +81,9 @@ def test_a_broken_off_preparation_goes_on(corpus, monkeypatch):
         prepare(settings_of(corpus), workers=1)
     assert not list((corpus / "data" / "stores").glob("*/store.json"))
     again = []
-    monkeypatch.setattr(store, "_decode", lambda part, recording, media: (again.append(recording.recording), decode(part, recording, media)))
+    monkeypatch.setattr(
+        store, "_decode", lambda part, recording, media: (again.append(recording.recording), decode(part, recording, media))
+    )
     data = prepare(settings_of(corpus), workers=1)
     assert len(seen) == 2 and len(again) == 2 and not set(seen) & set(again) and len(data.waveforms.lengths) == 4
     assert not list((corpus / "data" / "stores").glob("*/parts"))

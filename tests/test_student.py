@@ -21,7 +21,9 @@ def train(settings, store, folds=None):
 @pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
 def test_undistilled_students_are_the_same_to_the_bit(own_data, setting):
     store = noise_store()
-    students = [train(small(backbone="vgg", setting=setting, method=method, alpha=0), store) for method in ("embedding", "softlabel", "multitask")]
+    students = [
+        train(small(backbone="vgg", setting=setting, method=method, alpha=0), store) for method in ("embedding", "softlabel", "multitask")
+    ]
     assert all(np.array_equal(students[0].probabilities, other.probabilities) for other in students[1:])
     if setting == "agg":
         em = train(small(backbone="vgg", setting="em", alpha=0), store)
@@ -32,13 +34,18 @@ def test_undistilled_students_are_the_same_to_the_bit(own_data, setting):
 def test_the_same_run_twice_gives_the_same_numbers(own_data, method):
     store, settings = noise_store(), small(backbone="seresnet", setting="agg", method=method)
     first, second = train(settings, store), train(settings, store)
-    assert np.array_equal(first.probabilities, second.probabilities) and [e["loss"] for e in first.history] == [e["loss"] for e in second.history]
+    assert np.array_equal(first.probabilities, second.probabilities) and [e["loss"] for e in first.history] == [
+        e["loss"] for e in second.history
+    ]
 
 
 def test_alpha_method_and_seed_make_a_difference(own_data):
     store = noise_store()
     base = dict(backbone="vgg", setting="nonseq")
-    outcomes = [train(small(**base, **given), store).probabilities for given in ({}, {"alpha": 0.9}, {"method": "softlabel"}, {"method": "multitask"}, {"seed": 1})]
+    outcomes = [
+        train(small(**base, **given), store).probabilities
+        for given in ({}, {"alpha": 0.9}, {"method": "softlabel"}, {"method": "multitask"}, {"seed": 1})
+    ]
     assert all(not np.array_equal(a, b) for i, a in enumerate(outcomes) for b in outcomes[i + 1 :])
 
 
@@ -84,7 +91,9 @@ def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         student.train_folds(settings, store, folds, privileged)
     trained = []
-    monkeypatch.setattr(student, "train", lambda settings, store, fold, *rest: trained.append(fold.number) or original(settings, store, fold, *rest))
+    monkeypatch.setattr(
+        student, "train", lambda settings, store, fold, *rest: trained.append(fold.number) or original(settings, store, fold, *rest)
+    )
     again = student.train_folds(settings, store, folds, privileged)
     assert trained == [2]
     assert all(np.array_equal(whole[number].probabilities, again[number].probabilities) for number in range(3))

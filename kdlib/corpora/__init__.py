@@ -35,10 +35,14 @@ def read(corpus: Corpus) -> pd.DataFrame:
         with places.lock(folder):
             WRITERS[corpus.layout](folder, corpus.synthetic)
     if not folder.is_dir():
-        raise InvalidCorpus(f"the corpus folder {folder} does not exist; put the corpus there, or name its folder with -y 'corpus: {{path: FOLDER}}'.")
+        raise InvalidCorpus(
+            f"the corpus folder {folder} does not exist; put the corpus there, or name its folder with -y 'corpus: {{path: FOLDER}}'."
+        )
     recordings = READERS[corpus.layout](folder, corpus)
     if recordings.empty:
-        raise InvalidCorpus(f"no usable recording lies in {folder}; check the parameters corpus.path and corpus.channels{_why(recordings)}.")
+        raise InvalidCorpus(
+            f"no usable recording lies in {folder}; check the parameters corpus.path and corpus.channels{_why(recordings)}."
+        )
     return recordings.sort_values("recording", ignore_index=True)
 
 
@@ -72,7 +76,9 @@ def folds(recordings: pd.DataFrame, groups: int = 0) -> list[Fold]:
     """
     speakers = sorted(recordings.speaker.unique())
     if groups > len(speakers) or len(speakers) < 2:
-        raise InvalidParameter(f"parameter 'corpus.groups' is {groups}, but the corpus has {len(speakers)} speaker(s); leaving out needs 2 or more, at most one group a speaker.")
+        raise InvalidParameter(
+            f"parameter 'corpus.groups' is {groups}, but the corpus has {len(speakers)} speaker(s); leaving out needs 2 or more, at most one group a speaker."
+        )
     return [_fold(recordings, number, list(group)) for number, group in enumerate(np.array_split(speakers, groups or len(speakers)))]
 
 
@@ -80,7 +86,9 @@ def _fold(recordings: pd.DataFrame, number: int, left_out: list[str]) -> Fold:
     tested = recordings.speaker.isin(left_out).to_numpy()
     missing = set(recordings.label[tested]) - set(recordings.label[~tested])
     if missing:
-        raise InvalidCorpus(f"fold {number} tests class '{sorted(missing)[0]}', of which no training recording is left without speaker {', '.join(left_out)}; use more speakers or other classes.")
+        raise InvalidCorpus(
+            f"fold {number} tests class '{sorted(missing)[0]}', of which no training recording is left without speaker {', '.join(left_out)}; use more speakers or other classes."
+        )
     return Fold(number, "+".join(left_out), np.flatnonzero(~tested), np.flatnonzero(tested))
 
 

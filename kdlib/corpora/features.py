@@ -17,7 +17,9 @@ def _table(path: str) -> pd.DataFrame:
     """Return the measurements by recording. Raises InvalidCorpus where the table is missing or is not made of numbers."""
     file = places.corpus(path)
     if not file.is_file():
-        raise InvalidCorpus(f"the table of face measurements {file} does not exist; put it there, or name it with the parameter corpus.features.")
+        raise InvalidCorpus(
+            f"the table of face measurements {file} does not exist; put it there, or name it with the parameter corpus.features."
+        )
     table = pd.read_csv(file, index_col=0, dtype={0: str})
     unusable = [column for column in table if not pd.api.types.is_numeric_dtype(table[column]) or not np.isfinite(table[column]).all()]
     if unusable:

@@ -54,14 +54,16 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
 def _takes(folder: Path) -> dict[str, dict[str, str]]:
     """Return the files of each take by modality."""
     takes: dict[str, dict[str, str]] = {}
-    for parent, _, names in os.walk(folder):
-        for name in names:
+    for parent, _, files in os.walk(folder):
+        for name in files:
             stem, ending = os.path.splitext(name)
             if ending.lower() not in MEDIA or name.startswith("."):
                 continue
             match = NAME.fullmatch(stem)
             if match is None:
-                raise InvalidCorpus(f"{os.path.join(parent, name)} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4); move it out of the corpus.")
+                raise InvalidCorpus(
+                    f"{os.path.join(parent, name)} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4); move it out of the corpus."
+                )
             takes.setdefault(match.group(2), {})[match.group(1)] = os.path.join(parent, name)
     return takes
 

@@ -17,7 +17,10 @@ from kdlib.figures.style import BLUE, GREY, INK, SOUND, VERMILION, Picture
 # what flows along an arrow: colour, line style
 FLOWS = {"data": (INK, "-"), "classification": (VERMILION, (0, (4, 1.5))), "distillation": (BLUE, (0, (4, 1.5)))}
 TINTS = {"encoder": "#DCEBF7", "aggregator": "#E3F3EA", "head": "#FBEBDD", "frozen": "#E9EBEE"}
-SKIN, DARK = "#F0C9A0", "#4A3B32"
+SKIN, DARK, QUIET = "#F0C9A0", "#4A3B32", "#555A61"
+
+
+LETTERS = r"$e$, $a$: embeddings   $p$: class probabilities   $_T$: the teacher's   $y$: label   α: imitation parameter, from 0 to 1"
 
 
 class Node(NamedTuple):
@@ -69,14 +72,16 @@ def shape_text(shape: Sequence[int]) -> str:
     return " × ".join(str(size) for size in shape)
 
 
-def panel(axes: Axes, node: Node, title: str, subtitle: str, fill: str) -> None:
-    """Draw the ground under a network, with its title at the top."""
+def ground(axes: Axes, node: Node, title: str, subtitle: str, fill: str, beside: bool = False) -> None:
+    """Draw the ground under a network, its title at the top: centred over the subtitle, or at the left ``beside`` it."""
     corner = (node.x - node.width / 2, node.y - node.height / 2)
     style = "round,pad=0,rounding_size=0.1"
     axes.add_patch(FancyBboxPatch(corner, node.width, node.height, boxstyle=style, fc=fill, ec="none", zorder=0))
-    top = node.y + node.height / 2
-    axes.text(node.x, top - 0.18, title, ha="center", va="center", size=10, weight="bold", zorder=4)
-    axes.text(node.x, top - 0.37, subtitle, ha="center", va="center", size=8, color="#555A61", zorder=4)
+    left, top = corner[0] + 0.15, node.y + node.height / 2 - 0.18
+    head, tail = ((left, top), (left + 1.65, top)) if beside else ((node.x, top), (node.x, top - 0.19))
+    align = "left" if beside else "center"
+    axes.text(*head, title, ha=align, va="center", size=10, weight="bold", zorder=4)
+    axes.text(*tail, subtitle, ha=align, va="center", size=8, color=QUIET, zorder=4)
 
 
 def arrow(axes: Axes, points: Sequence[tuple[float, float]], flow: str = "data", name: str | None = None) -> None:
@@ -88,22 +93,16 @@ def arrow(axes: Axes, points: Sequence[tuple[float, float]], flow: str = "data",
     axes.add_patch(path)
 
 
-def gradients(axes: Axes, loss: Node, flow: str, places: dict[str, Node], factors: dict[str, str], side: str) -> None:
-    """Draw where the gradient of a loss arrives, ``factors`` by component, on their ``left``, ``right``, ``top`` or ``bottom``.
-
-    The lane runs from the loss along the components; the arrows turn off it and carry the factor.
-    """
+def gradients(axes: Axes, flow: str, factors: dict[str, str], routes: dict[str, list[tuple[float, float]]]) -> None:
+    """Draw where the gradient of a loss arrives: along the component's route, whose last leg carries the component's factor."""
     for name, factor in factors.items():
-        shift = {"left": -0.12, "right": 0.0, "top": 0.0, "bottom": 0.0}[side]
-        end = places[name].side(side, shift)
-        turn = (loss.x, end[1]) if side in ("left", "right") else (end[0], loss.y)
-        start = loss.side("bottom" if side in ("left", "right") else "left")
-        arrow(axes, [start, turn, end], flow, f"gradient:{flow}:{name}:{factor}")
-        if side in ("left", "right"):
-            x, y, align = (turn[0] + end[0]) / 2, end[1] + 0.1, "center"
-        else:
-            x, y, align = end[0] + 0.07, (turn[1] + end[1]) / 2, "left"
-        axes.text(x, y, f"× ({factor})" if " " in factor else f"× {factor}", color=FLOWS[flow][0], ha=align, va="center", size=8, zorder=5)
+        points = routes[name]
+        arrow(axes, points, flow, f"gradient:{flow}:{name}:{factor}")
+        (x, y), (end_x, end_y) = points[-2:]
+        place = ((x + end_x) / 2, end_y + 0.1) if y == end_y else (end_x + 0.07, (y + end_y) / 2)
+        align = "center" if y == end_y else "left"
+        text = f"× ({factor})" if " " in factor else f"× {factor}"
+        axes.text(*place, text, color=FLOWS[flow][0], ha=align, va="center", size=8, zorder=5)
 
 
 def loss_circle(axes: Axes, node: Node, text: str, flow: str) -> None:
@@ -120,7 +119,8 @@ def seen(axes: Axes, node: Node, shape: Sequence[int]) -> None:
     for number in range(4):
         x = node.x + side * (number - 1.5)
         axes.add_patch(Rectangle((x - side / 2, node.y - side / 2), side, side, fc="#CFE0EE", ec="white", lw=1.5, zorder=2))
-        axes.add_patch(Ellipse((x, node.y - 0.02 * side), 0.56 * side, 0.72 * side, fc=SKIN, ec="none", zorder=3))
+        axes.add_patch(Ellipse((x, node.y + 0.06 * side), 0.66 * side, 0.72 * side, fc=DARK, ec="none", zorder=3))
+        axes.add_patch(Ellipse((x, node.y - 0.04 * side), 0.54 * side, 0.7 * side, fc=SKIN, ec="none", zorder=3))
         for eye in (-0.12, 0.12):
             axes.add_patch(Circle((x + eye * side, node.y + 0.07 * side), 0.032 * side, fc=DARK, ec="none", zorder=4))
         smile = (0.10, 0.16, 0.24, 0.18)[number]
@@ -139,7 +139,7 @@ def heard(axes: Axes, node: Node, shape: Sequence[int]) -> None:
     """Draw what the student hears: a spectrogram, cut where ``shape`` is ``(segments, 1, bins, columns)``."""
     segments = shape[0] if len(shape) == 4 else 1
     time, pitch = np.meshgrid(np.linspace(0, 1, 96), np.linspace(0, 1, 32))
-    voice = np.clip(np.sin(9.5 * time + 0.4) * 2, 0, 1) * np.exp(-2.2 * pitch)
+    voice = np.clip(0.2 + 1.3 * np.sin(27 * time + 0.4), 0, 1) * np.exp(-2.2 * pitch)
     picture = voice * (0.55 + 0.45 * np.cos(2 * np.pi * pitch * (7 + 1.5 * np.sin(7 * time)))) + 0.06 * pitch
     edges = np.linspace(-0.5, 0.5, segments + 1) * node.width + node.x
     gap = 0.035 if segments > 1 else 0.0
@@ -148,8 +148,17 @@ def heard(axes: Axes, node: Node, shape: Sequence[int]) -> None:
         axes.imshow(part, cmap=SOUND, extent=extent, origin="lower", vmin=0, vmax=1, zorder=2, aspect="equal")
 
 
+def caption(shape: Sequence[int], video: bool) -> str:
+    """Say what the input of a network is, of video or of sound."""
+    if video:
+        return f"{shape[0]} frames of {shape[-1]} × {shape[-2]}" if len(shape) == 4 else f"{shape[-1]} face measurements"
+    return f"{shape[0]} segments of {shape[-2]} × {shape[-1]}" if len(shape) == 4 else f"spectrogram {shape[-2]} × {shape[-1]}"
+
+
 def legend(figure: Picture, losses: dict[str, str]) -> None:
-    """Explain the arrows; ``losses`` gives the text of each loss."""
+    """Explain the arrows and the letters; ``losses`` gives the text of each loss."""
     lines = {"data": "data", **losses}
     handles = [Line2D([], [], color=FLOWS[flow][0], ls=FLOWS[flow][1], lw=1.5, label=text) for flow, text in lines.items()]
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=8.5, handlelength=2.6, columnspacing=1.6)
+    bottom = 0.26 / figure.get_figheight()
+    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, bottom), ncols=len(handles), borderaxespad=0, handlelength=2.6)
+    figure.text(0.5, bottom / 2, LETTERS, ha="center", va="center", size=8, color=QUIET)

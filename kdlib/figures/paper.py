@@ -91,5 +91,8 @@ def _sweep(name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFr
 def _spoken(means: pd.DataFrame) -> str:
     """Tell the picture's numbers to those who do not see it."""
     part = means.sort_values("alpha").groupby(["backbone", "setting", "method"], sort=False)
-    lines = [f"{' '.join(key)}: " + ", ".join(f"{100 * row['mean']:.1f} % at α {row.alpha:g}" for _, row in rows.iterrows()) for key, rows in part]
+    lines = [
+        f"{' '.join(key)}: " + ", ".join(f"{100 * row['mean']:.1f} % at α {row.alpha:g}" for _, row in rows.iterrows())
+        for key, rows in part
+    ]
     return "Lines over α. " + "; ".join(lines)

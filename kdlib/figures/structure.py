@@ -144,20 +144,26 @@ def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
     return {loss: {name: factor for name, factor in found.items() if factor} for loss, found in factors.items()}
 
 
-def _gradients(network: Network, settings: Settings, x: torch.Tensor, goal: torch.Tensor, alpha: float) -> dict[str, dict[str, torch.Tensor]]:
+Gradients = dict[str, dict[str, torch.Tensor]]  # by loss and component
+
+
+def _gradients(network: Network, settings: Settings, x: torch.Tensor, goal: torch.Tensor, alpha: float) -> Gradients:
     """Return the gradient of each loss with respect to each component, ``(weights,)``."""
     objective = METHODS["embedding"](alpha, settings.training.distance, settings.model.embedding)
     output = network(x, objective.keep)
     labels, soft = torch.tensor([0, 1]), output.logits.detach().softmax(dim=-1)
     # with the student's own embedding as target the distance is 0, and so is its gradient
     classification = objective(output.logits, output.distilled, labels, Targets(output.distilled.detach(), soft))
-    losses = {"classification": classification, "distillation": objective(output.logits, output.distilled, labels, Targets(goal, soft)) - classification}
-    return {loss: {name: _gradient(value, module) for name, module in network.named_children()} for loss, value in losses.items()}
+    both = objective(output.logits, output.distilled, labels, Targets(goal, soft))
+    losses = {"classification": classification, "distillation": both - classification}
+    return {loss: _by_component(value, network) for loss, value in losses.items()}
 
 
-def _gradient(loss: torch.Tensor, module: nn.Module) -> torch.Tensor:
-    parts = torch.autograd.grad(loss, list(module.parameters()), retain_graph=True, allow_unused=True, materialize_grads=True)
-    return torch.cat([part.flatten() for part in parts])
+def _by_component(loss: torch.Tensor, network: Network) -> dict[str, torch.Tensor]:
+    names = [name.split(".")[0] for name, _ in network.named_parameters()]
+    found = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True, allow_unused=True, materialize_grads=True)
+    flat = [(name, part.flatten()) for name, part in zip(names, found, strict=True)]
+    return {name: torch.cat([part for other, part in flat if other == name]) for name in dict.fromkeys(names)}
 
 
 def _factor(mixed: torch.Tensor, alone: torch.Tensor) -> str:

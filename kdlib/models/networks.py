@@ -71,7 +71,10 @@ def _residual(network: str) -> dict:
 
 
 BACKBONES = {
-    "vgg": {"student": lambda model: vgg.student(model.width), "teacher": lambda model: vgg.teacher(model.teacher_width, model.teacher_batchnorm)},
+    "vgg": {
+        "student": lambda model: vgg.student(model.width),
+        "teacher": lambda model: vgg.teacher(model.teacher_width, model.teacher_batchnorm),
+    },
     "resnet": _residual("resnet"),
     "seresnet": _residual("seresnet"),
 }
@@ -116,12 +119,16 @@ def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
     else:
         known = get_model_weights("vgg16" if backbone == "vgg" else "resnet34").__members__
         if weights not in known:
-            raise InvalidParameter(f"parameter 'model.teacher_weights' is {weights!r}, neither a file nor one of torchvision's {', '.join(known)}.")
+            raise InvalidParameter(
+                f"parameter 'model.teacher_weights' is {weights!r}, neither a file nor one of torchvision's {', '.join(known)}."
+            )
         state = known[weights].get_state_dict(progress=False)
     ours = {_torchvision_name(name, backbone): name for name in maps.state_dict()}
     fitting = {ours[name]: value for name, value in state.items() if name in ours and value.shape == maps.state_dict()[ours[name]].shape}
     if missing := [name for name in ours.values() if name not in fitting and ".bn2.1." not in name]:
-        raise InvalidParameter(f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the {backbone} teacher (the first is {missing[0]}); use those of the standard network, with teacher_width 1.")
+        raise InvalidParameter(
+            f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the {backbone} teacher (the first is {missing[0]}); use those of the standard network, with teacher_width 1."
+        )
     maps.load_state_dict(fitting, strict=False)
 
 

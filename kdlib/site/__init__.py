@@ -38,6 +38,12 @@ class Figure:
     files: Sequence[Path] = ()
     missing: str = ""
 
+    @property
+    def reason(self) -> str:
+        """Why there is no picture, as a sentence."""
+        told = (self.missing or "nobody has drawn it").removeprefix("its runs are missing: ").rstrip(".")
+        return f"Its runs are missing: {told}."
+
 
 def build(
     suite: str,

@@ -15,7 +15,9 @@ from kdlib.settings import Corpus
 
 def official_takes():
     """Yield the 2,452 takes of the corpus, from its published design."""
-    for actor, channel, emotion, intensity, statement, repetition in itertools.product(range(1, 25), (1, 2), range(1, 9), (1, 2), (1, 2), (1, 2)):
+    for actor, channel, emotion, intensity, statement, repetition in itertools.product(
+        range(1, 25), (1, 2), range(1, 9), (1, 2), (1, 2), (1, 2)
+    ):
         if (emotion == 1 and intensity == 2) or (channel == 2 and (emotion > 6 or actor == 18)):
             continue
         yield f"{channel:02d}-{emotion:02d}-{intensity:02d}-{statement:02d}-{repetition:02d}-{actor:02d}"
@@ -38,14 +40,31 @@ def read(folder, **given):
     return corpora.read(Corpus(path=str(folder), **given))
 
 
-@pytest.mark.parametrize("given,count,classes", [({}, 2452, 7), ({"calm": "omit"}, 2076, 7), ({"calm": "own"}, 2452, 8), ({"channels": ["speech"]}, 1440, 7), ({"channels": ["song"]}, 1012, 5)])
+@pytest.mark.parametrize(
+    "given,count,classes",
+    [
+        ({}, 2452, 7),
+        ({"calm": "omit"}, 2076, 7),
+        ({"calm": "own"}, 2452, 8),
+        ({"channels": ["speech"]}, 1440, 7),
+        ({"channels": ["song"]}, 1012, 5),
+    ],
+)
 def test_published_counts(whole, given, count, classes):
     table = read(whole, **given)
     assert len(table) == count == table.recording.nunique() and len(table.label.cat.categories) == classes
 
 
 def test_published_classes(whole):
-    assert read(whole).label.value_counts().to_dict() == {"neutral": 564, "happy": 376, "sad": 376, "angry": 376, "fearful": 376, "disgust": 192, "surprised": 192}
+    assert read(whole).label.value_counts().to_dict() == {
+        "neutral": 564,
+        "happy": 376,
+        "sad": 376,
+        "angry": 376,
+        "fearful": 376,
+        "disgust": 192,
+        "surprised": 192,
+    }
 
 
 def test_one_actor_is_left_out_at_a_time(whole):
@@ -66,7 +85,13 @@ def test_groups_of_actors_mix_the_sexes(whole):
 
 
 def test_a_take_is_one_recording_whatever_its_files(tmp_path):
-    tails = {"01-03-01-01-01-01": ("01", "02", "03"), "01-03-01-01-01-02": ("02", "03"), "01-04-01-01-01-01": ("01",), "01-04-01-01-01-02": ("02",), "01-05-01-01-01-02": ("03",)}
+    tails = {
+        "01-03-01-01-01-01": ("01", "02", "03"),
+        "01-03-01-01-01-02": ("02", "03"),
+        "01-04-01-01-01-01": ("01",),
+        "01-04-01-01-01-02": ("02",),
+        "01-05-01-01-01-02": ("03",),
+    }
     for tail, modalities in tails.items():
         for modality in modalities:
             (tmp_path / f"{modality}-{tail}.{'wav' if modality == '03' else 'mp4'}").touch()
@@ -74,7 +99,10 @@ def test_a_take_is_one_recording_whatever_its_files(tmp_path):
     assert table.recording.to_list() == ["01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01"]
     assert [path[-24:-22] for path in table.audio] == ["03", "03", "01"]
     assert [path[-24:-22] for path in table.video] == ["01", "02", "01"]
-    assert table.attrs["incomplete"] == {"01-04-01-01-01-02": "take 01-04-01-01-01-02 has no sound", "01-05-01-01-01-02": "take 01-05-01-01-01-02 has no video"}
+    assert table.attrs["incomplete"] == {
+        "01-04-01-01-01-02": "take 01-04-01-01-01-02 has no sound",
+        "01-05-01-01-01-02": "take 01-05-01-01-01-02 has no video",
+    }
 
 
 def test_files_that_do_not_belong(tmp_path):

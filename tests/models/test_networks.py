@@ -109,6 +109,8 @@ def test_pretrained_weights_from_a_file(tmp_path):
 def test_pretrained_weights_that_do_not_fit(tmp_path):
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "odd.pth")
     with pytest.raises(InvalidParameter, match="teacher_weights.*do not fit"):
-        build_teacher(load(dataset="ravdess", backbone="vgg", model={"teacher_weights": str(tmp_path / "odd.pth")}), 7, torch.Size([64, 64, 3]))
+        build_teacher(
+            load(dataset="ravdess", backbone="vgg", model={"teacher_weights": str(tmp_path / "odd.pth")}), 7, torch.Size([64, 64, 3])
+        )
     with pytest.raises(InvalidParameter, match="IMAGENET1K_V1"):
         build_teacher(load(dataset="ravdess", backbone="vgg", model={"teacher_weights": "IMAGENET"}), 7, torch.Size([64, 64, 3]))

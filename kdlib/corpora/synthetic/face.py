@@ -6,9 +6,10 @@ action units of Ekman & Friesen's EMFACS (happy 6+12, sad 1+4+15, angry 4+5+7+23
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -156,10 +157,12 @@ ACROSS = -np.cos(np.linspace(0, np.pi, 17))  # closer together at the ends, wher
 BULGE = np.sqrt(1 - ACROSS**2)
 ARCH = 1 - ACROSS**2
 
+RELAXED = Expression()
+
 
 def draw_face(
     identity: Identity,
-    expression: Expression = Expression(),
+    expression: Expression = RELAXED,
     mouth: float = 0.0,
     size: tuple[int, int] = (160, 90),
     centre: tuple[float, float] = (0.5, 0.46),

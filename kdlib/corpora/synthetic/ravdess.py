@@ -10,17 +10,16 @@ modality. The mouth follows the sound, so that a video holds a trace of the voic
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product, zip_longest
 from pathlib import Path
-from typing import Iterable, Iterator, Sequence
 
 import numpy as np
 import soundfile
+from joblib import Parallel, delayed
 from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
 from kdlib.corpora.ravdess import EMOTIONS
@@ -145,15 +144,9 @@ def _files(folder: Path, take: str, synthetic: Synthetic) -> list[Path]:
 
 def _written(files: list[Path], synthetic: Synthetic, workers: int) -> Iterator[None]:
     """Write the files, yielding once for each that is done; an error in a worker is raised here."""
-    workers = min(workers, len(files) // 4)  # a process takes about as long to start as four recordings to write
-    if workers <= 1:
-        yield from map(_write, files, [synthetic] * len(files))
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        try:
-            yield from pool.map(_write, files, [synthetic] * len(files))
-        finally:
-            pool.shutdown(cancel_futures=True)  # after an error or an interrupt the rest is not waited for
+    workers = max(1, min(workers, len(files) // 4))  # a process takes about as long to start as four recordings to write
+    # joblib's processes, unlike multiprocessing's, do not run the caller's script again
+    return Parallel(workers, return_as="generator_unordered")(delayed(_write)(file, synthetic) for file in files)
 
 
 def _report(done: Iterable[None], count: int, folder: Path) -> None:
