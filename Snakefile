@@ -17,6 +17,12 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 SITE = places.REPORTS / SUITE
+# papermill's own lines go into a file beside the notebook; of a run that fails the last one, the error, is shown
+PAPERMILL = """
+log=$(dirname {log:q})/papermill.log
+OMP_NUM_THREADS={threads} papermill --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
+    {{ grep -v '^ *$' "$log" | tail -n 1; exit 1; }}
+"""
 FOLDER = places.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
 
 
@@ -39,9 +45,12 @@ rule report:
         SITE / "index.html",
     log:
         SITE / "notebook.ipynb",
+    params:
+        notebook=places.ROOT / "notebooks" / "04_analysis.ipynb",
+        given=json.dumps({"suite": SUITE}),
     threads: workflow.cores
     shell:
-        "papermill --no-progress-bar {places.ROOT}/notebooks/04_analysis.ipynb {log:q} -p suite {SUITE:q} < /dev/null"
+        PAPERMILL
 
 
 rule run:
@@ -61,4 +70,4 @@ rule run:
     # on a CPU runs side by side beat threads within one; the data run decodes with all cores
     threads: lambda wildcards: workflow.cores if wildcards.stage == "data" else int(config.get("threads", 1))
     shell:
-        "OMP_NUM_THREADS={threads} papermill --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null"
+        PAPERMILL
