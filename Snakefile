@@ -6,7 +6,7 @@
 A run is done if and only if its result.json exists; the executed notebook is its log and stays when the run fails.
 """
 
-import json
+import yaml
 
 from kdlib import grid, places
 from kdlib.errors import UserError
@@ -24,6 +24,11 @@ OMP_NUM_THREADS={threads} papermill --no-progress-bar {params.notebook:q} {log:q
     {{ grep -v '^ *$' "$log" | tail -n 1; exit 1; }}
 """
 FOLDER = places.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
+
+
+def as_yaml(given):
+    """One line for papermill -y; JSON would not do, for YAML reads its 1e-05 as text."""
+    return yaml.safe_dump(given, default_flow_style=True, width=10**6).strip()
 
 
 def run_of(wildcards):
@@ -47,7 +52,7 @@ rule report:
         SITE / "notebook.ipynb",
     params:
         notebook=places.ROOT / "notebooks" / "04_analysis.ipynb",
-        given=json.dumps({"suite": SUITE}),
+        given=as_yaml({"suite": SUITE}),
     threads: workflow.cores
     shell:
         PAPERMILL
@@ -64,7 +69,7 @@ rule run:
         stage="|".join(grid.STAGES),
     params:
         notebook=lambda wildcards: places.ROOT / "notebooks" / f"{grid.STAGES[wildcards.stage]}.ipynb",
-        given=lambda wildcards: json.dumps(run_of(wildcards).given),
+        given=lambda wildcards: as_yaml(run_of(wildcards).given),
         # not used by the command: a change of any parameter makes the runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage),
     # on a CPU runs side by side beat threads within one; the data run decodes with all cores

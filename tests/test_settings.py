@@ -29,7 +29,7 @@ BAD = [
     ({"training": 3}, "'training' must be a mapping"),
     ({"training": {"learning_rate": [0.1, 0.01]}}, "'training.learning_rate' is .*lowest rate"),
     ({"corpus": {"synthetic": {"actrs": 3}}}, "unknown parameter 'corpus.synthetic.actrs'; did you mean 'actors'"),
-    ({"media": {"duration": 2.1}}, "'media.duration' is 2.1 s.*segments of 0.4 s"),
+    ({"media": {"duration": 2.1}}, "'media.duration' is 2.1 s.*segments of 0.8 s"),
     ({"media": {"frame_stride": 3}}, "'media.frame_stride' is 3"),
     ({"media": {"window": 0.1}}, "'media.fft' is 512"),
     ({"folds": "a-b"}, "'folds' is 'a-b'; give all"),
