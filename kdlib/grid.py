@@ -12,6 +12,7 @@ from kdlib import places
 from kdlib.errors import InvalidParameter
 from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, read_yaml
 
+AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
 
 
@@ -102,7 +103,8 @@ def runs(suite: str) -> list[Run]:
 
 
 def _told(given: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
-    """Return the parameters for papermill: those given, less the axes that the stage does not know."""
-    unknown = {"data": ("backbone", "setting", "method", "alpha", "seed", "folds"), "teacher": ("method", "alpha"), "student": ()}[stage]
-    named = {name: getattr(settings, name) for name in given if name not in SECTIONS}
-    return {name: value for name, value in {**given, **named}.items() if name not in unknown}
+    """Return the parameters for papermill: those given, every axis that the stage knows, and the sections."""
+    axes = {"data": ("dataset",), "teacher": ("dataset", "backbone", "setting", "folds", "seed")}.get(stage, AXES)
+    told = {name: getattr(settings, name) for name in axes} | {name: given[name] for name in SECTIONS if name in given}
+    # em and agg have one teacher: equal runs are told the same, however a suite spells them
+    return {**told, "setting": "em"} if stage == "teacher" and settings.sequential else told

@@ -41,6 +41,7 @@ def write(settings: Settings, stage: str, store: Store, facts: dict[str, Any], t
     """Write a run's predictions and, last and in one step, its ``result.json``; return that file."""
     home = folder(settings, stage)
     summary: dict[str, Any] = {}
+    (home / "result.json").unlink(missing_ok=True)  # an earlier result must not stand beside new predictions
     if told is not None:
         with places.replacing(home / "predictions.csv") as temporary:
             told.to_csv(temporary, index=False, float_format="%.6g")

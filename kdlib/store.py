@@ -99,7 +99,7 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     Raises InvalidCorpus and UnreadableRecording.
     """
     recordings = corpora.read(settings.corpus)
-    fingerprint = digest([corpora.fingerprint(recordings), settings.upto("data")])
+    fingerprint = digest([corpora.fingerprint(recordings, settings.corpus), settings.upto("data")])
     folder = places.DATA / "stores" / fingerprint
     with places.lock(folder):
         if not (folder / "store.json").exists():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +63,16 @@ def _checkpoints(settings: Settings, store: Store) -> Path:
     return places.DATA / "checkpoints" / digest([store.fingerprint, settings.canonical().fingerprint("student")])
 
 
-def forget_checkpoints(settings: Settings, store: Store) -> None:
-    """Drop the finished folds of a run, once its result is written."""
-    shutil.rmtree(_checkpoints(settings, store), ignore_errors=True)
+def forget_checkpoints(settings: Settings, store: Store, folds: list[Fold]) -> None:
+    """Drop the finished folds of a run, once its result is written; a run of other folds keeps its own."""
+    for fold in folds:
+        (_checkpoints(settings, store) / f"fold-{fold.number}.safetensors").unlink(missing_ok=True)
 
 
 def _train_once(settings: Settings, store: Store, fold: Fold, privileged: Privileged, progress: Progress) -> Student:
     file = _checkpoints(settings, store) / f"fold-{fold.number}.safetensors"
-    if file.exists():
+    weights = folder(settings, "student") / f"fold-{fold.number}.safetensors"
+    if file.exists() and (weights.exists() or not settings.training.keep_students):
         with safe_open(file, "numpy") as kept:
             return Student(kept.get_tensor("probabilities"), kept.get_tensor("embeddings"), json.loads(kept.metadata()["history"]))
     trained = train(settings, store, fold, privileged, progress)

@@ -110,8 +110,9 @@ def random_crops(store: Store, rows: torch.Tensor, media: Media, generator: torc
     A recording no longer than that begins at 0, and is repeated.
     """
     slack = store.waveforms.lengths[rows] - round(media.duration * media.sample_rate)
-    places = slack.clamp(min=0) // samples_a_frame(media) + 1
-    return (torch.rand(len(rows), generator=generator).to(places.device) * places).long()
+    # on the grid of the frames that the teacher sees, so that sound and targets are the same stretch of time
+    places = slack.clamp(min=0) // (samples_a_frame(media) * media.frame_stride) + 1
+    return (torch.rand(len(rows), generator=generator).to(places.device) * places).long() * media.frame_stride
 
 
 def inference_windows(store: Store, rows: torch.Tensor, settings: Settings) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
@@ -130,6 +131,6 @@ def inference_windows(store: Store, rows: torch.Tensor, settings: Settings) -> I
     for segments in count.unique().tolist():
         alike = rows[count == segments]
         slack = store.waveforms.lengths[alike] - segments * segment
-        first = slack.clamp(min=0) // 2 // samples_a_frame(media)
+        first = slack.clamp(min=0) // 2 // (samples_a_frame(media) * media.frame_stride) * media.frame_stride
         for chosen, begin in zip(alike.split(training_batch := settings.training.batch_size), first.split(training_batch)):
             yield chosen, begin, segments

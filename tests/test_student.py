@@ -79,7 +79,7 @@ def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
     folds = corpora.folds(store.recordings, 3)
     privileged = teacher.ensure(settings, store, folds)
     whole = student.train_folds(settings, store, folds, privileged)
-    student.forget_checkpoints(settings, store)
+    student.forget_checkpoints(settings, store, folds)
     original = student.train
 
     def tired(settings, store, fold, *rest):

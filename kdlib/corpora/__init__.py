@@ -8,6 +8,7 @@ measurements stands for the video, ``video`` is empty and ``features`` the recor
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,11 +52,15 @@ def _why(recordings: pd.DataFrame) -> str:
     return f" ({len(incomplete)} were left out, the first because {next(iter(incomplete.values()))})" if incomplete else ""
 
 
-def fingerprint(recordings: pd.DataFrame) -> str:
-    """Return a short hash of the recordings' names, labels and file sizes, the same wherever the corpus lies."""
+def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
+    """Return a short hash of the recordings' names, labels and file sizes and of the table of face measurements.
+
+    It is the same wherever the corpus lies.
+    """
     paths = sorted({path for column in ("audio", "video") for path in recordings[column] if path})
     sizes = [(Path(path).name, Path(path).stat().st_size) for path in paths]
-    return digest([sizes, recordings[["recording", "speaker", "label", "features"]].astype(str).values.tolist()])
+    measured = hashlib.sha256(places.corpus(corpus.features).read_bytes()).hexdigest() if corpus.features else ""
+    return digest([sizes, measured, recordings[["recording", "speaker", "label", "features"]].astype(str).values.tolist()])
 
 
 @dataclass(frozen=True)

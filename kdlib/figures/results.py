@@ -94,6 +94,8 @@ def _points(axes: Axes, places: np.ndarray, values: np.ndarray, order: list[str]
 def _pca(embeddings: np.ndarray) -> tuple[np.ndarray, list[str]]:
     from sklearn.decomposition import PCA
 
+    if len(embeddings) < 3:  # nothing to lay out: the points stand side by side
+        return np.eye(len(embeddings), 2), ["component 1", "component 2"]
     fitted = PCA(2, svd_solver="full").fit(embeddings)
     shares = fitted.explained_variance_ratio_
     return fitted.transform(embeddings), [f"component {number} ({100 * share:.0f} % of variance)" for number, share in enumerate(shares, 1)]
