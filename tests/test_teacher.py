@@ -84,9 +84,10 @@ def test_temperature_softens_the_labels(own_data):
 
 def test_a_teacher_is_trained_once_whatever_the_student(own_data, monkeypatch):
     store = noise_store()
-    ensure(small(backbone="vgg", setting="em"), store)
+    first = ensure(small(backbone="vgg", setting="em"), store)
     monkeypatch.setattr(teacher, "_train", lambda *_: pytest.fail("trained again"))
-    ensure(small(backbone="vgg", setting="agg", alpha=0.9, method="softlabel", model={"width": 0.1}), store)
+    again = ensure(small(backbone="vgg", setting="agg", alpha=0.9, method="softlabel", model={"width": 0.1}), store)
+    assert again.folder == first.folder
 
 
 def test_a_teacher_learns_what_is_there_to_learn(own_data):
