@@ -49,8 +49,9 @@ class Section(pydantic.BaseModel):
 class Synthetic(Section):
     """The small corpus the suite makes itself, in the tree and the file formats of the real one."""
 
-    actors: int = _field(6, "data", "number of actors; odd ones male, as in RAVDESS", ge=2, le=99)
-    takes: int = _field(26, "data", "recordings an actor, spread evenly over the emotions; the corpus has 104", ge=1, le=104)
+    actors: int = _field(6, "data", "number of speakers; odd ones male, as in RAVDESS; IEMOCAP has two a session", ge=2, le=99)
+    takes: int = _field(26, "data", "recordings a speaker, spread evenly over the emotions; RAVDESS has 104", ge=1, le=104)
+    outsiders: int = _field(0, "data", "further speakers whom only a verification trial list names (voxceleb1)", ge=0, le=99)
     actors_without_song: list[int] = _field([18], "data", "actors who only speak, as actor 18 of RAVDESS")
     modalities: list[Literal["01", "02", "03"]] = _field(["01"], "data", "files a take: 01 sound and video, 02 video only, 03 sound only")
     seconds: float = _field(2.4, "data", "mean length of a recording in seconds", ge=0.5, le=10)
@@ -67,17 +68,38 @@ class Synthetic(Section):
 class Corpus(Section):
     """Where the recordings are, which of them are used, and how they are split."""
 
-    layout: Literal["ravdess"] = _field("ravdess", "data", "how the corpus lies on disk")
-    path: str = _field("", "data", "folder of the corpus, absolute or inside a corpora folder")
-    channels: list[Literal["speech", "song"]] = _field(["speech", "song"], "data", "kinds of vocalisation used")
+    layout: Literal["ravdess", "voxceleb1", "iemocap", "manifest"] = _field("ravdess", "data", "how the corpus lies on disk")
+    path: str = _field("", "data", "folder of the corpus (of a manifest its file), absolute or inside a corpora folder")
+    target: Literal["label", "speaker"] = _field("label", "data", "what the networks learn to tell: the label, or who speaks")
+    channels: list[Literal["speech", "song"]] = _field(["speech", "song"], "data", "kinds of vocalisation used (ravdess)")
     calm: Literal["neutral", "own", "omit"] = _field(
-        "neutral", "data", "calm takes count as neutral, as a class of their own, or not at all"
+        "neutral", "data", "calm takes count as neutral, as a class of their own, or not at all (ravdess)"
+    )
+    excited: Literal["happy", "omit"] = _field("happy", "data", "excited turns count as happy, or not at all (iemocap)")
+    dialogues: list[Literal["improvised", "scripted"]] = _field(["improvised", "scripted"], "data", "kinds of dialogue used (iemocap)")
+    unit: Literal["video", "utterance"] = _field(
+        "video", "data", "a recording is a video, of which the first utterance is used, or every utterance (voxceleb1)"
     )
     features: str = _field("", "data", "table of face measurements that stands for the video, one or more rows a recording")
     standardise: Literal["none", "speaker"] = _field(
         "none", "data", "scale of the face measurements: as given, or zero mean and unit variance for each speaker"
     )
-    groups: int = _field(0, "teacher", "number of folds that the speakers are dealt into; 0 leaves one speaker out at a time", ge=0)
+    unreadable: Literal["stop", "leave_out"] = _field(
+        "stop", "data", "a recording that cannot be decoded stops the run, or is left out and named in every result"
+    )
+    protocol: Literal["speakers", "portions", "random", "given"] = _field(
+        "speakers",
+        "teacher",
+        "speakers leaves speakers out; portions splits the recordings of each speaker; random deals recordings out, leaking speakers; given takes the corpus' own folds",
+    )
+    groups: int = _field(
+        0, "teacher", "number of folds that speakers (or recordings, if random) are dealt into; 0 leaves one speaker out at a time", ge=0
+    )
+    portions: tuple[float, float, float] = _field(
+        (0.7, 0.1, 0.2), "teacher", "shares of each speaker's recordings for training, validation and test (protocol portions)"
+    )
+    split_seed: int = _field(0, "teacher", "seed of the protocols portions and random", ge=0)
+    trials: list[str] = _field([], "student", "verification trial lists, files in the corpus such as veri_test.txt")
     synthetic: Synthetic | None = _field(None, "data", "makes the corpus at this path where it is absent")
 
 

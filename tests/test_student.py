@@ -8,12 +8,13 @@ import torch
 
 from kdlib import corpora, student, teacher
 from kdlib.errors import NotFinite
+from kdlib.settings import Corpus
 from kdlib.training import Progress
 from tests.conftest import noise_store, small
 
 
 def train(settings, store, folds=None):
-    folds = folds or corpora.folds(store.recordings, 3)[:1]
+    folds = folds or corpora.folds(store.recordings, Corpus(groups=3))[:1]
     privileged = teacher.ensure(settings, store, folds)
     return student.train(settings, store, folds[0], privileged[folds[0].number], Progress("student", 2))
 
@@ -52,7 +53,7 @@ def test_alpha_method_and_seed_make_a_difference(own_data):
 def test_at_alpha_one_the_embedding_follows_the_teacher(own_data):
     """Embeddings of training recordings come closer to the teacher's than those of an undistilled student."""
     store = noise_store()
-    folds = corpora.folds(store.recordings, 3)[:1]
+    folds = corpora.folds(store.recordings, Corpus(groups=3))[:1]
     everyone = [corpora.Fold(0, "all", folds[0].train, folds[0].train)]
     distance = {}
     for alpha in (0.0, 1.0):
@@ -76,7 +77,7 @@ def test_test_recordings_are_answered_in_their_order(own_data):
 
 def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
     store, settings = noise_store(), small(backbone="vgg")
-    folds = corpora.folds(store.recordings, 3)
+    folds = corpora.folds(store.recordings, Corpus(groups=3))
     privileged = teacher.ensure(settings, store, folds)
     whole = student.train_folds(settings, store, folds, privileged)
     student.forget_checkpoints(settings, store, folds)
@@ -102,7 +103,7 @@ def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
 def test_a_loss_that_is_no_number_leaves_nothing(own_data):
     store, settings = noise_store(), small(backbone="vgg", training={"learning_rate": [1e30, 1e38]})
     settings = settings.model_copy(update={"training": settings.training.model_copy(update={"epochs": 3})})
-    folds = corpora.folds(store.recordings, 3)[:1]
+    folds = corpora.folds(store.recordings, Corpus(groups=3))[:1]
     privileged = teacher.ensure(small(backbone="vgg"), store, folds)
     with pytest.raises(NotFinite, match="lower training.learning_rate"):
         student.train_folds(settings, store, folds, privileged)
@@ -119,5 +120,5 @@ def test_kept_students_can_be_loaded(own_data):
     trained = train(settings, store)
     network = build_student(settings, 2)
     load_model(network, str(grid.folder(settings, "student") / "fold-0.safetensors"))
-    tested = corpora.folds(store.recordings, 3)[0].test
+    tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
     np.testing.assert_allclose(student.listen(network, settings, store, tested).logits.softmax(1).numpy(), trained.probabilities, atol=1e-6)

@@ -8,11 +8,12 @@ from safetensors.torch import load_file
 
 from kdlib import corpora, teacher
 from kdlib.models.networks import build_teacher
+from kdlib.settings import Corpus
 from tests.conftest import noise_store, small
 
 
 def ensure(settings, store, groups=3):
-    folds = corpora.folds(store.recordings, groups)[:1]
+    folds = corpora.folds(store.recordings, Corpus(groups=groups))[:1]
     return teacher.ensure(settings, store, folds)[0]
 
 
@@ -96,5 +97,5 @@ def test_a_teacher_learns_what_is_there_to_learn(own_data):
     owner = torch.repeat_interleave(torch.arange(12), store.frames.lengths)
     store.frames.values[:] = (store.frames.values // 4 + (store.labels[owner] * 150)[:, None, None, None]).to(torch.uint8)
     told = ensure(small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 4, "learning_rate": [0.001, 0.003]}), store)
-    tested = corpora.folds(store.recordings, 3)[0].test
+    tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
     assert (told.probabilities[tested].argmax(1) == store.labels[tested]).all()

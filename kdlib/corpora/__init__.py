@@ -1,28 +1,52 @@
-"""From a corpus on disk to one table of recordings, and from the table to folds.
+"""From a corpus on disk to one table of recordings (the folds follow in :mod:`.protocols`).
 
-The table has one row a recording and the columns of :data:`COLUMNS`; ``label`` is a pandas categorical whose
-categories are the classes in the order of the corpus. ``audio`` and ``video`` are absolute paths; where a table of face
-measurements stands for the video, ``video`` is empty and ``features`` the recording's name in that table.
+A reader returns one row a recording, and of the columns of :data:`COLUMNS` those it has something to say of:
+
+- ``recording``, a name that no other row has; ``speaker``; ``label``, a pandas categorical in the order of the corpus;
+- ``audio`` and ``video``: absolute paths; ``video`` may also be a folder of still pictures, and is empty where a table of
+  face measurements stands for it, or where there is none;
+- ``features``: the recording's name in the table of face measurements;
+- ``audio_start``, ``video_start`` and ``seconds``: which part of the files it is, in seconds; ``seconds`` NaN is up to the end;
+- ``face``: where the face is in the frame, empty for the centre, ``left`` or ``right`` for that half, or the path of a face
+  track file; ``crop`` for pictures that are face crops already, which are used whole;
+- ``source``: the longer recording (video, dialogue) it was cut from; ``fold``: the corpus' own fold, or train, validation, test.
+
 ``attrs["incomplete"]`` names what was left out, and why.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from kdlib import places
-from kdlib.corpora import ravdess
-from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, Settings, choose_folds, digest
+from kdlib.corpora import iemocap, manifest, ravdess, voxceleb1
+from kdlib.corpora.protocols import Fold, chosen_folds, folds, leaks
+from kdlib.errors import InvalidCorpus
+from kdlib.settings import Corpus, Synthetic, digest
 
-COLUMNS = ("recording", "speaker", "label", "audio", "video", "features")
-READERS = {"ravdess": ravdess.read}
-WRITERS = {"ravdess": ravdess.write_synthetic}
+__all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "leaks", "read"]
+
+# column and what it holds where a reader says nothing
+COLUMNS = {
+    "recording": "", "speaker": "", "label": "", "audio": "", "video": "", "features": "",
+    "audio_start": 0.0, "video_start": 0.0, "seconds": np.nan, "face": "", "source": "", "fold": "",
+}  # fmt: skip
+READERS: dict[str, Callable[[Path, Corpus], pd.DataFrame]] = {
+    "ravdess": ravdess.read,
+    "voxceleb1": voxceleb1.read,
+    "iemocap": iemocap.read,
+    "manifest": manifest.read,
+}
+WRITERS: dict[str, Callable[[Path, Synthetic], None]] = {
+    "ravdess": ravdess.write_synthetic,
+    "voxceleb1": voxceleb1.write_synthetic,
+    "iemocap": iemocap.write_synthetic,
+}
 
 
 def read(corpus: Corpus) -> pd.DataFrame:
@@ -35,16 +59,31 @@ def read(corpus: Corpus) -> pd.DataFrame:
     if corpus.synthetic is not None:
         with places.lock(folder):
             WRITERS[corpus.layout](folder, corpus.synthetic)
-    if not folder.is_dir():
+    if not folder.exists():
         raise InvalidCorpus(
             f"the corpus folder {folder} does not exist; put the corpus there, or name its folder with -y 'corpus: {{path: FOLDER}}'."
         )
     recordings = READERS[corpus.layout](folder, corpus)
     if recordings.empty:
         raise InvalidCorpus(
-            f"no usable recording lies in {folder}; check the parameters corpus.path and corpus.channels{_why(recordings)}."
+            f"no usable recording lies in {folder}; check the parameters corpus.path and those of the {corpus.layout} layout{_why(recordings)}."
         )
-    return recordings.sort_values("recording", ignore_index=True)
+    return _completed(recordings, corpus)
+
+
+def _completed(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
+    """Fill in what the reader says nothing of, choose the target, and sort by name."""
+    incomplete = recordings.attrs.get("incomplete", {})
+    table = recordings.assign(**{name: value for name, value in COLUMNS.items() if name not in recordings})
+    table["source"] = table.source.where(table.source != "", table.recording)
+    if corpus.target == "speaker":
+        table["label"] = pd.Categorical(table.speaker)
+    if table.recording.duplicated().any():
+        name = table.recording[table.recording.duplicated()].iloc[0]
+        raise InvalidCorpus(f"recording {name} is there more than once; keep one of its files.")
+    table = table[list(COLUMNS)].sort_values("recording", ignore_index=True)
+    table.attrs["incomplete"] = incomplete
+    return table
 
 
 def _why(recordings: pd.DataFrame) -> str:
@@ -60,44 +99,4 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
     paths = sorted({path for column in ("audio", "video") for path in recordings[column] if path})
     sizes = [(Path(path).name, Path(path).stat().st_size) for path in paths]
     measured = hashlib.sha256(places.corpus(corpus.features).read_bytes()).hexdigest() if corpus.features else ""
-    return digest([sizes, measured, recordings[["recording", "speaker", "label", "features"]].astype(str).values.tolist()])
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split of the recordings: ``train`` and ``test`` are sorted row numbers of the table."""
-
-    number: int
-    name: str
-    train: np.ndarray
-    test: np.ndarray
-
-
-def folds(recordings: pd.DataFrame, groups: int = 0) -> list[Fold]:
-    """Leave one speaker out at a time, or one group of speakers where ``groups`` is above 0.
-
-    Neighbours by name share a group, which mixes the sexes where they alternate, as in RAVDESS.
-    Raises InvalidCorpus where a class to be tested has no training example, InvalidParameter for more groups than speakers.
-    """
-    speakers = sorted(recordings.speaker.unique())
-    if groups > len(speakers) or len(speakers) < 2:
-        raise InvalidParameter(
-            f"parameter 'corpus.groups' is {groups}, but the corpus has {len(speakers)} speaker(s); leaving out needs 2 or more, at most one group a speaker."
-        )
-    return [_fold(recordings, number, list(group)) for number, group in enumerate(np.array_split(speakers, groups or len(speakers)))]
-
-
-def _fold(recordings: pd.DataFrame, number: int, left_out: list[str]) -> Fold:
-    tested = recordings.speaker.isin(left_out).to_numpy()
-    missing = set(recordings.label[tested]) - set(recordings.label[~tested])
-    if missing:
-        raise InvalidCorpus(
-            f"fold {number} tests class '{sorted(missing)[0]}', of which no training recording is left without speaker {', '.join(left_out)}; use more speakers or other classes."
-        )
-    return Fold(number, "+".join(left_out), np.flatnonzero(~tested), np.flatnonzero(tested))
-
-
-def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
-    """Return the folds that the parameter ``folds`` names."""
-    every = folds(recordings, settings.corpus.groups)
-    return [every[number] for number in choose_folds(settings.folds, len(every))]
+    return digest([sizes, measured, recordings.drop(columns=["audio", "video", "face", "fold"]).astype(str).values.tolist()])

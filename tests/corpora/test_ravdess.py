@@ -69,7 +69,7 @@ def test_published_classes(whole):
 
 def test_one_actor_is_left_out_at_a_time(whole):
     table = read(whole)
-    folds = corpora.folds(table)
+    folds = corpora.folds(table, Corpus())
     assert len(folds) == 24 and sorted(np.concatenate([fold.test for fold in folds])) == list(range(2452))
     for fold in folds:
         assert not set(table.speaker[fold.train]) & set(table.speaker[fold.test])
@@ -78,10 +78,10 @@ def test_one_actor_is_left_out_at_a_time(whole):
 
 def test_groups_of_actors_mix_the_sexes(whole):
     table = read(whole)
-    folds = corpora.folds(table, groups=6)
+    folds = corpora.folds(table, Corpus(groups=6))
     assert [fold.name for fold in folds][:2] == ["Actor_01+Actor_02+Actor_03+Actor_04", "Actor_05+Actor_06+Actor_07+Actor_08"]
     with pytest.raises(InvalidParameter, match="corpus.groups.*25"):
-        corpora.folds(table, groups=25)
+        corpora.folds(table, Corpus(groups=25))
 
 
 def test_a_take_is_one_recording_whatever_its_files(tmp_path):
@@ -126,7 +126,7 @@ def test_a_class_without_training_example(tmp_path):
     for name in ("01-01-03-01-01-01-01", "01-01-04-01-01-01-01", "01-01-03-01-01-01-02"):
         (tmp_path / f"{name}.mp4").touch()
     with pytest.raises(InvalidCorpus, match="fold 0 tests class 'sad', of which no training recording"):
-        corpora.folds(read(tmp_path))
+        corpora.folds(read(tmp_path), Corpus())
 
 
 def test_labels_are_in_the_order_of_the_corpus(whole):

@@ -9,29 +9,18 @@ modality. The mouth follows the sound, so that a video holds a trace of the voic
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product, zip_longest
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from joblib import Parallel, delayed
-from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
 from kdlib.corpora.ravdess import EMOTIONS
 from kdlib.corpora.synthetic import face, voice
-from kdlib.errors import InvalidParameter
-from kdlib.places import replacing, write_json
+from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
 from kdlib.settings import Synthetic
 
-TRUTH = "synthetic.json"  # the corpus is complete if and only if this exists
-BEGUN = ".synthetic.json"  # the parameters of a corpus that may be unfinished
 CHANNEL_EMOTIONS = {"01": tuple(EMOTIONS), "02": tuple(EMOTIONS)[:6]}
-FPS = 30000 / 1001
 INTENSITY = {"01": 0.9, "02": 1.2}
 ENDINGS = {"01": ".mp4", "02": ".mp4", "03": ".wav"}
 
@@ -99,83 +88,16 @@ def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.nda
 
 
 def write_ravdess(folder: Path, synthetic: Synthetic, workers: int | None = None) -> None:
-    """Write what is missing of the corpus in ``workers`` processes (one for each core unless given).
-
-    The same parameters give the same files, however many workers there are. Each file appears in one step, and
-    ``synthetic.json`` last: parameters, and the emotions that each take displays. Hold :func:`kdlib.places.lock` where
-    several processes may write. Raises InvalidParameter where the folder holds something else.
-    """
-    folder, parameters = Path(folder), synthetic.model_dump(mode="json")
-    _claim(folder, parameters)
-    if (folder / TRUTH).exists():
-        return
-    takes = take_list(synthetic)
-    files = [file for take in takes for file in _files(folder, take, synthetic)]
-    missing = [file for file in files if not file.exists()]
-    _report(_written(missing, synthetic, workers or _cores()), len(missing), folder)
-    for leftover in folder.glob("Actor_*/.*-0?-0?-*"):  # temporary files of a run that was killed
-        leftover.unlink()
-    write_json(folder / TRUTH, {"parameters": parameters, "takes": {take: displayed(take, synthetic) for take in takes}})
-
-
-def _claim(folder: Path, parameters: dict) -> None:
-    """Mark the folder as made with these parameters, unless it is marked or used otherwise."""
-    remedy = "remove that folder or choose another path with corpus.path"
-    for mark in (folder / TRUTH, folder / BEGUN):
-        if mark.exists():
-            if json.loads(mark.read_text())["parameters"] != parameters:
-                raise InvalidParameter(f"the synthetic corpus in {folder} was made with other parameters than corpus.synthetic; {remedy}.")
-            return
-    if folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
-        raise InvalidParameter(f"{folder} holds files that no synthetic corpus has, so none is written there; {remedy}.")
-    if parameters["video_size"][0] % 2 or parameters["video_size"][1] % 2:
-        raise InvalidParameter(f"parameter 'corpus.synthetic.video_size' is {parameters['video_size']}, but H.264 needs both even.")
-    write_json(folder / BEGUN, {"parameters": parameters})
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _files(folder: Path, take: str, synthetic: Synthetic) -> list[Path]:
-    """Return the files of a take, one a modality."""
-    return [folder / f"Actor_{take[-2:]}" / f"{modality}-{take}{ENDINGS[modality]}" for modality in synthetic.modalities]
-
-
-def _written(files: list[Path], synthetic: Synthetic, workers: int) -> Iterator[None]:
-    """Write the files, yielding once for each that is done; an error in a worker is raised here."""
-    workers = max(1, min(workers, len(files) // 4))  # a process takes about as long to start as four recordings to write
-    # joblib's processes, unlike multiprocessing's, do not run the caller's script again
-    return Parallel(workers, return_as="generator_unordered")(delayed(_write)(file, synthetic) for file in files)
-
-
-def _report(done: Iterable[None], count: int, folder: Path) -> None:
-    """Print a line about every ten seconds."""
-    said = time.monotonic()
-    for number, _ in enumerate(done, 1):
-        if time.monotonic() - said > 10 or number == count:
-            print(f"synthetic corpus {folder.name}: {number} of {count} files written", flush=True)
-            said = time.monotonic()
+    """Write what is missing of the corpus; see :func:`.writing.write_corpus` for how, and for what it raises."""
+    folder, takes = Path(folder), take_list(synthetic)
+    files = [folder / f"Actor_{take[-2:]}" / f"{modality}-{take}{ENDINGS[modality]}" for take in takes for modality in synthetic.modalities]
+    write_corpus(folder, synthetic, files, _write, {take: displayed(take, synthetic) for take in takes}, workers)
 
 
 def _write(file: Path, synthetic: Synthetic) -> None:
     modality, _, take = file.stem.partition("-")
     sound, frames = render(take, synthetic)
-    with tempfile.TemporaryDirectory() as scratch, replacing(file) as temporary:
-        wave = temporary if modality == "03" else Path(scratch, "sound.wav")
-        soundfile.write(wave, sound, voice.RATE, "PCM_16")
-        if modality != "03":
-            _encode(temporary, frames, synthetic.video_size, str(wave) if modality == "01" else None)
-
-
-def _encode(file: Path, frames: Iterable[np.ndarray], size: tuple[int, int], sound: str | None) -> None:
-    # moviepy rounds the rate to 29.97, hence the second -r
-    options = ["-r", "30000/1001", "-crf", "20", "-aac_coder", "fast", "-movflags", "+faststart"]
-    with FFMPEG_VideoWriter(
-        str(file), size, FPS, "libx264", sound, "aac", preset="superfast", threads=1, ffmpeg_params=options, pixel_format="rgb24"
-    ) as writer:
-        process = writer.proc
-        for frame in frames:
-            writer.write_frame(frame)
-    if process.returncode:
-        raise OSError(f"ffmpeg failed to write {file} (status {process.returncode}); is the disk full?")
+    if modality == "03":
+        write_sound(file, sound)
+    else:
+        write_video(file, frames, synthetic.video_size, sound if modality == "01" else None)

@@ -1,0 +1,135 @@
+"""From the table of recordings to folds: who is heard in training, and who only in the test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from kdlib.errors import InvalidCorpus, InvalidParameter
+from kdlib.settings import Corpus, Settings, choose_folds
+
+# the words of a corpus' own split, in the column ``fold``
+SPLIT = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the recordings: ``train``, ``validation`` and ``test`` are sorted row numbers of the table.
+
+    Only the protocols ``portions`` and ``given`` set validation recordings apart; nothing is trained on them.
+    """
+
+    number: int
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    validation: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+    """Return the folds of the corpus' protocol.
+
+    Raises InvalidCorpus where a class to be tested has no training example or the table lacks what the protocol needs,
+    InvalidParameter for more groups than there is to deal out.
+    """
+    return [_checked(fold, recordings) for fold in PROTOCOLS[corpus.protocol](recordings, corpus)]
+
+
+def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
+    """Return the folds that the parameter ``folds`` names."""
+    every = folds(recordings, settings.corpus)
+    return [every[number] for number in choose_folds(settings.folds, len(every))]
+
+
+def _speakers(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+    """Leave one speaker out at a time, or one group of speakers where ``groups`` is above 0.
+
+    Neighbours by name share a group, which mixes the sexes where they alternate, as in RAVDESS.
+    """
+    speakers = sorted(recordings.speaker.unique())
+    if corpus.groups > len(speakers) or len(speakers) < 2 or corpus.groups == 1:
+        raise InvalidParameter(
+            f"parameter 'corpus.groups' is {corpus.groups}, but the corpus has {len(speakers)} speaker(s); leaving out needs 2 groups or more (0: one a speaker), at most one a speaker."
+        )
+    groups = np.array_split(speakers, corpus.groups or len(speakers))
+    return [_leaving_out(recordings.speaker.isin(group), number, "+".join(group)) for number, group in enumerate(groups)]
+
+
+def _random(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+    """Deal the recordings of each class out at random: speakers are on both sides, which flatters the result."""
+    if not 2 <= corpus.groups <= len(recordings):
+        raise InvalidParameter(
+            f"parameter 'corpus.groups' is {corpus.groups}; the protocol random needs from 2 groups to one a recording ({len(recordings)})."
+        )
+    random = np.random.default_rng(corpus.split_seed)
+    shuffled = pd.Series(random.permutation(len(recordings)), recordings.index)
+    # in the order of class, then luck: each class is spread evenly over the groups
+    order = pd.DataFrame({"label": recordings.label, "luck": shuffled}).sort_values(["label", "luck"]).index
+    group = pd.Series(np.arange(len(order)) % corpus.groups, order)
+    return [_leaving_out((group == number).reindex(recordings.index), number, f"random {number}") for number in range(corpus.groups)]
+
+
+def _portions(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+    """Split each speaker's recordings at random into training, validation and test (paper, section 4: 70, 10 and 20 %)."""
+    if min(corpus.portions) < 0 or abs(sum(corpus.portions) - 1) > 1e-6 or not corpus.portions[0] or not corpus.portions[2]:
+        raise InvalidParameter(
+            f"parameter 'corpus.portions' is {list(corpus.portions)}; give the shares of training, validation and test, which add up to 1."
+        )
+    random, parts = np.random.default_rng(corpus.split_seed), {name: [] for name in SPLIT}
+    for speaker, rows in recordings.groupby("speaker", sort=True, observed=True).indices.items():
+        count = len(rows)
+        tested, held = max(1, round(corpus.portions[2] * count)), round(corpus.portions[1] * count)
+        if count - tested - held < 1:
+            raise InvalidCorpus(
+                f"speaker {speaker} has {count} recording(s), too few to split into {', '.join(SPLIT)}; leave that speaker out or change corpus.portions."
+            )
+        shuffled = random.permutation(rows)
+        for name, part in zip(SPLIT, np.split(shuffled, [count - tested - held, count - tested])):
+            parts[name].append(part)
+    train, validation, test = (np.sort(np.concatenate(parts[name])) for name in SPLIT)
+    return [Fold(0, "portions", train, test, validation)]
+
+
+def _given(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+    """Take the corpus' own column ``fold``: train, validation and test, or names of which one is left out at a time."""
+    names = sorted(name for name in recordings.fold.unique() if name)
+    if set(names) <= set(SPLIT) and {"train", "test"} <= set(names):
+        rows = {name: np.flatnonzero(recordings.fold == name) for name in SPLIT}
+        return [Fold(0, "given", rows["train"], rows["test"], rows["validation"])]
+    if len(names) < 2 or (recordings.fold == "").any():
+        raise InvalidCorpus(
+            f"protocol 'given' needs train and test, or two folds or more, for every recording, but the corpus says {', '.join(names) or 'nothing'}; mend its list or choose another corpus.protocol."
+        )
+    return [_leaving_out(recordings.fold == name, number, name) for number, name in enumerate(names)]
+
+
+PROTOCOLS: dict[str, Callable[[pd.DataFrame, Corpus], list[Fold]]] = {
+    "speakers": _speakers,
+    "portions": _portions,
+    "random": _random,
+    "given": _given,
+}
+
+
+def _leaving_out(tested: pd.Series, number: int, name: str) -> Fold:
+    return Fold(number, name, np.flatnonzero(~tested), np.flatnonzero(tested))
+
+
+def _checked(fold: Fold, recordings: pd.DataFrame) -> Fold:
+    missing = set(recordings.label.iloc[fold.test]) - set(recordings.label.iloc[fold.train])
+    if missing:
+        raise InvalidCorpus(
+            f"fold {fold.number} tests class '{sorted(missing)[0]}', of which no training recording is left without {fold.name}; use more speakers, other classes or another corpus.protocol."
+        )
+    return fold
+
+
+def leaks(recordings: pd.DataFrame, fold: Fold) -> dict[str, list[str]]:
+    """Return which speakers, and which sources (videos, dialogues), are in both training and test of a fold."""
+    return {
+        column: sorted(set(recordings[column].iloc[fold.train]) & set(recordings[column].iloc[fold.test]))
+        for column in ("speaker", "source")
+    }
