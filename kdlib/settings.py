@@ -148,7 +148,9 @@ class Training(Section):
         None, "teacher", "frames of a recording, drawn anew each epoch, for the teacher without aggregator; all where not given", ge=1
     )
     batch_size: int = _field(32, "teacher", "recordings a step; frames a step for the teacher without aggregator", ge=2)
+    teacher_batch: int | None = _field(None, "teacher", "frames a step for the teacher without aggregator where they differ", ge=2)
     learning_rate: tuple[float, float] = _field((0.0001, 0.001), "teacher", "lowest and highest rate of the cycle")
+    teacher_learning_rate: tuple[float, float] | None = _field(None, "teacher", "the teacher's rates where they differ")
     cycle: float = _field(5.0, "teacher", "epochs from the lowest rate to the highest", gt=0)
     betas: tuple[float, float] = _field((0.9, 0.999), "teacher", "decay rates of Adam's moments")
     precision: Literal["float32", "bf16"] = _field("float32", "teacher", "arithmetic of the forward pass; bf16 is autocast")
@@ -298,7 +300,7 @@ def _sentence(error: pydantic.ValidationError) -> str:
 
 def _check_together(settings: Settings) -> None:
     """Refuse parameters that contradict each other."""
-    media, (low, high) = settings.media, settings.training.learning_rate
+    media = settings.media
     if abs(settings.segments * media.segment - media.duration) > 1e-9:
         raise InvalidParameter(
             f"parameter 'media.duration' is {media.duration} s, which is no whole number of segments of {media.segment} s."
@@ -315,8 +317,10 @@ def _check_together(settings: Settings) -> None:
         raise InvalidParameter(
             f"parameter 'media.fft' is {media.fft}, shorter than the window of {media.window} s at {media.sample_rate} samples a second."
         )
-    if not 0 < low <= high:
-        raise InvalidParameter(f"parameter 'training.learning_rate' is [{low}, {high}]; give the lowest rate, above 0, then the highest.")
+    for name in ("learning_rate", "teacher_learning_rate"):
+        low, high = getattr(settings.training, name) or settings.training.learning_rate
+        if not 0 < low <= high:
+            raise InvalidParameter(f"parameter 'training.{name}' is [{low}, {high}]; give the lowest rate, above 0, then the highest.")
     choose_folds(settings.folds, None)
 
 

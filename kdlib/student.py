@@ -104,8 +104,9 @@ def train(settings: Settings, store: Store, fold: Fold, privileged: Privileged, 
     network.train()
     learned = [*network.parameters(), *objective.parameters()]
     history = []
-    epochs = settings.training.epochs
-    for epoch, facts in enumerate(fit(learned, loss_of, torch.arange(len(rows)), settings.training, epochs, generator), 1):
+    training, items = settings.training, torch.arange(len(rows))
+    epochs = training.epochs
+    for epoch, facts in enumerate(fit(learned, loss_of, items, training, epochs, training.learning_rate, generator), 1):
         progress.epoch(f"fold {fold.number} ({fold.name})", epoch, epochs, facts)
         history.append({"epoch": epoch, **facts})
     if settings.training.keep_students:

@@ -88,14 +88,16 @@ def _load(home: Path, store: Store) -> Privileged:
 def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: Progress) -> None:
     """Train one fold's teacher and write what it leaves."""
     training = settings.training
-    epochs = training.teacher_epochs or training.epochs
+    epochs, rates = training.teacher_epochs or training.epochs, training.teacher_learning_rate or training.learning_rate
+    if not settings.sequential and training.teacher_batch:
+        training = training.model_copy(update={"batch_size": training.teacher_batch})
     generator = seeded(settings.seed, "teacher", settings.backbone, settings.sequential, fold.number)
     network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(store.device)
     rows = torch.from_numpy(fold.train).to(store.device)
     loss_of, items = (_sequence_task if settings.sequential else _frame_task)(network, settings, store, rows, generator)
     network.train()
     history = []
-    for epoch, facts in enumerate(fit(list(network.parameters()), loss_of, items, training, epochs, generator), 1):
+    for epoch, facts in enumerate(fit(list(network.parameters()), loss_of, items, training, epochs, rates, generator), 1):
         progress.epoch(f"fold {fold.number} ({fold.name})", epoch, epochs, facts)
         history.append({"epoch": epoch, **facts})
     told = observe(network, settings, store)

@@ -72,16 +72,17 @@ def fit(
     items: torch.Tensor,
     training: Training,
     epochs: int,
+    rates: tuple[float, float],
     generator: torch.Generator,
 ) -> Iterator[dict[str, float]]:
-    """Train with Adam and a triangular cyclical learning rate (Smith 2017); yield each epoch's averages.
+    """Train with Adam and a learning rate that cycles between two ``rates`` (triangular, Smith 2017); yield each epoch's averages.
 
     ``loss_of`` gives the scalar loss of a batch of ``items``. Each epoch yields ``loss``, ``rate`` and ``seconds``.
     Raises NotFinite at the end of an epoch whose loss is no longer a number.
     """
-    low, high = training.learning_rate
+    low, high = rates
     steps = math.ceil(len(items) / training.batch_size)
-    optimizer = torch.optim.Adam(parameters, lr=low, betas=training.betas)
+    optimizer = torch.optim.Adam(parameters, lr=low, betas=training.betas, fused=True)  # one pass over each weight, on a CPU too
     # Adam has no momentum to cycle; left alone, CyclicLR would cycle its first beta
     schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
     for epoch in range(1, epochs + 1):

@@ -30,7 +30,9 @@ def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
         return (weight * 2).square().sum() if loss is None else loss(weight)
 
     try:
-        history = list(fit([weight], loss_of, torch.arange(items), training, epochs, torch.Generator().manual_seed(0)))
+        history = list(
+            fit([weight], loss_of, torch.arange(items), training, epochs, training.learning_rate, torch.Generator().manual_seed(0))
+        )
     finally:
         torch.optim.Adam = original
     return rates, betas, history

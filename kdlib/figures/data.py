@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
@@ -84,6 +83,8 @@ def _spectrogram(axes: Axes, store: Store, row: int, settings: Settings) -> None
 @styled
 def classes_by_speaker(store: Store) -> Picture:
     """Count the recordings of each class and speaker (with very many speakers: how many have how many recordings)."""
+    import seaborn as sns  # late, here and below: it takes a second, and notebooks that train need none of it
+
     counts = pd.crosstab(store.recordings.label, store.recordings.speaker).reindex(store.classes, fill_value=0)
     if counts.shape[1] > MANY_SPEAKERS:
         return _histogram(counts.sum().to_numpy(), "recordings of a speaker", "speakers")
@@ -105,6 +106,8 @@ def durations(store: Store) -> Picture:
 
 
 def _histogram(values: np.ndarray, what: str, of: str, title: str = "") -> Picture:
+    import seaborn as sns
+
     figure = Picture(figsize=(5.5, 2.6), layout="constrained")
     axes = figure.subplots()
     sns.histplot(x=values, ax=axes, color=BLUE, alpha=0.75, edgecolor="white")

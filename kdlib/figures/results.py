@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
 from kdlib import metrics
 from kdlib.errors import UserError
-from kdlib.figures.style import BACKBONES, FILL, GREY, METHODS, METRICS, NETWORKS, Picture, styled
+from kdlib.figures.style import BACKBONES, FILL, GREY, INK, METHODS, METRICS, NETWORKS, TELLING, Picture, styled
 
 
 @styled
@@ -22,7 +22,7 @@ def training_curves(history: dict[Any, list[dict[str, float]]]) -> Picture:
     folds = sorted(table.fold.unique())
     figure = Picture(figsize=(7.5, 3.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for fold, colour in zip(folds, sns.color_palette("viridis", len(folds)), strict=True):
+    for fold, colour in zip(folds, matplotlib.colormaps["viridis"](np.linspace(0, 1, len(folds))), strict=True):
         part = table[table.fold == fold]
         upper.plot(part.epoch, part.loss, color=colour, lw=1.3, marker="." if len(part) < 30 else None, label=f"fold {fold}")
     lower.plot(part.epoch, part.rate, color=GREY, marker="." if len(part) < 30 else None)
@@ -57,7 +57,15 @@ def confusion(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -
     written = (100 * shares).map("{:.0f} %".format) + "\n" + counts.astype(str)
     figure = Picture(figsize=(2.2 + 0.66 * len(classes), 1.6 + 0.56 * len(classes)), layout="constrained")
     axes = figure.subplots()
-    sns.heatmap(shares, annot=written, fmt="", cmap=FILL, vmin=0, vmax=1, linewidths=1, cbar=False, ax=axes, annot_kws={"size": 8})
+    # by hand, for seaborn's heatmap would cost each run the second that seaborn takes to import
+    axes.pcolormesh(shares, cmap=FILL, vmin=0, vmax=1, edgecolor="white", lw=1)
+    for row, column in np.ndindex(shares.shape):
+        colour = "white" if shares.iloc[row, column] > 0.5 else INK
+        axes.text(column + 0.5, row + 0.5, written.iloc[row, column], size=8, ha="center", va="center", color=colour)
+    middles = np.arange(len(classes)) + 0.5
+    axes.set(xticks=middles, yticks=middles, xticklabels=classes, yticklabels=classes)
+    axes.invert_yaxis()
+    axes.spines[:].set_visible(False)
     title = f"UAR {100 * metrics.uar(predictions):.1f} %, accuracy {100 * metrics.accuracy(predictions):.1f} % of {len(predictions):,}"
     axes.set(xlabel="predicted", ylabel="label", title=title)
     axes.tick_params(length=0)
@@ -83,8 +91,9 @@ def embedding_map(embeddings: np.ndarray, labels: Sequence[str], speakers: Seque
 
 def _points(axes: Axes, places: np.ndarray, values: np.ndarray, order: list[str]) -> None:
     """Draw points ``(recordings, 2)`` in the colours of their values; few values have a marker of their own as well."""
-    few = len(order) <= 10
-    for number, (name, colour) in enumerate(zip(order, sns.color_palette("colorblind" if few else "husl", len(order)), strict=True)):
+    few = len(order) <= len(TELLING)
+    colours = TELLING[: len(order)] if few else matplotlib.colormaps["turbo"](np.linspace(0.03, 0.97, len(order)))
+    for number, (name, colour) in enumerate(zip(order, colours, strict=True)):
         x, y = places[values == str(name)].T
         marker = "osD^vPX"[number % 7] if few else "o"
         axes.scatter(x, y, s=22, color=colour, marker=marker, alpha=0.8, lw=0.3, edgecolor="white", label=name, rasterized=True)
@@ -92,13 +101,13 @@ def _points(axes: Axes, places: np.ndarray, values: np.ndarray, order: list[str]
 
 
 def _pca(embeddings: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    from sklearn.decomposition import PCA
-
     if len(embeddings) < 3:  # nothing to lay out: the points stand side by side
         return np.eye(len(embeddings), 2), ["component 1", "component 2"]
-    fitted = PCA(2, svd_solver="full").fit(embeddings)
-    shares = fitted.explained_variance_ratio_
-    return fitted.transform(embeddings), [f"component {number} ({100 * share:.0f} % of variance)" for number, share in enumerate(shares, 1)]
+    # these two lines are all of it; scikit-learn's PCA takes longer to import than to compute
+    left, sizes, _ = np.linalg.svd(embeddings - embeddings.mean(axis=0), full_matrices=False)
+    shares = sizes**2 / max((sizes**2).sum(), np.finfo(float).tiny)
+    names = [f"component {number} ({100 * share:.0f} % of variance)" for number, share in enumerate(shares[:2], 1)]
+    return (left * sizes)[:, :2], names
 
 
 def _tsne(embeddings: np.ndarray) -> tuple[np.ndarray, list[str]]:

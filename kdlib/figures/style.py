@@ -16,6 +16,8 @@ from kdlib import places
 
 # Okabe & Ito's colours, which the colour-blind tell apart
 BLUE, VERMILION, GREEN, ORANGE, SKY, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#8A8F98", "#22262B"
+# for classes, as many as one tells apart; black stays for letters
+TELLING = (BLUE, VERMILION, GREEN, ORANGE, SKY, "#CC79A7", "#8C564B", "#5B5F97", "#B2A300")
 # a method keeps its colour and marker in every picture
 METHODS = {
     "embedding": (BLUE, "o", "embedding (the paper's)"),
