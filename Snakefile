@@ -38,7 +38,8 @@ def run_of(wildcards):
 def results_before(wildcards):
     """A stage begins when the stages it reads from are done."""
     run = run_of(wildcards)
-    before = list(grid.STAGES)[: list(grid.STAGES).index(run.stage)]
+    needed = grid.needed(run.settings)
+    before = needed[: needed.index(run.stage)]
     # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date
     return [ancient(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
 

@@ -23,7 +23,16 @@ GIVEN = {"backbone": "vgg", "training": {"epochs": 1, "teacher_epochs": 1}}
 def run(folder: Path) -> tuple[float, float]:
     """Return wall seconds of one command and the seconds of training in it."""
     environment = {**os.environ, "KDLIB_REPORTS": str(folder / "reports")}
-    command = [sys.executable, "-m", "papermill", "--no-progress-bar", ROOT / "notebooks" / "03_student.ipynb", folder / "out.ipynb", "-y", json.dumps(GIVEN)]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--no-progress-bar",
+        ROOT / "notebooks" / "03_student.ipynb",
+        folder / "out.ipynb",
+        "-y",
+        json.dumps(GIVEN),
+    ]
     began = time.monotonic()
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     wall = time.monotonic() - began

@@ -96,10 +96,15 @@ def runs(suite: str) -> list[Run]:
         for values in itertools.product(*axes):
             given = dict(zip(entry, values))
             settings = load(**given)
-            for stage in STAGES:
+            for stage in needed(settings):
                 run = Run(stage, settings.canonical(), _told(given, settings.canonical(), stage))
                 found.setdefault((stage, settings.dataset, run.key), run)
     return sorted(found.values(), key=lambda run: list(STAGES).index(run.stage))
+
+
+def needed(settings: Settings) -> list[str]:
+    """Return the stages of a student run, in their order; an undistilled student needs no teacher."""
+    return [stage for stage in STAGES if stage != "teacher" or settings.alpha > 0]
 
 
 def _told(given: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:

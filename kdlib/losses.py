@@ -100,4 +100,19 @@ class Multitask(Embedding):
         return super().forward(logits, self.decoder(embedding), labels, targets)
 
 
+class Undistilled(nn.Module):
+    """No teacher at all: what every method is at alpha = 0, without asking one."""
+
+    keep = 1.0
+
+    def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None) -> torch.Tensor:
+        """Return the scalar objective of a batch."""
+        return F.cross_entropy(logits, labels)
+
+
 METHODS = {"embedding": Embedding, "softlabel": SoftLabel, "multitask": Multitask}
+
+
+def objective(method: str, alpha: float, distance: str, embedding: int) -> nn.Module:
+    """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding."""
+    return METHODS[method](alpha, distance, embedding) if alpha > 0 else Undistilled()

@@ -1,103 +1,247 @@
-"""Decode one recording: frames by moviepy, sound by libsndfile where it can and else by moviepy."""
+"""Decode one recording: sound by libsndfile where it can, pictures and all other sound by one process of ffmpeg."""
 
 from __future__ import annotations
 
-import warnings
+import math
+import os
+import re
+import stat
+from pathlib import Path
 
 import numpy as np
 
+from kdlib import faces
 from kdlib.errors import UnreadableRecording
+from kdlib.ffmpeg import Decoding, damaged, decoded, duration, has
 from kdlib.settings import Media
 
 # formats that libsndfile reads; it is ten times faster than a process of ffmpeg
 SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
-# a container may promise a frame or two more than it holds; moviepy then repeats the last one
+PICTURES = (".jpg", ".jpeg", ".png")
+# a container may promise a frame or two more than it holds
 MISSING_FRAMES = 3
-# samples that moviepy reads at a time
-SOUND_CHUNK = 400
 
 
-def read_sound(path: str, media: Media) -> np.ndarray:
-    """Return the sound of a file as mono float32 samples in -1 to 1 at ``media.sample_rate`` Hz.
+def read_recording(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
+    """Return sound and frames of a recording, a row of the table of :mod:`kdlib.corpora`, cut to their common length.
+
+    After this the sound has exactly ``sample_rate / fps`` samples a frame, so that time means the same in both. Without
+    video there are no frames, and the sound keeps its length. Raises UnreadableRecording.
+    """
+    if not recording.video:
+        return read_sound(recording.audio, media, recording.audio_start, recording.seconds), np.zeros(_shape(0, media), np.uint8)
+    return common(recording, *(_together if _is_together(recording) else _apart)(recording, media), media)
+
+
+def common(recording, samples: np.ndarray, frames: np.ndarray, media: Media) -> tuple[np.ndarray, np.ndarray]:
+    """Cut sound and frames (or timed rows of measurements) to the whole frames that both have.
+
+    Raises UnreadableRecording where there is none.
+    """
+    a_frame = media.sample_rate // media.fps
+    count = min(len(frames), len(samples) // a_frame)
+    if not count:
+        raise UnreadableRecording(
+            f"recording {recording.recording} has less than one frame of sound and pictures together; mend its start and length or leave it out."
+        )
+    return samples[: count * a_frame], frames[:count]
+
+
+def _is_together(recording) -> bool:
+    """Return whether sound and frames are the same part of one file, and come out of one process."""
+    same = recording.audio == recording.video and recording.audio_start == recording.video_start
+    return same and not faces.is_track(recording.face)
+
+
+def _apart(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
+    samples = read_sound(recording.audio, media, recording.audio_start, recording.seconds)
+    return samples, read_frames(recording.video, media, recording.video_start, recording.seconds, recording.face)
+
+
+def _together(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
+    path, part = recording.video, (recording.video_start, recording.seconds)
+    _check_file(path)
+    (pixels, sound), messages = decoded(path, *part, _picture_output(recording.face, media), _sound_output(media))
+    frames, samples = _framed(pixels, media), sound.view(np.float32)
+    _check_end(path, len(frames), len(samples) / media.sample_rate, messages, media, *part)
+    return _long_enough(samples, path, media, recording.audio_start), frames
+
+
+def read_sound(path: str, media: Media, start: float = 0.0, seconds: float = math.nan) -> np.ndarray:
+    """Return sound as mono float32 samples in -1 to 1 at ``media.sample_rate`` Hz: ``seconds`` (NaN: all) from ``start`` on.
 
     Raises UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis window.
     """
-    samples = _sound_file(path, media.sample_rate) if path.lower().endswith(SOUND_FILES) else _sound_track(path, media.sample_rate)
+    _check_file(path)
+    read = _sound_file if path.lower().endswith(SOUND_FILES) else _sound_track
+    return _long_enough(read(path, media, start, seconds), path, media, start)
+
+
+def _check_file(path: str) -> None:
+    """Raise UnreadableRecording where ``path`` is no file that can be read, which libraries tell apart badly."""
+    try:
+        # a pipe would be waited for
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise UnreadableRecording(f"{path} cannot be opened ({error.strerror}); see that it is there and that you may read it.") from None
+    if empty:
+        raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
+
+
+def _long_enough(samples: np.ndarray, path: str, media: Media, start: float) -> np.ndarray:
     if len(samples) < media.window * media.sample_rate:
+        where = f" from {start:g} s on" if start else ""
         raise UnreadableRecording(
-            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound, less than one window of {media.window} s; remove it or record it again."
+            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound{where}, less than one window of {media.window} s; remove it or record it again."
         )
     return samples
 
 
-def _sound_file(path: str, sample_rate: int) -> np.ndarray:
+def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
     import soundfile
     import soxr
 
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            file.seek(min(round(start * rate), file.frames))
+            samples = file.read(-1 if math.isnan(seconds) else round(seconds * rate), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise UnreadableRecording(
             f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or fetch it again."
         ) from None
-    return soxr.resample(samples.mean(axis=1), rate, sample_rate).astype(np.float32)
+    return soxr.resample(samples.mean(axis=1), rate, media.sample_rate).astype(np.float32)
 
 
-def _sound_track(path: str, sample_rate: int) -> np.ndarray:
-    from moviepy import AudioFileClip
-
-    try:
-        with AudioFileClip(path, fps=sample_rate) as clip:
-            # to_soundarray is wrong in moviepy 2.2 where a chunk is longer than half the reader's buffer
-            chunks = list(clip.iter_chunks(chunksize=SOUND_CHUNK, fps=sample_rate))
-    except (OSError, KeyError, ValueError) as error:
-        reason = "has no sound track" if "audio" in str(error).lower() or isinstance(error, KeyError) else "cannot be decoded"
-        raise UnreadableRecording(f"{path} {reason}; remove it or fetch it again.") from None
-    return np.concatenate(chunks).mean(axis=1).astype(np.float32)
+def _sound_track(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
+    (sound,), _ = decoded(path, start, seconds, _sound_output(media))
+    return sound.view(np.float32)
 
 
-def read_frames(path: str, media: Media) -> np.ndarray:
-    """Return the frames of a video as uint8 RGB ``(frames, frame_size, frame_size, 3)`` at ``media.fps`` a second.
+def _sound_output(media: Media) -> list[str]:
+    # a track that begins late is filled up, so that the sound stays with the pictures; mixing must not make it louder
+    chain = f"aresample={media.sample_rate}:async=1:first_pts=0:out_chlayout=mono:rematrix_maxval=1"
+    return ["-map", "0:a:0", "-af", chain, "-f", "f32le"]
 
-    The centred square of each frame, ``media.crop`` of its shorter side wide, is scaled to ``media.frame_size``.
-    Raises UnreadableRecording for a damaged or cut-off file.
+
+def read_frames(path: str, media: Media, start: float = 0.0, seconds: float = math.nan, face: str = "") -> np.ndarray:
+    """Return frames as uint8 RGB ``(frames, frame_size, frame_size, 3)`` at ``media.fps`` a second: ``seconds`` (NaN: all) from ``start`` on.
+
+    Of each frame the face is cut out (see :mod:`kdlib.faces`; of the centre, ``media.crop`` of the shorter side) and
+    scaled. ``path`` is a video, or a folder of still pictures, ``media.picture_rate`` a second in the order of their
+    names. Raises UnreadableRecording for a damaged or cut-off file.
     """
-    from moviepy import VideoFileClip
-
-    side = round(media.frame_size / media.crop)
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            with VideoFileClip(path, audio=False, target_resolution=(None, side)) as clip:
-                portrait = clip.w < clip.h
-                frames = None if portrait else _centre(clip, media)
-            if portrait:
-                with VideoFileClip(path, audio=False, target_resolution=(side, None)) as clip:
-                    frames = _centre(clip, media)
-    except (OSError, KeyError):
-        raise UnreadableRecording(f"{path} cannot be decoded as video; remove it or fetch it again.") from None
-    missing = sum("bytes wanted but" in str(warning.message) for warning in caught)
-    if missing > MISSING_FRAMES or not len(frames):
-        raise UnreadableRecording(f"{path} breaks off {missing} frames before its end; remove it or fetch it again.")
+    if os.path.isdir(path):
+        return _still_frames(path, media, start, seconds, face)
+    _check_file(path)
+    read = _tracked_frames if faces.is_track(face) else _placed_frames
+    frames, messages = read(path, media, start, seconds, face)
+    _check_end(path, len(frames), None, messages, media, start, seconds)
     return frames
 
 
-def _centre(clip, media: Media) -> np.ndarray:
-    """Return the centred square of every frame; the clip's shorter side is already scaled."""
-    size = media.frame_size
-    left, top = (clip.w - size) // 2, (clip.h - size) // 2
-    return np.stack([frame[top : top + size, left : left + size] for frame in clip.iter_frames(fps=media.fps)])
+def _placed_frames(path: str, media: Media, start: float, seconds: float, face: str) -> tuple[np.ndarray, str]:
+    (pixels,), messages = decoded(path, start, seconds, _picture_output(face, media))
+    return _framed(pixels, media), messages
 
 
-def read_recording(audio: str, video: str, media: Media) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return sound and frames of a recording, cut to their common length (frames None without video).
+def _tracked_frames(path: str, media: Media, start: float, seconds: float, face: str) -> tuple[np.ndarray, str]:
+    """Cut each frame by itself, because the box moves; only one whole frame is in memory at a time."""
+    track, cuts = faces.Track(face), []
+    # PPM, because it tells the size of the frame
+    whole = ["-map", "0:v:0", "-vf", _rate(media), "-c:v", "ppm", "-f", "image2pipe"]
+    with Decoding(path, start, seconds, {"pipe:1": whole}) as decoding:
+        while frame := _next_picture(decoding.stdout):
+            box = track.box(start + len(cuts) / media.fps, *frame.size)
+            cuts.append(faces.cut(frame, box, media.frame_size))
+        return np.array(cuts, np.uint8).reshape(_shape(len(cuts), media)), decoding.messages()
 
-    After this the sound has exactly ``sample_rate / fps`` samples a frame, so that time means the same in both.
+
+def _next_picture(stream):
+    """Return the next of several PPM pictures one after the other, None at the end."""
+    from PIL import Image
+
+    lines = [stream.readline() for _ in range(3)]  # the format, width and height, the highest value
+    if not lines[0]:
+        return None
+    width, height = map(int, lines[1].split())
+    return Image.frombytes("RGB", (width, height), stream.read(3 * width * height))
+
+
+def _picture_output(face: str, media: Media) -> list[str]:
+    chain = f"{_rate(media)},{faces.filters(face, media)}"
+    return ["-map", "0:v:0", "-vf", chain, "-pix_fmt", "rgb24", "-f", "rawvideo"]
+
+
+def _rate(media: Media) -> str:
+    # a video that begins late is filled up with its first frame
+    return f"fps={media.fps}:start_time=0"
+
+
+def _shape(count: int, media: Media) -> tuple[int, int, int, int]:
+    return count, media.frame_size, media.frame_size, 3
+
+
+def _framed(pixels: np.ndarray, media: Media) -> np.ndarray:
+    whole = len(pixels) // math.prod(_shape(1, media))
+    return pixels[: whole * math.prod(_shape(1, media))].reshape(_shape(whole, media))
+
+
+def _check_end(path: str, frames: int, sound: float | None, messages: str, media: Media, start: float, seconds: float) -> None:
+    """Raise UnreadableRecording where a file ends before it promised; ``sound`` is how long its sound was, None if not decoded.
+
+    A file whose sound outlasts its pictures is whole.
     """
-    samples = read_sound(audio, media)
-    if not video:
-        return samples, None
-    frames = read_frames(video, media)
-    a_frame = media.sample_rate // media.fps
-    count = min(len(frames), len(samples) // a_frame)
-    return samples[: count * a_frame], frames[:count]
+    if not frames:
+        raise UnreadableRecording(f"{path} has no pictures{f' from {start:g} s on' if start else ''}; remove it or fetch it again.")
+    promised = np.fmin(duration(messages) - start, seconds)
+    missing = 0 if math.isnan(promised) else round(promised * media.fps) - frames
+    if missing <= MISSING_FRAMES:
+        return
+    if sound is None and has("Audio", messages):
+        sound = len(_sound_track(path, media, start, seconds)) / media.sample_rate
+    if damaged(messages) or sound is None or sound * media.fps + MISSING_FRAMES < promised * media.fps:
+        raise UnreadableRecording(f"{path} breaks off {missing} frames before its end; remove it or fetch it again.")
+
+
+def _still_frames(folder: str, media: Media, start: float, seconds: float, face: str) -> np.ndarray:
+    """Repeat each picture of a folder for as long as it is shown."""
+    files = _stills(folder)
+    end = np.fmin(len(files) / media.picture_rate, start + seconds)
+    # a hair more, because 0.28 * 25 is a little less than 7
+    times = start + np.arange(max(0, math.floor((end - start) * media.fps + 1e-6))) / media.fps
+    shown, again = np.unique((times * media.picture_rate + 1e-6).astype(int).clip(max=len(files) - 1), return_inverse=True)
+    if not len(shown):
+        raise UnreadableRecording(f"the folder {folder} has no pictures from {start:g} s on; put them there or leave the recording out.")
+    track = faces.Track(face) if faces.is_track(face) else None
+    cuts = [_still(files[number], number / media.picture_rate, media, face, track) for number in shown]
+    return np.stack(cuts)[again]
+
+
+def _stills(folder: str) -> list[Path]:
+    """Return the pictures of a folder in the order of their names, numbers in them by their value."""
+    try:
+        files = [file for file in Path(folder).iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
+    except OSError as error:
+        raise UnreadableRecording(f"the folder {folder} cannot be opened ({error.strerror}); see that you may read it.") from None
+    if not files:
+        raise UnreadableRecording(
+            f"the folder {folder} holds no pictures ({', '.join(PICTURES)}); put them there or leave the recording out."
+        )
+    return sorted(files, key=lambda file: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.stem)])
+
+
+def _still(file: Path, time: float, media: Media, face: str, track: faces.Track | None) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    _check_file(str(file))
+    try:
+        with Image.open(file) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise UnreadableRecording(f"{file} cannot be decoded as a picture; remove it or fetch it again.") from None
+    box = track.box(time, *picture.size) if track else faces.box(face, *picture.size, media.crop)
+    return faces.cut(picture, box, media.frame_size)

@@ -1,7 +1,8 @@
-"""How well a table of predictions fits its labels."""
+"""How well predictions fit their labels, and how well scores tell the same speaker from another."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 
@@ -29,3 +30,64 @@ def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
         for fold, part in predictions.groupby("fold")
     ]
     return pd.DataFrame(rows)
+
+
+def error_rates(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return false acceptance and false rejection rates ``(thresholds,)``, from the strictest threshold to the mildest.
+
+    ``scores`` ``(trials,)`` are higher for the same speaker, ``genuine`` ``(trials,)`` is true for trials that are. Raises
+    ValueError where there are none of either kind.
+    """
+    from sklearn.metrics import roc_curve  # late: it takes a second, and only verification needs it
+
+    if len(np.unique(genuine)) < 2:
+        raise ValueError("error rates need trials of the same speaker and of different ones; the trial list has one kind only.")
+    accepted, found, _ = roc_curve(genuine, scores, drop_intermediate=False)
+    return accepted, 1 - found
+
+
+def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated") -> float:
+    """Return the equal error rate, where as many impostors are accepted as genuine speakers are rejected.
+
+    On few trials no threshold makes both rates equal, and conventions differ: ``interpolated`` is where the straight line
+    between two points of the ROC curve crosses (the authors' public code), ``mean`` and ``max`` those of the two rates at the
+    threshold where they are nearest to each other.
+    """
+    return EER[convention](*error_rates(scores, genuine))
+
+
+def _interpolated(accepted: np.ndarray, rejected: np.ndarray) -> float:
+    after = int(np.argmax(accepted >= rejected))  # never the first point, where all are rejected
+    before = after - 1
+    gap = accepted - rejected
+    share = gap[before] / (gap[before] - gap[after])
+    return float(accepted[before] + share * (accepted[after] - accepted[before]))
+
+
+def _nearest(accepted: np.ndarray, rejected: np.ndarray) -> np.ndarray:
+    place = np.argmin(np.abs(accepted - rejected))
+    return np.array([accepted[place], rejected[place]])
+
+
+EER = {
+    "interpolated": _interpolated,
+    "mean": lambda accepted, rejected: float(_nearest(accepted, rejected).mean()),
+    "max": lambda accepted, rejected: float(_nearest(accepted, rejected).max()),
+}
+
+
+def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01, miss: float = 1.0, false_alarm: float = 1.0) -> float:
+    """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system that does not listen.
+
+    ``target`` is the prior probability of the same speaker, ``miss`` and ``false_alarm`` are the costs of the two errors.
+    """
+    accepted, rejected = error_rates(scores, genuine)
+    cost = miss * target * rejected + false_alarm * (1 - target) * accepted
+    return float(cost.min() / min(miss * target, false_alarm * (1 - target)))
+
+
+def verification(scores: np.ndarray, genuine: np.ndarray) -> dict[str, float]:
+    """Return every metric of one trial list: the EER by each convention (``eer`` is the interpolated one) and ``min_dcf``."""
+    rates = error_rates(scores, genuine)
+    named = {"eer" if name == "interpolated" else f"eer_{name}": convention(*rates) for name, convention in EER.items()}
+    return {**named, "min_dcf": min_dcf(scores, genuine)}

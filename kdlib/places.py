@@ -14,8 +14,8 @@ PARAMS = Path(os.environ.get("KDLIB_PARAMS", ROOT / "params")).absolute()
 DATA = Path(os.environ.get("KDLIB_DATA", ROOT / "data")).absolute()
 REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
 
-# a folder of corpora that several checkouts share lies beside them
-CORPORA = (DATA / "corpora", ROOT.parent / "shared" / "data")
+# a folder of corpora that several checkouts share lies beside them; the examples are manifests
+CORPORA = (DATA / "corpora", ROOT.parent / "shared" / "data", PARAMS / "examples")
 
 
 def corpus(path: str) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kdlib import STARTED, metrics, places
+from kdlib import STARTED, metrics, places, verification
 from kdlib.corpora import Fold
 from kdlib.grid import folder, key
 from kdlib.settings import Settings
@@ -37,8 +37,18 @@ def predictions(store: Store, folds: list[Fold], probabilities: dict[int, np.nda
     return pd.concat(parts, ignore_index=True)
 
 
-def write(settings: Settings, stage: str, store: Store, facts: dict[str, Any], told: pd.DataFrame | None = None) -> Path:
-    """Write a run's predictions and, last and in one step, its ``result.json``; return that file."""
+def write(
+    settings: Settings,
+    stage: str,
+    store: Store,
+    facts: dict[str, Any],
+    told: pd.DataFrame | None = None,
+    trials: pd.DataFrame | None = None,
+) -> Path:
+    """Write a run's predictions, scores of verification trials and, last and in one step, its ``result.json``; return that file.
+
+    ``told`` is what :func:`predictions` returns, ``trials`` what :func:`kdlib.verification.scored` does.
+    """
     home = folder(settings, stage)
     summary: dict[str, Any] = {}
     (home / "result.json").unlink(missing_ok=True)  # an earlier result must not stand beside new predictions
@@ -46,13 +56,19 @@ def write(settings: Settings, stage: str, store: Store, facts: dict[str, Any], t
         with places.replacing(home / "predictions.csv") as temporary:
             told.to_csv(temporary, index=False, float_format="%.6g")
         folds = metrics.by_fold(told)
-        summary = {"metrics": {name: float(folds[name].mean()) for name in metrics.METRICS}, "folds": folds.to_dict("records")}
+        if trials is not None:
+            with places.replacing(home / "trials.csv") as temporary:
+                trials.to_csv(temporary, index=False, float_format="%.6g")
+            folds = folds.merge(verification.by_fold(trials), on="fold")
+        names = [name for name in folds if name not in ("fold", "recordings")]
+        summary = {"metrics": {name: float(folds[name].mean()) for name in names}, "folds": folds.to_dict("records")}
     result = {
         "stage": stage,
         "key": key(settings, stage),
         "settings": settings.canonical().model_dump(mode="json"),
         **summary,
         **facts,
+        "left_out": store.left_out,
         "seconds": {
             "wall": time.time() - STARTED,
             "device": sum(epoch["seconds"] for history in facts.get("history", {}).values() for epoch in history),

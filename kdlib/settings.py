@@ -108,6 +108,7 @@ class Media(Section):
 
     sample_rate: int = _field(16000, "data", "sound, samples a second", ge=4000)
     fps: int = _field(25, "data", "video, frames a second", ge=1)
+    picture_rate: float = _field(1.0, "data", "pictures a second in folders of still pictures", gt=0)
     crop: float = _field(1.0, "data", "side of the centred square cut from each frame, relative to the frame's shorter side", gt=0, le=1)
     frame_size: int = _field(224, "data", "side of the resized frame in pixels; five halvings must leave something", ge=32)
     frame_stride: int = _field(1, "teacher", "the teacher sees every n-th frame", ge=1)

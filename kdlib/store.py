@@ -1,17 +1,17 @@
 """Prepared recordings: decoded once, kept as flat arrays on disk, read as windows of any length.
 
 A store lies in ``data/stores/<fingerprint of corpus and decoding>`` and holds ``recordings.csv``, ``waveforms.npy``
-(int16), ``frames.npy`` (uint8 images, or float32 rows of face measurements) and ``store.json``, written last: it
-exists if and only if the store is whole.
+(int16), ``frames.npy`` (uint8 images, or float32 rows of face measurements) and ``store.json`` (where each
+recording lies in them, rates, what was left out), written last: it exists if and only if the store is whole.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +20,19 @@ import pandas as pd
 import torch
 
 from kdlib import corpora, places
-from kdlib.corpora.features import measurements
-from kdlib.media import read_recording
+from kdlib.arrays import GrowingArrays
+from kdlib.corpora.features import measurements, timed
+from kdlib.errors import UnreadableRecording
+from kdlib.media import common, read_recording
 from kdlib.settings import Media, Settings, digest
+
+# what the table of recordings holds for a sound file by itself
+SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "audio")}
 
 
 @dataclass(frozen=True)
 class Ragged:
-    """Rows of different length, laid end to end in one tensor.
+    """Rows of different length in one tensor.
 
     ``values`` is ``(total, …)``; row ``i`` is ``values[starts[i] : starts[i] + lengths[i]]``. All on one device.
     """
@@ -38,7 +43,7 @@ class Ragged:
 
     @classmethod
     def of(cls, values: torch.Tensor, lengths: torch.Tensor) -> Ragged:
-        """Lay out ``values`` as rows of the given lengths."""
+        """Lay out ``values`` as rows of the given lengths, one behind the other."""
         return cls(values, lengths.cumsum(0) - lengths, lengths)
 
     def to(self, device: torch.device) -> Ragged:
@@ -61,8 +66,9 @@ class Ragged:
 class Store:
     """The prepared recordings of one corpus on one device.
 
-    ``waveforms`` rows are int16 samples; ``frames`` rows are uint8 images or float32 measurements. ``fps`` is the rate
-    of the frames, None where rows of measurements carry no time. ``labels`` ``(recordings,)`` index ``classes``.
+    ``waveforms`` rows are int16 samples; ``frames`` rows are uint8 images or float32 measurements, and empty for a
+    recording that is sound only. ``fps`` is the rate of the frames, None where rows of measurements carry no time.
+    ``labels`` ``(recordings,)`` index ``classes``; -1 is a recording without label.
     """
 
     recordings: pd.DataFrame
@@ -78,6 +84,11 @@ class Store:
     def device(self) -> torch.device:
         """Where the arrays lie."""
         return self.labels.device
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The recordings of the corpus that could not be decoded, and why; they have no row."""
+        return self.recordings.attrs.get("left_out", {})
 
     def to(self, device: torch.device) -> Store:
         """Return the same store on ``device``."""
@@ -96,10 +107,27 @@ class Store:
 def prepare(settings: Settings, workers: int | None = None) -> Store:
     """Return the store of the settings' corpus, on the CPU; decode the recordings first if nobody has.
 
-    Raises InvalidCorpus and UnreadableRecording.
+    Raises InvalidCorpus, and UnreadableRecording unless ``corpus.unreadable`` leaves such recordings out.
     """
     recordings = corpora.read(settings.corpus)
     fingerprint = digest([corpora.fingerprint(recordings, settings.corpus), settings.upto("data")])
+    return _prepared(fingerprint, recordings, settings, workers)
+
+
+def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None = None) -> Store:
+    """Return a store of the sound alone of ``files`` (columns ``recording``, ``audio``), in their order and without labels.
+
+    Raises UnreadableRecording unless ``corpus.unreadable`` leaves such files out.
+    """
+    unlabelled = pd.Categorical([None] * len(files), categories=[])
+    recordings = files[["recording", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
+    sizes = [(row.recording, os.stat(row.audio).st_size) for row in files.itertuples()]
+    fingerprint = digest(["trials", sizes, settings.corpus.unreadable, settings.media.sample_rate])
+    return _prepared(fingerprint, recordings, settings, workers)
+
+
+def _prepared(fingerprint: str, recordings: pd.DataFrame, settings: Settings, workers: int | None) -> Store:
+    """Open the store of that name; make it first if nobody has, while other processes that want it wait."""
     folder = places.DATA / "stores" / fingerprint
     with places.lock(folder):
         if not (folder / "store.json").exists():
@@ -113,11 +141,13 @@ def _open(folder: Path, recordings: pd.DataFrame) -> Store:
     for name in ("waveforms", "frames"):
         # copy-on-write, because torch wants memory it might write to; pages come from disk as they are used
         values = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
-        arrays[name] = Ragged.of(values, torch.tensor(facts[f"{name}_lengths"]))
+        arrays[name] = Ragged(values, *(torch.tensor(facts[f"{name}_{what}"], dtype=torch.long) for what in ("starts", "lengths")))
+    kept = recordings[~recordings.recording.isin(facts["left_out"])].reset_index(drop=True)
+    kept.attrs = {**recordings.attrs, "left_out": facts["left_out"]}
     return Store(
-        recordings=recordings,
-        classes=list(recordings.label.cat.categories),
-        labels=torch.tensor(recordings.label.cat.codes.to_numpy(np.int64)),
+        recordings=kept,
+        classes=list(kept.label.cat.categories),
+        labels=torch.tensor(kept.label.cat.codes.to_numpy(np.int64)),
         sample_rate=facts["sample_rate"],
         fps=facts["fps"],
         fingerprint=folder.name,
@@ -126,60 +156,64 @@ def _open(folder: Path, recordings: pd.DataFrame) -> Store:
 
 
 def _build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: int) -> None:
-    """Decode every recording into a part of its own, then join the parts; parts of an earlier, broken-off run count."""
-    parts = [folder / "parts" / f"{number}.npz" for number in range(len(recordings))]
-    (folder / "parts").mkdir(parents=True, exist_ok=True)
-    features = measurements(recordings, settings.corpus) if settings.corpus.features else None
-    todo = [number for number, part in enumerate(parts) if not part.exists()]
-    began, told = time.monotonic(), time.monotonic()
+    """Decode the recordings that are not in yet, those of an earlier, broken-off run being in, and say what is there."""
+    media, features = settings.media, settings.corpus.features
+    clock = media.fps if not features or timed(features) else None
+    rows = measurements(recordings, settings.corpus, clock) if recordings.features.any() else None
+    frame = np.dtype((np.uint8, (media.frame_size, media.frame_size, 3))) if rows is None else np.dtype((np.float32, rows[0].shape[1:]))
+    arrays = GrowingArrays(folder, {"waveforms": np.dtype(np.int16), "frames": frame})
+    left_out = _decode_all(arrays, recordings, settings, rows, clock, workers)
+    places_of, kept = arrays.finish(), recordings[~recordings.recording.isin(left_out)]
+    facts = {"sample_rate": media.sample_rate, "fps": clock, "left_out": left_out}
+    for name in ("waveforms", "frames"):
+        facts[f"{name}_starts"], facts[f"{name}_lengths"] = map(list, zip(*(places_of[number][name] for number in kept.index)))
+    kept.drop(columns=["audio", "video"]).to_csv(folder / "recordings.csv", index=False)
+    places.write_json(folder / "store.json", facts)
+    arrays.forget()
+
+
+def _decode_all(
+    arrays: GrowingArrays, recordings: pd.DataFrame, settings: Settings, rows: list[np.ndarray] | None, clock: int | None, workers: int
+) -> dict[str, str]:
+    """Decode what is not there yet; return the recordings to leave out, and why."""
+    left_out = {}
+    todo = [number for number in recordings.index if number not in arrays]
     # threads, because the work is done by ffmpeg and libsndfile outside the interpreter's lock
     with ThreadPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_decode, parts[number], recordings.iloc[number], settings.media) for number in todo]
+        measured = dict.fromkeys(todo) if rows is None else dict(enumerate(rows))
+        jobs = {pool.submit(_decode, arrays, number, recordings, settings.media, measured[number], clock): number for number in todo}
         try:
-            for done, job in enumerate(as_completed(jobs), 1):
-                job.result()
-                if time.monotonic() - told > 10 or done == len(jobs):
-                    told = time.monotonic()
-                    print(f"prepared {done} of {len(jobs)} recordings, {(told - began) / done * (len(jobs) - done):.0f} s left", flush=True)
+            for job in _reported(as_completed(jobs), len(jobs)):
+                try:
+                    job.result()
+                except UnreadableRecording as error:
+                    if settings.corpus.unreadable == "stop":
+                        raise
+                    left_out[recordings.recording[jobs[job]]] = str(error)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    lengths = {"waveforms": _join(folder / "waveforms.npy", parts, "sound")}
-    lengths["frames"] = _join(folder / "frames.npy", parts, "frames") if features is None else _write_rows(folder / "frames.npy", features)
-    recordings.drop(columns=["audio", "video"]).to_csv(folder / "recordings.csv", index=False)
-    timed = settings.media.fps if features is None else None
-    places.write_json(
-        folder / "store.json",
-        {"sample_rate": settings.media.sample_rate, "fps": timed, **{f"{name}_lengths": value for name, value in lengths.items()}},
-    )
-    shutil.rmtree(folder / "parts")
+    if len(left_out) == len(recordings):
+        raise UnreadableRecording(
+            f"none of the {len(recordings)} recordings can be decoded, the first because {next(iter(left_out.values()))}"
+        )
+    return dict(sorted(left_out.items()))
 
 
-def _decode(part: Path, recording: pd.Series, media: Media) -> None:
-    samples, frames = read_recording(recording.audio, recording.video, media)
-    sound = (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
-    with places.replacing(part) as temporary, open(temporary, "wb") as file:
-        np.savez(file, sound=sound, **({} if frames is None else {"frames": frames}))
+def _reported(jobs: Iterable[Future], count: int) -> Iterator[Future]:
+    """Pass the jobs on as they end, and print a line about every ten seconds."""
+    began = told = time.monotonic()
+    for done, job in enumerate(jobs, 1):
+        yield job
+        if time.monotonic() - told > 10 or done == count:
+            told = time.monotonic()
+            print(f"prepared {done} of {count} recordings, {(told - began) / done * (count - done):.0f} s left", flush=True)
 
 
-def _join(path: Path, parts: list[Path], name: str) -> list[int]:
-    """Lay the arrays ``name`` of all parts end to end in one file; return their lengths."""
-    headers = [_header(part, name) for part in parts]
-    lengths = [shape[0] for shape, _ in headers]
-    joined = np.lib.format.open_memmap(path, "w+", headers[0][1], (sum(lengths), *headers[0][0][1:]))
-    end = 0
-    for part, length in zip(parts, lengths):
-        joined[end : end + length] = np.load(part)[name]
-        end += length
-    joined.flush()
-    return lengths
-
-
-def _header(part: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    array = np.load(part)[name]
-    return array.shape, array.dtype
-
-
-def _write_rows(path: Path, rows: list[np.ndarray]) -> list[int]:
-    np.save(path, np.concatenate(rows))
-    return [len(row) for row in rows]
+def _decode(arrays: GrowingArrays, number: int, recordings: pd.DataFrame, media: Media, rows: np.ndarray | None, clock: int | None) -> None:
+    """Add one recording: its sound, and its frames or the rows of measurements that stand for them."""
+    recording = recordings.iloc[number]
+    samples, frames = read_recording(recording, media)
+    if rows is not None:
+        samples, frames = (samples, rows) if clock is None else common(recording, samples, rows, media)
+    arrays.add(number, {"waveforms": (samples * 32767).clip(-32768, 32767).round().astype(np.int16), "frames": frames})

@@ -16,7 +16,7 @@ from torch import nn
 from kdlib import places
 from kdlib.corpora import Fold
 from kdlib.grid import folder
-from kdlib.losses import METHODS
+from kdlib.losses import objective
 from kdlib.models.networks import Network, Output, build_student
 from kdlib.settings import Settings, digest
 from kdlib.spectrogram import Spectrogram, cut_segments
@@ -24,13 +24,19 @@ from kdlib.store import Store
 from kdlib.teacher import Privileged
 from kdlib.training import Progress, autocast, fit, inference_windows, random_crops, samples_a_frame, seeded
 
+ARRAYS = ("probabilities", "embeddings", "trials")
+
 
 @dataclass(frozen=True)
 class Student:
-    """What one fold's student says of its test recordings: ``probabilities`` ``(tested, classes)``, ``embeddings`` ``(tested, embedding)``."""
+    """What one fold's student says of its test recordings: ``probabilities`` ``(tested, classes)``, ``embeddings`` ``(tested, embedding)``.
+
+    ``trials`` ``(files, embedding)`` are the embeddings of the files that verification compares, empty without such.
+    """
 
     probabilities: np.ndarray
     embeddings: np.ndarray
+    trials: np.ndarray
     history: list[dict[str, float]]
 
 
@@ -50,13 +56,16 @@ class Ear(nn.Module):
         return cut_segments(heard, segments) if self.settings.sequential else heard
 
 
-def train_folds(settings: Settings, store: Store, folds: list[Fold], privileged: dict[int, Privileged]) -> dict[int, Student]:
+def train_folds(
+    settings: Settings, store: Store, folds: list[Fold], privileged: dict[int, Privileged], trials: Store | None = None
+) -> dict[int, Student]:
     """Train the student of every fold; return them by fold number.
 
-    A finished fold is kept until :func:`forget_checkpoints`, so that a run that broke off goes on with the next one.
+    ``privileged`` may be empty at alpha = 0, where no teacher is asked. ``trials`` holds the sound of the files that
+    verification compares. A finished fold is kept until :func:`forget_checkpoints`, so that a run that broke off goes on with the next one.
     """
     progress = Progress("student", settings.training.epochs * len(folds))
-    return {fold.number: _train_once(settings, store, fold, privileged[fold.number], progress) for fold in folds}
+    return {fold.number: _train_once(settings, store, fold, privileged.get(fold.number), progress, trials) for fold in folds}
 
 
 def _checkpoints(settings: Settings, store: Store) -> Path:
@@ -69,27 +78,32 @@ def forget_checkpoints(settings: Settings, store: Store, folds: list[Fold]) -> N
         (_checkpoints(settings, store) / f"fold-{fold.number}.safetensors").unlink(missing_ok=True)
 
 
-def _train_once(settings: Settings, store: Store, fold: Fold, privileged: Privileged, progress: Progress) -> Student:
+def _train_once(
+    settings: Settings, store: Store, fold: Fold, privileged: Privileged | None, progress: Progress, trials: Store | None
+) -> Student:
     file = _checkpoints(settings, store) / f"fold-{fold.number}.safetensors"
     weights = folder(settings, "student") / f"fold-{fold.number}.safetensors"
     if file.exists() and (weights.exists() or not settings.training.keep_students):
         with safe_open(file, "numpy") as kept:
-            return Student(kept.get_tensor("probabilities"), kept.get_tensor("embeddings"), json.loads(kept.metadata()["history"]))
-    trained = train(settings, store, fold, privileged, progress)
+            arrays = {name: kept.get_tensor(name) for name in ARRAYS}
+            return Student(**arrays, history=json.loads(kept.metadata()["history"]))
+    trained = train(settings, store, fold, privileged, progress, trials)
     with places.replacing(file) as temporary:
-        arrays = {"probabilities": trained.probabilities, "embeddings": trained.embeddings}
+        arrays = {name: getattr(trained, name) for name in ARRAYS}
         save_file(arrays, temporary, metadata={"history": json.dumps(trained.history)})
     return trained
 
 
-def train(settings: Settings, store: Store, fold: Fold, privileged: Privileged, progress: Progress) -> Student:
-    """Train one fold's student on that fold's training recordings and let it hear the test recordings.
+def train(
+    settings: Settings, store: Store, fold: Fold, privileged: Privileged | None, progress: Progress, trials: Store | None = None
+) -> Student:
+    """Train one fold's student on that fold's training recordings and let it hear the test recordings, and those of ``trials``.
 
     Last-epoch weights are used. Raises NotFinite where the loss is no longer a number.
     """
     generator = seeded(settings.seed, "student", settings.backbone, settings.sequential, fold.number)
     network = build_student(settings, len(store.classes)).to(store.device)
-    objective = METHODS[settings.method](settings.alpha, settings.training.distance, settings.model.embedding).to(store.device)
+    goal = objective(settings.method, settings.alpha, settings.training.distance, settings.model.embedding).to(store.device)
     ear = Ear(settings, store)
     rows = torch.from_numpy(fold.train).to(store.device)
 
@@ -97,12 +111,12 @@ def train(settings: Settings, store: Store, fold: Fold, privileged: Privileged, 
         chosen = rows[batch.to(rows.device)]
         first = random_crops(store, chosen, settings.media, generator)
         with autocast(settings.training, store.device):
-            output = network(ear(chosen, first, settings.segments), objective.keep)
-        targets = privileged.targets(chosen, first, settings, timed=store.fps is not None)
-        return objective(output.logits.float(), output.distilled.float(), store.labels[chosen], targets)
+            output = network(ear(chosen, first, settings.segments), goal.keep)
+        targets = privileged.targets(chosen, first, settings, timed=store.fps is not None) if settings.alpha > 0 else None
+        return goal(output.logits.float(), output.distilled.float(), store.labels[chosen], targets)
 
     network.train()
-    learned = [*network.parameters(), *objective.parameters()]
+    learned = [*network.parameters(), *goal.parameters()]
     history = []
     training, items = settings.training, torch.arange(len(rows))
     epochs = training.epochs
@@ -113,7 +127,17 @@ def train(settings: Settings, store: Store, fold: Fold, privileged: Privileged, 
         with places.replacing(folder(settings, "student") / f"fold-{fold.number}.safetensors") as temporary:
             save_model(network, str(temporary))
     output = listen(network, settings, store, fold.test)
-    return Student(output.logits.softmax(dim=-1).cpu().numpy(), output.final.cpu().numpy(), history)
+    return Student(
+        output.logits.softmax(dim=-1).cpu().numpy(), output.final.cpu().numpy(), _hear_trials(network, settings, trials), history
+    )
+
+
+def _hear_trials(network: Network, settings: Settings, trials: Store | None) -> np.ndarray:
+    """Return the embeddings of the files that verification compares, each heard once and in full length (paper, section 4)."""
+    if trials is None:
+        return np.zeros((0, settings.model.embedding), np.float32)
+    whole = settings.model_copy(update={"media": settings.media.model_copy(update={"inference": "whole"})})
+    return listen(network, whole, trials, np.arange(len(trials.recordings))).final.cpu().numpy()
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file, save_model
 
 from kdlib import places
 from kdlib.corpora import Fold
+from kdlib.errors import InvalidCorpus
 from kdlib.losses import Targets
 from kdlib.models.networks import Network, build_teacher
 from kdlib.settings import Settings, digest
@@ -64,7 +65,12 @@ class Privileged:
 
 
 def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Privileged]:
-    """Return what the teachers of these folds say, on the store's device; train those that nobody has trained yet."""
+    """Return what the teachers of these folds say, on the store's device; train those that nobody has trained yet.
+
+    Raises InvalidCorpus where the recordings have no video.
+    """
+    if not len(store.frames.values):
+        raise InvalidCorpus("the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features.")
     folder = places.DATA / "teachers" / digest([store.fingerprint, settings.fingerprint("teacher")])
     epochs = settings.training.teacher_epochs or settings.training.epochs
     progress = Progress("teacher", epochs * len(folds))

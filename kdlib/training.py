@@ -133,5 +133,7 @@ def inference_windows(store: Store, rows: torch.Tensor, settings: Settings) -> I
         alike = rows[count == segments]
         slack = store.waveforms.lengths[alike] - segments * segment
         first = slack.clamp(min=0) // 2 // (samples_a_frame(media) * media.frame_stride) * media.frame_stride
-        for chosen, begin in zip(alike.split(training_batch := settings.training.batch_size), first.split(training_batch)):
+        # minutes of sound go through in smaller batches than the seconds of training
+        size = max(1, settings.training.batch_size * settings.segments // max(segments, settings.segments))
+        for chosen, begin in zip(alike.split(size), first.split(size)):
             yield chosen, begin, segments

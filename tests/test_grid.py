@@ -14,20 +14,25 @@ from kdlib.errors import InvalidParameter
 from kdlib.settings import load
 
 
-def test_the_demo_has_the_runs_of_the_paper():
-    runs = grid.runs("demo")
-    students = {run.key for run in runs if run.stage == "student"}
+@pytest.mark.parametrize(
+    "dataset,swept", [("demo-ravdess", (0.25, 0.5, 0.75, 1)), ("demo-voxceleb1", (0.5, 1)), ("demo-iemocap", (0.5, 1))]
+)
+def test_the_demo_has_the_runs_of_the_paper(dataset, swept):
+    runs = [run for run in grid.runs("demo") if run.settings.dataset == dataset]
+    backbones, methods = ("vgg", "resnet", "seresnet"), ("embedding", "softlabel", "multitask")
     # undistilled: three backbones, with and without sequence (em and agg are then the same network)
-    undistilled = {f"{backbone}-{setting}-embedding-a0.00-s0" for backbone in ("vgg", "resnet", "seresnet") for setting in ("nonseq", "em")}
-    distilled = {
-        f"{backbone}-{setting}-embedding-a0.50-s0" for backbone in ("vgg", "resnet", "seresnet") for setting in ("nonseq", "em", "agg")
-    }
-    swept = {f"vgg-nonseq-{method}-a{alpha:.2f}-s0" for method in ("embedding", "softlabel", "multitask") for alpha in (0.25, 0.5, 0.75, 1)}
-    assert students == undistilled | distilled | swept
+    undistilled = {f"{backbone}-{setting}-embedding-a0.00-s0" for backbone in backbones for setting in ("nonseq", "em")}
+    distilled = {f"{backbone}-{setting}-embedding-a0.50-s0" for backbone in backbones for setting in ("nonseq", "em", "agg")}
+    over_alpha = {f"vgg-nonseq-{method}-a{alpha:.2f}-s0" for method in methods for alpha in swept}
+    assert {run.key for run in runs if run.stage == "student"} == undistilled | distilled | over_alpha
     assert sorted(run.key for run in runs if run.stage == "teacher") == sorted(
-        f"{b}-{s}-s0" for b in ("vgg", "resnet", "seresnet") for s in ("nonseq", "sequential")
+        f"{backbone}-{setting}-s0" for backbone in backbones for setting in ("nonseq", "sequential")
     )
     assert [run.key for run in runs if run.stage == "data"] == ["all"]
+
+
+def test_an_undistilled_student_needs_no_teacher():
+    assert grid.needed(load(alpha=0)) == ["data", "student"] and grid.needed(load(alpha=0.1)) == ["data", "teacher", "student"]
 
 
 def test_what_papermill_is_told_makes_the_same_settings():

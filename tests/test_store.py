@@ -1,4 +1,4 @@
-"""Windows of ragged rows, and preparation: once, whole or not at all, resumed."""
+"""Windows of ragged rows, and preparation: once, whole or not at all, resumed, without what cannot be decoded where that is asked."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 import soundfile
 import torch
 
-from kdlib import store
+from kdlib import corpora, store
+from kdlib.arrays import GrowingArrays
 from kdlib.errors import UnreadableRecording
 from kdlib.settings import load
-from kdlib.store import Ragged, prepare
+from kdlib.store import Ragged, prepare, prepare_trials
 
 
 @pytest.fixture
@@ -54,7 +55,8 @@ def test_prepared_sound_is_what_was_on_disk(corpus):
 
 
 def test_measurements_standardised_within_each_speaker(corpus):
-    raw, scaled = (prepare(settings_of(corpus, standardise=how)).frames.values for how in ("none", "speaker"))
+    stores = [prepare(settings_of(corpus, standardise=how)) for how in ("none", "speaker")]
+    raw, scaled = (torch.cat([data.frames[row] for row in range(4)]) for data in stores)
     assert raw[:, 0].tolist() == [1.0, 2.0, 3.0, 6.0]
     # actor 1: 1 and 3, mean 2, deviation sqrt 2; actor 2: 2 and 6, mean 4, deviation sqrt 8; a constant column stays 0
     torch.testing.assert_close(scaled[:, 0], torch.tensor([-1, -2 / 8**0.5, 1, 2 / 8**0.5]) * torch.tensor([0.5**0.5, 1, 0.5**0.5, 1]))
@@ -70,23 +72,24 @@ def test_nothing_is_decoded_twice(corpus, monkeypatch):
 def test_a_broken_off_preparation_goes_on(corpus, monkeypatch):
     decode, seen = store._decode, []
 
-    def tired(part, recording, media):
+    def tired(arrays, number, *more):
         if len(seen) == 2:
             raise KeyboardInterrupt
-        seen.append(recording.recording)
-        decode(part, recording, media)
+        seen.append(number)
+        decode(arrays, number, *more)
 
     monkeypatch.setattr(store, "_decode", tired)
     with pytest.raises(KeyboardInterrupt):
         prepare(settings_of(corpus), workers=1)
     assert not list((corpus / "data" / "stores").glob("*/store.json"))
     again = []
-    monkeypatch.setattr(
-        store, "_decode", lambda part, recording, media: (again.append(recording.recording), decode(part, recording, media))
-    )
+    monkeypatch.setattr(store, "_decode", lambda arrays, number, *more: (again.append(number), decode(arrays, number, *more)))
     data = prepare(settings_of(corpus), workers=1)
     assert len(seen) == 2 and len(again) == 2 and not set(seen) & set(again) and len(data.waveforms.lengths) == 4
-    assert not list((corpus / "data" / "stores").glob("*/parts"))
+    assert data.waveforms.lengths.tolist() == [16000, 16800, 17600, 18400]
+    for row in range(4):
+        assert data.sound(torch.tensor([row]), torch.tensor([0]), 16000).unique().tolist() == pytest.approx([0.1 * (row + 1)], abs=1e-4)
+    assert not list((corpus / "data" / "stores").glob("*/journal.csv"))
 
 
 def test_a_changed_corpus_is_another_store(corpus):
@@ -98,7 +101,7 @@ def test_a_changed_corpus_is_another_store(corpus):
 
 def test_a_recording_too_short_stops_without_a_store(corpus):
     soundfile.write(next((corpus / "corpus").rglob("*.wav")), np.zeros(100), 16000)
-    with pytest.raises(UnreadableRecording, match=r"\.wav has 0.006 s of sound, less than one window of 0.03 s"):
+    with pytest.raises(UnreadableRecording, match=r"\.wav has 0.006 s of sound, less than one window of 0.032 s"):
         prepare(settings_of(corpus))
     assert not list((corpus / "data" / "stores").glob("*/store.json"))
 
@@ -107,3 +110,122 @@ def test_store_names_its_rates(corpus):
     prepare(settings_of(corpus))
     facts = json.loads(next((corpus / "data" / "stores").glob("*/store.json")).read_text())
     assert facts["sample_rate"] == 16000 and facts["fps"] is None and facts["waveforms_lengths"] == [16000, 16800, 17600, 18400]
+
+
+def spoil(corpus, *names):
+    for name in names:
+        (corpus / "corpus" / f"Actor_{name[-2:]}" / f"03-{name}.wav").write_text("not a recording")
+
+
+def test_what_cannot_be_decoded_is_left_out_where_asked(corpus, capsys):
+    spoil(corpus, "01-03-01-01-01-02")
+    with pytest.raises(UnreadableRecording, match="03-01-03-01-01-01-02.wav cannot be read as sound"):
+        prepare(settings_of(corpus))
+    data = prepare(settings_of(corpus, unreadable="leave_out"))
+    assert data.recordings.recording.to_list() == ["01-03-01-01-01-01", "01-04-01-01-01-01", "01-04-01-01-01-02"]
+    assert list(data.recordings.index) == [0, 1, 2] and data.labels.tolist() == [0, 1, 1]
+    assert data.waveforms.lengths.tolist() == [16000, 17600, 18400] and data.frames.values[:, 0].shape == (3,)
+    torch.testing.assert_close(data.sound(torch.tensor([1]), torch.tensor([0]), 5), torch.full((1, 5), 0.3), atol=1e-4, rtol=0)
+    assert list(data.left_out) == ["01-03-01-01-01-02"] and "cannot be read as sound" in data.left_out["01-03-01-01-01-02"]
+
+
+def test_a_store_opens_later_without_what_was_left_out(corpus, monkeypatch):
+    spoil(corpus, "01-03-01-01-01-02", "01-04-01-01-01-02")
+    first = prepare(settings_of(corpus, unreadable="leave_out"))
+    monkeypatch.setattr(store, "_decode", lambda *_: pytest.fail("decoded again"))
+    again = prepare(settings_of(corpus, unreadable="leave_out"))
+    pd.testing.assert_frame_equal(again.recordings, first.recordings)
+    assert again.left_out == first.left_out == again.recordings.attrs["left_out"] and len(again.left_out) == 2
+    assert again.to(torch.device("cpu")).left_out == first.left_out
+    facts = json.loads(next((corpus / "data" / "stores").glob("*/store.json")).read_text())
+    assert facts["left_out"] == first.left_out
+
+
+def test_nothing_is_left_to_train_on(corpus):
+    spoil(corpus, "01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01", "01-04-01-01-01-02")
+    with pytest.raises(UnreadableRecording, match="none of the 4 recordings can be decoded, the first because .*cannot be read as sound"):
+        prepare(settings_of(corpus, unreadable="leave_out"))
+
+
+def test_a_full_disk_is_no_unreadable_recording(corpus, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(GrowingArrays, "add", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(settings_of(corpus, unreadable="leave_out"))
+
+
+def table_of(corpus, videos):
+    """Return recordings of the corpus' sound files, with the given videos."""
+    files = sorted((corpus / "corpus").rglob("*.wav"))[: len(videos)]
+    given = {"recording": [file.stem for file in files], "audio": list(map(str, files)), "video": videos}
+    table = pd.DataFrame({**{name: [value] * len(files) for name, value in corpora.COLUMNS.items()}, **given, "speaker": "a"})
+    return table.assign(label=pd.Categorical(["x"] * len(files)))
+
+
+@pytest.fixture
+def stills(corpus):
+    """A folder of one picture."""
+    from PIL import Image
+
+    (corpus / "stills").mkdir()
+    Image.new("RGB", (40, 40), (200, 100, 0)).save(corpus / "stills" / "1.png")
+    return str(corpus / "stills")
+
+
+@pytest.mark.parametrize("seen,frames", [((), [0, 0, 0]), ((1,), [0, 25, 0]), ((0, 2), [25, 0, 25])])
+def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
+    monkeypatch.setattr(corpora, "read", lambda _: table_of(corpus, [stills if row in seen else "" for row in range(3)]))
+    data = prepare(load(dataset="demo-ravdess", media={"frame_size": 32}))
+    assert data.frames.lengths.tolist() == frames and data.fps == 25
+    assert data.frames.values.shape[1:] == (32, 32, 3) and data.frames.values.dtype == torch.uint8
+    for row in range(3):
+        assert data.frames[row].shape[0] == frames[row]
+        # sound with pictures ends with them
+        assert data.waveforms.lengths[row] == (16000 if row in seen else len(soundfile.read(data.recordings.audio[row])[0]))
+    for row in seen:
+        assert (data.frames[row] == torch.tensor([200, 100, 0])).all()
+
+
+def test_measurements_with_a_time_are_frames(corpus):
+    """Two rows, at 0 s and 0.4 s, are interpolated at 25 frames a second, and the sound is cut to them."""
+    names = [f"01-01-{emotion}-01-01-01-{actor}" for emotion in ("03", "04") for actor in ("01", "02")]
+    rows = [{"name": name, "time": time, "brow": 10 * time} for name in names for time in (0.0, 0.4)]
+    pd.DataFrame(rows).to_csv(corpus / "faces.csv", index=False)
+    data = prepare(settings_of(corpus, standardise="none"))
+    assert data.fps == 25 and data.frames.lengths.tolist() == [11] * 4 and data.waveforms.lengths.tolist() == [11 * 640] * 4
+    torch.testing.assert_close(data.frames[2][:, 0], torch.arange(11) * 0.4)
+
+
+def test_trials_are_a_store_of_sound(corpus):
+    files = sorted((corpus / "corpus").rglob("*.wav"))[::-1]
+    table = pd.DataFrame({"recording": [f"b/{file.stem}" for file in files], "audio": list(map(str, files))}, index=[7, 3, 5, 1])
+    data = prepare_trials(table, settings_of(corpus))
+    assert data.recordings.recording.to_list() == table.recording.to_list()  # in the order given
+    assert data.waveforms.lengths.tolist() == [18400, 16800, 17600, 16000]
+    assert data.sound(torch.tensor([0, 3]), torch.tensor([0, 0]), 1).flatten().tolist() == pytest.approx([0.4, 0.1], abs=1e-4)
+    assert data.frames.lengths.tolist() == [0, 0, 0, 0] and data.classes == [] and data.labels.tolist() == [-1] * 4
+    assert prepare_trials(table, settings_of(corpus)).fingerprint == data.fingerprint != prepare(settings_of(corpus)).fingerprint
+
+
+def test_trials_that_cannot_be_decoded(corpus):
+    files = sorted((corpus / "corpus").rglob("*.wav"))
+    files[1].write_text("not a recording")
+    table = pd.DataFrame({"recording": [file.stem for file in files], "audio": list(map(str, files))})
+    with pytest.raises(UnreadableRecording):
+        prepare_trials(table, settings_of(corpus))
+    data = prepare_trials(table, settings_of(corpus, unreadable="leave_out"))
+    assert list(data.left_out) == [files[1].stem] and len(data.recordings) == 3
+
+
+def test_real_talking_faces_in_a_store(own_data, real, monkeypatch):
+    files = [str(file) for file in sorted((real / "grid").glob("*.mpg"))]
+    table = pd.DataFrame({**{name: [value] * len(files) for name, value in corpora.COLUMNS.items()}, "audio": files, "video": files})
+    table = table.assign(recording=[f"take-{number}" for number in range(len(files))], label=pd.Categorical(["x"] * len(files)))
+    monkeypatch.setattr(corpora, "read", lambda _: table)
+    data = prepare(load(dataset="demo-ravdess", media={"frame_size": 64}))
+    assert set(data.frames.lengths.tolist()) <= {74, 75} and (data.waveforms.lengths == 640 * data.frames.lengths).all()
+    assert (data.frames.values.shape[1:] == (64, 64, 3)) and data.fps == 25
+    faces = data.frames.windows(torch.arange(len(files)), torch.full((len(files),), 30), 1).float()
+    assert faces.std() > 20 and data.waveforms.values.float().abs().max() > 1000

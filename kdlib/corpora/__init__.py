@@ -17,6 +17,7 @@ A reader returns one row a recording, and of the columns of :data:`COLUMNS` thos
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,11 +26,11 @@ import pandas as pd
 
 from kdlib import places
 from kdlib.corpora import iemocap, manifest, ravdess, voxceleb1
-from kdlib.corpora.protocols import Fold, chosen_folds, folds, leaks
-from kdlib.errors import InvalidCorpus
+from kdlib.corpora.protocols import Fold, chosen_folds, folds
+from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdlib.settings import Corpus, Synthetic, digest
 
-__all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "leaks", "read"]
+__all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "trials"]
 
 # column and what it holds where a reader says nothing
 COLUMNS = {
@@ -42,10 +43,19 @@ READERS: dict[str, Callable[[Path, Corpus], pd.DataFrame]] = {
     "iemocap": iemocap.read,
     "manifest": manifest.read,
 }
+# corpora with lists of verification trials: how to read the lists, and where their files are
+TRIALS = {"voxceleb1": (voxceleb1.read_trials, voxceleb1.trial_files)}
+PUBLISHED: dict[str, Callable[[Corpus], dict[str, int]]] = {
+    "ravdess": ravdess.published,
+    "voxceleb1": voxceleb1.published,
+    "iemocap": iemocap.published,
+    "manifest": manifest.published,
+}
 WRITERS: dict[str, Callable[[Path, Synthetic], None]] = {
     "ravdess": ravdess.write_synthetic,
     "voxceleb1": voxceleb1.write_synthetic,
     "iemocap": iemocap.write_synthetic,
+    "manifest": manifest.write_synthetic,
 }
 
 
@@ -71,13 +81,36 @@ def read(corpus: Corpus) -> pd.DataFrame:
     return _completed(recordings, corpus)
 
 
+def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """Return verification trials (list, genuine, first, second), the files they name (recording, audio), and those missing.
+
+    Raises InvalidParameter where the layout has no trials, InvalidCorpus where a list is absent or malformed.
+    """
+    if corpus.layout not in TRIALS:
+        raise InvalidParameter(f"parameter 'corpus.trials' needs a layout with trial lists ({', '.join(TRIALS)}), not {corpus.layout}.")
+    folder, (read_lists, find) = places.corpus(corpus.path), TRIALS[corpus.layout]
+    pairs = read_lists(folder, corpus.trials)
+    return (pairs, *find(folder, pairs))
+
+
+def published(corpus: Corpus) -> dict[str, int]:
+    """Return the counts that the corpus' owners or the paper print for this choice of recordings; empty where none are."""
+    return PUBLISHED[corpus.layout](corpus)
+
+
 def _completed(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
     """Fill in what the reader says nothing of, choose the target, and sort by name."""
-    incomplete = recordings.attrs.get("incomplete", {})
+    incomplete = dict(recordings.attrs.get("incomplete", {}))
     table = recordings.assign(**{name: value for name, value in COLUMNS.items() if name not in recordings})
     table["source"] = table.source.where(table.source != "", table.recording)
     if corpus.target == "speaker":
         table["label"] = pd.Categorical(table.speaker)
+    else:
+        table["label"] = table.label.cat.remove_unused_categories()
+    seen = (table.video != "") | (table.features != "")
+    if seen.any():  # all runs of a corpus are compared on the same recordings, those that a teacher can see
+        incomplete |= {name: f"recording {name} has no video" for name in table.recording[~seen]}
+        table = table[seen]
     if table.recording.duplicated().any():
         name = table.recording[table.recording.duplicated()].iloc[0]
         raise InvalidCorpus(f"recording {name} is there more than once; keep one of its files.")
@@ -96,7 +129,10 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
 
     It is the same wherever the corpus lies.
     """
-    paths = sorted({path for column in ("audio", "video") for path in recordings[column] if path})
-    sizes = [(Path(path).name, Path(path).stat().st_size) for path in paths]
+    tracks = recordings.face.str.endswith(".txt")
+    paths = sorted({path for column in (recordings.audio, recordings.video, recordings.face[tracks]) for path in column if path})
+    sizes = [(Path(path).name, os.stat(path).st_size) for path in paths]
     measured = hashlib.sha256(places.corpus(corpus.features).read_bytes()).hexdigest() if corpus.features else ""
-    return digest([sizes, measured, recordings.drop(columns=["audio", "video", "face", "fold"]).astype(str).values.tolist()])
+    # the rows, without what says only where the corpus lies
+    rows = recordings.assign(face=recordings.face.where(~tracks, "track")).drop(columns=["audio", "video", "fold"])
+    return digest([sizes, measured, rows.astype(str).values.tolist()])

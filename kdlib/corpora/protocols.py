@@ -125,11 +125,3 @@ def _checked(fold: Fold, recordings: pd.DataFrame) -> Fold:
             f"fold {fold.number} tests class '{sorted(missing)[0]}', of which no training recording is left without {fold.name}; use more speakers, other classes or another corpus.protocol."
         )
     return fold
-
-
-def leaks(recordings: pd.DataFrame, fold: Fold) -> dict[str, list[str]]:
-    """Return which speakers, and which sources (videos, dialogues), are in both training and test of a fold."""
-    return {
-        column: sorted(set(recordings[column].iloc[fold.train]) & set(recordings[column].iloc[fold.test]))
-        for column in ("speaker", "source")
-    }

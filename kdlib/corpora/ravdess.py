@@ -16,12 +16,16 @@ from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
 from kdlib.settings import Corpus, Synthetic
 
-NAME = re.compile(r"(0[123])-((0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d))")
-MEDIA = {".mp4", ".avi", ".mov", ".mkv", ".wav", ".flac", ".mp3", ".m4a", ".ogg"}
+NAME = re.compile(r"(0[123])-((0[12])-(\d\d)-(0[12])-(0[12])-(0[12])-(\d\d))")
+SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
+MEDIA = {".mp4", ".avi", ".mov", ".mkv", *SOUND_FILES}
 CHANNELS = {"01": "speech", "02": "song"}
 EMOTIONS = {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful", "07": "disgust", "08": "surprised"}
 # modality 03 is the sound as recorded; the sound in 01 was compressed with the video
 SOUND, VIDEO = ("03", "01"), ("01", "02")
+# the published design: every statement twice, in two intensities but for neutral; song has neither disgust nor surprised
+ACTORS = {"speech": 24, "song": 23}
+SUNG = tuple(EMOTIONS.values())[:6]
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
@@ -54,26 +58,61 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
 def _takes(folder: Path) -> dict[str, dict[str, str]]:
     """Return the files of each take by modality."""
     takes: dict[str, dict[str, str]] = {}
-    for parent, _, files in os.walk(folder):
+    for parent, _, files in os.walk(folder, onerror=_refuse_folder):
         for name in files:
             stem, ending = os.path.splitext(name)
             if ending.lower() not in MEDIA or name.startswith("."):
                 continue
-            match = NAME.fullmatch(stem)
-            if match is None:
-                raise InvalidCorpus(
-                    f"{os.path.join(parent, name)} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4); move it out of the corpus."
-                )
-            takes.setdefault(match.group(2), {})[match.group(1)] = os.path.join(parent, name)
+            path = os.path.join(parent, name)
+            modality, take = _parts(stem, path)
+            # sound that somebody took out of a video and left its name is no video
+            modality = "03" if ending.lower() in SOUND_FILES else modality
+            other = takes.setdefault(take, {}).setdefault(modality, path)
+            if other != path:
+                raise InvalidCorpus(f"{path} and {other} are the same take; move one of them out of the corpus.")
     return takes
+
+
+def _parts(stem: str, path: str) -> tuple[str, str]:
+    """Return modality and take. Raises InvalidCorpus for what is not RAVDESS's."""
+    match = NAME.fullmatch(stem)
+    if match is None:
+        raise InvalidCorpus(f"{path} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4); move it out of the corpus.")
+    if match.group(4) not in EMOTIONS:
+        raise InvalidCorpus(
+            f"{path} has the unknown emotion code {match.group(4)} (RAVDESS has 01 to 08); rename it or move it out of the corpus."
+        )
+    return match.group(1), match.group(2)
+
+
+def _refuse_folder(error: OSError) -> None:
+    """Stop where a folder cannot be listed, which os.walk would pass over in silence."""
+    raise InvalidCorpus(f"{error.filename} cannot be read ({error.strerror}); permit reading it, or move it out of the corpus.")
 
 
 def _label(emotion: str, calm: str) -> str | None:
     return {"neutral": "neutral", "own": "calm", "omit": None}[calm] if emotion == "calm" else emotion
 
 
+def published(corpus: Corpus) -> dict[str, int]:
+    """Return how many recordings, speakers and recordings of each class the whole corpus has under these parameters.
+
+    Of a synthetic corpus nothing is published, and of a task of telling speakers no class is counted.
+    """
+    if corpus.synthetic is not None:
+        return {}
+    classes: dict[str, int] = {}
+    for emotion in EMOTIONS.values():
+        label, takes = _label(emotion, corpus.calm), 4 if emotion == "neutral" else 8
+        for channel in set(corpus.channels):
+            if label and (channel == "speech" or emotion in SUNG):
+                classes[label] = classes.get(label, 0) + takes * ACTORS[channel]
+    counts = {"recordings": sum(classes.values()), "speakers": max((ACTORS[channel] for channel in corpus.channels), default=0)}
+    return {**counts, **(classes if corpus.target == "label" else {})}
+
+
 def write_synthetic(folder: Path, synthetic: Synthetic) -> None:
-    """Write the small tree (see :mod:`kdlib.corpora.synthetic`); imported late, for it needs moviepy."""
-    from kdlib.corpora.synthetic import write_ravdess
+    """Write the small tree (see :mod:`kdlib.corpora.synthetic.ravdess`); imported late, for it needs moviepy."""
+    from kdlib.corpora.synthetic.ravdess import write_ravdess
 
     write_ravdess(folder, synthetic)

@@ -43,7 +43,10 @@ def _name(store: Store, row: int) -> str:
 def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
     """Draw what the teacher sees of a recording: a strip of frames, with frame ``peak`` framed, or its measurements."""
     frames = store.frames[row].cpu().numpy()
-    if store.fps is None:
+    if not len(frames):
+        axes.text(0.5, 0.5, "no video", color=GREY, ha="center", va="center", transform=axes.transAxes)
+        return axes.set_axis_off()
+    if frames.ndim == 2:
         return _measurements(axes, frames)
     edges = np.linspace(0, len(frames), min(FRAMES_SHOWN, len(frames)) + 1)
     for begin, end in zip(edges[:-1], edges[1:], strict=True):

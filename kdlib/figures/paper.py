@@ -59,6 +59,13 @@ SWEEPS = {
     "figure5": Sweep("ravdess", "uar", "Figure 5. Speech emotion (RAVDESS) against α"),
     "figure6": Sweep("iemocap", "uar", "Figure 6. Speech emotion (IEMOCAP) against α"),
 }
+# who is heard in the test, protocol by protocol
+TESTED = {
+    "speakers": "Test recordings of left-out speakers.",
+    "portions": "New recordings of the speakers heard in training.",
+    "random": "Test recordings drawn at random: their speakers were heard in training, which flatters every line.",
+    "given": "Test recordings of the corpus’ own folds.",
+}
 
 
 def figures(settings: list[Settings], results: pd.DataFrame, folder: Path) -> list[Figure]:
@@ -77,7 +84,8 @@ def _diagram(name: str, diagram: Diagram, settings: Settings, folder: Path) -> F
 
 def _sweep(name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFrame, folder: Path) -> Figure:
     datasets = sorted({each.dataset for each in settings if each.corpus.layout == sweep.layout})
-    caption = "Test recordings of left-out speakers. All methods start at α = 0 from the same undistilled student (dashed)."
+    protocol = next((each.corpus.protocol for each in settings if each.corpus.layout == sweep.layout), "speakers")
+    caption = f"{TESTED[protocol]} All methods start at α = 0 from the same undistilled student (dashed)."
     if not datasets:
         return Figure(name, sweep.title, caption, missing="no run of this suite uses that corpus")
     rows = results[(results.dataset == datasets[0]) & (results.stage == "student")]

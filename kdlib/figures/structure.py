@@ -10,12 +10,11 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 import torch
 from torch import nn
 from torchvision.ops import SqueezeExcitation
 
-from kdlib import places
+from kdlib.corpora import features
 from kdlib.losses import METHODS, Targets
 from kdlib.models.networks import Network, build_student, build_teacher
 from kdlib.settings import Settings
@@ -72,13 +71,17 @@ def _frame_shape(settings: Settings, store: Store | None) -> torch.Size:
     if store:
         return store.frames.values.shape[1:]
     if settings.corpus.features:
-        return torch.Size([len(pd.read_csv(places.corpus(settings.corpus.features), index_col=0, nrows=0).columns)])
+        return torch.Size([len(features.columns(settings.corpus.features))])
     return torch.Size([settings.media.frame_size, settings.media.frame_size, 3])
 
 
 def _frames(settings: Settings, shape: torch.Size) -> int:
-    """Return how many frames the teacher sees of a recording of the training duration; measurements have no time."""
-    return 1 if len(shape) == 1 else round(settings.media.duration * settings.media.fps) // settings.media.frame_stride
+    """Return how many frames the teacher sees of a recording of the training duration; without time measurements are one."""
+    return (
+        1
+        if len(shape) == 1 and not features.timed(settings.corpus.features)
+        else round(settings.media.duration * settings.media.fps) // settings.media.frame_stride
+    )
 
 
 def _read(network: Network, x: torch.Tensor) -> Reading:

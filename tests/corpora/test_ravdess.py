@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from kdlib import corpora
 from kdlib.corpora import ravdess
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus
+from kdlib.settings import Corpus, Synthetic
 
 
 def official_takes():
@@ -67,6 +69,33 @@ def test_published_classes(whole):
     }
 
 
+@pytest.mark.parametrize("channels", [["speech", "song"], ["speech"], ["song"]])
+@pytest.mark.parametrize("calm", ["neutral", "own", "omit"])
+def test_the_whole_corpus_has_what_is_published(whole, channels, calm):
+    table = read(whole, channels=channels, calm=calm)
+    counts = {"recordings": len(table), "speakers": table.speaker.nunique(), **table.label.value_counts().to_dict()}
+    assert ravdess.published(Corpus(channels=channels, calm=calm)) == counts
+
+
+def test_published_numbers():
+    four = dict.fromkeys(("happy", "sad", "angry", "fearful"), 376)
+    rest = {"disgust": 192, "surprised": 192}
+    own = ravdess.published(Corpus(calm="own"))
+    assert own == {"recordings": 2452, "speakers": 24, "neutral": 188, "calm": 376, **four, **rest} and list(own)[2:4] == [
+        "neutral",
+        "calm",
+    ]
+    assert ravdess.published(Corpus(calm="omit")) == {"recordings": 2076, "speakers": 24, "neutral": 188, **four, **rest}
+    assert ravdess.published(Corpus(target="speaker")) == {"recordings": 2452, "speakers": 24}
+    assert ravdess.published(Corpus(synthetic=Synthetic())) == {}
+
+
+def test_the_whole_corpus_is_indexed_quickly(whole):
+    began = time.monotonic()
+    assert len(read(whole)) == 2452
+    assert time.monotonic() - began < 5
+
+
 def test_one_actor_is_left_out_at_a_time(whole):
     table = read(whole)
     folds = corpora.folds(table, Corpus())
@@ -103,6 +132,58 @@ def test_a_take_is_one_recording_whatever_its_files(tmp_path):
         "01-04-01-01-01-02": "take 01-04-01-01-01-02 has no sound",
         "01-05-01-01-01-02": "take 01-05-01-01-01-02 has no video",
     }
+
+
+@pytest.mark.parametrize("tree", ["Video_Speech_Actor_01/Actor_01", "Actor_01", "", "my films/février"])
+def test_any_tree_will_do(tmp_path, tree):
+    home = tmp_path / tree
+    home.mkdir(parents=True, exist_ok=True)
+    for name in ("02-01-03-01-01-01-01.mp4", "03-01-03-01-01-01-01.wav", "01-02-04-01-01-01-01.MP4"):
+        (home / name).touch()
+    table = read(tmp_path)
+    assert table.recording.to_list() == ["01-03-01-01-01-01", "02-04-01-01-01-01"]
+    assert table.audio.to_list() == [str(home / "03-01-03-01-01-01-01.wav"), str(home / "01-02-04-01-01-01-01.MP4")]
+    assert table.video.to_list() == [str(home / "02-01-03-01-01-01-01.mp4"), str(home / "01-02-04-01-01-01-01.MP4")]
+
+
+@pytest.mark.parametrize("modality, ending", [("01", "mp4"), ("02", "mp4"), ("03", "wav")])
+def test_a_take_that_is_there_twice(tmp_path, modality, ending):
+    name = f"{modality}-01-03-01-01-01-01.{ending}"
+    for folder in ("Actor_01", "audio_video/Actor_01"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).touch()
+    with pytest.raises(InvalidCorpus, match="are the same take; move one of them") as caught:
+        read(tmp_path)
+    assert all(f"{tmp_path / folder / name}" in str(caught.value) for folder in ("Actor_01", "audio_video/Actor_01"))
+
+
+def test_sound_taken_out_of_a_video_is_no_video(tmp_path):
+    for name in ("01-01-03-01-01-01-01.mp4", "01-01-03-01-01-01-01.wav", "01-01-04-01-01-01-01.wav"):
+        (tmp_path / name).touch()
+    table = read(tmp_path)
+    assert [path[-4:] for path in (*table.audio, *table.video)] == [".wav", ".mp4"]
+    assert table.attrs["incomplete"] == {"01-04-01-01-01-01": "take 01-04-01-01-01-01 has no video"}
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    (tmp_path / "Actor_01").mkdir()
+    (tmp_path / "01-01-03-01-01-01-02.mp4").touch()
+    scandir = os.scandir
+
+    def refusing(path):
+        if str(path).endswith("Actor_01"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(InvalidCorpus, match=r"Actor_01 cannot be read \(Permission denied\); permit reading it"):
+        read(tmp_path)
+
+
+def test_an_unknown_emotion(tmp_path):
+    (tmp_path / "01-01-09-01-01-01-01.mp4").touch()
+    with pytest.raises(InvalidCorpus, match="01-01-09-01-01-01-01.mp4 has the unknown emotion code 09"):
+        read(tmp_path)
 
 
 def test_files_that_do_not_belong(tmp_path):

@@ -3,7 +3,3 @@
 :mod:`.face` draws, :mod:`.voice` speaks; :mod:`.ravdess`, :mod:`.voxceleb1` and :mod:`.iemocap` put both into the trees of
 their corpora by way of :mod:`.writing`.
 """
-
-from kdlib.corpora.synthetic.ravdess import write_ravdess
-
-__all__ = ["write_ravdess"]

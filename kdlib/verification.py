@@ -1,0 +1,77 @@
+"""Speaker verification: whether two recordings are of one speaker, told by the cosine between their embeddings.
+
+The trial lists are those of the corpus (VoxCeleb1's ``veri_test.txt``); each file they name is heard once, in full length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kdlib import corpora, metrics
+from kdlib.errors import InvalidCorpus
+from kdlib.settings import Settings
+from kdlib.store import Store, prepare_trials
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Pairs of recordings: ``pairs`` has the columns ``list``, ``genuine`` and, as row numbers of ``store``, ``first`` and ``second``.
+
+    ``missing`` names the files of the lists that are not there; their pairs are left out, and counted.
+    """
+
+    pairs: pd.DataFrame
+    store: Store
+    missing: list[str]
+    left_out: int
+
+
+def prepare(settings: Settings) -> Trials | None:
+    """Return the trials that the corpus parameters name, None where they name none; decode their sound if nobody has.
+
+    Raises InvalidCorpus where a list is absent or malformed, or none of its files is there.
+    """
+    if not settings.corpus.trials:
+        return None
+    pairs, files, missing = corpora.trials(settings.corpus)
+    if files.empty:
+        raise InvalidCorpus(
+            f"none of the files that {', '.join(settings.corpus.trials)} compares is in the corpus; fetch them, or set corpus.trials to []."
+        )
+    store = prepare_trials(files, settings)
+    number = {name: row for row, name in enumerate(store.recordings.recording)}
+    numbered = pairs.assign(**{side: pairs[side].map(number) for side in ("first", "second")})
+    there = numbered.dropna(subset=["first", "second"]).astype({"first": np.int64, "second": np.int64})
+    return Trials(there.reset_index(drop=True), store, missing, len(pairs) - len(there))
+
+
+def scores(embeddings: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
+    """Return the cosine similarity of each pair, ``(pairs,)``, from the embeddings ``(files, embedding)``."""
+    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    return np.einsum("pe,pe->p", unit[pairs["first"]], unit[pairs["second"]])
+
+
+def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
+    """Return one row a fold and trial: fold, list, trial (its number in the list's order), genuine, score."""
+    parts = []
+    for fold, heard in embeddings.items():
+        number = trials.pairs.groupby("list").cumcount()
+        told = {"fold": fold, "trial": number, "score": scores(heard, trials.pairs)}
+        parts.append(trials.pairs[["list", "genuine"]].assign(**told)[["fold", "list", "trial", "genuine", "score"]])
+    return pd.concat(parts, ignore_index=True)
+
+
+def by_fold(told: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a fold with every metric of verification; those of a second list and further carry its name.
+
+    ``told`` is what :func:`scored` returns; the columns of the first list are ``eer``, ``eer_mean``, ``eer_max`` and ``min_dcf``.
+    """
+    rows: dict[int, dict[str, float]] = {}
+    first = told.list.iloc[0]
+    for (fold, name), part in told.groupby(["fold", "list"], sort=False):
+        found = metrics.verification(part.score.to_numpy(), part.genuine.to_numpy(bool))
+        rows.setdefault(fold, {"fold": fold}).update({key if name == first else f"{key}:{name}": value for key, value in found.items()})
+    return pd.DataFrame(rows.values())

@@ -1,0 +1,141 @@
+"""Protocols: who is heard in training and who only in the test, on tables made up here."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kdlib.corpora.checks import leaks
+from kdlib.corpora.protocols import chosen_folds, folds
+from kdlib.errors import InvalidCorpus, InvalidParameter
+from kdlib.settings import Corpus, load
+
+
+def table(speakers=5, takes=10, labels="xy", **columns):
+    """Return ``takes`` recordings of each speaker, labels in turn, each its own source."""
+    rows = [(f"s{speaker}", labels[take % len(labels)], f"{speaker}-{take}") for speaker in range(speakers) for take in range(takes)]
+    made = pd.DataFrame(rows, columns=["speaker", "label", "source"]).assign(fold="")
+    return made.assign(label=pd.Categorical(made.label), **columns)
+
+
+def covered(found, recordings):
+    """Assert that each recording is tested exactly once, and in no fold trained on and tested."""
+    assert sorted(np.concatenate([fold.test for fold in found])) == list(range(len(recordings)))
+    assert all(sorted([*fold.train, *fold.test]) == list(range(len(recordings))) for fold in found)
+
+
+def sides(recordings, fold, column="speaker"):
+    """Return who, or what, is on both sides of a fold."""
+    return set(recordings[column][fold.train]) & set(recordings[column][fold.test])
+
+
+def test_speakers_are_left_out():
+    recordings = table()
+    found = folds(recordings, Corpus())
+    covered(found, recordings)
+    assert [fold.name for fold in found] == ["s0", "s1", "s2", "s3", "s4"] and sides(recordings, found[1]) == set()
+    assert set(recordings.speaker[found[1].test]) == {"s1"}
+    grouped = folds(recordings, Corpus(groups=2))
+    covered(grouped, recordings)
+    assert [fold.name for fold in grouped] == ["s0+s1+s2", "s3+s4"]
+
+
+@pytest.mark.parametrize("groups", [1, 6])
+def test_groups_that_cannot_be_dealt(groups):
+    with pytest.raises(InvalidParameter, match=f"'corpus.groups' is {groups}, but the corpus has 5 speaker"):
+        folds(table(), Corpus(groups=groups))
+
+
+def test_one_speaker_cannot_be_left_out():
+    with pytest.raises(InvalidParameter, match="has 1 speaker"):
+        folds(table(speakers=1), Corpus())
+
+
+def test_portions_of_each_speaker():
+    recordings = table(speakers=7, takes=20)
+    (fold,) = folds(recordings, Corpus(protocol="portions"))
+    parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+    assert sorted(np.concatenate([*parts.values()])) == list(range(140))
+    for name, share in {"train": 14, "validation": 2, "test": 4}.items():
+        assert Counter(recordings.speaker[parts[name]]) == dict.fromkeys([f"s{speaker}" for speaker in range(7)], share), name
+        assert (np.diff(parts[name]) > 0).all()
+
+
+def test_portions_follow_their_seed():
+    first, again, other = (folds(table(), Corpus(protocol="portions", split_seed=seed))[0] for seed in (3, 3, 4))
+    for name in ("train", "validation", "test"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(again, name))
+    assert first.test.tolist() != other.test.tolist()
+
+
+def test_portions_of_few_recordings():
+    recordings = table(speakers=3, takes=4)
+    (fold,) = folds(recordings, Corpus(protocol="portions"))
+    assert len(fold.test) == 3 and len(fold.train) == 9 and not len(fold.validation)  # 10 % of four rounds to none
+    lonely = pd.concat([recordings, table(speakers=1, takes=1).assign(speaker="s9")], ignore_index=True)
+    lonely["label"] = pd.Categorical(lonely.label)
+    with pytest.raises(InvalidCorpus, match=r"speaker s9 has 1 recording\(s\), too few to split into train, validation, test; leave"):
+        folds(lonely, Corpus(protocol="portions"))
+
+
+@pytest.mark.parametrize("portions", [(0.7, 0.1, 0.3), (0.0, 0.5, 0.5), (0.9, 0.1, 0.0), (1.2, -0.4, 0.2)])
+def test_portions_that_do_not_add_up(portions):
+    with pytest.raises(InvalidParameter, match="'corpus.portions' is"):
+        folds(table(), Corpus(protocol="portions", portions=portions))
+
+
+def test_random_groups_spread_the_classes():
+    recordings = table(speakers=4, takes=25, labels="xxxyz")
+    found = folds(recordings, Corpus(protocol="random", groups=5))
+    covered(found, recordings)
+    for fold in found:
+        assert Counter(recordings.label[fold.test]) == {"x": 12, "y": 4, "z": 4}
+        assert sides(recordings, fold), "speakers are on both sides"
+    assert folds(recordings, Corpus(protocol="random", groups=5))[2].test.tolist() == found[2].test.tolist()
+    assert folds(recordings, Corpus(protocol="random", groups=5, split_seed=1))[2].test.tolist() != found[2].test.tolist()
+    for groups in (0, 101):
+        with pytest.raises(InvalidParameter, match=f"'corpus.groups' is {groups}"):
+            folds(recordings, Corpus(protocol="random", groups=groups))
+
+
+def test_given_split():
+    recordings = table(speakers=2, takes=6, fold=["train", "train", "validation", "test", "train", ""] * 2)
+    (fold,) = folds(recordings, Corpus(protocol="given"))
+    assert fold.train.tolist() == [0, 1, 4, 6, 7, 10] and fold.test.tolist() == [3, 9] and fold.validation.tolist() == [2, 8]
+
+
+def test_given_folds():
+    recordings = table(speakers=3, takes=4, fold=["b", "b", "a", "a"] * 3)
+    found = folds(recordings, Corpus(protocol="given"))
+    covered(found, recordings)
+    assert [fold.name for fold in found] == ["a", "b"] and found[0].test.tolist() == [2, 3, 6, 7, 10, 11]
+
+
+@pytest.mark.parametrize("fold, said", [("", "nothing"), ("train", "train"), (["a", "b", "a", "", "b"], "a, b")])
+def test_given_folds_that_are_not_there(fold, said):
+    with pytest.raises(InvalidCorpus, match=f"but the corpus says {said}; mend its list"):
+        folds(table(speakers=1, takes=5, labels="x", fold=fold), Corpus(protocol="given"))
+
+
+def test_a_class_that_nobody_trains():
+    recordings = table(speakers=2, takes=2, labels="x")
+    recordings["label"] = pd.Categorical(["x", "x", "y", "x"])
+    with pytest.raises(InvalidCorpus, match="fold 1 tests class 'y', of which no training recording is left without s1"):
+        folds(recordings, Corpus())
+
+
+def test_leaks_are_counted():
+    recordings = table(speakers=2, takes=3, labels="x", fold=["train", "test", "train", "test", "test", "test"])
+    recordings["source"] = ["f", "f", "g", "h", "g", "i"]
+    found = leaks(recordings, folds(recordings, Corpus(protocol="given"))).loc[0]
+    assert found["speakers on both sides"] == 1 and found["sources on both sides"] == 2  # s0; f and g
+
+
+def test_chosen_folds():
+    settings = load(folds="1,3-4", corpus={"groups": 0})
+    assert [fold.number for fold in chosen_folds(table(), settings)] == [1, 3, 4]
+    with pytest.raises(InvalidParameter, match="folds of this corpus are numbered 0 to 4"):
+        chosen_folds(table(), load(folds=5, corpus={"groups": 0}))

@@ -1,0 +1,217 @@
+"""VoxCeleb1: the trees people have, splits, tracks and trials; on files in the official formats, real and made."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kdlib import corpora
+from kdlib.corpora import voxceleb1
+from kdlib.corpora.synthetic import voxceleb1 as small
+from kdlib.errors import InvalidCorpus
+from kdlib.media import read_recording
+from kdlib.settings import Corpus, Media, Synthetic
+
+VIDEO, OTHER = "1zcIwhmdeo4", "xTV-jFAUKcw"
+TRACK = "Identity  : \tid10001\nReference : \t1zcIwhmdeo4\nOffset    : \t-1\nFV Conf   : \t17.997\t(1)\nASD Conf  : \t6.338\n\nFRAME \tX \tY \tW \tH \n"
+META = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\nid10270\tEartha_Kitt\tf\tUSA\ttest\n"
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    touch(tmp_path, *(f"wav/id10001/{VIDEO}/0000{number}.wav" for number in (2, 1)), f"wav/id10002/{OTHER}/00007.wav")
+    return tmp_path
+
+
+def read(folder, **given):
+    return voxceleb1.read(folder, Corpus(layout="voxceleb1", **given))
+
+
+def test_a_video_is_a_recording_with_its_first_utterance_or_every_utterance_is(tree):
+    videos = read(tree)
+    assert list(videos.recording) == [f"id10001/{VIDEO}", f"id10002/{OTHER}"] and list(videos.speaker) == ["id10001", "id10002"]
+    assert [path[-9:] for path in videos.audio] == ["00001.wav", "00007.wav"] and set(videos.video) == {""}
+    every = read(tree, unit="utterance")
+    assert list(every.recording) == [f"id10001/{VIDEO}/00001", f"id10001/{VIDEO}/00002", f"id10002/{OTHER}/00007"]
+    assert list(every.source) == [f"id10001/{VIDEO}"] * 2 + [f"id10002/{OTHER}"]
+
+
+@pytest.mark.parametrize("place", ["wav", "dev/wav", "vox1_dev_wav/wav", "m4a", "aac", "mp4"])
+def test_trees_as_archives_unpack_them(tmp_path, place):
+    ending = {"wav": "wav", "mp4": "mp4"}.get(place.split("/")[-1], "m4a")
+    touch(tmp_path, f"{place}/id10001/{VIDEO}/00001.{ending}")
+    table = read(tmp_path)
+    assert list(table.recording) == [f"id10001/{VIDEO}"] and table.audio[0].endswith(f"00001.{ending}")
+
+
+def test_speakers_of_the_verification_are_not_trained_on(tree):
+    touch(tree, f"wav/id10270/{OTHER}/00001.wav")
+    assert "id10270" in set(read(tree).speaker)
+    (tree / "vox1_meta.csv").write_text(META)
+    assert set(read(tree).speaker) == {"id10001", "id10002"}
+
+
+@pytest.mark.parametrize("person", ["A.J._Buckley", "id10001"])
+@pytest.mark.parametrize("folder", ["unzippedFaces/{}/1.6/" + VIDEO, "faces/{}/" + VIDEO])
+def test_face_crops_as_pictures(tree, person, folder):
+    (tree / "vox1_meta.csv").write_text(META)
+    touch(tree, folder.format(person) + "/0000025.jpg")
+    table = read(tree)
+    assert table.video[0].endswith(folder.format(person)) and table.face[0] == "crop" and table.video[1] == ""
+
+
+def test_face_crops_as_videos_belong_to_their_utterance(tree):
+    touch(tree, f"mp4/id10001/{VIDEO}/00002.mp4")
+    table = read(tree, unit="utterance").set_index("recording")
+    assert table.video[f"id10001/{VIDEO}/00002"].endswith("00002.mp4") and table.face[f"id10001/{VIDEO}/00002"] == "crop"
+    assert table.video[f"id10001/{VIDEO}/00001"] == "" and table.audio[f"id10001/{VIDEO}/00002"].endswith(".wav")
+
+
+@pytest.mark.parametrize("place", [f"video/{VIDEO}.webm", f"video/id10001/{VIDEO}.mp4"])
+def test_whole_videos_are_cut_by_their_tracks(tree, place):
+    touch(tree, place, f"txt/id10001/{VIDEO}/00001.txt")
+    (tree / f"txt/id10001/{VIDEO}/00001.txt").write_text(TRACK + "".join(f"{2316 + n:06d} \t223 \t80 \t130 \t130 \n" for n in range(50)))
+    row = read(tree).iloc[0]
+    assert row.video.endswith(place) and row.face.endswith("00001.txt")
+    assert row.video_start == 2316 / 25 and row.seconds == 2.0
+
+
+def test_official_split(tree):
+    (tree / "iden_split.txt").write_text(f"3 id10001/{VIDEO}/00001.wav\n1 id10001/{VIDEO}/00002.wav\n2 id10002/{OTHER}/00007.wav\n")
+    assert list(read(tree, unit="utterance").fold) == ["test", "train", "validation"]
+    assert list(read(tree).fold) == ["test", "validation"]  # that of the utterance that is used
+    (tree / "iden_split.txt").write_text(f"3 id10001/{VIDEO}/00001.wav\n4 id10001/{VIDEO}/00002.wav\n")
+    with pytest.raises(InvalidCorpus, match="line 2 of .*iden_split.txt is not 1, 2 or 3 and a path"):
+        read(tree)
+
+
+def test_folders_that_are_no_speakers(tree):
+    touch(tree, "wav/Adele/x/00001.wav")
+    with pytest.raises(InvalidCorpus, match="Adele is no speaker of VoxCeleb1"):
+        read(tree)
+
+
+# face tracks
+
+
+@pytest.mark.parametrize("conf", ["17.997\t(1)", "17.997"])
+def test_tracks_in_pixels_and_in_fractions(tmp_path, conf):
+    track = tmp_path / "00001.txt"
+    track.write_text(TRACK.replace("17.997\t(1)", conf) + "002316 \t223 \t80 \t130 \t130 \n002318\t0.25\t0.1\t0.5\t0.4\n\n")
+    np.testing.assert_allclose(voxceleb1.read_track(track), [[2316, 223, 80, 130, 130], [2318, 0.25, 0.1, 0.5, 0.4]])
+
+
+@pytest.mark.parametrize("line", ["002317 \t223 \t80 \t130", "002317 \tx \t80 \t130 \t130", "002317 \tnan \t80 \t130 \t130"])
+def test_a_malformed_line_of_a_track_is_named(tmp_path, line):
+    track = tmp_path / "00001.txt"
+    track.write_text(TRACK + "002316 \t223 \t80 \t130 \t130 \n" + line + "\n")
+    with pytest.raises(InvalidCorpus, match="line 9 of .*00001.txt"):
+        voxceleb1.read_track(track)
+
+
+@pytest.mark.parametrize("text,told", [("", "no line that begins with FRAME"), (TRACK, "no boxes")])
+def test_a_track_without_boxes(tmp_path, text, told):
+    (tmp_path / "00001.txt").write_text(text)
+    with pytest.raises(InvalidCorpus, match=told):
+        voxceleb1.read_track(tmp_path / "00001.txt")
+
+
+# trials
+
+
+def test_files_that_are_missing_are_listed(tree):
+    (tree / "one.txt").write_text(
+        f"1 id10001/{VIDEO}/00001.wav id10001/{VIDEO}/00002.wav\n0 id10001/{VIDEO}/00001.wav id10270/x/00001.wav\n"
+    )
+    trials = voxceleb1.read_trials(tree, ["one.txt"])
+    files, missing = voxceleb1.trial_files(tree, trials)
+    assert list(trials.genuine) == [True, False] and missing == ["id10270/x/00001.wav"]
+    assert list(files.recording) == [f"id10001/{VIDEO}/00001.wav", f"id10001/{VIDEO}/00002.wav"]
+
+
+@pytest.mark.parametrize("line", ["1 a/b/c.wav", "2 a/b/c.wav a/b/d.wav", "1 a/b/c.wav a/b/d.wav e"])
+def test_a_malformed_trial_is_named(tree, line):
+    (tree / "one.txt").write_text(f"1 a/b/c.wav a/b/d.wav\n\n{line}\n")
+    with pytest.raises(InvalidCorpus, match="line 3 of .*one.txt is not"):
+        voxceleb1.read_trials(tree, ["one.txt"])
+    with pytest.raises(InvalidCorpus, match="two.txt does not exist"):
+        voxceleb1.read_trials(tree, ["two.txt"])
+
+
+# real samples
+
+
+def test_the_real_lists_and_utterances(real):
+    folder = real / "voxceleb1"
+    trials = voxceleb1.read_trials(folder, ["veri_test.txt"])
+    assert len(trials) == 37720 and trials.genuine.sum() == 18860
+    files, missing = voxceleb1.trial_files(folder, trials)
+    assert len(files) == 0 and len(missing) == len(set(trials["first"]) | set(trials["second"]))
+    people = pd.read_csv(folder / "vox1_meta.csv", sep="\t")
+    assert people.Set.value_counts().to_dict() == {"dev": 1211, "test": 40}
+    table = read(folder, unit="utterance")
+    assert len(table) == 6 and table.fold.value_counts().to_dict() == {"train": 2, "validation": 2, "test": 2}
+    corpus = Corpus(layout="voxceleb1", path=str(folder), target="speaker", unit="utterance", protocol="given")
+    recordings = corpora.read(corpus)
+    (fold,) = corpora.folds(recordings, corpus)
+    assert [len(rows) for rows in (fold.train, fold.validation, fold.test)] == [2, 2, 2]
+    sound, frames = read_recording(recordings.iloc[0], Media())
+    assert len(sound) > 4 * 16000 and len(frames) == 0
+
+
+# the synthetic tree
+
+SMALL = Synthetic(actors=2, takes=3, outsiders=2, seconds=1.0, video_size=(64, 36))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voxceleb1")
+    small.write_voxceleb1(folder, SMALL, workers=1)
+    return folder
+
+
+def test_every_recording_of_the_synthetic_tree_has_face_sound_and_split(made):
+    corpus = Corpus(layout="voxceleb1", path=str(made), target="speaker", protocol="given", trials=["veri_test.txt"])
+    table = corpora.read(corpus)
+    assert len(table) == 6 and set(table.speaker) == {"id10001", "id10002"} and set(table.fold) == {"train", "test"}
+    for row in table.itertuples():
+        sound, frames = read_recording(row, Media(frame_size=32))
+        assert abs(len(frames) / 25 - row.seconds) < 0.2 and len(sound) == 640 * len(frames)
+    trials, files, missing = corpora.trials(corpus)
+    assert not missing and len(files) == 8 and trials.genuine.sum() == len(trials) / 2 == 12
+    assert not set(trials["first"].str[:7]) & set(table.speaker)
+
+
+def test_the_box_of_the_track_holds_the_face(made):
+    """The wall behind is grey, the drawn person is not: the box must hold far less of the wall than the frame does."""
+    table = corpora.read(Corpus(layout="voxceleb1", path=str(made), target="speaker"))
+    grey = []
+    for face in (table.face[0], "crop"):
+        _, frames = read_recording(table.assign(face=face).iloc[0], Media(frame_size=32))
+        grey.append(np.mean(np.ptp(frames.astype(int), axis=-1) < 3))
+    assert grey[0] < 0.5 * grey[1]
+
+
+def test_the_same_parameters_make_the_same_sound_and_lists(made, tmp_path):
+    small.write_voxceleb1(tmp_path, SMALL, workers=1)
+    for file in itertools.chain(made.rglob("*.wav"), made.rglob("*.txt"), made.rglob("*.csv")):
+        assert file.read_bytes() == (tmp_path / file.relative_to(made)).read_bytes()
+
+
+def test_modalities_show_whom_they_should():
+    whole = Synthetic(actors=9, takes=60, video_information=1.0, audio_information=0.5)
+    told = {name: small.displayed(name, whole) for name in small.utterances(whole)}
+    person = {name: int(name[2:7]) - 10000 for name in told}
+    assert all(told[name]["shown"] == person[name] for name in told)
+    assert np.mean([told[name]["spoken"] == person[name] for name in told]) == pytest.approx(0.5, abs=0.06)
+    assert {one["spoken"] for one in told.values()} == set(range(1, 10))

@@ -1,0 +1,81 @@
+"""Trials, cosines and error rates against hand computations and other libraries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from kdlib import metrics, verification
+from kdlib.verification import Trials
+from tests.conftest import noise_store
+
+SCORES, GENUINE = np.array([0.9, 0.8, 0.35, 0.7, 0.3, 0.2, 0.1, 0.05]), np.array([True] * 3 + [False] * 5)
+
+
+@pytest.mark.parametrize("convention,expected", [("interpolated", 0.2), ("mean", 4 / 15), ("max", 1 / 3)])
+def test_eer_conventions_by_hand(convention, expected):
+    assert metrics.eer(SCORES, GENUINE, convention) == pytest.approx(expected, abs=1e-9)
+    shuffled = np.random.default_rng(0).permutation(8)
+    assert metrics.eer(SCORES[shuffled], GENUINE[shuffled], convention) == pytest.approx(expected, abs=1e-9)
+
+
+def test_eer_of_many_trials_agrees_with_torchmetrics():
+    from torchmetrics.functional.classification import binary_eer
+
+    random = np.random.default_rng(0)
+    genuine = random.random(5000) < 0.4
+    scores = 1 / (1 + np.exp(-random.normal(1.5 * genuine)))
+    theirs = binary_eer(torch.from_numpy(scores), torch.from_numpy(genuine).int()).item()
+    for convention in metrics.EER:
+        assert metrics.eer(scores, genuine, convention) == pytest.approx(theirs, abs=1e-3)
+
+
+def test_scores_that_are_equal_are_one_threshold():
+    # nobody can tell these trials apart: both rates are one half on the straight line from none to all
+    assert metrics.eer(np.ones(10), np.arange(10) < 5) == pytest.approx(0.5)
+    assert metrics.min_dcf(np.ones(10), np.arange(10) < 5) == pytest.approx(1.0)
+
+
+def test_min_dcf_by_hand():
+    # accepting above 0.7 alone: no false alarm, one of three missed; any false alarm costs 0.99 / 5 / 0.01 = 19.8
+    assert metrics.min_dcf(SCORES, GENUINE) == pytest.approx(1 / 3)
+    # at even odds, above 0.3: one of five false alarms, none missed: 0.5 / 5 / 0.5
+    assert metrics.min_dcf(SCORES, GENUINE, target=0.5) == pytest.approx(0.2)
+
+
+def test_perfect_and_reversed_scores():
+    assert metrics.eer(GENUINE.astype(float), GENUINE) == 0 and metrics.eer(1.0 - GENUINE, GENUINE) == 1
+
+
+def test_one_kind_of_trials_is_no_test():
+    with pytest.raises(ValueError, match="one kind only"):
+        metrics.eer(SCORES, np.ones(8, bool))
+
+
+def trials(store, count=40):
+    random = np.random.default_rng(0)
+    pairs = pd.DataFrame({"list": ["one.txt"] * (count // 2) + ["two.txt"] * (count // 2), "genuine": np.arange(count) % 2 == 0})
+    return Trials(pairs.assign(first=random.integers(0, 12, count), second=random.integers(0, 12, count)), store, [], 0)
+
+
+def test_scores_are_cosines_of_the_pairs():
+    store = noise_store()
+    embeddings = np.random.default_rng(1).normal(size=(12, 8)).astype(np.float32)
+    told = verification.scored({0: embeddings, 3: -embeddings}, trials(store))
+    pairs = trials(store).pairs
+    expected = F.cosine_similarity(torch.from_numpy(embeddings[pairs["first"]]), torch.from_numpy(embeddings[pairs["second"]]))
+    np.testing.assert_allclose(told[told.fold == 0].score, expected, atol=1e-6)
+    np.testing.assert_allclose(told[told.fold == 3].score, expected, atol=1e-6)  # the sign of both sides cancels
+    assert told.trial.max() == 19 and list(told.columns) == ["fold", "list", "trial", "genuine", "score"]
+
+
+def test_each_list_has_its_own_metrics_in_every_fold():
+    embeddings = np.random.default_rng(1).normal(size=(12, 8)).astype(np.float32)
+    told = verification.scored({0: embeddings, 3: embeddings**2}, trials(noise_store()))
+    table = verification.by_fold(told)
+    assert list(table.fold) == [0, 3] and {"eer", "eer_mean", "eer_max", "min_dcf", "eer:two.txt"} <= set(table)
+    part = told[(told.fold == 3) & (told.list == "two.txt")]
+    assert table["eer:two.txt"][1] == pytest.approx(metrics.eer(part.score.to_numpy(), part.genuine.to_numpy()))
