@@ -55,7 +55,10 @@ def _is_together(recording) -> bool:
 
 def _apart(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
     samples = read_sound(recording.audio, media, recording.audio_start, recording.seconds)
-    return samples, read_frames(recording.video, media, recording.video_start, recording.seconds, recording.face)
+    frames = read_frames(recording.video, media, recording.video_start, recording.seconds, recording.face)
+    if os.path.isdir(recording.video):  # too few pictures are shown again, for they must not shorten the sound
+        frames = frames[np.arange(max(len(frames), len(samples) * media.fps // media.sample_rate)) % len(frames)]
+    return samples, frames
 
 
 def _together(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:

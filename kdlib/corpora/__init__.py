@@ -131,8 +131,16 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
     """
     tracks = recordings.face.str.endswith(".txt")
     paths = sorted({path for column in (recordings.audio, recordings.video, recordings.face[tracks]) for path in column if path})
-    sizes = [(Path(path).name, os.stat(path).st_size) for path in paths]
+    sizes = [(Path(path).name, _size(path)) for path in paths]
     measured = hashlib.sha256(places.corpus(corpus.features).read_bytes()).hexdigest() if corpus.features else ""
     # the rows, without what says only where the corpus lies
     rows = recordings.assign(face=recordings.face.where(~tracks, "track")).drop(columns=["audio", "video", "fold"])
     return digest([sizes, measured, rows.astype(str).values.tolist()])
+
+
+def _size(path: str) -> int | list[tuple[str, int]]:
+    """Return the size of a file, or names and sizes of the pictures in a folder."""
+    if not os.path.isdir(path):
+        return os.stat(path).st_size
+    with os.scandir(path) as entries:
+        return sorted((entry.name, entry.stat().st_size) for entry in entries)
