@@ -174,7 +174,7 @@ def stills(corpus):
     return str(corpus / "stills")
 
 
-@pytest.mark.parametrize("seen,frames", [((), [0, 0, 0]), ((1,), [0, 25, 0]), ((0, 2), [25, 0, 25])])
+@pytest.mark.parametrize("seen,frames", [((), [0, 0, 0]), ((1,), [0, 27, 0]), ((0, 2), [25, 0, 26])])
 def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
     monkeypatch.setattr(corpora, "read", lambda _: table_of(corpus, [stills if row in seen else "" for row in range(3)]))
     data = prepare(load(dataset="demo-ravdess", media={"frame_size": 32}))
@@ -182,8 +182,9 @@ def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
     assert data.frames.values.shape[1:] == (32, 32, 3) and data.frames.values.dtype == torch.uint8
     for row in range(3):
         assert data.frames[row].shape[0] == frames[row]
-        # sound with pictures ends with them
-        assert data.waveforms.lengths[row] == (16000 if row in seen else len(soundfile.read(data.recordings.audio[row])[0]))
+        sound = len(soundfile.read(data.recordings.audio[row])[0])
+        # the picture of one second is shown for as long as there is sound, to the last whole frame
+        assert data.waveforms.lengths[row] == (sound // 640 * 640 if row in seen else sound)
     for row in seen:
         assert (data.frames[row] == torch.tensor([200, 100, 0])).all()
 
