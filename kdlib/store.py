@@ -29,6 +29,9 @@ from kdlib.settings import Media, Settings, digest
 # what the table of recordings holds for a sound file by itself
 SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "audio")}
 
+# goes up with every change of what a store holds: stores of an older kind are then made anew, not misread
+FORMAT = 2
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -110,7 +113,7 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     Raises InvalidCorpus, and UnreadableRecording unless ``corpus.unreadable`` leaves such recordings out.
     """
     recordings = corpora.read(settings.corpus)
-    fingerprint = digest([corpora.fingerprint(recordings, settings.corpus), settings.upto("data")])
+    fingerprint = digest([FORMAT, corpora.fingerprint(recordings, settings.corpus), settings.upto("data")])
     return _prepared(fingerprint, recordings, settings, workers)
 
 
@@ -122,7 +125,7 @@ def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None 
     unlabelled = pd.Categorical([None] * len(files), categories=[])
     recordings = files[["recording", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
     sizes = [(row.recording, os.stat(row.audio).st_size) for row in files.itertuples()]
-    fingerprint = digest(["trials", sizes, settings.corpus.unreadable, settings.media.sample_rate])
+    fingerprint = digest([FORMAT, "trials", sizes, settings.corpus.unreadable, settings.media.sample_rate])
     return _prepared(fingerprint, recordings, settings, workers)
 
 
