@@ -15,6 +15,7 @@ from kdlib.arrays import GrowingArrays
 from kdlib.errors import UnreadableRecording
 from kdlib.settings import load
 from kdlib.store import Ragged, prepare, prepare_trials
+from tests.conftest import noise_store
 
 
 @pytest.fixture
@@ -230,3 +231,27 @@ def test_real_talking_faces_in_a_store(own_data, real, monkeypatch):
     assert (data.frames.values.shape[1:] == (64, 64, 3)) and data.fps == 25
     faces = data.frames.windows(torch.arange(len(files)), torch.full((len(files),), 30), 1).float()
     assert faces.std() > 20 and data.waveforms.values.float().abs().max() > 1000
+
+
+def test_files_that_change_places_or_contents_make_another_store(tmp_path):
+    for name, level in (("a", 0.1), ("b", 0.5)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(16000, level), 16000)
+    manifest = tmp_path / "recordings.csv"
+
+    def fingerprint(first, second):
+        manifest.write_text(f"recording,audio,speaker,label\none,{first}.wav,Ann,x\ntwo,{second}.wav,Ben,y\n")
+        corpus = load(dataset="demo-ravdess", corpus={"layout": "manifest", "path": str(manifest), "synthetic": None}).corpus
+        return corpora.fingerprint(corpora.read(corpus), corpus)
+
+    straight, crossed = fingerprint("a", "b"), fingerprint("b", "a")
+    soundfile.write(tmp_path / "a.wav", np.full(16000, 0.9), 16000)  # of the same size
+    assert len({straight, crossed, fingerprint("a", "b")}) == 3
+
+
+def test_arrays_that_do_not_fit_stay_with_the_cpu(monkeypatch):
+    data, meta = noise_store(), torch.device("meta")
+    monkeypatch.setattr(store, "free_memory", lambda device: 2 * data.waveforms.values.nbytes / store.ROOM)
+    moved = data.to(meta)
+    assert data.frames.values.nbytes > 2 * data.waveforms.values.nbytes
+    assert moved.device == moved.waveforms.values.device == moved.frames.starts.device == meta
+    assert moved.frames.values.device.type == "cpu"

@@ -43,12 +43,15 @@ COLUMNS = ["recording", "speaker", "label", "audio", "video", "features", "video
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings (see :mod:`kdlib.corpora`): one a video, of which the first utterance is used, or every utterance.
 
-    Speakers whom ``vox1_meta.csv`` keeps for verification are in it only where the official split is asked for and no trials. ``fold`` is the part of ``iden_split.txt``. Rows of
+    Speakers whom the trials or ``vox1_meta.csv`` keep for verification are in it only where the official split is asked for and no trials. ``fold`` is the part of ``iden_split.txt``. Rows of
     ``corpus.features`` named as the recording stand for the video. Raises InvalidCorpus for what does not lie as in
     VoxCeleb1, for an utterance that is there twice, and for malformed lists and tracks.
     """
     roots, people = _roots(folder), _people(folder)
     verified = set() if _everybody(corpus) else set(people.index[people.Set == "test"])
+    if corpus.trials:  # also where vox1_meta.csv is not there: whom verification compares nobody may have heard
+        compared = read_trials(folder, corpus.trials)
+        verified |= set(compared["first"].str.partition("/")[0]) | set(compared["second"].str.partition("/")[0])
     sounds, crops = _utterances(roots, lambda speaker: speaker not in verified)
     faces, parts, measured = _Faces(roots, crops, people), _split(folder), set(names(corpus.features))
     rows = []

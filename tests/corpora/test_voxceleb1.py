@@ -62,7 +62,10 @@ def test_speakers_of_the_verification_are_not_trained_on(tree):
     assert set(read(tree).speaker) == {"id10001", "id10002"}
     # the official split names all speakers; with trials between some of them, those must stay unheard
     assert "id10270" in set(read(tree, protocol="given").speaker)
+    (tree / "veri_test.txt").write_text(f"1 id10270/{OTHER}/00001.wav id10270/{OTHER}/00002.wav\n")
     assert "id10270" not in set(read(tree, protocol="given", trials=["veri_test.txt"]).speaker)
+    (tree / "vox1_meta.csv").unlink()  # then the list alone says whom nobody may have heard
+    assert "id10270" not in set(read(tree, trials=["veri_test.txt"]).speaker)
 
 
 @pytest.mark.parametrize("person", ["A.J._Buckley", "id10001"])
