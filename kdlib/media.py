@@ -55,7 +55,12 @@ def _is_together(recording) -> bool:
 
 def _apart(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
     samples = read_sound(recording.audio, media, recording.audio_start, recording.seconds)
-    return samples, read_frames(recording.video, media, recording.video_start, recording.seconds, recording.face)
+    still = os.path.isdir(recording.video)  # pictures of a whole interview: no more of them than there is sound
+    seconds = np.fmin(recording.seconds, len(samples) / media.sample_rate) if still else recording.seconds
+    frames = read_frames(recording.video, media, recording.video_start, seconds, recording.face)
+    if still:  # too few pictures are shown again, for they must not shorten the sound
+        frames = frames[np.arange(max(len(frames), len(samples) * media.fps // media.sample_rate)) % len(frames)]
+    return samples, frames
 
 
 def _together(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:

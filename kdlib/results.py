@@ -43,11 +43,12 @@ def write(
     store: Store,
     facts: dict[str, Any],
     told: pd.DataFrame | None = None,
-    trials: pd.DataFrame | None = None,
+    scored: pd.DataFrame | None = None,
+    trials: verification.Trials | None = None,
 ) -> Path:
     """Write a run's predictions, scores of verification trials and, last and in one step, its ``result.json``; return that file.
 
-    ``told`` is what :func:`predictions` returns, ``trials`` what :func:`kdlib.verification.scored` does.
+    ``told`` is what :func:`predictions` returns, ``scored`` what :func:`kdlib.verification.scored` does of ``trials``.
     """
     home = folder(settings, stage)
     summary: dict[str, Any] = {}
@@ -56,10 +57,10 @@ def write(
         with places.replacing(home / "predictions.csv") as temporary:
             told.to_csv(temporary, index=False, float_format="%.6g")
         folds = metrics.by_fold(told)
-        if trials is not None:
+        if scored is not None:
             with places.replacing(home / "trials.csv") as temporary:
-                trials.to_csv(temporary, index=False, float_format="%.6g")
-            folds = folds.merge(verification.by_fold(trials), on="fold")
+                scored.to_csv(temporary, index=False, float_format="%.6g")
+            folds = folds.merge(verification.by_fold(scored, trials), on="fold")
         names = [name for name in folds if name not in ("fold", "recordings")]
         summary = {"metrics": {name: float(folds[name].mean()) for name in names}, "folds": folds.to_dict("records")}
     result = {
@@ -68,7 +69,9 @@ def write(
         "settings": settings.canonical().model_dump(mode="json"),
         **summary,
         **facts,
+        "incomplete": store.recordings.attrs.get("incomplete", {}),
         "left_out": store.left_out,
+        **(trials.facts() if trials else {}),
         "seconds": {
             "wall": time.time() - STARTED,
             "device": sum(epoch["seconds"] for history in facts.get("history", {}).values() for epoch in history),

@@ -29,12 +29,24 @@ from kdlib.settings import Media, Settings, digest
 # what the table of recordings holds for a sound file by itself
 SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "audio")}
 
+# share of a device's free memory that one kind of arrays may take; networks and batches need the rest
+ROOM = 0.4
+
+# goes up with every change of what a store holds: stores of an older kind are then made anew, not misread
+FORMAT = 3
+
+
+def free_memory(device: torch.device) -> float:
+    """Return the free bytes of a device; the CPU's arrays lie on disk and need none."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else float("inf")
+
 
 @dataclass(frozen=True)
 class Ragged:
     """Rows of different length in one tensor.
 
-    ``values`` is ``(total, …)``; row ``i`` is ``values[starts[i] : starts[i] + lengths[i]]``. All on one device.
+    ``values`` is ``(total, …)``; row ``i`` is ``values[starts[i] : starts[i] + lengths[i]]``. ``starts`` and ``lengths`` are on the
+    device where work is done; ``values`` too where it has room for them, and else stay with the CPU.
     """
 
     values: torch.Tensor
@@ -47,8 +59,13 @@ class Ragged:
         return cls(values, lengths.cumsum(0) - lengths, lengths)
 
     def to(self, device: torch.device) -> Ragged:
-        """Return the same rows on ``device``."""
-        return Ragged(self.values.to(device), self.starts.to(device), self.lengths.to(device))
+        """Return the same rows for work on ``device``."""
+        fit = self.values.nbytes <= ROOM * free_memory(device)
+        return Ragged(self.values.to(device) if fit else self.values, self.starts.to(device), self.lengths.to(device))
+
+    def take(self, items: torch.Tensor) -> torch.Tensor:
+        """Return items by their place in ``values``, on the device of ``items``, wherever the values are."""
+        return self.values[items.to(self.values.device)].to(items.device)
 
     def __getitem__(self, row: int) -> torch.Tensor:
         return self.values[self.starts[row] : self.starts[row] + self.lengths[row]]
@@ -59,7 +76,7 @@ class Ragged:
         A row that ends too soon starts over, which is the paper's padding by repetition.
         """
         items = first[:, None] + step * torch.arange(length, device=rows.device)  # (rows, length)
-        return self.values[self.starts[rows, None] + items % self.lengths[rows, None]]
+        return self.take(self.starts[rows, None] + items % self.lengths[rows, None])
 
 
 @dataclass(frozen=True)
@@ -110,7 +127,7 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     Raises InvalidCorpus, and UnreadableRecording unless ``corpus.unreadable`` leaves such recordings out.
     """
     recordings = corpora.read(settings.corpus)
-    fingerprint = digest([corpora.fingerprint(recordings, settings.corpus), settings.upto("data")])
+    fingerprint = digest([FORMAT, corpora.fingerprint(recordings, settings.corpus), settings.upto("data")])
     return _prepared(fingerprint, recordings, settings, workers)
 
 
@@ -121,8 +138,8 @@ def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None 
     """
     unlabelled = pd.Categorical([None] * len(files), categories=[])
     recordings = files[["recording", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
-    sizes = [(row.recording, os.stat(row.audio).st_size) for row in files.itertuples()]
-    fingerprint = digest(["trials", sizes, settings.corpus.unreadable, settings.media.sample_rate])
+    held = [(row.recording, corpora.stamp(row.audio)) for row in files.itertuples()]
+    fingerprint = digest([FORMAT, "trials", held, settings.corpus.unreadable, settings.media.sample_rate])
     return _prepared(fingerprint, recordings, settings, workers)
 
 
@@ -177,6 +194,9 @@ def _decode_all(
 ) -> dict[str, str]:
     """Decode what is not there yet; return the recordings to leave out, and why."""
     left_out = {}
+    # pandas copies the attributes, which may name many that were left out, with every row it gives
+    recordings = recordings.set_axis(recordings.columns, axis=1)
+    recordings.attrs = {}
     todo = [number for number in recordings.index if number not in arrays]
     # threads, because the work is done by ffmpeg and libsndfile outside the interpreter's lock
     with ThreadPoolExecutor(workers) as pool:

@@ -68,20 +68,22 @@ def train_folds(
     return {fold.number: _train_once(settings, store, fold, privileged.get(fold.number), progress, trials) for fold in folds}
 
 
-def _checkpoints(settings: Settings, store: Store) -> Path:
-    return places.DATA / "checkpoints" / digest([store.fingerprint, settings.canonical().fingerprint("student")])
+def _checkpoint(settings: Settings, store: Store, fold: Fold, trials: Store | None) -> Path:
+    """Return the file of a finished fold: other recordings, parameters, folds or trials make it another one."""
+    heard = [store.fingerprint, trials and [trials.fingerprint, sorted(trials.left_out)], settings.canonical().fingerprint("student")]
+    return places.DATA / "checkpoints" / digest(heard) / f"{fold.key(store.recordings)}.safetensors"
 
 
-def forget_checkpoints(settings: Settings, store: Store, folds: list[Fold]) -> None:
+def forget_checkpoints(settings: Settings, store: Store, folds: list[Fold], trials: Store | None = None) -> None:
     """Drop the finished folds of a run, once its result is written; a run of other folds keeps its own."""
     for fold in folds:
-        (_checkpoints(settings, store) / f"fold-{fold.number}.safetensors").unlink(missing_ok=True)
+        _checkpoint(settings, store, fold, trials).unlink(missing_ok=True)
 
 
 def _train_once(
     settings: Settings, store: Store, fold: Fold, privileged: Privileged | None, progress: Progress, trials: Store | None
 ) -> Student:
-    file = _checkpoints(settings, store) / f"fold-{fold.number}.safetensors"
+    file = _checkpoint(settings, store, fold, trials)
     weights = folder(settings, "student") / f"fold-{fold.number}.safetensors"
     if file.exists() and (weights.exists() or not settings.training.keep_students):
         with safe_open(file, "numpy") as kept:

@@ -1,7 +1,7 @@
 """The first stage: train a network on the faces, freeze it, and keep what it says of every recording.
 
 Each fold has a teacher of its own, trained on that fold's training recordings. What it leaves in
-``data/teachers/<fingerprint>/fold-<number>`` is trained once and used by every student of that fold, whatever its
+``data/teachers/<fingerprint>/fold-<number>-<hash>`` is trained once and used by every student of that fold, whatever its
 method and alpha: ``weights.safetensors``, ``targets.safetensors`` and, written last, ``fold.json``.
 """
 
@@ -76,7 +76,7 @@ def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Pri
     progress = Progress("teacher", epochs * len(folds))
     found = {}
     for fold in folds:
-        home = folder / f"fold-{fold.number}"
+        home = folder / fold.key(store.recordings)
         with places.lock(home):
             if not (home / "fold.json").exists():
                 _train(settings, store, fold, home, progress)
@@ -130,7 +130,7 @@ def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.
             luck = torch.rand(len(batch), generator=generator).to(rows.device)
             frames = store.frames.starts[chosen] + (luck * store.frames.lengths[chosen]).long()
         with autocast(settings.training, store.device):
-            logits = network(to_input(store.frames.values[frames])).logits
+            logits = network(to_input(store.frames.take(frames))).logits
         return F.cross_entropy(logits.float(), store.labels[chosen])
 
     return loss_of, torch.arange(len(owner))
@@ -177,7 +177,7 @@ def observe(network: Network, settings: Settings, store: Store) -> dict[str, tor
         [torch.arange(length, device=store.device)[::stride] + start for start, length in zip(store.frames.starts, store.frames.lengths)]
     )
     with autocast(settings.training, store.device):
-        embeddings = torch.cat([network.encoder(to_input(store.frames.values[part])).float() for part in chosen.split(FRAMES_A_PASS)])
+        embeddings = torch.cat([network.encoder(to_input(store.frames.take(part))).float() for part in chosen.split(FRAMES_A_PASS)])
     frames = Ragged.of(embeddings, lengths)
     told = {"frames": embeddings, "lengths": lengths}
     if settings.sequential:

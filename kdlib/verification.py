@@ -6,6 +6,7 @@ The trial lists are those of the corpus (VoxCeleb1's ``veri_test.txt``); each fi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,19 +21,26 @@ from kdlib.store import Store, prepare_trials
 class Trials:
     """Pairs of recordings: ``pairs`` has the columns ``list``, ``genuine`` and, as row numbers of ``store``, ``first`` and ``second``.
 
-    ``missing`` names the files of the lists that are not there; their pairs are left out, and counted.
+    ``missing`` names the files of the lists that are not there. ``named`` counts the trials of each list, also those that
+    are left out because a file of theirs is missing or unreadable; its order is that of the parameter.
     """
 
     pairs: pd.DataFrame
     store: Store
     missing: list[str]
-    left_out: int
+    named: dict[str, int]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a result must say of them: how many are named and scored, and the files of those that are not."""
+        scored = self.pairs.list.value_counts()
+        counts = {name: {"named": count, "scored": int(scored.get(name, 0))} for name, count in self.named.items()}
+        return {"trials": counts, "missing_trial_files": self.missing, "unreadable_trial_files": self.store.left_out}
 
 
 def prepare(settings: Settings) -> Trials | None:
     """Return the trials that the corpus parameters name, None where they name none; decode their sound if nobody has.
 
-    Raises InvalidCorpus where a list is absent or malformed, or none of its files is there.
+    Raises InvalidCorpus where a list is absent or malformed, or where too few of its files are there to make an error rate.
     """
     if not settings.corpus.trials:
         return None
@@ -44,8 +52,13 @@ def prepare(settings: Settings) -> Trials | None:
     store = prepare_trials(files, settings)
     number = {name: row for row, name in enumerate(store.recordings.recording)}
     numbered = pairs.assign(**{side: pairs[side].map(number) for side in ("first", "second")})
-    there = numbered.dropna(subset=["first", "second"]).astype({"first": np.int64, "second": np.int64})
-    return Trials(there.reset_index(drop=True), store, missing, len(pairs) - len(there))
+    there = numbered.dropna(subset=["first", "second"]).astype({"first": np.int64, "second": np.int64}).reset_index(drop=True)
+    for name in settings.corpus.trials:
+        if there.genuine[there.list == name].nunique() < 2:
+            raise InvalidCorpus(
+                f"of the trials in {name}, those that can be scored are not of both kinds, same speaker and different ones; fetch the {len(missing)} missing files, or drop the list."
+            )
+    return Trials(there, store, missing, {name: int((pairs.list == name).sum()) for name in settings.corpus.trials})
 
 
 def scores(embeddings: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
@@ -64,14 +77,16 @@ def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def by_fold(told: pd.DataFrame) -> pd.DataFrame:
+def by_fold(told: pd.DataFrame, trials: Trials) -> pd.DataFrame:
     """Return one row a fold with every metric of verification; those of a second list and further carry its name.
 
-    ``told`` is what :func:`scored` returns; the columns of the first list are ``eer``, ``eer_mean``, ``eer_max`` and ``min_dcf``.
+    ``told`` is what :func:`scored` returns; the columns of the first list are ``eer``, ``eer_mean``, ``eer_max``, ``min_dcf`` and
+    ``trials_scored``, the share of the list's trials that could be.
     """
     rows: dict[int, dict[str, float]] = {}
-    first = told.list.iloc[0]
+    first = next(iter(trials.named))
     for (fold, name), part in told.groupby(["fold", "list"], sort=False):
         found = metrics.verification(part.score.to_numpy(), part.genuine.to_numpy(bool))
+        found["trials_scored"] = len(part) / trials.named[name]
         rows.setdefault(fold, {"fold": fold}).update({key if name == first else f"{key}:{name}": value for key, value in found.items()})
     return pd.DataFrame(rows.values())

@@ -353,3 +353,12 @@ def test_text_stays_inside_its_box(backbone):
         place = text.get_window_extent(renderer)
         for frame in (frame for frame in frames if frame.overlaps(place)):
             assert frame.x0 < place.x0 and place.x1 < frame.x1 and frame.y0 < place.y0 and place.y1 < frame.y1, text.get_text()
+
+
+def test_a_thousand_classes_are_drawn_without_numbers():
+    names = np.array([f"id{number}" for number in range(1200)])
+    told = pd.DataFrame({"label": names, "predicted": np.roll(names, 1)})
+    picture = figures.confusion(told)
+    assert len(picture.axes[0].texts) == 0 and max(picture.get_size_inches()) < 10
+    places = np.random.default_rng(0).normal(size=(1200, 3))
+    assert all(axes.get_legend() is None for axes in figures.embedding_map(places, names).axes)

@@ -344,6 +344,12 @@ def test_still_pictures_with_sound(stills, tmp_path):
     assert colours(frames) == [0] * 25 + [1] * 5 and len(samples) == 30 * 640
 
 
+def test_too_few_still_pictures_are_shown_again(stills, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(4 * 16000), 16000)
+    samples, frames = read_recording(recording(audio=tmp_path / "a.wav", video=stills), MEDIA)
+    assert colours(frames) == [0] * 25 + [1] * 25 + [2] * 25 + [0] * 25 and len(samples) == 4 * 16000
+
+
 def test_still_pictures_that_are_none(stills, tmp_path):
     (stills / "2.jpg").write_bytes((stills / "2.jpg").read_bytes()[:200])
     with pytest.raises(UnreadableRecording, match="2.jpg cannot be decoded as a picture"):

@@ -171,7 +171,7 @@ def test_what_is_missing_is_said(suite):
 def test_the_first_screen_warns_and_sums_up(suite):
     folder, _ = suite
     header = soup(folder / "index.html").header
-    assert [warning.strong.text for warning in header.find_all(class_="warning")] == ["Synthetic corpus.", "Partial."]
+    assert [warning.strong.text for warning in header.find_all(class_="warning")] == ["Synthetic recordings.", "Partial."]
     numbers = {
         row.dt.text: (row.dd.text, row.find(class_="paper").text if row.find(class_="paper") else "") for row in header.dl.find_all("div")
     }

@@ -15,6 +15,7 @@ from kdlib.arrays import GrowingArrays
 from kdlib.errors import UnreadableRecording
 from kdlib.settings import load
 from kdlib.store import Ragged, prepare, prepare_trials
+from tests.conftest import noise_store
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def stills(corpus):
     return str(corpus / "stills")
 
 
-@pytest.mark.parametrize("seen,frames", [((), [0, 0, 0]), ((1,), [0, 25, 0]), ((0, 2), [25, 0, 25])])
+@pytest.mark.parametrize("seen,frames", [((), [0, 0, 0]), ((1,), [0, 27, 0]), ((0, 2), [25, 0, 26])])
 def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
     monkeypatch.setattr(corpora, "read", lambda _: table_of(corpus, [stills if row in seen else "" for row in range(3)]))
     data = prepare(load(dataset="demo-ravdess", media={"frame_size": 32}))
@@ -182,8 +183,9 @@ def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
     assert data.frames.values.shape[1:] == (32, 32, 3) and data.frames.values.dtype == torch.uint8
     for row in range(3):
         assert data.frames[row].shape[0] == frames[row]
-        # sound with pictures ends with them
-        assert data.waveforms.lengths[row] == (16000 if row in seen else len(soundfile.read(data.recordings.audio[row])[0]))
+        sound = len(soundfile.read(data.recordings.audio[row])[0])
+        # the picture of one second is shown for as long as there is sound, to the last whole frame
+        assert data.waveforms.lengths[row] == (sound // 640 * 640 if row in seen else sound)
     for row in seen:
         assert (data.frames[row] == torch.tensor([200, 100, 0])).all()
 
@@ -229,3 +231,27 @@ def test_real_talking_faces_in_a_store(own_data, real, monkeypatch):
     assert (data.frames.values.shape[1:] == (64, 64, 3)) and data.fps == 25
     faces = data.frames.windows(torch.arange(len(files)), torch.full((len(files),), 30), 1).float()
     assert faces.std() > 20 and data.waveforms.values.float().abs().max() > 1000
+
+
+def test_files_that_change_places_or_contents_make_another_store(tmp_path):
+    for name, level in (("a", 0.1), ("b", 0.5)):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(16000, level), 16000)
+    manifest = tmp_path / "recordings.csv"
+
+    def fingerprint(first, second):
+        manifest.write_text(f"recording,audio,speaker,label\none,{first}.wav,Ann,x\ntwo,{second}.wav,Ben,y\n")
+        corpus = load(dataset="demo-ravdess", corpus={"layout": "manifest", "path": str(manifest), "synthetic": None}).corpus
+        return corpora.fingerprint(corpora.read(corpus), corpus)
+
+    straight, crossed = fingerprint("a", "b"), fingerprint("b", "a")
+    soundfile.write(tmp_path / "a.wav", np.full(16000, 0.9), 16000)  # of the same size
+    assert len({straight, crossed, fingerprint("a", "b")}) == 3
+
+
+def test_arrays_that_do_not_fit_stay_with_the_cpu(monkeypatch):
+    data, meta = noise_store(), torch.device("meta")
+    monkeypatch.setattr(store, "free_memory", lambda device: 2 * data.waveforms.values.nbytes / store.ROOM)
+    moved = data.to(meta)
+    assert data.frames.values.nbytes > 2 * data.waveforms.values.nbytes
+    assert moved.device == moved.waveforms.values.device == moved.frames.starts.device == meta
+    assert moved.frames.values.device.type == "cpu"

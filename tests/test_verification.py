@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
 from torch.nn import functional as F
 
 from kdlib import metrics, verification
+from kdlib.errors import InvalidCorpus
+from kdlib.settings import load
 from kdlib.verification import Trials
 from tests.conftest import noise_store
 
@@ -58,7 +63,12 @@ def test_one_kind_of_trials_is_no_test():
 def trials(store, count=40):
     random = np.random.default_rng(0)
     pairs = pd.DataFrame({"list": ["one.txt"] * (count // 2) + ["two.txt"] * (count // 2), "genuine": np.arange(count) % 2 == 0})
-    return Trials(pairs.assign(first=random.integers(0, 12, count), second=random.integers(0, 12, count)), store, [], 0)
+    return Trials(
+        pairs.assign(first=random.integers(0, 12, count), second=random.integers(0, 12, count)),
+        store,
+        [],
+        {"one.txt": count, "two.txt": count // 2},
+    )
 
 
 def test_scores_are_cosines_of_the_pairs():
@@ -75,7 +85,33 @@ def test_scores_are_cosines_of_the_pairs():
 def test_each_list_has_its_own_metrics_in_every_fold():
     embeddings = np.random.default_rng(1).normal(size=(12, 8)).astype(np.float32)
     told = verification.scored({0: embeddings, 3: embeddings**2}, trials(noise_store()))
-    table = verification.by_fold(told)
+    table = verification.by_fold(told, trials(noise_store()))
+    assert set(table.trials_scored) == {0.5} and set(table["trials_scored:two.txt"]) == {1.0}
     assert list(table.fold) == [0, 3] and {"eer", "eer_mean", "eer_max", "min_dcf", "eer:two.txt"} <= set(table)
     part = told[(told.fold == 3) & (told.list == "two.txt")]
     assert table["eer:two.txt"][1] == pytest.approx(metrics.eer(part.score.to_numpy(), part.genuine.to_numpy()))
+
+
+def small_voxceleb(folder, left):
+    """Write a tree of eight outsiders' sounds, of which ``left`` stay, with the trials between all, and return its settings."""
+    names = [f"id{10270 + number // 2}/AbCdEfGhIjK/0000{number % 2 + 1}.wav" for number in range(8)]
+    for number, name in enumerate(names[:left]):
+        (folder / "wav" / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / "wav" / name, np.full(16000, number / 10), 16000)
+    lines = [f"{int(one[:7] == other[:7])} {one} {other}" for one, other in itertools.combinations(names, 2)]
+    (folder / "veri_test.txt").write_text("\n".join(lines))
+    return load(dataset="demo-voxceleb1", corpus={"path": str(folder), "synthetic": None})
+
+
+def test_trials_whose_files_are_missing_are_counted_in_the_result(own_data, tmp_path):
+    found = verification.prepare(small_voxceleb(tmp_path, left=5))
+    facts = found.facts()
+    assert facts["trials"] == {"veri_test.txt": {"named": 28, "scored": 10}} and len(facts["missing_trial_files"]) == 3
+    table = verification.by_fold(verification.scored({0: np.eye(5)}, found), found)
+    assert table.trials_scored[0] == pytest.approx(10 / 28)
+
+
+@pytest.mark.parametrize("left,told", [(1, "not of both kinds"), (2, "not of both kinds"), (0, "none of the files")])
+def test_too_few_trials_are_told_before_any_training(own_data, tmp_path, left, told):
+    with pytest.raises(InvalidCorpus, match=told):
+        verification.prepare(small_voxceleb(tmp_path, left))

@@ -57,7 +57,12 @@ def measurements(recordings: pd.DataFrame, corpus: Corpus, fps: int | None = Non
 
 def _standardised(rows: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
     """Give each measurement zero mean and unit variance over the rows of each speaker."""
-    # several recordings may be cut from one course of measurements
+    # several recordings may be cut from one course of measurements, of one face
+    shared = recordings.groupby("features").speaker.nunique()
+    if (shared > 1).any():
+        raise InvalidCorpus(
+            f"the face measurements '{shared.idxmax()}' belong to recordings of several speakers, so none can be standardised; give each speaker rows of their own, or set corpus.standardise to none."
+        )
     speaker = recordings.drop_duplicates("features").set_index("features").speaker.reindex(rows.index)
     scaled = rows.groupby(speaker.to_numpy())
     return (rows - scaled.transform("mean")) / scaled.transform("std").replace(0.0, 1.0)

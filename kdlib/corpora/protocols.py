@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, Settings, choose_folds
+from kdlib.settings import Corpus, Settings, choose_folds, digest
 
 # the words of a corpus' own split, in the column ``fold``
 SPLIT = ("train", "validation", "test")
@@ -27,6 +27,10 @@ class Fold:
     train: np.ndarray
     test: np.ndarray
     validation: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def key(self, recordings: pd.DataFrame) -> str:
+        """Return the name of what is kept of this fold, which changes with the recordings on either side."""
+        return f"fold-{self.number}-{digest([recordings.recording.iloc[side].tolist() for side in (self.train, self.test)], 8)}"
 
 
 def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
@@ -96,12 +100,14 @@ def _portions(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
 def _given(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     """Take the corpus' own column ``fold``: train, validation and test, or names of which one is left out at a time."""
     names = sorted(name for name in recordings.fold.unique() if name)
-    if set(names) <= set(SPLIT) and {"train", "test"} <= set(names):
+    unsaid = recordings.recording[(recordings.fold == "").to_numpy()]
+    if {"train", "test"} <= set(names) <= set(SPLIT) and unsaid.empty:
         rows = {name: np.flatnonzero(recordings.fold == name) for name in SPLIT}
         return [Fold(0, "given", rows["train"], rows["test"], rows["validation"])]
-    if len(names) < 2 or (recordings.fold == "").any():
+    if len(names) < 2 or len(unsaid) or set(names) & set(SPLIT):
+        without = f" and nothing of {len(unsaid)} (the first is {unsaid.iloc[0]})" if len(unsaid) else ""
         raise InvalidCorpus(
-            f"protocol 'given' needs train and test, or two folds or more, for every recording, but the corpus says {', '.join(names) or 'nothing'}; mend its list or choose another corpus.protocol."
+            f"protocol 'given' needs {', '.join(SPLIT)} or two other names for the recordings, but the corpus says {', '.join(names) or 'no fold'}{without}; mend it or choose another corpus.protocol."
         )
     return [_leaving_out(recordings.fold == name, number, name) for number, name in enumerate(names)]
 

@@ -14,6 +14,8 @@ from kdlib import metrics
 from kdlib.errors import UserError
 from kdlib.figures.style import BACKBONES, FILL, GREY, INK, METHODS, METRICS, NETWORKS, TELLING, Picture, styled
 
+MANY_CLASSES = 40  # from here on the confusions are drawn without numbers
+
 
 @styled
 def training_curves(history: dict[Any, list[dict[str, float]]]) -> Picture:
@@ -51,12 +53,18 @@ def confusion(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -
     ``classes`` are in the order of the corpus where ``predictions`` says it (see :func:`kdlib.results.predictions`).
     """
     classes = list(classes or _order(predictions.label, predictions.columns))
+    many = len(classes) > MANY_CLASSES
     counts = pd.crosstab(predictions.label.astype(str), predictions.predicted.astype(str))
     counts = counts.reindex(index=classes, columns=classes, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    written = (100 * shares).map("{:.0f} %".format) + "\n" + counts.astype(str)
-    figure = Picture(figsize=(2.2 + 0.66 * len(classes), 1.6 + 0.56 * len(classes)), layout="constrained")
+    figure = Picture(figsize=(6, 5.4) if many else (2.2 + 0.66 * len(classes), 1.6 + 0.56 * len(classes)), layout="constrained")
     axes = figure.subplots()
+    title = f"UAR {100 * metrics.uar(predictions):.1f} %, accuracy {100 * metrics.accuracy(predictions):.1f} % of {len(predictions):,}"
+    if many:  # a thousand speakers have no room for numbers, nor for names
+        axes.imshow(shares, cmap=FILL, vmin=0, vmax=1, interpolation="nearest")
+        axes.set(xlabel=f"predicted, {len(classes):,} classes", ylabel="label", title=title, xticks=[], yticks=[])
+        return figure
+    written = (100 * shares).map("{:.0f} %".format) + "\n" + counts.astype(str)
     # by hand, for seaborn's heatmap would cost each run the second that seaborn takes to import
     axes.pcolormesh(shares, cmap=FILL, vmin=0, vmax=1, edgecolor="white", lw=1)
     for row, column in np.ndindex(shares.shape):
@@ -66,7 +74,6 @@ def confusion(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -
     axes.set(xticks=middles, yticks=middles, xticklabels=classes, yticklabels=classes)
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
-    title = f"UAR {100 * metrics.uar(predictions):.1f} %, accuracy {100 * metrics.accuracy(predictions):.1f} % of {len(predictions):,}"
     axes.set(xlabel="predicted", ylabel="label", title=title)
     axes.tick_params(length=0)
     axes.tick_params("y", rotation=0)
@@ -91,6 +98,10 @@ def embedding_map(embeddings: np.ndarray, labels: Sequence[str], speakers: Seque
 
 def _points(axes: Axes, places: np.ndarray, values: np.ndarray, order: list[str]) -> None:
     """Draw points ``(recordings, 2)`` in the colours of their values; few values have a marker of their own as well."""
+    if len(order) > MANY_CLASSES:  # no legend could name them
+        codes = pd.Categorical(values, categories=[str(name) for name in order]).codes
+        axes.scatter(*places.T, s=10, c=codes, cmap="turbo", alpha=0.8, lw=0, rasterized=True)
+        return
     few = len(order) <= len(TELLING)
     colours = TELLING[: len(order)] if few else matplotlib.colormaps["turbo"](np.linspace(0.03, 0.97, len(order)))
     for number, (name, colour) in enumerate(zip(order, colours, strict=True)):

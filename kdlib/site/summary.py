@@ -77,12 +77,12 @@ def _levels(table: Table, links: Links) -> list[KeyNumber]:
 def warnings(states: pd.DataFrame) -> list[tuple[str, str]]:
     """Return (heading, sentence) of everything a reader must know before believing a number."""
     told = []
-    for dataset, part in states[states.stage != "data"].groupby("dataset", sort=False):
-        settings = part.run.iloc[0].settings
-        if settings.corpus.synthetic:
-            made = f"Faces and voices of {dataset} are drawn and spoken by the suite itself."
-            told.append(("Synthetic corpus", f"{made} They show that the method runs, not that the paper’s numbers hold."))
-        elif why := not_comparable(settings):
+    used = {dataset: part.run.iloc[0].settings for dataset, part in states[states.stage != "data"].groupby("dataset", sort=False)}
+    if drawn := [dataset for dataset, settings in used.items() if settings.corpus.synthetic]:
+        made = f"Faces and voices of {', '.join(drawn)} are drawn and spoken by the suite itself."
+        told.append(("Synthetic recordings", f"{made} They show that the method runs, not that the paper’s numbers hold."))
+    for dataset, settings in used.items():
+        if dataset not in drawn and (why := not_comparable(settings)):
             told.append(("Not the paper’s protocol", f"{dataset}: {why}."))
     undone, failed = int((states.state != "done").sum()), int((states.state == "failed").sum())
     if undone:

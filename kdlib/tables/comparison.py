@@ -63,12 +63,18 @@ def compare(task: int, paper: pd.DataFrame, study: Study | None, results: pd.Dat
         columns=_columns(printed, ours, metric),
         frame=pd.concat([paper[["backbone", "setting"]], paper[printed].add_prefix("paper_"), rows], axis="columns"),
         facts=_facts(study, task, rows) if study else [],
-        notes=_notes(study, paper, rows, metric),
+        notes=_notes(study, paper, rows, metric, _scored(study, results)),
         missing=[] if absent else _missing(study, paper, cells),
         absent=absent,
         links=_links(cells),
         partial=frozenset((place, name) for place, row in enumerate(cells) for name, of in row.items() if of.undone and of.found),
     )
+
+
+def _scored(study: Study | None, results: pd.DataFrame) -> float:
+    """Return the smallest share of the verification trials that a run could score."""
+    shares = results.value[(results.metric == "trials_scored") & (results.dataset == study.dataset)] if study else pd.Series(dtype=float)
+    return shares.min() if len(shares) else 1.0
 
 
 def _cells(study: Study, paper: pd.DataFrame, results: pd.DataFrame, metric: str, alpha: float, ours: list[str]) -> list[dict[str, Cell]]:
@@ -155,7 +161,7 @@ def _facts(study: Study, task: int, rows: pd.DataFrame) -> list[str]:
     return [f"dataset {study.dataset}{synthetic}", *tested, *told]
 
 
-def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str) -> list[str]:
+def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str, scored: float) -> list[str]:
     notes = ["± is the standard deviation over folds."] if study and rows.folds.max() > 1 else []
     if study and (why := not_comparable(study.settings)):
         notes.insert(0, f"Compare the shape, not the values: {why}.")
@@ -163,6 +169,8 @@ def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric:
         notes.append(f"{study.other} runs with other corpus, media, model or training parameters are left out.")
     if metric == "eer":
         notes.append("A positive change is a lower error rate.")
+        if scored < 1:
+            notes.append(f"Only {100 * scored:.1f} % of the trials could be scored, for recordings are missing.")
     if "unlabelled_third" in paper:
         notes.append("The headers of the paper’s last two columns are lost in our copy; the numbers are shown as printed.")
     return notes

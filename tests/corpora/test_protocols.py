@@ -17,7 +17,7 @@ from kdlib.settings import Corpus, load
 def table(speakers=5, takes=10, labels="xy", **columns):
     """Return ``takes`` recordings of each speaker, labels in turn, each its own source."""
     rows = [(f"s{speaker}", labels[take % len(labels)], f"{speaker}-{take}") for speaker in range(speakers) for take in range(takes)]
-    made = pd.DataFrame(rows, columns=["speaker", "label", "source"]).assign(fold="")
+    made = pd.DataFrame(rows, columns=["speaker", "label", "source"]).assign(fold="", recording=lambda made: made.source)
     return made.assign(label=pd.Categorical(made.label), **columns)
 
 
@@ -102,9 +102,9 @@ def test_random_groups_spread_the_classes():
 
 
 def test_given_split():
-    recordings = table(speakers=2, takes=6, fold=["train", "train", "validation", "test", "train", ""] * 2)
+    recordings = table(speakers=2, takes=6, fold=["train", "train", "validation", "test", "train", "train"] * 2)
     (fold,) = folds(recordings, Corpus(protocol="given"))
-    assert fold.train.tolist() == [0, 1, 4, 6, 7, 10] and fold.test.tolist() == [3, 9] and fold.validation.tolist() == [2, 8]
+    assert fold.train.tolist() == [0, 1, 4, 5, 6, 7, 10, 11] and fold.test.tolist() == [3, 9] and fold.validation.tolist() == [2, 8]
 
 
 def test_given_folds():
@@ -114,10 +114,28 @@ def test_given_folds():
     assert [fold.name for fold in found] == ["a", "b"] and found[0].test.tolist() == [2, 3, 6, 7, 10, 11]
 
 
-@pytest.mark.parametrize("fold, said", [("", "nothing"), ("train", "train"), (["a", "b", "a", "", "b"], "a, b")])
+@pytest.mark.parametrize(
+    "fold, said",
+    [
+        ("", r"no fold and nothing of 5 \(the first is 0-0\)"),
+        ("train", "train"),
+        (["a", "b", "a", "", "b"], r"a, b and nothing of 1 \(the first is 0-3\)"),
+        # a slip of the pen must not make another protocol of it, nor let recordings vanish
+        (["train", "val", "test", "train", "test"], "test, train, val"),
+        (["train", "train", "validation", "train", "validation"], "train, validation"),
+        (["train", "", "test", "train", "test"], r"test, train and nothing of 1 \(the first is 0-1\)"),
+    ],
+)
 def test_given_folds_that_are_not_there(fold, said):
-    with pytest.raises(InvalidCorpus, match=f"but the corpus says {said}; mend its list"):
+    with pytest.raises(InvalidCorpus, match=f"but the corpus says {said}; mend it"):
         folds(table(speakers=1, takes=5, labels="x", fold=fold), Corpus(protocol="given"))
+
+
+def test_the_key_of_a_fold_changes_with_its_recordings():
+    recordings = table(speakers=2, takes=4, labels="x", fold=["train", "test"] * 4)
+    swapped = recordings.assign(fold=["test", "train"] * 4)
+    keys = {folds(each, Corpus(protocol="given"))[0].key(each) for each in (recordings, swapped, recordings.copy())}
+    assert len(keys) == 2 and all(key.startswith("fold-0-") for key in keys)
 
 
 def test_a_class_that_nobody_trains():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from kdlib.corpora import voxceleb1
 from kdlib.corpora.synthetic import voxceleb1 as small
 from kdlib.errors import InvalidCorpus
 from kdlib.media import read_recording
-from kdlib.settings import Corpus, Media, Synthetic
+from kdlib.settings import Corpus, Media, Synthetic, load
 
 VIDEO, OTHER = "1zcIwhmdeo4", "xTV-jFAUKcw"
 TRACK = "Identity  : \tid10001\nReference : \t1zcIwhmdeo4\nOffset    : \t-1\nFV Conf   : \t17.997\t(1)\nASD Conf  : \t6.338\n\nFRAME \tX \tY \tW \tH \n"
@@ -58,6 +60,12 @@ def test_speakers_of_the_verification_are_not_trained_on(tree):
     assert "id10270" in set(read(tree).speaker)
     (tree / "vox1_meta.csv").write_text(META)
     assert set(read(tree).speaker) == {"id10001", "id10002"}
+    # the official split names all speakers; with trials between some of them, those must stay unheard
+    assert "id10270" in set(read(tree, protocol="given").speaker)
+    (tree / "veri_test.txt").write_text(f"1 id10270/{OTHER}/00001.wav id10270/{OTHER}/00002.wav\n")
+    assert "id10270" not in set(read(tree, protocol="given", trials=["veri_test.txt"]).speaker)
+    (tree / "vox1_meta.csv").unlink()  # then the list alone says whom nobody may have heard
+    assert "id10270" not in set(read(tree, trials=["veri_test.txt"]).speaker)
 
 
 @pytest.mark.parametrize("person", ["A.J._Buckley", "id10001"])
@@ -100,6 +108,116 @@ def test_folders_that_are_no_speakers(tree):
         read(tree)
 
 
+@pytest.mark.parametrize(
+    "name", ["wav/00001.wav", "wav/id10001/00001.wav", f"wav/id10001/{VIDEO}/first.wav", f"mp4/id10001/{VIDEO}/00001 (2).mp4"]
+)
+def test_files_that_do_not_lie_as_utterances_do(tree, name):
+    touch(tree, name)
+    with pytest.raises(InvalidCorpus, match=f"{re.escape(str(tree / name))} does not lie as utterances do .*; rename it or move it"):
+        read(tree)
+
+
+def test_what_else_may_lie_in_the_trees(tree):
+    touch(tree, "wav/readme.txt", f"wav/id10001/{VIDEO}/._00001.wav", f"wav/id10001/{VIDEO}/00001.json", "wav/.cache/x", "notes/a.wav")
+    assert len(read(tree, unit="utterance")) == 3
+
+
+@pytest.mark.parametrize("twin", [f"wav/id10001/{VIDEO}/00001.flac", f"dev/wav/id10001/{VIDEO}/00001.wav"])
+def test_an_utterance_that_is_there_twice(tree, twin):
+    touch(tree, twin)
+    with pytest.raises(InvalidCorpus, match="00001.(wav|flac) are the same utterance; move one of them"):
+        read(tree)
+
+
+def test_sound_as_distributed_is_preferred_to_that_of_face_crops(tree):
+    for place in ("mp4", "m4a"):
+        touch(tree, *(f"{place}/id10001/{VIDEO}/0000{number}.{place}" for number in (1, 2, 3, 4) if (place, number) != ("m4a", 4)))
+    table = read(tree, unit="utterance")
+    assert [path.rsplit(".")[-1] for path in table.audio] == ["wav", "wav", "m4a", "mp4", "wav"]
+    assert [path.rsplit("/")[-1] for path in table.video] == ["00001.mp4", "00002.mp4", "00003.mp4", "00004.mp4", ""]
+
+
+def test_a_whole_video_without_a_track_shows_no_face(tree):
+    touch(tree, f"video/{VIDEO}.mp4")
+    assert set(read(tree).video) == {""} and set(read(tree).face) == {""}
+
+
+def test_crops_of_the_utterance_come_before_pictures_and_those_before_the_whole_video(tree):
+    touch(tree, f"video/{VIDEO}.mp4")
+    seen = []
+    track = tree / f"txt/id10001/{VIDEO}/00001.txt"
+    track.parent.mkdir(parents=True)
+    track.write_text(TRACK + "000000 \t1 \t1 \t9 \t9 \n")
+    for name in ("wav/readme.txt", f"faces/id10001/{VIDEO}/1.jpg", f"mp4/id10001/{VIDEO}/00001.mp4"):
+        touch(tree, name)
+        seen.append(read(tree).video[0].removeprefix(f"{tree}/"))
+    assert seen == [f"video/{VIDEO}.mp4", f"faces/id10001/{VIDEO}", f"mp4/id10001/{VIDEO}/00001.mp4"]
+
+
+def test_face_measurements_stand_for_the_video(tree):
+    touch(tree, f"mp4/id10001/{VIDEO}/00001.mp4")
+    (tree / "faces.csv").write_text(f"name,brow\nid10001/{VIDEO},1.5\n")
+    table = read(tree, features=str(tree / "faces.csv"))
+    assert list(table.features) == [f"id10001/{VIDEO}", ""] and set(table.video) == {""}
+
+
+@pytest.mark.parametrize("part", ["", "wav", "wav/id10001", f"wav/id10001/{VIDEO}", "faces/id10001", "video"])
+def test_a_folder_that_may_not_be_read(tree, monkeypatch, part):
+    touch(tree, f"faces/id10001/{VIDEO}/1.jpg", f"video/{VIDEO}.mp4")
+    scandir, closed = os.scandir, str(tree / part)
+
+    def refusing(path):
+        if os.fspath(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return scandir(path)
+
+    monkeypatch.setattr(voxceleb1.os, "scandir", refusing)
+    with pytest.raises(InvalidCorpus, match=f"{closed} cannot be read .Permission denied.; permit"):
+        read(tree)
+
+
+@pytest.mark.parametrize(
+    "text,told", [("a,b\n", "lacks the columns"), ("", "is no table"), (META + "id10003\tA\tf\tUSA\tdev\textra\n", "is no table .*line 4")]
+)
+def test_a_list_of_people_that_cannot_be_read(tree, text, told):
+    (tree / "vox1_meta.csv").write_text(text)
+    with pytest.raises(InvalidCorpus, match=f"vox1_meta.csv {told}.*fetch it again"):
+        read(tree)
+
+
+def test_a_quotation_mark_in_a_name_swallows_nobody(tree):
+    touch(tree, f"wav/id10270/{OTHER}/00001.wav")
+    (tree / "vox1_meta.csv").write_text(META.replace("A.J._Buckley", '"A.J._Buckley'))
+    assert set(read(tree).speaker) == {"id10001", "id10002"}
+
+
+@pytest.mark.parametrize(
+    "given,expected",
+    [
+        ({}, {"recordings": 21819, "speakers": 1211}),
+        ({"unit": "utterance"}, {"recordings": 148642, "speakers": 1211}),
+        ({"synthetic": Synthetic()}, {}),
+    ],
+)
+def test_published_counts(given, expected):
+    assert voxceleb1.published(Corpus(layout="voxceleb1", **given)) == expected
+
+
+@pytest.mark.parametrize("dataset", ["voxceleb1", "demo-voxceleb1"])
+def test_parameter_files(dataset):
+    settings = load(dataset=dataset)
+    corpus = settings.corpus
+    assert (corpus.layout, corpus.path, corpus.target, corpus.protocol, corpus.unit) == (
+        "voxceleb1",
+        dataset,
+        "speaker",
+        "portions",
+        "video",
+    )
+    assert corpus.trials == ["veri_test.txt"] and settings.media.inference == "whole"
+    assert dataset == "demo-voxceleb1" or (settings.media.duration, settings.segments, corpus.portions) == (5.0, 5, (0.7, 0.1, 0.2))
+
+
 # face tracks
 
 
@@ -123,6 +241,30 @@ def test_a_track_without_boxes(tmp_path, text, told):
     (tmp_path / "00001.txt").write_text(text)
     with pytest.raises(InvalidCorpus, match=told):
         voxceleb1.read_track(tmp_path / "00001.txt")
+
+
+@pytest.mark.parametrize(
+    "rows,start,seconds",
+    [
+        ("000050 \t1 \t1 \t9 \t9 \n000074 \t1 \t1 \t9 \t9 \n\n", 2.0, 1.0),
+        ("000074 \t1 \t1 \t9 \t9 \n000050 \t1 \t1 \t9 \t9 \n", 2.0, 1.0),  # in disorder
+        ("000050 \t1 \t1 \t9 \t9 \n", 2.0, 0.04),
+    ],
+)
+def test_the_part_of_the_video_is_from_the_first_to_the_last_box(tree, rows, start, seconds):
+    touch(tree, f"video/{VIDEO}.mp4", f"txt/id10001/{VIDEO}/00001.txt")
+    # a name on YouTube may hold the word
+    (tree / f"txt/id10001/{VIDEO}/00001.txt").write_text(TRACK.replace(VIDEO, "xxFRAMEyyyy") + rows)
+    row = read(tree).iloc[0]
+    assert row.video_start == start and row.seconds == pytest.approx(seconds)
+
+
+def test_a_track_that_does_not_begin_with_a_box_stops_the_reading(tree):
+    touch(tree, f"video/{VIDEO}.mp4", f"txt/id10001/{VIDEO}/00001.txt")
+    for text, told in ((TRACK, "has no boxes"), ("", "has no line that begins with FRAME"), (TRACK + "x \t1 \t1 \t9 \t9\n", "line 8 of")):
+        (tree / f"txt/id10001/{VIDEO}/00001.txt").write_text(text)
+        with pytest.raises(InvalidCorpus, match=told):
+            read(tree)
 
 
 # trials
@@ -153,11 +295,13 @@ def test_a_malformed_trial_is_named(tree, line):
 def test_the_real_lists_and_utterances(real):
     folder = real / "voxceleb1"
     trials = voxceleb1.read_trials(folder, ["veri_test.txt"])
-    assert len(trials) == 37720 and trials.genuine.sum() == 18860
+    assert len(trials) == 37720 == voxceleb1.PUBLISHED["trials"]["veri_test.txt"] and trials.genuine.sum() == 18860
     files, missing = voxceleb1.trial_files(folder, trials)
     assert len(files) == 0 and len(missing) == len(set(trials["first"]) | set(trials["second"]))
     people = pd.read_csv(folder / "vox1_meta.csv", sep="\t")
     assert people.Set.value_counts().to_dict() == {"dev": 1211, "test": 40}
+    # nobody whom the trials name is trained on
+    assert set(people.set_index("VoxCeleb1 ID").Set[[*trials["first"].str[:7], *trials["second"].str[:7]]]) == {"test"}
     table = read(folder, unit="utterance")
     assert len(table) == 6 and table.fold.value_counts().to_dict() == {"train": 2, "validation": 2, "test": 2}
     corpus = Corpus(layout="voxceleb1", path=str(folder), target="speaker", unit="utterance", protocol="given")
