@@ -77,7 +77,8 @@ def claims(comparisons: pd.DataFrame, alpha: float = 0.5) -> pd.DataFrame:
         found = comparisons[(comparisons.layout == claim.corpus) & (comparisons.metric == claim.metric) & (comparisons.alpha > 0)]
         for dataset in found.dataset.unique() if len(found) else [""]:
             told = {"claim": claim.number, "corpus": claim.corpus, "metric": claim.metric, "dataset": dataset, "text": claim.text}
-            rows.append({**told, **judge(claim.evidence(found[found.dataset == dataset], alpha))})
+            here = found[found.dataset == dataset]
+            rows.append({**told, **judge(claim.evidence(here, alpha) if len(here) else Evidence(here))})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
