@@ -70,9 +70,8 @@ def read(corpus: Corpus) -> pd.DataFrame:
         with places.lock(folder):
             WRITERS[corpus.layout](folder, corpus.synthetic)
     if not folder.exists():
-        raise InvalidCorpus(
-            f"the corpus folder {folder} does not exist; put the corpus there, or name its folder with -y 'corpus: {{path: FOLDER}}'."
-        )
+        what, name = ("manifest", "FILE") if corpus.layout == "manifest" else ("corpus folder", "FOLDER")
+        raise InvalidCorpus(f"the {what} {folder} does not exist; put it there, or name another with -y 'corpus: {{path: {name}}}'.")
     recordings = READERS[corpus.layout](folder, corpus)
     if recordings.empty:
         raise InvalidCorpus(
