@@ -110,6 +110,7 @@ def train(
     rows = torch.from_numpy(fold.train).to(store.device)
 
     def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        """Return the scalar loss of a batch of items, as :func:`kdlib.training.fit` asks for it."""
         chosen = rows[batch.to(rows.device)]
         first = random_crops(store, chosen, settings.media, generator)
         with autocast(settings.training, store.device):

@@ -123,6 +123,7 @@ def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.
         place = torch.cat([torch.arange(number, device=rows.device) * stride for number in count])
 
     def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        """Return the scalar loss of a batch of items, as :func:`kdlib.training.fit` asks for it."""
         chosen = owner[batch.to(rows.device)]
         if drawn is None:
             frames = store.frames.starts[chosen] + place[batch.to(rows.device)]
@@ -140,6 +141,7 @@ def _sequence_task(network: Network, settings: Settings, store: Store, rows: tor
     """A crop of the training duration is one example; measurements without time are taken whole."""
 
     def loss_of(batch: torch.Tensor) -> torch.Tensor:
+        """Return the scalar loss of a batch of items, as :func:`kdlib.training.fit` asks for it."""
         chosen = rows[batch.to(rows.device)]
         first = random_crops(store, chosen, settings.media, generator)
         with autocast(settings.training, store.device):

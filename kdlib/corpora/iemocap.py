@@ -156,7 +156,7 @@ def published(corpus: Corpus) -> dict[str, int]:
 
 
 def write_synthetic(folder: Path, synthetic: Synthetic) -> None:
-    """Write the small tree (see :mod:`kdlib.corpora.synthetic`); imported late, for it needs moviepy."""
+    """Write the small tree (see :mod:`kdlib.corpora.synthetic.iemocap`); imported late, for it needs moviepy."""
     from kdlib.corpora.synthetic.iemocap import write_iemocap
 
     write_iemocap(folder, synthetic)
