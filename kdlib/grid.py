@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kdlib import places
 from kdlib.errors import InvalidParameter
-from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, read_yaml
+from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, of_dataset, read_yaml
 
 AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
@@ -54,15 +54,18 @@ def key(settings: Settings, stage: str) -> str:
     }[stage]
     if str(settings.folds) != ALL_FOLDS and stage != "data":
         names.append(f"f{str(settings.folds).replace(' ', '').replace(',', '_')}")
-    ours = settings.model_dump(include=set(SECTIONS), mode="json")
-    if ours != _sections_of_file(settings.dataset):
+    ours, usual = (_sections(each, stage) for each in (settings, of_dataset(settings.dataset)))
+    if ours != usual:
         names.append("x" + digest(ours, 6))
     return "-".join(names)
 
 
-@lru_cache
-def _sections_of_file(dataset: str) -> dict[str, Any]:
-    return load(dataset=dataset).model_dump(include=set(SECTIONS), mode="json")
+def _sections(settings: Settings, stage: str) -> dict[str, Any]:
+    """Return the sections as far as a stage knows them: what only students know does not make another teacher."""
+    if stage == "student":
+        return settings.model_dump(include=set(SECTIONS), mode="json")
+    known = settings.upto(stage)
+    return {name: known[name] for name in SECTIONS}
 
 
 def folder(settings: Settings, stage: str) -> Path:
@@ -104,12 +107,15 @@ def runs(suite: str) -> list[Run]:
 
 def needed(settings: Settings) -> list[str]:
     """Return the stages of a student run, in their order; an undistilled student needs no teacher."""
-    return [stage for stage in STAGES if stage != "teacher" or settings.alpha > 0]
+    return [stage for stage in STAGES if stage != "teacher" or settings.asks_teacher]
 
 
 def _told(given: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
     """Return the parameters for papermill: those given, every axis that the stage knows, and the sections."""
     axes = {"data": ("dataset",), "teacher": ("dataset", "backbone", "setting", "folds", "seed")}.get(stage, AXES)
-    told = {name: getattr(settings, name) for name in axes} | {name: given[name] for name in SECTIONS if name in given}
+    told = {name: getattr(settings, name) for name in axes}
+    for name in SECTIONS:
+        known = {each: value for each, value in given.get(name, {}).items() if getattr(settings, name).known(each, stage)}
+        told |= {name: known} if known else {}
     # em and agg have one teacher: equal runs are told the same, however a suite spells them
     return {**told, "setting": "em"} if stage == "teacher" and settings.sequential else told

@@ -16,6 +16,7 @@ nothing at α = 1. Scaling the gradient of ℓ_cls between the distilled embeddi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -55,34 +56,57 @@ class Targets(NamedTuple):
     probabilities: torch.Tensor
 
 
-class Embedding(nn.Module):
-    """The paper's method: the student's embedding is drawn to the teacher's (Eqs. 8, 12 and 13).
+class Terms(NamedTuple):
+    """The two scalar losses of a batch: what the labels ask of the student, and what the teacher does."""
+
+    label: torch.Tensor
+    teacher: torch.Tensor
+
+
+class Objective(nn.Module):
+    """The weighted sum of the two terms; a method says what they are.
 
     ``keep`` is the share of the classification gradient that passes below the distilled embedding.
     """
 
-    def __init__(self, alpha: float, distance: str, embedding: int) -> None:
+    def __init__(self, weights: Terms, keep: float) -> None:
         super().__init__()
-        self.alpha, self.keep = alpha, 1 - alpha
+        self.weights, self.keep = weights, keep
+
+    def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None) -> torch.Tensor:
+        """Return the scalar objective of a batch, of which :meth:`terms` takes the same."""
+        return self.total(self.terms(logits, embedding, labels, targets))
+
+    def total(self, terms: Terms) -> torch.Tensor:
+        """Return the weighted sum."""
+        return sum(weight * term for weight, term in zip(self.weights, terms) if weight)
+
+    def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
+        """Return both losses of a batch: ``logits`` ``(batch, classes)``, ``embedding`` ``(batch, [segments,] embedding)``."""
+        raise NotImplementedError
+
+
+class Embedding(Objective):
+    """The paper's method: the student's embedding is drawn to the teacher's (Eqs. 8, 12 and 13)."""
+
+    def __init__(self, alpha: float, distance: str, embedding: int) -> None:
+        super().__init__(Terms(1.0, alpha), 1 - alpha)
         self.distance = DISTANCES[distance]
 
-    def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> torch.Tensor:
-        """Return the scalar objective of a batch."""
-        return F.cross_entropy(logits, labels) + self.alpha * self.distance(embedding, targets.embedding)
+    def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
+        """Return cross-entropy and the distance of the embeddings."""
+        return Terms(F.cross_entropy(logits, labels), self.distance(embedding, targets.embedding))
 
 
-class SoftLabel(nn.Module):
+class SoftLabel(Objective):
     """Generalised distillation (Lopez-Paz et al. 2016, Eq. 1): the teacher's class probabilities are a second label."""
 
-    keep = 1.0
-
     def __init__(self, alpha: float, distance: str, embedding: int) -> None:
-        super().__init__()
-        self.alpha = alpha
+        super().__init__(Terms(1 - alpha, alpha), 1.0)
 
-    def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> torch.Tensor:
-        """Return the scalar objective of a batch."""
-        return (1 - self.alpha) * F.cross_entropy(logits, labels) + self.alpha * F.cross_entropy(logits, targets.probabilities)
+    def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
+        """Return the cross-entropies with labels and with soft labels."""
+        return Terms(F.cross_entropy(logits, labels), F.cross_entropy(logits, targets.probabilities))
 
 
 class Multitask(Embedding):
@@ -95,24 +119,38 @@ class Multitask(Embedding):
         super().__init__(alpha, distance, embedding)
         self.decoder = nn.Sequential(nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, embedding))
 
-    def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> torch.Tensor:
-        """Return the scalar objective of a batch."""
-        return super().forward(logits, self.decoder(embedding), labels, targets)
+    def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
+        """Return cross-entropy and the distance of what the decoder makes of the embedding."""
+        return super().terms(logits, self.decoder(embedding), labels, targets)
 
 
-class Undistilled(nn.Module):
+class Undistilled(Objective):
     """No teacher at all: what every method is at alpha = 0, without asking one."""
 
-    keep = 1.0
+    def __init__(self) -> None:
+        super().__init__(Terms(1.0, 0.0), 1.0)
 
-    def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None) -> torch.Tensor:
-        """Return the scalar objective of a batch."""
-        return F.cross_entropy(logits, labels)
+    def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None) -> Terms:
+        """Return cross-entropy, and nothing from a teacher."""
+        return Terms(F.cross_entropy(logits, labels), logits.new_zeros(()))
 
 
 METHODS = {"embedding": Embedding, "softlabel": SoftLabel, "multitask": Multitask}
 
 
-def objective(method: str, alpha: float, distance: str, embedding: int) -> nn.Module:
+def agreement(terms: Terms, parameters: Iterable[nn.Parameter]) -> torch.Tensor:
+    """Return the cosine between what label and teacher ask of some weights: the two terms' gradients, before they are summed.
+
+    1: they pull the same way; 0: they know nothing of each other; NaN where one of them asks nothing (the label at alpha = 1).
+    """
+    learned = list(parameters)
+    label, teacher = (
+        torch.cat([gradient.flatten() for gradient in torch.autograd.grad(term, learned, retain_graph=True, materialize_grads=True)])
+        for term in terms
+    )
+    return label @ teacher / (label.norm() * teacher.norm())
+
+
+def objective(method: str, alpha: float, distance: str, embedding: int) -> Objective:
     """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding."""
     return METHODS[method](alpha, distance, embedding) if alpha > 0 else Undistilled()

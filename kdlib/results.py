@@ -23,14 +23,14 @@ from kdlib.store import Store
 PACKAGES = ("torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "scikit-learn", "moviepy", "soundfile", "papermill")
 
 
-def predictions(store: Store, folds: list[Fold], probabilities: dict[int, np.ndarray]) -> pd.DataFrame:
+def predictions(store: Store, folds: list[Fold], probabilities: dict[int, np.ndarray], side: str = "test") -> pd.DataFrame:
     """Return one row a test recording: recording, speaker, fold, label, predicted, and ``p_<class>`` for each class.
 
-    ``probabilities`` ``(tested, classes)`` by fold number are in the order of the fold's test rows.
+    ``probabilities`` ``(tested, classes)`` by fold number are in the order of the fold's test rows, or of those of another ``side``.
     """
     parts = []
     for fold in folds:
-        part = store.recordings.iloc[fold.test][["recording", "speaker", "label"]].reset_index(drop=True)
+        part = store.recordings.iloc[getattr(fold, side)][["recording", "speaker", "label"]].reset_index(drop=True)
         part.insert(2, "fold", fold.number)
         part["predicted"] = [store.classes[best] for best in probabilities[fold.number].argmax(axis=1)]
         parts.append(part.join(pd.DataFrame(probabilities[fold.number], columns=[f"p_{name}" for name in store.classes])))
@@ -43,12 +43,14 @@ def write(
     store: Store,
     facts: dict[str, Any],
     told: pd.DataFrame | None = None,
+    held: pd.DataFrame | None = None,
     scored: pd.DataFrame | None = None,
     trials: verification.Trials | None = None,
 ) -> Path:
     """Write a run's predictions, scores of verification trials and, last and in one step, its ``result.json``; return that file.
 
-    ``told`` is what :func:`predictions` returns, ``scored`` what :func:`kdlib.verification.scored` does of ``trials``.
+    ``told`` is what :func:`predictions` returns, ``held`` the same of validation recordings (nothing but its metrics is written),
+    ``scored`` what :func:`kdlib.verification.scored` returns of ``trials``.
     """
     home = folder(settings, stage)
     summary: dict[str, Any] = {}
@@ -57,6 +59,9 @@ def write(
         with places.replacing(home / "predictions.csv") as temporary:
             told.to_csv(temporary, index=False, float_format="%.6g")
         folds = metrics.by_fold(told)
+        if held is not None and len(held):
+            validation = metrics.by_fold(held).drop(columns="recordings").set_index("fold").add_prefix("validation_")
+            folds = folds.merge(validation.reset_index(), on="fold")
         if scored is not None:
             with places.replacing(home / "trials.csv") as temporary:
                 scored.to_csv(temporary, index=False, float_format="%.6g")

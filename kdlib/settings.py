@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Literal
 
 import pydantic
@@ -37,13 +38,24 @@ class Section(pydantic.BaseModel):
     def upto(self, stage: str) -> dict[str, Any]:
         """Return the parameters that the numbers of ``stage`` depend on, nested as in the file."""
         found = {}
-        for name, field in type(self).model_fields.items():
-            value, first = getattr(self, name), (field.json_schema_extra or {}).get("stage")
+        for name in type(self).model_fields:
+            value = getattr(self, name)
             if isinstance(value, Section) and not isinstance(value, Synthetic):
                 found[name] = value.upto(stage)
-            elif first is not None and STAGES.index(first) <= STAGES.index(stage):
+            elif self.first_stage(name) is not None and self.known(name, stage):
                 found[name] = value.model_dump() if isinstance(value, Section) else value
         return found
+
+    @classmethod
+    def first_stage(cls, name: str) -> str | None:
+        """Return the first stage whose numbers depend on a parameter, None where none do."""
+        return (cls.model_fields[name].json_schema_extra or {}).get("stage")
+
+    @classmethod
+    def known(cls, name: str, stage: str) -> bool:
+        """Return whether a stage has to be told a parameter: its numbers depend on it, or no stage's do (such as the device)."""
+        first = cls.first_stage(name)
+        return first is None or STAGES.index(first) <= STAGES.index(stage)
 
 
 class Synthetic(Section):
@@ -98,7 +110,16 @@ class Corpus(Section):
     portions: tuple[float, float, float] = _field(
         (0.7, 0.1, 0.2), "teacher", "shares of each speaker's recordings for training, validation and test (protocol portions)"
     )
-    split_seed: int = _field(0, "teacher", "seed of the protocols portions and random", ge=0)
+    split_seed: int = _field(0, "teacher", "seed of the protocols portions and random, and of fraction", ge=0)
+    validation: int = _field(
+        0,
+        "teacher",
+        "speakers that each fold keeps out of training to choose alpha on (protocol speakers; portions has a share of its own)",
+        ge=0,
+    )
+    fraction: float = _field(
+        1.0, "teacher", "share of each fold's training recordings, evenly over the classes, that teacher and student train on", gt=0, le=1
+    )
     trials: list[str] = _field([], "student", "verification trial lists, files in the corpus such as veri_test.txt")
     synthetic: Synthetic | None = _field(None, "data", "makes the corpus at this path where it is absent")
 
@@ -157,6 +178,12 @@ class Training(Section):
     precision: Literal["float32", "bf16"] = _field("float32", "teacher", "arithmetic of the forward pass; bf16 is autocast")
     distance: Literal["mse", "cosine", "smooth_l1"] = _field("mse", "student", "distance between student and teacher embeddings")
     temperature: float = _field(1.0, "student", "softens the teacher's class probabilities", gt=0)
+    targets: Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"] = _field(
+        "teacher",
+        "student",
+        "what the student is drawn to: the teacher's own, or as a control those of another recording, of another one of its class, random ones, "
+        "those of a teacher that heard the same sound, or equal probabilities (label smoothing)",
+    )
     keep_students: bool = _field(False, None, "keep the weights of the students beside their results")
     device: Literal["auto", "cpu", "cuda"] = _field("auto", None, "where networks run; auto takes a GPU where there is one")
 
@@ -190,19 +217,53 @@ class Settings(Section):
         return self.setting != "nonseq"
 
     @property
+    def asks_teacher(self) -> bool:
+        """Whether a teacher that sees is needed: not at alpha = 0, nor by controls that do without one."""
+        return self.alpha > 0 and self.training.targets not in ("audio", "uniform")
+
+    @property
     def segments(self) -> int:
         """Segments of a training crop."""
         return round(self.media.duration / self.media.segment)
+
+    def of_teacher(self) -> Training:
+        """Return the training of the teacher: epochs, rates and batch are its own where they are given."""
+        training = self.training
+        return training.model_copy(
+            update={
+                "epochs": training.teacher_epochs or training.epochs,
+                "learning_rate": training.teacher_learning_rate or training.learning_rate,
+                "batch_size": training.batch_size if self.sequential else training.teacher_batch or training.batch_size,
+            }
+        )
 
     def canonical(self) -> Settings:
         """Return the settings under which this run's result is filed.
 
         The undistilled student (alpha = 0) is one network whatever the method, and in the sequential settings
-        whatever the level of distillation: it is filed as ``embedding`` and ``em``.
+        whatever the level of distillation: it is filed as ``embedding`` and ``em``. What is said of targets is then that of
+        the dataset's file.
         """
         if self.alpha > 0:
             return self
-        return self.model_copy(update={"method": "embedding", "setting": "em" if self.sequential else "nonseq"})
+        usual = of_dataset(self.dataset).training
+        training = self.training.model_copy(update={name: getattr(usual, name) for name in DISTILLATION})
+        return self.model_copy(update={"method": "embedding", "setting": "em" if self.sequential else "nonseq", "training": training})
+
+    def undistilled(self) -> Settings:
+        """Return the settings of the student that never met a teacher and is otherwise the same."""
+        return self.model_copy(update={"alpha": 0.0}).canonical()
+
+    def departures(self) -> dict[str, Any]:
+        """Return the parameters of the sections that differ from those of the dataset's file, by their dotted names."""
+        usual = of_dataset(self.dataset)
+        sections = [(section, getattr(self, section), getattr(usual, section)) for section in SECTIONS]
+        return {
+            f"{section}.{name}": getattr(ours, name)
+            for section, ours, theirs in sections
+            for name in type(ours).model_fields
+            if getattr(ours, name) != getattr(theirs, name)
+        }
 
     def fingerprint(self, stage: str) -> str:
         """Return a short hash of every parameter that the numbers of ``stage`` depend on."""
@@ -223,6 +284,8 @@ def nearest(name: str, choices: Any) -> str:
     return f"; did you mean '{close[0]}'? " if close else "; "
 
 
+# parameters of the training that an undistilled student does not know
+DISTILLATION = ("distance", "temperature", "targets")
 MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training, "synthetic": Synthetic}
 
 
@@ -282,6 +345,12 @@ def load(**given: Any) -> Settings:
     return settings
 
 
+@lru_cache
+def of_dataset(dataset: str) -> Settings:
+    """Return the settings of a dataset's file, nothing laid over them."""
+    return load(dataset=dataset)
+
+
 def _sentence(error: pydantic.ValidationError) -> str:
     """Turn pydantic's first complaint into one sentence."""
     first = error.errors()[0]
@@ -322,6 +391,10 @@ def _check_together(settings: Settings) -> None:
         low, high = getattr(settings.training, name) or settings.training.learning_rate
         if not 0 < low <= high:
             raise InvalidParameter(f"parameter 'training.{name}' is [{low}, {high}]; give the lowest rate, above 0, then the highest.")
+    if settings.training.targets == "uniform" and settings.alpha > 0 and settings.method != "softlabel":
+        raise InvalidParameter(
+            f"parameter 'training.targets' is 'uniform' (label smoothing), which has probabilities but no embedding; set method to softlabel, not {settings.method}."
+        )
     choose_folds(settings.folds, None)
 
 

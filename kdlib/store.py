@@ -27,7 +27,7 @@ from kdlib.media import common, read_recording
 from kdlib.settings import Media, Settings, digest
 
 # what the table of recordings holds for a sound file by itself
-SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "audio")}
+SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "speaker", "audio")}
 
 # share of a device's free memory that one kind of arrays may take; networks and batches need the rest
 ROOM = 0.4
@@ -132,12 +132,12 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
 
 
 def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None = None) -> Store:
-    """Return a store of the sound alone of ``files`` (columns ``recording``, ``audio``), in their order and without labels.
+    """Return a store of the sound alone of ``files`` (columns ``recording``, ``speaker``, ``audio``), in their order and without labels.
 
     Raises UnreadableRecording unless ``corpus.unreadable`` leaves such files out.
     """
     unlabelled = pd.Categorical([None] * len(files), categories=[])
-    recordings = files[["recording", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
+    recordings = files[["recording", "speaker", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
     held = [(row.recording, corpora.stamp(row.audio)) for row in files.itertuples()]
     fingerprint = digest([FORMAT, "trials", held, settings.corpus.unreadable, settings.media.sample_rate])
     return _prepared(fingerprint, recordings, settings, workers)

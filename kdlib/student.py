@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,31 +12,35 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
-from safetensors.torch import save_model
+from safetensors.torch import load_model, save_model
 from torch import nn
 
 from kdlib import places
 from kdlib.corpora import Fold
 from kdlib.grid import folder
-from kdlib.losses import objective
+from kdlib.losses import agreement, objective
 from kdlib.models.networks import Network, Output, build_student
 from kdlib.settings import Settings, digest
 from kdlib.spectrogram import Spectrogram, cut_segments
 from kdlib.store import Store
+from kdlib.targets import GUIDES, Guide, by_hearing
 from kdlib.teacher import Privileged
 from kdlib.training import Progress, autocast, fit, inference_windows, random_crops, samples_a_frame, seeded
 
-ARRAYS = ("probabilities", "embeddings", "trials")
+ARRAYS = ("probabilities", "validation", "embeddings", "trials")
 
 
 @dataclass(frozen=True)
 class Student:
     """What one fold's student says of its test recordings: ``probabilities`` ``(tested, classes)``, ``embeddings`` ``(tested, embedding)``.
 
-    ``trials`` ``(files, embedding)`` are the embeddings of the files that verification compares, empty without such.
+    ``validation`` ``(held out, classes)`` are probabilities of the validation recordings, ``trials`` ``(files, embedding)`` embeddings
+    of the files that verification compares; both are empty where there are none. Each epoch of ``history`` has, where a teacher is
+    asked, also ``agreement``: see :func:`kdlib.losses.agreement`, of the encoder and the epoch's first batch.
     """
 
     probabilities: np.ndarray
+    validation: np.ndarray
     embeddings: np.ndarray
     trials: np.ndarray
     history: list[dict[str, float]]
@@ -64,7 +70,7 @@ def train_folds(
     ``privileged`` may be empty at alpha = 0, where no teacher is asked. ``trials`` holds the sound of the files that
     verification compares. A finished fold is kept until :func:`forget_checkpoints`, so that a run that broke off goes on with the next one.
     """
-    progress = Progress("student", settings.training.epochs * len(folds))
+    progress = Progress("student", settings.training.epochs, len(folds))
     return {fold.number: _train_once(settings, store, fold, privileged.get(fold.number), progress, trials) for fold in folds}
 
 
@@ -103,36 +109,77 @@ def train(
 
     Last-epoch weights are used. Raises NotFinite where the loss is no longer a number.
     """
-    generator = seeded(settings.seed, "student", settings.backbone, settings.sequential, fold.number)
+    network, history = _fit(settings, store, fold, _guide(settings, store, fold, privileged, progress), "student", progress)
+    if settings.training.keep_students:
+        with places.replacing(folder(settings, "student") / f"fold-{fold.number}.safetensors") as temporary:
+            save_model(network, str(temporary))
+    tested = listen(network, settings, store, fold.test)
+    held = listen(network, settings, store, fold.validation).logits if len(fold.validation) else tested.logits[:0]
+    probabilities, validation = (logits.softmax(dim=-1).cpu().numpy() for logits in (tested.logits, held))
+    return Student(probabilities, validation, tested.final.cpu().numpy(), _hear_trials(network, settings, trials), history)
+
+
+def _fit(
+    settings: Settings, store: Store, fold: Fold, guide: Guide | None, purpose: str, progress: Progress
+) -> tuple[Network, list[dict[str, float]]]:
+    """Train a network on the sound of a fold's training recordings; return it and its epochs."""
+    generator = seeded(settings.seed, purpose, settings.backbone, settings.sequential, fold.number)
     network = build_student(settings, len(store.classes)).to(store.device)
     goal = objective(settings.method, settings.alpha, settings.training.distance, settings.model.embedding).to(store.device)
     ear = Ear(settings, store)
     rows = torch.from_numpy(fold.train).to(store.device)
+    agreed: list[torch.Tensor] = []  # of this epoch
 
     def loss_of(batch: torch.Tensor) -> torch.Tensor:
         """Return the scalar loss of a batch of items, as :func:`kdlib.training.fit` asks for it."""
         chosen = rows[batch.to(rows.device)]
         first = random_crops(store, chosen, settings.media, generator)
+        heard = ear(chosen, first, settings.segments)
         with autocast(settings.training, store.device):
-            output = network(ear(chosen, first, settings.segments), goal.keep)
-        targets = privileged.targets(chosen, first, settings, timed=store.fps is not None) if settings.alpha > 0 else None
-        return goal(output.logits.float(), output.distilled.float(), store.labels[chosen], targets)
+            output = network(heard, goal.keep)
+            targets = guide and guide(chosen, first, heard)
+        terms = goal.terms(output.logits.float(), output.distilled.float(), store.labels[chosen], targets)
+        if guide and not agreed:
+            agreed.append(agreement(terms, network.encoder.parameters()))
+        return goal.total(terms)
+
+    def epochs() -> Iterator[dict[str, float]]:
+        for facts in fit([*network.parameters(), *goal.parameters()], loss_of, torch.arange(len(rows)), settings.training, generator):
+            cosine = agreed.pop().item() if guide else math.nan
+            yield facts if math.isnan(cosine) else {**facts, "agreement": cosine}
 
     network.train()
-    learned = [*network.parameters(), *goal.parameters()]
-    history = []
-    training, items = settings.training, torch.arange(len(rows))
-    epochs = training.epochs
-    for epoch, facts in enumerate(fit(learned, loss_of, items, training, epochs, training.learning_rate, generator), 1):
-        progress.epoch(f"fold {fold.number} ({fold.name})", epoch, epochs, facts)
-        history.append({"epoch": epoch, **facts})
-    if settings.training.keep_students:
-        with places.replacing(folder(settings, "student") / f"fold-{fold.number}.safetensors") as temporary:
-            save_model(network, str(temporary))
-    output = listen(network, settings, store, fold.test)
-    return Student(
-        output.logits.softmax(dim=-1).cpu().numpy(), output.final.cpu().numpy(), _hear_trials(network, settings, trials), history
+    return network, progress.follow(fold, epochs())
+
+
+def _guide(settings: Settings, store: Store, fold: Fold, privileged: Privileged | None, progress: Progress) -> Guide | None:
+    """Return what the student is drawn to, None at alpha = 0."""
+    if not settings.alpha:
+        return None
+    if settings.training.targets == "audio":
+        return by_hearing(_audio_teacher(settings, store, fold, progress))
+    # luck of its own, so that what the student is drawn to leaves its crops and their order as they are
+    luck = torch.Generator().manual_seed(int(digest([settings.seed, settings.training.targets, fold.number]), 16))
+    return GUIDES[settings.training.targets](settings, store, fold, privileged, luck)
+
+
+def _audio_teacher(settings: Settings, store: Store, fold: Fold, progress: Progress) -> Network:
+    """Return a frozen teacher that heard the fold's training recordings: an undistilled student with other luck, trained once."""
+    alone = settings.undistilled()
+    file = (
+        places.DATA
+        / "teachers"
+        / digest([store.fingerprint, "audio", alone.fingerprint("student")])
+        / f"{fold.key(store.recordings)}.safetensors"
     )
+    with places.lock(file):
+        if not file.exists():
+            trained, _ = _fit(alone, store, fold, None, "audio teacher", Progress("audio teacher", progress.epochs))
+            with places.replacing(file) as temporary:
+                save_model(trained, str(temporary))
+    network = build_student(settings, len(store.classes)).to(store.device)
+    load_model(network, str(file))
+    return network.eval().requires_grad_(False)
 
 
 def _hear_trials(network: Network, settings: Settings, trials: Store | None) -> np.ndarray:

@@ -72,8 +72,7 @@ def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Pri
     if not len(store.frames.values):
         raise InvalidCorpus("the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features.")
     folder = places.DATA / "teachers" / digest([store.fingerprint, settings.fingerprint("teacher")])
-    epochs = settings.training.teacher_epochs or settings.training.epochs
-    progress = Progress("teacher", epochs * len(folds))
+    progress = Progress("teacher", settings.of_teacher().epochs, len(folds))
     found = {}
     for fold in folds:
         home = folder / fold.key(store.recordings)
@@ -93,19 +92,12 @@ def _load(home: Path, store: Store) -> Privileged:
 
 def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: Progress) -> None:
     """Train one fold's teacher and write what it leaves."""
-    training = settings.training
-    epochs, rates = training.teacher_epochs or training.epochs, training.teacher_learning_rate or training.learning_rate
-    if not settings.sequential and training.teacher_batch:
-        training = training.model_copy(update={"batch_size": training.teacher_batch})
     generator = seeded(settings.seed, "teacher", settings.backbone, settings.sequential, fold.number)
     network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(store.device)
     rows = torch.from_numpy(fold.train).to(store.device)
     loss_of, items = (_sequence_task if settings.sequential else _frame_task)(network, settings, store, rows, generator)
     network.train()
-    history = []
-    for epoch, facts in enumerate(fit(list(network.parameters()), loss_of, items, training, epochs, rates, generator), 1):
-        progress.epoch(f"fold {fold.number} ({fold.name})", epoch, epochs, facts)
-        history.append({"epoch": epoch, **facts})
+    history = progress.follow(fold, fit(list(network.parameters()), loss_of, items, settings.of_teacher(), generator))
     told = observe(network, settings, store)
     home.mkdir(parents=True, exist_ok=True)
     save_model(network, str(home / "weights.safetensors"))

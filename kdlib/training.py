@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
 
+from kdlib.corpora import Fold
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.settings import Media, Settings, Training, digest
 from kdlib.store import Store
@@ -40,19 +41,21 @@ def seeded(seed: int, *purpose: object) -> torch.Generator:
 
 
 class Progress:
-    """One printed line an epoch, with the time left over all epochs of a stage."""
+    """One printed line an epoch, with the time left over all ``folds`` of a stage."""
 
-    def __init__(self, name: str, epochs: int) -> None:
-        self.name, self.epochs, self.done, self.began = name, epochs, 0, time.monotonic()
+    def __init__(self, name: str, epochs: int, folds: int = 1) -> None:
+        self.name, self.epochs, self.all, self.done, self.began = name, epochs, epochs * folds, 0, time.monotonic()
 
-    def epoch(self, where: str, epoch: int, epochs: int, facts: dict[str, float]) -> None:
-        """Print the line of a finished epoch."""
-        self.done += 1
-        left = (time.monotonic() - self.began) / self.done * (self.epochs - self.done)
-        print(
-            f"{self.name} {where} epoch {epoch}/{epochs}: loss {facts['loss']:.4f}, rate {facts['rate']:.1e}, {facts['seconds']:.1f} s, {_clock(left)} left",
-            flush=True,
-        )
+    def follow(self, fold: Fold, facts: Iterator[dict[str, float]]) -> list[dict[str, float]]:
+        """Train a fold to its end, which is to go through what :func:`fit` yields; print each epoch and return all of them."""
+        history = []
+        for epoch, found in enumerate(facts, 1):
+            self.done += 1
+            left = (time.monotonic() - self.began) / self.done * (self.all - self.done)
+            told = f"loss {found['loss']:.4f}, rate {found['rate']:.1e}, {found['seconds']:.1f} s, {_clock(left)} left"
+            print(f"{self.name} fold {fold.number} ({fold.name}) epoch {epoch}/{self.epochs}: {told}", flush=True)
+            history.append({"epoch": epoch, **found})
+        return history
 
 
 def _clock(seconds: float) -> str:
@@ -71,21 +74,19 @@ def fit(
     loss_of: Callable[[torch.Tensor], torch.Tensor],
     items: torch.Tensor,
     training: Training,
-    epochs: int,
-    rates: tuple[float, float],
     generator: torch.Generator,
 ) -> Iterator[dict[str, float]]:
-    """Train with Adam and a learning rate that cycles between two ``rates`` (triangular, Smith 2017); yield each epoch's averages.
+    """Train with Adam and a learning rate that cycles (triangular, Smith 2017); yield each epoch's averages.
 
     ``loss_of`` gives the scalar loss of a batch of ``items``. Each epoch yields ``loss``, ``rate`` and ``seconds``.
     Raises NotFinite at the end of an epoch whose loss is no longer a number.
     """
-    low, high = rates
+    low, high = training.learning_rate
     steps = math.ceil(len(items) / training.batch_size)
     optimizer = torch.optim.Adam(parameters, lr=low, betas=training.betas, fused=True)  # one pass over each weight, on a CPU too
     # Adam has no momentum to cycle; left alone, CyclicLR would cycle its first beta
     schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
-    for epoch in range(1, epochs + 1):
+    for epoch in range(1, training.epochs + 1):
         began, total = time.monotonic(), torch.zeros(())
         for batch in batches(items, training.batch_size, generator):
             loss = loss_of(batch)

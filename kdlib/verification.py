@@ -68,12 +68,13 @@ def scores(embeddings: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
 
 
 def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
-    """Return one row a fold and trial: fold, list, trial (its number in the list's order), genuine, score."""
+    """Return one row a fold and trial: fold, list, trial (its number in the list's order), genuine, speakers of both sides, score."""
     parts = []
+    number, speaker = trials.pairs.groupby("list").cumcount(), trials.store.recordings.speaker.astype(str).to_numpy()
+    speakers = {f"{side}_speaker": speaker[trials.pairs[side]] for side in ("first", "second")}
     for fold, heard in embeddings.items():
-        number = trials.pairs.groupby("list").cumcount()
-        told = {"fold": fold, "trial": number, "score": scores(heard, trials.pairs)}
-        parts.append(trials.pairs[["list", "genuine"]].assign(**told)[["fold", "list", "trial", "genuine", "score"]])
+        told = {"fold": fold, "trial": number, **speakers, "score": scores(heard, trials.pairs)}
+        parts.append(trials.pairs[["list", "genuine"]].assign(**told)[["fold", "list", "trial", "genuine", *speakers, "score"]])
     return pd.concat(parts, ignore_index=True)
 
 

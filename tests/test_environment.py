@@ -233,14 +233,22 @@ def test_make_passes_by_pythons_that_do_not_run(checkout, tmp_path):
     assert run.stdout.strip() == str(right)
 
 
-def test_make_builds_once_and_again_when_the_lock_changes(checkout, tmp_path):
-    built = executable(tmp_path / "built", 'case "$*" in *"pip install"*) echo pip;; *pytest*) echo pytest;; esac')
+@pytest.mark.parametrize("uv", [True, False])
+def test_make_builds_once_and_again_when_the_lock_changes(checkout, tmp_path, uv):
+    """uv installs the packages; where it cannot, pip does."""
+    fetched = executable(tmp_path / "uv", 'case "$*" in *"pip install"*"-r requirements.lock"*) echo uv;; esac')
+    fetch = f'cp "{fetched}" .venv/bin/uv' if uv else "true"
+    built = executable(
+        tmp_path / "built",
+        f'case "$*" in *"pip install"*uv==*) {fetch};; *"pip install"*) echo pip;; *pytest*) echo pytest;; esac',
+    )
     builder = executable(tmp_path / "python3", f'case "$*" in *"-m venv"*) mkdir -p .venv/bin; cp "{built}" .venv/bin/python;; esac')
     called = [make(checkout, "test", f"PYTHON={builder}").stdout.split() for _ in range(2)]
     later = (checkout / "requirements.lock").stat().st_mtime + 10
     os.utime(checkout / "requirements.lock", (later, later))
     called.append(make(checkout, "test", f"PYTHON={builder}").stdout.split())
-    assert called == [["pip", "pytest"], ["pytest"], ["pip", "pytest"]]
+    installer = "uv" if uv else "pip"
+    assert called == [[installer, "pytest"], ["pytest"], [installer, "pytest"]]
 
 
 @pytest.mark.parametrize("variable", ["VIRTUAL_ENV", "CONDA_PREFIX"])

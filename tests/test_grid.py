@@ -93,3 +93,13 @@ def test_snakemake_plans_every_run(tmp_path):
 def test_snakemake_names_an_unknown_suite():
     refused = snakemake("--dry-run", "--config", "suite=dem")
     assert refused.returncode != 0 and "did you mean 'demo'" in refused.stderr + refused.stdout
+
+
+def test_what_only_students_know_makes_no_other_teacher():
+    plain, control, other = (
+        load(training={"targets": "shuffled"} if of else {}, **({"media": {"frame_size": 48}} if of == 2 else {})) for of in range(3)
+    )
+    assert grid.key(plain, "teacher") == grid.key(control, "teacher") != grid.key(other, "teacher")
+    assert grid.key(plain, "student") != grid.key(control, "student")
+    assert grid.key(plain, "data") == grid.key(control, "data") != grid.key(other, "data")
+    assert grid.needed(load(training={"targets": "audio"})) == ["data", "student"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdlib.losses import DISTANCES, METHODS, Targets
+from kdlib.losses import DISTANCES, METHODS, Targets, agreement
 from kdlib.models.networks import build_student
 from kdlib.training import seeded
 from tests.conftest import small
@@ -115,3 +115,19 @@ def test_multitask_mixes_where_its_setting_does(case, alpha):
 def test_cosine_distance_by_hand():
     x, y = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
     assert DISTANCES["cosine"](x, y).item() == pytest.approx(1 - 24 / 25)
+
+
+def test_agreement_is_the_cosine_of_the_two_gradients(case):
+    network, x, labels, targets = case
+    objective = METHODS["embedding"](0.3, "mse", 8)
+    output = network(x, objective.keep)
+    found = agreement(objective.terms(output.logits, output.distilled, labels, targets), network.encoder.parameters())
+    cls, emb = apart(network, x, labels, F.mse_loss, targets.embedding)
+    torch.testing.assert_close(found, F.cosine_similarity(cls["encoder"], emb["encoder"], dim=0))
+
+
+def test_at_alpha_one_there_is_nothing_to_agree_with(case):
+    network, x, labels, targets = case
+    objective = METHODS["embedding"](1.0, "mse", 8)
+    output = network(x, objective.keep)
+    assert agreement(objective.terms(output.logits, output.distilled, labels, targets), network.encoder.parameters()).isnan()

@@ -114,8 +114,9 @@ def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
 def test_analysis_of_a_suite_without_runs_shows_the_gaps(tmp_path):
     done = papermill(tmp_path, "04_analysis", "-p", "suite", "ravdess-au")
     assert done.returncode == 0, done.stderr
-    page = (tmp_path / "reports" / "ravdess-au" / "index.html").read_text()
-    assert "missing" in page and "Table 6" in page
+    site = tmp_path / "reports" / "ravdess-au"
+    assert "have no result" in (site / "index.html").read_text() and "Table 6" in (site / "results.html").read_text()
+    assert "not run" in (site / "claims.csv").read_text() and "Nothing was run for this" in (site / "gains.html").read_text()
 
 
 BAD = [

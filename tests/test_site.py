@@ -19,7 +19,7 @@ from kdlib import paper, places, site, tables
 from kdlib.errors import UserError
 from kdlib.grid import Run
 from kdlib.settings import load
-from kdlib.site import listing
+from kdlib.site import contents, listing
 
 HOSTILE = 'a"b<script>alert(1)</script>_%&'
 PICTURE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
@@ -47,6 +47,10 @@ def execute(run: Run, *cells) -> None:
     folds = [{"fold": fold, "uar": 0.5 + run.settings.alpha / 10, "accuracy": 0.5, "recordings": 52} for fold in range(3)]
     facts = {"folds": folds} if run.stage != "data" else {}
     provenance = {"commit": "0123456789abcdef", "uncommitted_changes": False, "device": HOSTILE, "finished": "2026-01-01T00:00:00+0000"}
+    (run.folder / "predictions.csv").write_text(
+        "recording,speaker,fold,label,predicted\n"
+        + "".join(f"{fold}-{number},{number % 4},{fold},a,{'ab'[number % 2]}\n" for fold in range(3) for number in range(52))
+    )
     (run.folder / "result.json").write_text(json.dumps({**facts, "seconds": {"wall": 75.0}, "provenance": provenance}))
 
 
@@ -100,12 +104,18 @@ def soup(path: Path) -> BeautifulSoup:
 
 
 def pages(folder: Path) -> list[Path]:
-    return [folder / "index.html", *sorted((folder / "pages").glob("*.html"))]
+    return [
+        folder / "index.html",
+        *sorted(set(folder.glob("*.html")) - {folder / "index.html"}),
+        *sorted((folder / "pages").glob("*.html")),
+    ]
 
 
 def test_every_link_leads_somewhere(suite):
     folder, runs = suite
-    assert len(pages(folder)) == 1 + len(runs) - 1 + 1
+    own = [page.stem for page in pages(folder) if page.parent == folder]
+    assert own == ["index", *sorted([*(question.name for question in contents.PLAN), "runs"])]
+    assert len(pages(folder)) == len(own) + len(runs) - 1 + 1
     trees = {page.resolve(): soup(page) for page in pages(folder)}
     for page, tree in trees.items():
         for tag in tree.find_all(lambda tag: tag.get("href") or tag.get("src")):
@@ -133,9 +143,10 @@ def test_no_page_asks_for_anything_from_the_net(suite):
 
 def test_hostile_text_stays_text(suite):
     folder, runs = suite
-    tree = soup(folder / "index.html")
+    tree = soup(folder / "method.html")
     assert HOSTILE in tree.find(id="table1").find("th", scope="row").text and HOSTILE in tree.find("figcaption").text
-    assert tree.find("img")["alt"] == HOSTILE and HOSTILE in tree.find("footer").text and HOSTILE in tree.find("ul", class_="files").text
+    assert tree.find("img")["alt"] == HOSTILE and HOSTILE in tree.find("footer").text
+    assert HOSTILE in soup(folder / "index.html").find("ul", class_="files").text
     page = soup(next((folder / "pages").glob("*student*.html")))
     assert f"epoch 1/2 {HOSTILE}\nepoch 2/2 {HOSTILE}" in page.find("pre", class_="stream").text
     assert HOSTILE in page.find(class_="failure").text and HOSTILE in page.find("details").text
@@ -143,7 +154,7 @@ def test_hostile_text_stays_text(suite):
 
 def test_numbers_lead_to_the_notebooks_behind_them(suite):
     folder, _ = suite
-    first = soup(folder / "index.html").find(id="table6").tbody.find("tr")
+    first = soup(folder / "results.html").find(id="table6").tbody.find("tr")
     links = [cell.a["href"] if cell.a else "" for cell in first.find_all("td")]
     page = "pages/demo-ravdess-{}.html".format
     teacher, undistilled, distilled = (
@@ -151,21 +162,23 @@ def test_numbers_lead_to_the_notebooks_behind_them(suite):
         "student-vgg-nonseq-embedding-a0.00-s0",
         "student-vgg-nonseq-embedding-a0.50-s0",
     )
-    assert links == ["", "", "", "", page(teacher), page(undistilled), page(distilled), page(distilled), "", ""]
-    assert [cell.text for cell in first.find_all("td")][4:] == ["55.0 ± 0.0", "50.0 ± 0.0", "55.0 ± 0.0", "+10.00", "3", "156"]
+    assert links == ["", "", "", "", page(teacher), page(undistilled), page(distilled), "", page(distilled), "", "", ""]
+    numbers = [cell.text for cell in first.find_all("td")][4:]
+    assert numbers[:3] == ["55.0 ± 0.0", "50.0 ± 0.0", "55.0 ± 0.0"] and numbers[4] == "+10.00" and numbers[6:] == ["3", "156"]
 
 
 def test_what_is_missing_is_said(suite):
     folder, _ = suite
-    tree = soup(folder / "index.html")
-    assert MISSING in tree.find(id="table6").text and "—" in [cell.text for cell in tree.find(id="table6").find_all("td")]
-    assert "Its runs are missing: no dataset of this suite has the layout voxceleb1." in tree.find(id="table4").text
-    assert "Its runs are missing: no dataset has the layout voxceleb1." in tree.find(id="figure4").text
-    assert all(tree.find(id=name) for name in [f"table{n}" for n in range(1, 8)] + [f"figure{n}" for n in range(1, 7)])
-    assert "not made" in tree.find(id="figure6").text and "Exploration notebook: not executed yet" in tree.text
-    listed = tree.find(id=f"run-{MISSING.replace('/', '-')}")
+    results, alpha, method, runs, index = (soup(folder / f"{name}.html") for name in ("results", "alpha", "method", "runs", "index"))
+    assert MISSING in results.find(id="table6").text and "—" in [cell.text for cell in results.find(id="table6").find_all("td")]
+    assert "Its runs are missing: no dataset of this suite has the layout voxceleb1." in results.find(id="table4").text
+    assert "Its runs are missing: no dataset has the layout voxceleb1." in alpha.find(id="figure4").text
+    assert all(results.find(id=f"table{n}") for n in range(4, 8)) and all(alpha.find(id=f"figure{n}") for n in range(4, 7))
+    assert all(method.find(id=f"{kind}{n}") for kind in ("table", "figure") for n in range(1, 4))
+    assert "not made" in alpha.find(id="figure6").text and "Exploration notebook: not executed yet" in index.text
+    listed = runs.find(id=f"run-{MISSING.replace('/', '-')}")
     assert listed.find(class_="state").text == "missing" and not listed.find("a")
-    assert "1 of 22 runs have no result" in tree.header.text
+    assert "1 of 22 runs have no result" in index.header.text
 
 
 def test_the_first_screen_warns_and_sums_up(suite):
@@ -189,7 +202,7 @@ def test_headings_tables_and_pictures_can_be_heard(suite):
         levels = [int(tag.name[1]) for tag in tree.find_all(re.compile("^h[1-6]$"))]
         assert levels[0] == 1 and levels.count(1) == 1 and all(after <= before + 1 for before, after in zip(levels, levels[1:]))
         assert tree.html["lang"] == "en" and tree.title.text and all(image.get("alt") for image in tree.find_all("img"))
-    for table in soup(folder / "index.html").find_all("table"):
+    for table in [table for page in folder.glob("*.html") for table in soup(page).find_all("table")]:
         assert table.caption and all(tag.get("scope") for tag in table.find_all("th"))
         width = {
             sum(int(cell.get("colspan", 1)) for cell in row.find_all(["th", "td"]))
@@ -205,7 +218,7 @@ def test_a_notebook_shows_outputs_and_folds_its_code(suite):
     assert "removed = 1" not in page.text and "print(" in page.find("details", class_="source").text
     assert page.find(class_="ansi-red-fg") and page.find(class_="picture").img["src"].startswith("data:image/png")
     assert page.find(class_="picture").find_parent("details") is None
-    assert page.find("a", href=re.compile(r"^\.\./index\.html#run-")) and "✓" not in page.find(class_="state").text
+    assert page.find("a", href=re.compile(r"^\.\./runs\.html#run-")) and "✓" not in page.find(class_="state").text
 
 
 def test_only_notebooks_newer_than_their_page_are_converted(suite):
@@ -217,7 +230,7 @@ def test_only_notebooks_newer_than_their_page_are_converted(suite):
     os.utime(done[1].folder / "notebook.ipynb", (5e9, 5e9))
     (folder / "pages" / "of-a-run-long-gone.html").write_text("")
     write(runs, folder)
-    times = {page.name: page.stat().st_mtime for page in pages(folder)[1:]}
+    times = {page.name: page.stat().st_mtime for page in pages(folder) if page.parent != folder}
     anew = f"demo-ravdess-{done[1].stage}-{done[1].folder.name}.html"
     assert [name for name, at in times.items() if at < 4e9] == [anew] and "of-a-run-long-gone.html" not in times
     assert "the second time" in (folder / "pages" / anew).read_text()
@@ -232,8 +245,8 @@ def test_a_figure_outside_of_the_suite_is_refused(tmp_path, monkeypatch):
 def test_a_suite_without_runs_has_a_page(tmp_path):
     index = site.build("empty", [], tables.comparisons([], tables.collect([])), folder=tmp_path / "empty")
     tree = soup(index)
-    assert "This suite has no runs." in tree.text and "0 of 0" in tree.header.text
-    assert tree.find(id="table6").find(class_="absent")
+    assert "This suite has no runs." in soup(index.with_name("runs.html")).text and "0 of 0" in tree.header.text
+    assert soup(index.with_name("results.html")).find(id="table6").find(class_="absent") and "Nothing was run for this." in tree.main.text
 
 
 def test_failed_runs_show_their_log(tmp_path, monkeypatch):
@@ -241,8 +254,8 @@ def test_failed_runs_show_their_log(tmp_path, monkeypatch):
     run = every_run()[1]
     execute(run, *hostile_cells())
     (run.folder / "result.json").unlink()
-    tree = soup(site.build("demo", [run], [], folder=tmp_path / "demo"))
-    listed = tree.find(class_="runs").tbody.tr
+    index = site.build("demo", [run], [], folder=tmp_path / "demo")
+    listed = soup(index.with_name("runs.html")).find(class_="runs").tbody.tr
     assert listed.find(class_="state").text == "failed" and (tmp_path / "demo" / listed.a["href"]).is_file()
 
 

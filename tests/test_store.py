@@ -202,9 +202,12 @@ def test_measurements_with_a_time_are_frames(corpus):
 
 def test_trials_are_a_store_of_sound(corpus):
     files = sorted((corpus / "corpus").rglob("*.wav"))[::-1]
-    table = pd.DataFrame({"recording": [f"b/{file.stem}" for file in files], "audio": list(map(str, files))}, index=[7, 3, 5, 1])
+    table = pd.DataFrame(
+        {"recording": [f"b/{file.stem}" for file in files], "speaker": list("stuv"), "audio": list(map(str, files))}, index=[7, 3, 5, 1]
+    )
     data = prepare_trials(table, settings_of(corpus))
     assert data.recordings.recording.to_list() == table.recording.to_list()  # in the order given
+    assert data.recordings.speaker.to_list() == list("stuv")
     assert data.waveforms.lengths.tolist() == [18400, 16800, 17600, 16000]
     assert data.sound(torch.tensor([0, 3]), torch.tensor([0, 0]), 1).flatten().tolist() == pytest.approx([0.4, 0.1], abs=1e-4)
     assert data.frames.lengths.tolist() == [0, 0, 0, 0] and data.classes == [] and data.labels.tolist() == [-1] * 4
@@ -214,7 +217,7 @@ def test_trials_are_a_store_of_sound(corpus):
 def test_trials_that_cannot_be_decoded(corpus):
     files = sorted((corpus / "corpus").rglob("*.wav"))
     files[1].write_text("not a recording")
-    table = pd.DataFrame({"recording": [file.stem for file in files], "audio": list(map(str, files))})
+    table = pd.DataFrame({"recording": [file.stem for file in files], "speaker": "s", "audio": list(map(str, files))})
     with pytest.raises(UnreadableRecording):
         prepare_trials(table, settings_of(corpus))
     data = prepare_trials(table, settings_of(corpus, unreadable="leave_out"))

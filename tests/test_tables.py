@@ -52,10 +52,10 @@ def row(found: tables.Table, backbone: str, setting: str) -> dict[str, str]:
 def test_collect_has_a_row_for_each_run_fold_and_metric():
     run = finish(student(backbone="vgg", setting="agg", seed=3), {0: 0.5, 1: 0.25})
     found = tables.collect([run, run, student(backbone="resnet")])
-    assert list(found.columns) == "dataset stage backbone setting method alpha seed key fold metric value recordings".split()
+    assert list(found.columns) == "dataset stage backbone setting method alpha seed variant key fold metric value recordings".split()
     assert found.iloc[1].to_dict() == {
         "dataset": "demo-ravdess", "stage": "student", "backbone": "vgg", "setting": "agg", "method": "embedding", "alpha": 0.5, "seed": 3,
-        "key": "vgg-agg-embedding-a0.50-s3", "fold": 1, "metric": "uar", "value": 0.25, "recordings": 52,
+        "variant": "", "key": "vgg-agg-embedding-a0.50-s3", "fold": 1, "metric": "uar", "value": 0.25, "recordings": 52,
     }  # fmt: skip
     assert len(found) == 2
 

@@ -13,7 +13,7 @@ from tests.conftest import noise_store, small
 
 
 def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
-    weight = nn.Parameter(torch.ones(1))
+    weight, training = nn.Parameter(torch.ones(1)), training.model_copy(update={"epochs": epochs})
     optimizers = []
     original = torch.optim.Adam
 
@@ -30,9 +30,7 @@ def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
         return (weight * 2).square().sum() if loss is None else loss(weight)
 
     try:
-        history = list(
-            fit([weight], loss_of, torch.arange(items), training, epochs, training.learning_rate, torch.Generator().manual_seed(0))
-        )
+        history = list(fit([weight], loss_of, torch.arange(items), training, torch.Generator().manual_seed(0)))
     finally:
         torch.optim.Adam = original
     return rates, betas, history

@@ -79,7 +79,8 @@ def test_scores_are_cosines_of_the_pairs():
     expected = F.cosine_similarity(torch.from_numpy(embeddings[pairs["first"]]), torch.from_numpy(embeddings[pairs["second"]]))
     np.testing.assert_allclose(told[told.fold == 0].score, expected, atol=1e-6)
     np.testing.assert_allclose(told[told.fold == 3].score, expected, atol=1e-6)  # the sign of both sides cancels
-    assert told.trial.max() == 19 and list(told.columns) == ["fold", "list", "trial", "genuine", "score"]
+    assert told.trial.max() == 19 and list(told.columns) == [*"fold list trial genuine first_speaker second_speaker score".split()]
+    assert told.first_speaker[0] == store.recordings.speaker[pairs["first"][0]]
 
 
 def test_each_list_has_its_own_metrics_in_every_fold():

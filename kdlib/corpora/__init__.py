@@ -81,7 +81,7 @@ def read(corpus: Corpus) -> pd.DataFrame:
 
 
 def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Return verification trials (list, genuine, first, second), the files they name (recording, audio), and those missing.
+    """Return verification trials (list, genuine, first, second), the files they name (recording, speaker, audio), and those missing.
 
     Raises InvalidParameter where the layout has no trials, InvalidCorpus where a list is absent or malformed.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ SPLIT = ("train", "validation", "test")
 class Fold:
     """One split of the recordings: ``train``, ``validation`` and ``test`` are sorted row numbers of the table.
 
-    Only the protocols ``portions`` and ``given`` set validation recordings apart; nothing is trained on them.
+    Nothing is trained on validation recordings; alpha can be chosen on them.
     """
 
     number: int
@@ -30,7 +30,8 @@ class Fold:
 
     def key(self, recordings: pd.DataFrame) -> str:
         """Return the name of what is kept of this fold, which changes with the recordings on either side."""
-        return f"fold-{self.number}-{digest([recordings.recording.iloc[side].tolist() for side in (self.train, self.test)], 8)}"
+        sides = [recordings.recording.iloc[side].tolist() for side in (self.train, self.validation, self.test)]
+        return f"fold-{self.number}-{digest(sides, 8)}"
 
 
 def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
@@ -39,7 +40,7 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     Raises InvalidCorpus where a class to be tested has no training example or the table lacks what the protocol needs,
     InvalidParameter for more groups than there is to deal out.
     """
-    return [_checked(fold, recordings) for fold in PROTOCOLS[corpus.protocol](recordings, corpus)]
+    return [_checked(_thinned(fold, recordings, corpus), recordings) for fold in PROTOCOLS[corpus.protocol](recordings, corpus)]
 
 
 def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
@@ -59,7 +60,16 @@ def _speakers(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
             f"parameter 'corpus.groups' is {corpus.groups}, but the corpus has {len(speakers)} speaker(s); leaving out needs 2 groups or more (0: one a speaker), at most one a speaker."
         )
     groups = np.array_split(speakers, corpus.groups or len(speakers))
-    return [_leaving_out(recordings.speaker.isin(group), number, "+".join(group)) for number, group in enumerate(groups)]
+    if max(map(len, groups)) + corpus.validation >= len(speakers):
+        raise InvalidParameter(
+            f"parameter 'corpus.validation' is {corpus.validation}, which leaves none of {len(speakers)} speakers to train on; lower it."
+        )
+    found, after = [], 0
+    for number, group in enumerate(groups):
+        after += len(group)
+        held = np.take(speakers, range(after, after + corpus.validation), mode="wrap")  # those that follow the tested ones
+        found.append(_leaving_out(recordings.speaker.isin(group), number, "+".join(group), recordings.speaker.isin(held)))
+    return found
 
 
 def _random(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
@@ -120,8 +130,18 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, Corpus], list[Fold]]] = {
 }
 
 
-def _leaving_out(tested: pd.Series, number: int, name: str) -> Fold:
-    return Fold(number, name, np.flatnonzero(~tested), np.flatnonzero(tested))
+def _leaving_out(tested: pd.Series, number: int, name: str, held: pd.Series | bool = False) -> Fold:
+    return Fold(number, name, np.flatnonzero(~(tested | held)), np.flatnonzero(tested), np.flatnonzero(held & ~tested))
+
+
+def _thinned(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
+    """Keep the parameter ``fraction`` of the training recordings of each class; a smaller share is part of a greater one."""
+    if corpus.fraction == 1:
+        return fold
+    shuffled = np.random.default_rng([corpus.split_seed, fold.number]).permutation(fold.train)
+    classes = recordings.label.iloc[shuffled].groupby(recordings.label.iloc[shuffled].to_numpy(), observed=True)
+    rank, size = classes.cumcount().to_numpy(), classes.transform("size").to_numpy()
+    return replace(fold, train=np.sort(shuffled[rank < np.ceil(corpus.fraction * size)]))
 
 
 def _checked(fold: Fold, recordings: pd.DataFrame) -> Fold:

@@ -283,14 +283,15 @@ def read_trials(folder: Path, names: list[str]) -> pd.DataFrame:
 
 
 def trial_files(folder: Path, trials: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the files that trials name and that are there (recording: the name in the list, audio), and the names of those that are not."""
+    """Return the files that trials name and that are there (recording: the name in the list, speaker, audio), and the names of those that are not."""
     named = sorted(set(trials["first"]) | set(trials["second"]))
     speakers = {name.partition("/")[0] for name in named}
     sounds, _ = _utterances(_roots(folder), lambda speaker: speaker in speakers)
     found = {name: sounds.get(os.path.splitext(name)[0]) for name in named}
     there = {name: path for name, path in found.items() if path}
     missing = [name for name, path in found.items() if path is None]
-    return pd.DataFrame({"recording": list(there), "audio": list(there.values())}, dtype=str), missing
+    told = {"recording": list(there), "speaker": [name.partition("/")[0] for name in there], "audio": list(there.values())}
+    return pd.DataFrame(told, dtype=str), missing
 
 
 def published(corpus: Corpus) -> dict[str, int]:

@@ -5,10 +5,13 @@ and results. Figures 1 to 3 are :mod:`kdlib.diagrams`.
 """
 
 from kdlib.figures.data import classes_by_speaker, durations, privileged, recordings
+from kdlib.figures.evidence import agreement, agreements
 from kdlib.figures.results import accuracy_against_alpha, confusion, embedding_map, means_over_folds, training_curves
 from kdlib.figures.style import save
 
 __all__ = [
+    "agreement",
+    "agreements",
     "accuracy_against_alpha",
     "classes_by_speaker",
     "confusion",

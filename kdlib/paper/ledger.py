@@ -11,7 +11,7 @@ import yaml
 
 from kdlib import places
 from kdlib.errors import InvalidParameter
-from kdlib.settings import SECTIONS, Settings, load
+from kdlib.settings import Settings, load
 
 MARKS = ("choice", "elsewhere", "decoded")
 COLUMNS = ["id", "question", "says", "mark", "default", "alternatives", "parameter", "dataset", "settled"]
@@ -60,18 +60,6 @@ def value_of(parameter: str, settings: Settings) -> Any:
 def overlay(parameter: str, value: Any) -> dict[str, Any]:
     """Return what :func:`kdlib.settings.load` is given to set a parameter by its dotted name, such as ``{"media": {"hop": 0.015}}``."""
     return reduce(lambda inner, name: {name: inner}, reversed(parameter.split(".")), value)
-
-
-def departures(settings: Settings) -> dict[str, Any]:
-    """Return the parameters of the sections that differ from those of the dataset's file, by their dotted names."""
-    usual = load(dataset=settings.dataset)
-    sections = [(section, getattr(settings, section), getattr(usual, section)) for section in SECTIONS]
-    return {
-        f"{section}.{name}": getattr(ours, name)
-        for section, ours, theirs in sections
-        for name in type(ours).model_fields
-        if getattr(ours, name) != getattr(theirs, name)
-    }
 
 
 def drifted() -> list[str]:

@@ -1,9 +1,9 @@
-"""The page of a suite: what was run, its figures and tables, and every executed notebook, readable offline.
+"""The site of a suite: what was found, a page for each question with its figures and tables, and every executed notebook.
 
-    build("demo", runs, tables, figures, notebooks={"analysis": folder / "04_analysis.ipynb"})
+    build("demo", runs, tables, figures, analysis={"analysis": folder / "04_analysis.ipynb"})
 
-writes ``reports/<suite>/index.html``, ``style.css``, ``results.csv``, ``tables/*`` and ``pages/*``. Nothing on the pages
-asks for anything outside of that folder.
+writes ``reports/<suite>/index.html``, a page for each question and one of all runs, ``style.css``, ``results.csv``, ``tables/*``
+and ``pages/*``. Nothing on the pages asks for anything outside of that folder.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pandas as pd
 from kdlib import places, tables
 from kdlib.errors import UserError
 from kdlib.site import contents, listing, notebooks, summary
+from kdlib.site.answers import answers
 from kdlib.site.layout import HERE, Links, environment
 from kdlib.tables import Table
 
@@ -70,23 +71,34 @@ def build(
     with places.replacing(folder / "results.csv") as temporary:
         results.to_csv(temporary, index=False, float_format="%.6g")
     pages = notebooks.write(states, analysis or {}, folder / "pages", suite)
-    links = Links(pages, _relative(figures, folder), files)
+    links, parts = Links(pages, _relative(figures, folder), files), contents.pages(figures, made)
     executed = {name: f"pages/{notebooks.page_name(name)}" for name in analysis or {} if notebooks.page_name(name) in pages}
-    index = environment().get_template("index.html")
-    page = index.render(
-        suite=suite,
-        headline=summary.headline(made, states, links),
-        warnings=summary.warnings(states),
-        scale=summary.standard_error(made),
-        sections=contents.sections(figures, made),
-        links=links,
-        groups=listing.groups(states),
-        provenance=summary.provenance(states),
-        analysis=executed,
-        unexecuted=[name for name in analysis or {} if name not in executed],
-        documents=_documents(folder, documents or {}),
-    )
-    return _publish(folder, page)
+    told = answers(made)
+    common = {
+        "suite": suite,
+        "pages": parts,
+        "links": links,
+        "warnings": summary.warnings(states),
+        "provenance": summary.provenance(states),
+        "done": f"{(states.state == 'done').sum()} of {len(states)} runs are done",
+    }
+    render = environment().get_template
+    written = {
+        f"{page.name}.html": render("question.html").render(**common, page=page, answer=told.get(page.name, "")) for page in parts
+    } | {
+        "runs.html": render("runs.html").render(**common, groups=listing.groups(states)),
+        "index.html": render("index.html").render(
+            **common,
+            subject=summary.subject(made),
+            headline=summary.headline(made, states, links),
+            scale=summary.standard_error(made),
+            answers=told,
+            analysis=executed,
+            unexecuted=[name for name in analysis or {} if name not in executed],
+            documents=_documents(folder, documents or {}),
+        ),
+    }
+    return _publish(folder, written)
 
 
 def _relative(figures: Sequence[Figure], folder: Path) -> dict[str, list[Path]]:
@@ -107,9 +119,9 @@ def _documents(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
     return {name: told for name, told in known.items() if (folder / name).is_file()}
 
 
-def _publish(folder: Path, page: str) -> Path:
-    """Write the page and its style sheet."""
-    for name, text in (("style.css", (HERE / "style.css").read_text(encoding="utf-8")), ("index.html", page)):
+def _publish(folder: Path, written: Mapping[str, str]) -> Path:
+    """Write the style sheet and the pages, the index last; return the index."""
+    for name, text in {"style.css": (HERE / "style.css").read_text(encoding="utf-8"), **written}.items():
         with places.replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return folder / "index.html"

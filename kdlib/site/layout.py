@@ -40,12 +40,16 @@ class Links:
     tables: Mapping[str, Sequence[Path]]
 
     def runs(self, runs: Sequence[Any]) -> str:
-        """Return the way to what stands behind a number: the run's notebook, or its first run in the list where there are several."""
+        """Return the way to what stands behind a number: the run's notebook, or its first run on the page of runs where there are several."""
         if not runs:
             return ""
         stage, home = runs[0].stage, runs[0].folder
         name = page_of(runs[0].settings.dataset, stage, home.name)
-        return f"pages/{quote(name)}" if len(runs) == 1 and name in self.pages else "#" + anchor(runs[0].settings.dataset, stage, home.name)
+        return (
+            f"pages/{quote(name)}"
+            if len(runs) == 1 and name in self.pages
+            else "runs.html#" + anchor(runs[0].settings.dataset, stage, home.name)
+        )
 
     def picture(self, name: str) -> str:
         """Return the picture of a figure, nothing where there is none."""

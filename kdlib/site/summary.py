@@ -28,7 +28,7 @@ class KeyNumber:
 def headline(tables: Sequence[Table], states: pd.DataFrame, links: Links) -> list[KeyNumber]:
     """Return the key numbers: those of the first comparison that has any, and how many runs are done."""
     found = leading(tables)
-    runs = KeyNumber(f"{(states.state == 'done').sum()} of {len(states)}", "runs are done", href="#runs")
+    runs = KeyNumber(f"{(states.state == 'done').sum()} of {len(states)}", "runs are done", href="runs.html")
     return [*(_gains(found) + _levels(found, links) if found else []), runs]
 
 
@@ -36,6 +36,12 @@ def leading(tables: Sequence[Table]) -> Table | None:
     """Return the first comparison with numbers of ours, RAVDESS before all: it is the corpus that everybody can get."""
     found = [table for table in tables if "paper_undistilled" in table.frame and not table.absent]
     return min(found, key=lambda table: (not table.name.startswith("table6"), table.name), default=None)
+
+
+def subject(tables: Sequence[Table]) -> str:
+    """Return what the key numbers are about: the corpus of the first comparison that has any."""
+    found = leading(tables)
+    return f"{found.caption.split(':')[0]} ({found.facts[0]})" if found and found.facts else ""
 
 
 def _gains(table: Table) -> list[KeyNumber]:
@@ -50,8 +56,8 @@ def _gains(table: Table) -> list[KeyNumber]:
         else ("", "")
     )
     return [
-        KeyNumber(f"{(changes > 0).sum()} of {len(changes)}", "networks gain by distillation", many, f"#{table.name}"),
-        KeyNumber(f"{number(changes.mean(), 1, signed=True)} %", "mean relative change", mean, f"#{table.name}"),
+        KeyNumber(f"{(changes > 0).sum()} of {len(changes)}", "networks gain by distillation", many, f"results.html#{table.name}"),
+        KeyNumber(f"{number(changes.mean(), 1, signed=True)} %", "mean relative change", mean, f"results.html#{table.name}"),
     ]
 
 
@@ -70,7 +76,7 @@ def _levels(table: Table, links: Links) -> list[KeyNumber]:
     if len(both):
         printed = f"paper: {frame.paper_teacher.mean():.1f} %, {frame.paper_undistilled.mean():.1f} %"
         value = f"{both.teacher.mean():.1f} %, {both.undistilled.mean():.1f} %"
-        numbers.append(KeyNumber(value, "teacher (sees), undistilled student (hears), mean", printed, f"#{table.name}"))
+        numbers.append(KeyNumber(value, "teacher (sees), undistilled student (hears), mean", printed, f"results.html#{table.name}"))
     return numbers
 
 
@@ -97,10 +103,11 @@ def standard_error(tables: Sequence[Table]) -> str:
     shares = found.frame[["undistilled", "distilled"]].stack() / 100 if found else pd.Series(dtype=float)
     if not len(shares.dropna()):
         return ""
-    recordings = found.frame.recordings.max()
+    recordings, folds = found.frame.recordings.max(), found.frame.folds.max()
     points = 100 * math.sqrt(shares.mean() * (1 - shares.mean()) / recordings)
     return (
-        f"For scale: with {number(recordings, 0)} test recordings, the standard error of one such percentage is about {points:.1f} points."
+        f"For scale: with {number(recordings, 0)} test recordings, the standard error of one such percentage is about {points:.1f} points; "
+        f"and each is of {number(folds, 0)} training{'s' if folds > 1 else ''} a seed, whose luck comes on top."
     )
 
 

@@ -5,9 +5,22 @@ tables = [*network_tables(), *comparisons(runs, results, alpha=0.5)]
 files = {table.name: write(table, folder) for table in tables}
 """
 
-from kdlib.tables.collected import collect, missing, states
+from kdlib.tables.collected import collect, histories, missing, states
 from kdlib.tables.comparison import comparisons
 from kdlib.tables.networks import network_tables
 from kdlib.tables.table import ABSENT, BACKBONES, SETTINGS, Column, Table, write
 
-__all__ = ["ABSENT", "BACKBONES", "SETTINGS", "Column", "Table", "collect", "comparisons", "missing", "network_tables", "states", "write"]
+__all__ = [
+    "ABSENT",
+    "BACKBONES",
+    "SETTINGS",
+    "Column",
+    "Table",
+    "collect",
+    "comparisons",
+    "histories",
+    "missing",
+    "network_tables",
+    "states",
+    "write",
+]

@@ -11,22 +11,36 @@ from typing import Any
 import pandas as pd
 
 from kdlib.errors import UserError
+from kdlib.settings import Section, Settings
 
-COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "key", "fold", "metric", "value", "recordings")
+COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "key", "fold", "metric", "value", "recordings")
+NEEDED = ["recording", "speaker", "fold", "label", "predicted"]
 STATES = ("done", "failed", "missing")
 
 
 def coordinates(run: Any) -> dict[str, Any]:
     """Return a run's place on the axes of the paper, as its result is filed.
 
-    A teacher has neither method nor alpha, and its setting is ``nonseq`` or ``sequential``.
+    A teacher has neither method nor alpha, and its setting is ``nonseq`` or ``sequential``. ``variant`` names the parameters that
+    differ from those of the dataset's file, such as ``training.targets=shuffled``; it is empty where none does.
     """
     settings = run.settings.canonical()
     place = {"dataset": settings.dataset, "stage": run.stage, "backbone": settings.backbone, "setting": settings.setting}
+    last = {"seed": settings.seed, "variant": variant(settings, run.stage)}
     if run.stage == "student":
-        return {**place, "method": settings.method, "alpha": settings.alpha, "seed": settings.seed}
+        return {**place, "method": settings.method, "alpha": settings.alpha, **last}
     place["setting"] = "sequential" if settings.sequential else "nonseq"
-    return {**place, "method": "", "alpha": math.nan, "seed": settings.seed}
+    return {**place, "method": "", "alpha": math.nan, **last}
+
+
+def variant(settings: Settings, stage: str = "student") -> str:
+    """Return in one line which parameters differ from those of the dataset's file, as far as the stage knows them."""
+    found = {name: value for name, value in settings.departures().items() if _of(settings, name).known(name.split(".")[1], stage)}
+    return "; ".join(f"{name}={value}" for name, value in found.items())
+
+
+def _of(settings: Settings, name: str) -> Section:
+    return getattr(settings, name.split(".")[0])
 
 
 def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
@@ -58,6 +72,27 @@ def collect(runs: Iterable[Any]) -> pd.DataFrame:
                 if name not in ("fold", "recordings") and isinstance(value, (int, float)):
                     rows.append((*place, fold["fold"], name, float(value), fold["recordings"]))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def predictions(folder: Path) -> pd.DataFrame:
+    """Return a run's test recordings, columns :data:`NEEDED`; the probabilities, which may be a thousand a row, are left where they are."""
+    return pd.read_csv(folder / "predictions.csv", usecols=NEEDED, dtype={"recording": str, "speaker": str})
+
+
+def trials(folder: Path) -> pd.DataFrame:
+    """Return the scored trials of a run's first list, which is the paper's; columns as of :func:`kdlib.verification.scored`."""
+    told = pd.read_csv(folder / "trials.csv", dtype={"first_speaker": str, "second_speaker": str})
+    return told[told.list == told.list.iloc[0]].reset_index(drop=True)
+
+
+def histories(runs: Iterable[Any]) -> pd.DataFrame:
+    """Return one row an epoch of each fold of these runs' students, with their places: loss, rate, seconds, agreement (NaN where not kept)."""
+    rows = []
+    for folder, run in distinct(runs).items():
+        kept = (read(folder) or {}).get("history", {}) if run.stage == "student" else {}
+        place = coordinates(run) if kept else {}
+        rows += [{**place, "fold": int(fold), **epoch} for fold, epochs in kept.items() for epoch in epochs]
+    return pd.DataFrame(rows).reindex(columns=[*COLUMNS[:8], "fold", "epoch", "loss", "rate", "seconds", "agreement"])
 
 
 def missing(runs: Iterable[Any]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,8 @@ import pandas as pd
 
 from kdlib.paper import published
 from kdlib.settings import Settings
+from kdlib.statistics import interval, trial_interval
+from kdlib.tables.collected import predictions, trials
 from kdlib.tables.studies import Cell, Study, cell, places, studies, summarise, values_of
 from kdlib.tables.table import BACKBONES, SETTINGS, Column, Table, number
 
@@ -52,7 +55,8 @@ def compare(task: int, paper: pd.DataFrame, study: Study | None, results: pd.Dat
     metric = METRICS[paper.metric[0]]
     ours = ["teacher", "undistilled", "distilled"] if metric != "eer" else ["undistilled", "distilled"]
     cells = _cells(study or Study("", Settings(), {}), paper, results, metric, alpha, ours)
-    rows = pd.DataFrame([summarise(row, metric) for row in cells])
+    rows = pd.DataFrame([{**summarise(row, metric), "interval": _interval(row["distilled"], metric)} for row in cells])
+    rows["difference"] = rows.distilled - paper.distilled if "distilled" in paper else math.nan
     printed = [name for name in SHOWN if name in paper]
     subject, unit = TASKS[task]
     absent = _absent(study, paper.corpus[0], cells, metric)
@@ -97,7 +101,9 @@ def _columns(printed: list[str], ours: list[str], metric: str) -> list[Column]:
         Column("setting", "setting", header="row", labels=SETTINGS),
         *(column(name, "paper_", "paper") for name in printed),
         *(column(name, "", "this suite", f"{name}_sd") for name in ours),
+        Column("interval", "distilled, 95 %", "this suite"),
         column("relative_change", "", "this suite"),
+        Column("difference", "distilled, ours − paper’s", "this suite", usual, signed=True),
         *(Column(name, name, "this suite", 0) for name in ("folds", "recordings")),
     ]
 
@@ -110,6 +116,22 @@ def _links(cells: list[dict[str, Cell]]) -> dict[tuple[int, str], list[Any]]:
             if of.found:
                 links[place, name] = [run for run in of.runs if run not in of.undone]
     return links
+
+
+def _interval(of: Cell, metric: str) -> str:
+    """Return the 95 % interval over speakers of the distilled student's number, as text; nothing where a run is missing.
+
+    Nothing either where somebody removed the predictions to save room.
+    """
+    file = "trials.csv" if metric == "eer" else "predictions.csv"
+    if of.undone or not of.found or not all((run.folder / file).exists() for run in of.runs):
+        return ""
+    if metric == "eer":
+        told = pd.concat([trials(run.folder).assign(seed=run.settings.seed) for run in of.runs])
+        found = trial_interval(told, told.first_speaker, told.second_speaker)
+    else:
+        found = interval(pd.concat([predictions(run.folder).assign(seed=run.settings.seed) for run in of.runs]), metric)
+    return "" if pd.isna(found.low) else f"{number(100 * found.low, 1)} to {number(100 * found.high, 1)}"
 
 
 def _absent(study: Study | None, corpus: str, cells: list[dict[str, Cell]], metric: str) -> str:
@@ -163,6 +185,7 @@ def _facts(study: Study, task: int, rows: pd.DataFrame) -> list[str]:
 
 def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str, scored: float) -> list[str]:
     notes = ["± is the standard deviation over folds."] if study and rows.folds.max() > 1 else []
+    notes += ["Intervals are over speakers; the luck of a training comes on top."] if (rows.interval != "").any() else []
     if study and (why := not_comparable(study.settings)):
         notes.insert(0, f"Compare the shape, not the values: {why}.")
     if study and study.other:

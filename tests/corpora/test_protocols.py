@@ -157,3 +157,25 @@ def test_chosen_folds():
     assert [fold.number for fold in chosen_folds(table(), settings)] == [1, 3, 4]
     with pytest.raises(InvalidParameter, match="folds of this corpus are numbered 0 to 4"):
         chosen_folds(table(), load(folds=5, corpus={"groups": 0}))
+
+
+def test_validation_speakers_are_neither_trained_on_nor_tested():
+    recordings = table()
+    found = folds(recordings, Corpus(validation=2))
+    for number, fold in enumerate(found):
+        assert sorted([*fold.train, *fold.validation, *fold.test]) == list(range(50))
+        # those that follow the tested speaker, from the last to the first
+        assert set(recordings.speaker[fold.validation]) == {f"s{(number + 1) % 5}", f"s{(number + 2) % 5}"}
+        assert not set(recordings.speaker[fold.train]) & set(recordings.speaker[[*fold.validation, *fold.test]])
+    with pytest.raises(InvalidParameter, match="'corpus.validation' is 4, which leaves none of 5"):
+        folds(recordings, Corpus(validation=4))
+
+
+def test_a_fraction_of_the_training_set_is_spread_over_the_classes():
+    recordings = table(takes=20, labels="xxxy")  # 15 and 5 of each speaker
+    whole, tenth, third = (folds(recordings, Corpus(fraction=share))[0] for share in (1.0, 0.1, 0.3))
+    assert Counter(recordings.label[third.train]) == {"x": 18, "y": 6} and Counter(recordings.label[tenth.train]) == {"x": 6, "y": 2}
+    assert set(tenth.train) < set(third.train) < set(whole.train)
+    assert list(tenth.test) == list(whole.test) and list(third.train) == sorted(third.train)
+    assert list(folds(recordings, Corpus(fraction=0.3, split_seed=1))[0].train) != list(third.train)
+    assert list(folds(recordings, Corpus(fraction=0.3))[0].train) == list(third.train)

@@ -72,18 +72,18 @@ def students() -> list[grid.Run]:
 def test_the_suite_varies_one_entry_at_a_time():
     known = {entry["parameter"] for entry in SWITCHED}
     for run in students():
-        changed = set(ledger.departures(run.settings))
+        changed = set(run.settings.departures())
         assert len(changed) <= 1 and changed <= known, run.key
 
 
 def test_the_suite_varies_every_entry_that_the_small_corpus_can_tell():
-    varied = {parameter for run in students() for parameter in ledger.departures(run.settings)}
+    varied = {parameter for run in students() for parameter in run.settings.departures()}
     varied |= {axis for axis in ("alpha", "seed") if len({getattr(run.settings, axis) for run in students()}) > 2}
     assert varied == {entry["parameter"] for entry in SWITCHED if "dataset" not in entry} - UNTRIED
 
 
 def test_each_varied_run_has_its_counterpart_in_the_middle():
-    plain = {grid.key(settings.load(**axes(run)), "student") for run in students() if not ledger.departures(run.settings)}
+    plain = {grid.key(settings.load(**axes(run)), "student") for run in students() if not run.settings.departures()}
     for run in students():
         assert grid.key(settings.load(**axes(run)), "student") in plain
 

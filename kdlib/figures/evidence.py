@@ -1,0 +1,74 @@
+"""Pictures of what the numbers prove: gains with their intervals, controls, and when label and teacher agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from kdlib.errors import UserError
+from kdlib.figures.style import BACKBONES, GREY, INK, METHODS, NETWORKS, Picture, styled
+
+
+@styled
+def agreement(epochs: pd.DataFrame) -> Picture:
+    """Show the cosine between what label and teacher ask of the encoder, by epoch; one line a value of the column ``line``.
+
+    ``epochs`` has the columns line, epoch and agreement, one row an epoch and training; several trainings of a line are
+    averaged, and a band shows one standard error. Raises UserError where there are none.
+    """
+    if not len(epochs):
+        raise UserError("no run of these kept the agreement of label and teacher; it is kept for alpha above 0 and below 1.")
+    figure = Picture(figsize=(7.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    lines = list(epochs.line.unique())
+    for name, colour in zip(lines, matplotlib.colormaps["viridis"](np.linspace(0.05, 0.85, len(lines))), strict=True):
+        by_epoch = epochs[epochs.line == name].groupby("epoch").agreement
+        mean, spread = by_epoch.mean(), by_epoch.sem().fillna(0)
+        axes.plot(mean.index, mean, color=colour, lw=1.4, label=str(name))
+        axes.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.18, lw=0)
+    axes.axhline(0, color=GREY, lw=1, ls="--")
+    axes.set(xlabel="epoch", ylabel="cosine of the two gradients", xlim=(0.5, epochs.epoch.max() + 0.5))
+    axes.grid(axis="y")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), ncols=-(-len(lines) // 9))
+    return figure
+
+
+def agreements(history: dict[Any, list[dict[str, float]]]) -> pd.DataFrame:
+    """Return the epochs of a student's ``history`` by fold number as :func:`agreement` draws them, one line a fold."""
+    rows = [{"line": f"fold {fold}", **epoch} for fold, epochs in history.items() for epoch in epochs if "agreement" in epoch]
+    return pd.DataFrame(rows, columns=["line", "epoch", "agreement"])
+
+
+@styled
+def gains(found: pd.DataFrame) -> Picture:
+    """Show each gain of a dataset and metric with its 95 % interval; the paper's method stands out.
+
+    ``found`` are rows of :func:`kdlib.evidence.comparisons` with a column ``label``, from top to bottom.
+    """
+    figure = Picture(figsize=(7.5, 0.9 + 0.27 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(found.to_dict("records")):
+        colour, marker, _ = METHODS[row["method"]] if row.get("targets", "teacher") == "teacher" else (GREY, "D", "")
+        axes.plot([100 * row["low"], 100 * row["high"]], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
+        axes.plot(100 * row["gain"], place, marker=marker, ms=5.5, color=colour)
+    axes.axvline(0, color=INK, lw=1)
+    axes.set(
+        yticks=range(len(found)),
+        yticklabels=list(found.label),
+        ylim=(len(found) - 0.4, -0.6),
+        xlabel="gain by distillation (percentage points) and its 95 % interval",
+    )
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def named(row: dict[str, Any]) -> str:
+    """Return what a comparison is called in a picture."""
+    network = NETWORKS[row["setting"]].format(BACKBONES[row["backbone"]])
+    what = {"embedding": "", "softlabel": ", soft label", "multitask": ", multitask"}[row["method"]]
+    return f"{network}{what}, α = {row['alpha']:g}"

@@ -1,0 +1,110 @@
+"""Pictures of a suite's comparisons for its site: gains, controls, and when label and teacher agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from kdlib.figures.evidence import agreement, gains, named
+from kdlib.figures.style import BACKBONES, NETWORKS, save
+from kdlib.site import Figure
+from kdlib.tables.proven import METRICS, TARGETS
+
+TITLES = {
+    "figure-gains": "Gains and how sure they are",
+    "figure-controls": "The method and its controls",
+    "figure-agreement": "When label and teacher agree",
+}
+CAPTIONS = {
+    "figure-gains": "Each student beside its undistilled twin: gain and 95 % interval. An interval that covers zero decides nothing.",
+    "figure-controls": "Gain over the undistilled student, by what the student was drawn to. If the video matters, the method lies right of every control.",
+    "figure-agreement": "Cosine between the gradients of classification loss and distance to the teacher’s embedding, on the student’s encoder and the first "
+    "batch of each epoch. Above zero both pull the same way; at zero the teacher is no help to the task, and below it a hindrance.",
+}
+
+
+def pictures(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list[Figure]:
+    """Draw what there is to see of a suite's comparisons into ``folder/figures`` and return it for its site.
+
+    ``found`` is what :func:`kdlib.evidence.comparisons` returns, ``histories`` what :func:`kdlib.tables.histories` does.
+    """
+    drawn = _gains(found, folder) + _controls(found, folder) + _agreements(histories, folder)
+    absent = {
+        "figure-gains": "students distilled and undistilled, both done",
+        "figure-controls": "students with other training.targets than the teacher’s",
+        "figure-agreement": "students with α above 0 and below 1",
+    }
+    there = {"-".join(figure.name.split("-")[:2]) for figure in drawn}
+    return drawn + [
+        Figure(name, TITLES[name], CAPTIONS[name], missing=f"its runs are missing: {why}")
+        for name, why in absent.items()
+        if name not in there
+    ]
+
+
+def _gains(found: pd.DataFrame, folder: Path) -> list[Figure]:
+    rows = found[(found.variant == "")] if len(found) else found
+    return [
+        _figure("figure-gains", f"{dataset}-{metric}", f"{dataset}, {METRICS[metric]}", part.assign(label=[named(row) for row in part.to_dict("records")]), folder)
+        for (dataset, metric), part in rows.groupby(["dataset", "metric"])
+    ]  # fmt: skip
+
+
+def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
+    drawn = []
+    controls = found[found.targets != "teacher"] if len(found) else found
+    place = ["dataset", "metric", "backbone", "setting", "alpha", "fraction"]
+    for where, part in controls.groupby(place):
+        ours = found[
+            (found[place] == list(where)).all(axis=1) & (found.targets == "teacher") & (found.method == "embedding") & (found.variant == "")
+        ]
+        both = pd.concat([ours, part])
+        label = [TARGETS[row.targets] if row.targets != "teacher" else "the paper’s method" for row in both.itertuples()]
+        name = NETWORKS[where[3]].format(BACKBONES[where[2]])
+        drawn.append(
+            _figure(
+                "figure-controls",
+                "-".join(map(str, where)),
+                f"{where[0]}, {METRICS[where[1]]}, {name}, α = {where[4]:g}",
+                both.assign(label=label),
+                folder,
+            )
+        )
+    return drawn
+
+
+def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path) -> Figure:
+    shown = ["label", "method", "targets", "alpha", "gain", "low", "high", "p"]
+    rows = rows.sort_values(["setting", "backbone", "method", "alpha"], kind="stable") if kind == "figure-gains" else rows
+    files = save(gains(rows), folder / "figures" / f"{kind}-{name}", data=rows[shown])
+    spoken = "; ".join(
+        f"{row.label}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}" for row in rows.itertuples()
+    )
+    return Figure(f"{kind}-{name}", f"{TITLES[kind]}: {subject}", CAPTIONS[kind], f"Gains with intervals. {spoken}.", files)
+
+
+def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
+    drawn = []
+    kept = histories.dropna(subset="agreement")
+    kept = kept[(kept.method == "embedding") & (kept.variant == "")]
+    for dataset, rows in kept.groupby("dataset"):
+        alphas = rows.groupby(["backbone", "setting"]).alpha.nunique()
+        network = alphas.idxmax()  # the network with most alphas tells most
+        part = rows[(rows.backbone == network[0]) & (rows.setting == network[1])].sort_values(["alpha", "epoch"])
+        part = part.assign(line=part.alpha.map("α = {:g}".format))
+        shown = part.groupby(["line", "epoch"]).agreement.agg(["mean", "sem", "count"]).reset_index()
+        files = save(agreement(part), folder / "figures" / f"figure-agreement-{dataset}", data=shown)
+        last = part[part.epoch == part.epoch.max()].groupby("line").agreement.mean()
+        spoken = "Lines over epochs; at the last one " + ", ".join(f"{line}: {value:.2f}" for line, value in last.items())
+        name = NETWORKS[network[1]].format(BACKBONES[network[0]])
+        drawn.append(
+            Figure(
+                f"figure-agreement-{dataset}",
+                f"{TITLES['figure-agreement']}: {dataset}, {name}",
+                CAPTIONS["figure-agreement"],
+                spoken,
+                files,
+            )
+        )
+    return drawn

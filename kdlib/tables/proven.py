@@ -1,0 +1,284 @@
+"""What a suite's runs prove, as tables of its site: gains with intervals, controls, the choice of alpha, claims, sensitivity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from kdlib import places
+from kdlib.paper import claims, ledger, published
+from kdlib.statistics import paper_designs
+from kdlib.tables.table import ABSENT, BACKBONES, SETTINGS, Column, Table, number
+
+METHODS = {"embedding": "embedding", "softlabel": "soft label", "multitask": "multitask"}
+METRICS = {"uar": "UAR", "accuracy": "accuracy", "eer": "EER"}
+TARGETS = {
+    "teacher": "the teacher’s own",
+    "shuffled": "of another recording",
+    "shuffled_in_class": "of another recording of the class",
+    "random": "random vectors",
+    "audio": "of a teacher that heard the same sound",
+    "uniform": "label smoothing",
+}
+PLACE = [
+    Column("dataset", "dataset", header="rowgroup"),
+    Column("metric", "metric", labels=METRICS),
+    Column("backbone", "backbone", labels=BACKBONES),
+    Column("setting", "setting", labels=SETTINGS),
+    Column("method", "method", labels=METHODS),
+    Column("alpha", "α", digits=2),
+]
+DOCUMENTS = {"claims.csv": "the paper’s claims: what was run for each, estimate, interval, verdict"}
+INTERVALS = (
+    "A gain above zero is for distillation, for error rates too. Intervals are 95 %, over speakers where folds share them and over "
+    "trainings where there are six; p is a sign-flip test over the unit named, corrected after Holm for all networks, methods and α of a dataset. "
+    "Detectable is the gain that a design of this spread finds four times in five."
+)
+
+
+def between(low: float, high: float) -> str:
+    """Return an interval of percentages as text, an em dash where there is none."""
+    return ABSENT if pd.isna(low) or pd.isna(high) else f"{number(low, 1, signed=True)} to {number(high, 1, signed=True)}"
+
+
+def _percent(found: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return the rows with these fractions as percentages."""
+    return found.assign(**{name: 100 * found[name] for name in names if name in found})
+
+
+def p_value(p: float) -> str:
+    """Return a p value as papers print it."""
+    return ABSENT if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _plain(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the comparisons of the dataset's own parameters, in the order of the tables."""
+    rows = found[found.variant == ""] if len(found) else found
+    return rows.sort_values(["dataset", "metric", "backbone", "setting", "method", "alpha"], kind="stable").reset_index(drop=True)
+
+
+def gains_table(found: pd.DataFrame) -> Table:
+    """Return every distilled network beside its undistilled twin; ``found`` is :func:`kdlib.evidence.comparisons`'."""
+    rows = _plain(found)
+    if len(rows):
+        rows = _percent(rows, "undistilled", "distilled", "gain", "low", "high", "detectable")
+        rows = rows.assign(
+            interval=[between(*pair) for pair in zip(rows.low, rows.high)], p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value)
+        )
+    return Table(
+        name="gains",
+        title="Gains by distillation",
+        caption="Distilled and undistilled students on the same recordings, folds and seeds, in percentage points.",
+        columns=[
+            *PLACE,
+            Column("undistilled", "undistilled", digits=1),
+            Column("distilled", "distilled", digits=1),
+            Column("gain", "gain", digits=1, signed=True),
+            Column("interval", "95 %"),
+            Column("p_text", "p"),
+            Column("holm", "p, Holm"),
+            Column("detectable", "detectable", digits=1),
+            Column("unit", "tested over"),
+            Column("trainings", "trainings", digits=0),
+            Column("speakers", "speakers", digits=0),
+        ],
+        frame=rows.reindex(columns=[*rows, *({"detectable", "recordings", "unit"} - set(rows))]),
+        notes=[INTERVALS],
+        absent="" if len(rows) else "no distilled student and its undistilled twin are both done.",
+    )
+
+
+def controls_table(found: pd.DataFrame) -> Table:
+    """Return, for each network that has controls, what each of them gains beside the paper's method."""
+    rows = found[found.targets != "teacher"] if len(found) else found
+    parts = []
+    for _, control in rows.groupby(["dataset", "metric", "backbone", "setting", "alpha", "fraction"]) if len(rows) else ():
+        first = control.iloc[0]
+        same = (
+            found[["dataset", "metric", "backbone", "setting", "alpha", "fraction"]]
+            == first[["dataset", "metric", "backbone", "setting", "alpha", "fraction"]]
+        ).all(axis=1)
+        ours = found[
+            same
+            & (found.targets == "teacher")
+            & (found.method == "embedding")
+            & found.variant.isin(["", f"corpus.fraction={first.fraction}"])
+        ]
+        gain = ours.gain.iloc[0] if len(ours) else float("nan")
+        # a share of a gain that is not there says nothing
+        sure = len(ours) > 0 and ours.low.iloc[0] > 0
+        parts.append(pd.concat([ours, control]).assign(kept=lambda part, gain=gain, sure=sure: part.gain / gain if sure else float("nan")))
+    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[column.name for column in PLACE])
+    if len(rows):
+        rows = _percent(rows, "gain", "low", "high", "kept", "over", "over_low", "over_high", "fraction")
+        rows = rows.assign(
+            interval=[between(*pair) for pair in zip(rows.low, rows.high)],
+            over_interval=[between(*pair) for pair in zip(rows.over_low, rows.over_high)],
+            over_text=rows.over_p.map(p_value),
+        )
+    return Table(
+        name="controls",
+        title="Controls",
+        caption="The paper’s method beside students of the same budget whose targets tell less, in percentage points.",
+        columns=[
+            *PLACE,
+            Column("targets", "targets", labels=TARGETS),
+            Column("gain", "gain", digits=1, signed=True),
+            Column("interval", "95 %"),
+            Column("kept", "of the method’s gain, %", digits=0),
+            Column("over", "method over control", digits=1, signed=True),
+            Column("over_interval", "95 %"),
+            Column("over_text", "p"),
+            Column("trainings", "trainings", digits=0),
+        ],
+        frame=rows.reindex(
+            columns=[*rows, *({"targets", "gain", "interval", "kept", "over", "over_interval", "over_text", "trainings"} - set(rows))]
+        ),
+        notes=[
+            "What a control gains is not owed to the video of that recording. The share kept is told only where the method’s own gain is above zero for sure.",
+        ],
+        absent=""
+        if len(rows)
+        else "no run of this suite has other training.targets than the teacher’s; params/grids/ravdess-au.yaml shows how.",
+    )
+
+
+def fractions_table(found: pd.DataFrame) -> Table:
+    """Return gains by the share of the training set, for the networks that have several."""
+    own = (
+        found[(found.targets == "teacher") & found.variant.map(lambda text: text == "" or text.startswith("corpus.fraction="))]
+        if len(found)
+        else found
+    )
+    place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
+    rows = (
+        own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
+        if len(own)
+        else own
+    )
+    if len(rows):
+        rows = _percent(rows, "undistilled", "distilled", "gain", "low", "high", "fraction")
+        rows = rows.assign(interval=[between(*pair) for pair in zip(rows.low, rows.high)], p_text=rows.p.map(p_value))
+    return Table(
+        name="fractions",
+        title="With less to learn from",
+        caption="The gain where teacher and student train on a share of the training recordings, in percentage points.",
+        columns=[
+            *PLACE,
+            Column("fraction", "training set, %", digits=0),
+            Column("undistilled", "undistilled", digits=1),
+            Column("distilled", "distilled", digits=1),
+            Column("gain", "gain", digits=1, signed=True),
+            Column("interval", "95 %"),
+            Column("p_text", "p"),
+            Column("trainings", "trainings", digits=0),
+        ],
+        frame=rows,
+        absent="" if len(rows) else "no network of this suite was trained with several corpus.fraction.",
+    )
+
+
+def alpha_table(chosen: pd.DataFrame) -> Table:
+    """Return alpha chosen on validation recordings beside the best on the test; ``chosen`` is :func:`kdlib.evidence.chosen_alpha`'s."""
+    return Table(
+        name="alpha-choice",
+        title="α, chosen honestly",
+        caption="Test numbers in percent, at the α that each fold’s validation recordings choose and at the α that is best on the test.",
+        columns=[
+            *(column for column in PLACE if column.name != "alpha"),
+            Column("undistilled", "undistilled", digits=1),
+            Column("chosen", "chosen by validation", digits=1),
+            Column("alphas", "α, fold by fold"),
+            Column("best", "best on the test", digits=1),
+            Column("best_alpha", "at α", digits=2),
+            Column("difference", "flattery", digits=1, signed=True),
+        ],
+        frame=_percent(chosen, "undistilled", "chosen", "best", "difference"),
+        notes=["Flattery is what one gains in print, and nowhere else, by choosing α on the test."],
+        absent="" if len(chosen) else "no network has validation recordings and three α or more; corpus.validation keeps speakers for it.",
+    )
+
+
+def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
+    """Return the paper's claims with what was run for each and the verdict; also the content of ``claims.csv``."""
+    rows = claims.claims(
+        found[found.variant == ""] if len(found) else found.reindex(columns=["dataset", "layout", "metric", "alpha"]), alpha
+    )
+    shown = _percent(rows, "estimate", "low", "high").assign(metric=rows.metric.map(METRICS))
+    shown["interval"] = [between(*pair) for pair in zip(shown.low, shown.high)]
+    return Table(
+        name="claims",
+        title="The paper’s claims",
+        caption="What was run for each claim, its weakest comparison (percentage points; claims 4 and 5: relative, in percent) and the verdict.",
+        columns=[
+            Column("claim", "claim", digits=0, header="row"),
+            Column("text", "what the paper claims"),
+            Column("corpus", "corpus"),
+            Column("dataset", "dataset"),
+            Column("run", "what was run"),
+            Column("estimate", "estimate", digits=1, signed=True),
+            Column("interval", "95 %"),
+            Column("verdict", "verdict"),
+        ],
+        frame=shown,
+        notes=[
+            "Verdicts are computed by fixed rules: supported where every part is proven, contradicted where any is refuted, corrected for their number."
+        ],
+    )
+
+
+def designs_table() -> Table:
+    """Return the smallest gains that the paper's own designs could have detected, beside the gains it prints."""
+    rows = paper_designs(published())
+    return Table(
+        name="designs",
+        title="What the paper’s designs could detect",
+        caption="Smallest gain found four times in five, by how far two students’ answers to one recording agree; percentage points.",
+        columns=[
+            Column("table", "table", digits=0, header="rowgroup"),
+            Column("backbone", "backbone", labels=BACKBONES),
+            Column("setting", "setting", labels=SETTINGS),
+            Column("recordings", "recordings", digits=0),
+            Column("folds", "folds", digits=0),
+            Column("standard_error", "standard error", digits=1),
+            Column("gain", "printed gain", digits=1, signed=True),
+            Column("detectable_0", "detectable, no correlation", digits=1),
+            Column("detectable_0.5", "correlation 0.5", digits=1),
+            Column("detectable_0.8", "correlation 0.8", digits=1),
+        ],
+        frame=rows,
+        notes=["One training a fold, as printed; differences between trainings come on top, so these are lower bounds."],
+    )
+
+
+def sensitivity_table(found: pd.DataFrame) -> Table:
+    """Return the departures by their effect, each with the ledger's question; ``found`` is :func:`kdlib.evidence.sensitivity`'s."""
+    questions = {entry["parameter"]: entry["question"] for entry in ledger.entries() if "parameter" in entry}
+    rows = _percent(found, "distilled", "undistilled", "effect", "effect_on_gain", "luck")
+    rows = rows.assign(question=[questions.get(text.split("=")[0], "") for text in rows.departure])
+    return Table(
+        name="sensitivity",
+        title="How much hangs on it",
+        caption="Each departure from the dataset’s parameters, the greatest effect on the distilled student first; percentage points.",
+        columns=[
+            Column("departure", "departure", header="row"),
+            Column("question", "the ledger asks"),
+            *PLACE,
+            Column("distilled", "distilled", digits=1),
+            Column("effect", "effect", digits=1, signed=True),
+            Column("effect_on_gain", "on the gain", digits=1, signed=True),
+            Column("luck", "luck of the seed", digits=1),
+        ],
+        frame=rows,
+        notes=["Luck is the standard deviation over the seeds of the unchanged network: a smaller effect says nothing."],
+        absent=""
+        if len(rows)
+        else "no run of this suite departs from its dataset’s parameters; the suite ledger does (make reports SUITE=ledger).",
+    )
+
+
+def write(table: Table, file: Path) -> None:
+    """Write a table's plain numbers, percentages and all, to a file of its own."""
+    with places.replacing(file) as temporary:
+        table.frame.round(4).to_csv(temporary, index=False)

@@ -1,0 +1,99 @@
+"""Controls: what a student is drawn to when it is not what the teacher saw of the recording itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kdlib import corpora, student, teacher
+from kdlib.errors import InvalidParameter
+from kdlib.settings import Corpus
+from kdlib.targets import GUIDES
+from kdlib.training import Progress
+from tests.conftest import noise_store, small
+
+CONTROLS = ["shuffled", "shuffled_in_class", "random", "audio"]
+
+
+def told(targets, setting="nonseq", seed=0):
+    """Return what the guide says of all recordings, what the teacher says of them, and their classes and training rows."""
+    store, settings = noise_store(), small(backbone="vgg", setting=setting, training={"targets": targets})
+    fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
+    privileged = teacher.ensure(settings, store, [fold])[0]
+    rows = torch.arange(len(store.recordings))
+    guide = GUIDES[targets](settings, store, fold, privileged, torch.Generator().manual_seed(seed))
+    first = torch.zeros_like(rows)
+    return guide(rows, first, None), privileged.targets(rows, first, settings, timed=True), store.labels, torch.from_numpy(fold.train)
+
+
+@pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
+def test_shuffled_targets_are_those_of_another_training_recording(own_data, setting):
+    found, own, _, train = told("shuffled", setting)
+    of = [next(place for place, other in enumerate(own.embedding) if torch.equal(row, other)) for row in found.embedding[train]]
+    assert sorted(of) == train.tolist() and of != train.tolist()
+    assert torch.equal(found.probabilities[train], own.probabilities[of])
+
+
+def test_shuffled_within_a_class_the_label_stays(own_data):
+    found, own, labels, train = told("shuffled_in_class")
+    of = [next(place for place, other in enumerate(own.embedding) if torch.equal(row, other)) for row in found.embedding[train]]
+    assert sorted(of) == train.tolist() and of != train.tolist() and torch.equal(labels[of], labels[train])
+
+
+def test_random_vectors_have_the_teachers_mean_and_spread(own_data):
+    found, own, _, _ = told("random")
+    again, *_ = told("random")
+    assert torch.equal(found.embedding, again.embedding) and not torch.equal(found.embedding, told("random", seed=1)[0].embedding)
+    # 12 draws: mean and spread agree within four standard errors
+    mean, spread = own.embedding.mean(dim=0), own.embedding.std(dim=0)
+    assert ((found.embedding.mean(dim=0) - mean).abs() <= 4 * spread / 12**0.5 + 1e-6).all()
+    torch.testing.assert_close(found.probabilities.sum(dim=1), torch.ones(12))
+
+
+def test_label_smoothing_is_a_soft_label_that_knows_nothing(own_data):
+    """CE with (1 − α)·y + α/K, as torch's own label smoothing has it."""
+    from kdlib.losses import METHODS
+
+    store, settings = noise_store(classes=3), small(backbone="vgg", method="softlabel", alpha=0.2, training={"targets": "uniform"})
+    guide = GUIDES["uniform"](settings, store, None, None, torch.Generator())
+    logits, rows = torch.randn(4, 3), torch.arange(4)
+    ours = METHODS["softlabel"](0.2, "mse", 8)(logits, None, store.labels[rows], guide(rows, rows, None))
+    torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits, store.labels[rows], label_smoothing=0.2))
+    with pytest.raises(InvalidParameter, match="'training.targets' is 'uniform' .* set method to softlabel, not multitask"):
+        small(method="multitask", training={"targets": "uniform"})
+
+
+@pytest.mark.parametrize("targets", CONTROLS)
+@pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
+def test_controls_are_repeatable_and_differ_from_the_method(own_data, targets, setting):
+    store = noise_store(recordings=24, measurements=6)  # whose teacher tells recordings well apart
+    fold = corpora.folds(store.recordings, Corpus(groups=3))[:1]
+
+    def train(**training):
+        settings = small(backbone="vgg", setting=setting, training=training)
+        privileged = teacher.ensure(settings, store, fold)[0] if settings.asks_teacher else None
+        trained = student.train(settings, store, fold[0], privileged, Progress("student", 2))
+        return trained.probabilities, [epoch["loss"] for epoch in trained.history]
+
+    (control, losses), (again, _), (_, own) = train(targets=targets), train(targets=targets), train()
+    assert np.array_equal(control, again) and losses != own
+
+
+def test_the_audio_teacher_is_another_student_and_trained_once(own_data):
+    store, fold = noise_store(), corpora.folds(noise_store().recordings, Corpus(groups=3))[0]
+    em, agg = (small(backbone="vgg", setting=setting, training={"targets": "audio"}) for setting in ("em", "agg"))
+    student.train(em, store, fold, None, Progress("student", 2))
+    (weights,) = (own_data / "data" / "teachers").glob("*/*.safetensors")
+    written = weights.stat().st_mtime_ns
+    student.train(agg, store, fold, None, Progress("student", 2))
+    assert weights.stat().st_mtime_ns == written
+    undistilled = student.train(small(backbone="vgg", setting="em", alpha=0), store, fold, None, Progress("student", 2))
+    heard = student._audio_teacher(em, store, fold, Progress("student", 2))
+    assert not np.allclose(student.listen(heard, em, store, fold.test).logits.softmax(dim=-1).numpy(), undistilled.probabilities)
+
+
+def test_at_alpha_zero_targets_do_not_matter():
+    plain, control = small(alpha=0), small(alpha=0, training={"targets": "shuffled", "distance": "cosine"})
+    assert control.canonical() == plain.canonical().model_copy(update={"training": control.canonical().training})
+    assert control.canonical().training.targets == "teacher" and not control.asks_teacher
