@@ -121,7 +121,7 @@ def test_table_6_has_means_over_folds_beside_the_paper():
         "backbone": "VGG", "setting": "non-sequential",
         "paper_teacher": "80.5", "paper_undistilled": "51.0", "paper_distilled": "52.3", "paper_relative_change": "+2.54",
         "teacher": "75.0 ± 7.1", "undistilled": "40.0 ± 10.0", "distilled": "50.0 ± 10.0", "relative_change": "+25.00",
-        "folds": "3", "recordings": "156",
+        "folds": "3", "recordings": "156", "difference": "−2.3", "interval": "—",
     }  # fmt: skip
     assert len(found.frame) == 9
     assert found.links[0, "teacher"] == runs[:1] and found.links[0, "undistilled"] == runs[1:2]

@@ -118,20 +118,20 @@ def _links(cells: list[dict[str, Cell]]) -> dict[tuple[int, str], list[Any]]:
     return links
 
 
-def _interval(of: Cell, metric: str) -> str:
+def _interval(of: Cell, metric: str) -> str | None:
     """Return the 95 % interval over speakers of the distilled student's number, as text; nothing where a run is missing.
 
     Nothing either where somebody removed the predictions to save room.
     """
     file = "trials.csv" if metric == "eer" else "predictions.csv"
     if of.undone or not of.found or not all((run.folder / file).exists() for run in of.runs):
-        return ""
+        return None
     if metric == "eer":
         told = pd.concat([trials(run.folder).assign(seed=run.settings.seed) for run in of.runs])
         found = trial_interval(told, told.first_speaker, told.second_speaker)
     else:
         found = interval(pd.concat([predictions(run.folder).assign(seed=run.settings.seed) for run in of.runs]), metric)
-    return "" if pd.isna(found.low) else f"{number(100 * found.low, 1)} to {number(100 * found.high, 1)}"
+    return None if pd.isna(found.low) else f"{number(100 * found.low, 1)} to {number(100 * found.high, 1)}"
 
 
 def _absent(study: Study | None, corpus: str, cells: list[dict[str, Cell]], metric: str) -> str:
@@ -185,7 +185,7 @@ def _facts(study: Study, task: int, rows: pd.DataFrame) -> list[str]:
 
 def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str, scored: float) -> list[str]:
     notes = ["± is the standard deviation over folds."] if study and rows.folds.max() > 1 else []
-    notes += ["Intervals are over speakers; the luck of a training comes on top."] if (rows.interval != "").any() else []
+    notes += ["Intervals are over speakers; the luck of a training comes on top."] if rows.interval.notna().any() else []
     if study and (why := not_comparable(study.settings)):
         notes.insert(0, f"Compare the shape, not the values: {why}.")
     if study and study.other:
