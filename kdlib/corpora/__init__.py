@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 
 from kdlib import places
-from kdlib.corpora import iemocap, manifest, ravdess, voxceleb1
+from kdlib.corpora import iemocap, manifest, ravdess, synthetic, voxceleb1
 from kdlib.corpora.protocols import Fold, chosen_folds, folds
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, Synthetic, digest
+from kdlib.settings import Corpus, digest
 
 __all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "stamp", "trials"]
 
@@ -51,12 +51,6 @@ PUBLISHED: dict[str, Callable[[Corpus], dict[str, int]]] = {
     "iemocap": iemocap.published,
     "manifest": manifest.published,
 }
-WRITERS: dict[str, Callable[[Path, Synthetic], None]] = {
-    "ravdess": ravdess.write_synthetic,
-    "voxceleb1": voxceleb1.write_synthetic,
-    "iemocap": iemocap.write_synthetic,
-    "manifest": manifest.write_synthetic,
-}
 
 
 def read(corpus: Corpus) -> pd.DataFrame:
@@ -68,7 +62,7 @@ def read(corpus: Corpus) -> pd.DataFrame:
     folder = places.corpus(corpus.path)
     if corpus.synthetic is not None:
         with places.lock(folder):
-            WRITERS[corpus.layout](folder, corpus.synthetic)
+            synthetic.ensure(corpus.layout, folder, corpus.synthetic)
     if not folder.exists():
         what, name = ("manifest", "FILE") if corpus.layout == "manifest" else ("corpus folder", "FOLDER")
         raise InvalidCorpus(f"the {what} {folder} does not exist; put it there, or name another with -y 'corpus: {{path: {name}}}'.")

@@ -17,7 +17,7 @@ import pandas as pd
 
 from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus, Synthetic
+from kdlib.settings import Corpus
 
 # the actor named in a dialogue sits on the left; who speaks is the letter in the last part of a turn's name
 DIALOGUE = re.compile(r"Ses\d\d([FM])_(impro|script)\w+")
@@ -153,10 +153,3 @@ def published(corpus: Corpus) -> dict[str, int]:
     if corpus.excited == "happy" and kinds:
         return {"recordings": IMPROVISED if kinds == {"improvised"} else sum(TURNS.values()) - IMPROVISED, **counts}
     return counts
-
-
-def write_synthetic(folder: Path, synthetic: Synthetic) -> None:
-    """Write the small tree (see :mod:`kdlib.corpora.synthetic.iemocap`); imported late, for it needs moviepy."""
-    from kdlib.corpora.synthetic.iemocap import write_iemocap
-
-    write_iemocap(folder, synthetic)

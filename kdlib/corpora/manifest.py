@@ -21,8 +21,8 @@ import pandas as pd
 from kdlib import places
 from kdlib.corpora.features import names
 from kdlib.corpora.protocols import SPLIT
-from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, Synthetic
+from kdlib.errors import InvalidCorpus
+from kdlib.settings import Corpus
 
 NEEDED = ("audio", "speaker", "label")
 OPTIONAL = ("recording", "video", "start", "end", "split", "fold", "face", "source", "features")
@@ -174,8 +174,3 @@ def _measured(table: pd.DataFrame, features: pd.Series, corpus: Corpus) -> pd.Da
 def published(corpus: Corpus) -> dict[str, int]:
     """Return nothing: nobody has published how many recordings of one's own there are."""
     return {}
-
-
-def write_synthetic(folder: Path, synthetic: Synthetic) -> None:
-    """Refuse: raise InvalidParameter."""
-    raise InvalidParameter("parameter 'corpus.synthetic' makes no manifest; set it to null, or take a dataset that does not ask for it.")

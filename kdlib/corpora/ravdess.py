@@ -14,7 +14,7 @@ import pandas as pd
 
 from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus, Synthetic
+from kdlib.settings import Corpus
 
 NAME = re.compile(r"(0[123])-((0[12])-(\d\d)-(0[12])-(0[12])-(0[12])-(\d\d))")
 SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
@@ -109,10 +109,3 @@ def published(corpus: Corpus) -> dict[str, int]:
                 classes[label] = classes.get(label, 0) + takes * ACTORS[channel]
     counts = {"recordings": sum(classes.values()), "speakers": max((ACTORS[channel] for channel in corpus.channels), default=0)}
     return {**counts, **(classes if corpus.target == "label" else {})}
-
-
-def write_synthetic(folder: Path, synthetic: Synthetic) -> None:
-    """Write the small tree (see :mod:`kdlib.corpora.synthetic.ravdess`); imported late, for it needs moviepy."""
-    from kdlib.corpora.synthetic.ravdess import write_ravdess
-
-    write_ravdess(folder, synthetic)

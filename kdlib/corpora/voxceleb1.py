@@ -19,7 +19,7 @@ import pandas as pd
 
 from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus, Synthetic
+from kdlib.settings import Corpus
 
 SPEAKER, UTTERANCE = re.compile(r"id\d{5}"), re.compile(r"\d{5}")
 # in the order of preference: sound as distributed, as downloaded, of the face crops
@@ -300,10 +300,3 @@ def published(corpus: Corpus) -> dict[str, int]:
         return {}
     parts = [PUBLISHED[part] for part in (("dev", "test") if _everybody(corpus) else ("dev",))]
     return {"recordings": sum(part[corpus.unit] for part in parts), "speakers": sum(part["speakers"] for part in parts)}
-
-
-def write_synthetic(folder: Path, synthetic: Synthetic) -> None:
-    """Write the small tree (see :mod:`kdlib.corpora.synthetic.voxceleb1`); imported late, for it needs moviepy."""
-    from kdlib.corpora.synthetic.voxceleb1 import write_voxceleb1
-
-    write_voxceleb1(folder, synthetic)

@@ -84,7 +84,7 @@ def build(
     }
     render = environment().get_template
     written = {
-        f"{page.name}.html": render("question.html").render(**common, page=page, answer=told.get(page.name, "")) for page in parts
+        f"{page.name}.html": render("question.html").render(**common, page=page, answer=told.get(page.name, [])) for page in parts
     } | {
         "runs.html": render("runs.html").render(**common, groups=listing.groups(states)),
         "index.html": render("index.html").render(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from kdlib.paper.claims import VERDICTS
-from kdlib.statistics.resampling import LEVEL
+from kdlib.statistics.resampling import ENOUGH, LEVEL
 from kdlib.tables import BACKBONES, SETTINGS, Table
 from kdlib.tables.proven import METRICS, TARGETS
 from kdlib.tables.table import number
@@ -15,8 +15,8 @@ from kdlib.tables.table import number
 NOTHING = "Nothing was run for this."
 
 
-def answers(tables: Sequence[Table]) -> dict[str, str]:
-    """Return the answers by the name of their page; a page without one is left out."""
+def answers(tables: Sequence[Table]) -> dict[str, list[str]]:
+    """Return the answers, sentence by sentence, by the name of their page; a page without one is left out."""
     made = {table.name: table for table in tables if not table.absent}
     found = {name: answer(made) for name, answer in ANSWERS.items()}
     return {name: told for name, told in found.items() if told}
@@ -26,45 +26,34 @@ def _points(value: float) -> str:
     return f"{number(value, 1, signed=True)} points"
 
 
-def claims(made: Mapping[str, Table]) -> str:
+def claims(made: Mapping[str, Table]) -> list[str]:
     """Return how many claims have which verdict."""
     if "claims" not in made:
-        return NOTHING
+        return [NOTHING]
     counts = made["claims"].frame.verdict.value_counts()
-    return (
-        "Of the claims, "
-        + ", ".join(
-            f"{counts[verdict]} {verdict.replace(': too little data', ' (too little data)')}" for verdict in VERDICTS if verdict in counts
-        )
-        + "."
-    )
+    told = [f"{counts[verdict]} {verdict.replace(': too little data', ' (too little data)')}" for verdict in VERDICTS if verdict in counts]
+    return [f"Of {counts.sum()} claims, {', '.join(told)}."]
 
 
-def gains(made: Mapping[str, Table]) -> str:
+def gains(made: Mapping[str, Table]) -> list[str]:
     """Return, for each dataset and metric, how many networks gain or lose for sure by the paper's method."""
     if "gains" not in made:
-        return NOTHING
+        return [NOTHING]
     ours = made["gains"].frame[lambda rows: rows.method == "embedding"]
-    return " ".join(_gain(dataset, metric, rows) for (dataset, metric), rows in ours.groupby(["dataset", "metric"], sort=False))
+    return [_gain(dataset, metric, rows) for (dataset, metric), rows in ours.groupby(["dataset", "metric"], sort=False)]
 
 
 def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
+    told = f"{dataset}, {METRICS[metric]}: {_points(rows.gain.mean())} on average over {len(rows)} student{'s' if len(rows) > 1 else ''}"
+    few = rows.trainings.min()
+    if few < ENOUGH:
+        return f"{told}, each of {few:.0f} training{'s' if few > 1 else ''}: too few to tell a gain from luck."
     sure = rows.p_holm < LEVEL
-    few = (
-        ""
-        if rows.trainings.min() >= 6
-        else f", with {rows.trainings.min():.0f} training{'s' if rows.trainings.min() > 1 else ''} each, so that luck in training can be all there is"
-    )
-    told = f"{dataset}: of {len(rows)} students distilled as in the paper, {(sure & (rows.gain > 0)).sum()} gain {METRICS[metric]} for sure, {(sure & (rows.gain < 0)).sum()} lose for sure"
-    seen = (
-        f"; the median design could have seen {rows.detectable.median():.1f} points"
-        if "detectable" in rows and rows.detectable.notna().any()
-        else ""
-    )
-    return f"{told} (mean {_points(rows.gain.mean())}{few}){seen}."
+    seen = f"; the median design would have seen {rows.detectable.median():.1f} points" if rows.detectable.notna().any() else ""
+    return f"{told}; {(sure & (rows.gain > 0)).sum()} gain for sure, {(sure & (rows.gain < 0)).sum()} lose for sure{seen}."
 
 
-def results(made: Mapping[str, Table]) -> str:
+def results(made: Mapping[str, Table]) -> list[str]:
     """Return how many networks gain in each table, here and in print."""
     told = []
     for table in made.values():
@@ -73,55 +62,50 @@ def results(made: Mapping[str, Table]) -> str:
             printed = table.frame.get("paper_relative_change", pd.Series(dtype=float)).dropna()
             there = f", in print {(printed > 0).sum()} of {len(printed)}" if len(printed) else ""
             told.append(f"{table.title}: {(ours > 0).sum()} of {len(ours)} networks gain{there}.")
-    return " ".join(told) or NOTHING
+    return told or [NOTHING]
 
 
-def alpha(made: Mapping[str, Table]) -> str:
+def alpha(made: Mapping[str, Table]) -> list[str]:
     """Return what choosing alpha on validation recordings costs against the best on the test."""
     if "alpha-choice" not in made:
-        return "No α was chosen on validation recordings: any best α seen here is one that nobody could have known."
+        return ["No α was chosen on validation recordings: any best α seen here is one that nobody could have known."]
     frame = made["alpha-choice"].frame
     ours = frame[frame.method == "embedding"]
     ours = ours if len(ours) else frame
-    row = ours.iloc[0]
-    told = (
+    return [
         f"{row.dataset}, {BACKBONES[row.backbone]} {SETTINGS[row.setting]}: {row.chosen:.1f} % at the α that validation recordings choose, "
-        f"{row.best:.1f} % at the α that is best on the test ({row.best_alpha:g}), {row.undistilled:.1f} % undistilled"
-    )
-    return (
-        told
-        + f"; choosing on the test flatters by {number(ours.difference.mean(), 1)} points"
-        + (" on average over the networks." if len(ours) > 1 else ".")
-    )
+        f"{row.best:.1f} % at the α that is best on the test ({row.best_alpha:g}), {row.undistilled:.1f} % undistilled."
+        for row in ours.itertuples()
+    ]
 
 
-def controls(made: Mapping[str, Table]) -> str:
+def controls(made: Mapping[str, Table]) -> list[str]:
     """Return what the paper's method gains over each control."""
     if "controls" not in made:
-        return NOTHING
+        return [NOTHING]
     frame = made["controls"].frame
     told = []
     for (dataset, metric), rows in frame[frame.targets != "teacher"].groupby(["dataset", "metric"], sort=False):
         over = [f"{TARGETS[row.targets]} {_points(row.over)} ({row.over_interval})" for row in rows.itertuples() if pd.notna(row.over)]
-        told.append(f"{dataset} ({METRICS[metric]}): the method is ahead of targets " + ", ".join(over) + ".")
-    return " ".join(told)
+        told.append(f"{dataset}, {METRICS[metric]}: the method beside targets {'; '.join(over)}.")
+    return told
 
 
-def audit(made: Mapping[str, Table]) -> str:
+def audit(made: Mapping[str, Table]) -> list[str]:
     """Return the audit's own counts."""
-    return " ".join(made["audit"].notes[:-1]) if "audit" in made else ""
+    return list(made["audit"].notes[:-1]) if "audit" in made else []
 
 
-def ledger(made: Mapping[str, Table]) -> str:
+def ledger(made: Mapping[str, Table]) -> list[str]:
     """Return how many entries there are, and which departure moved the numbers most."""
     told = list(made["ledger"].notes) if "ledger" in made else []
     if "sensitivity" in made:
         first = made["sensitivity"].frame.iloc[0]
         told.append(f"Of the departures run, {first.departure} moves the distilled student most: {_points(first.effect)}.")
-    return " ".join(told)
+    return told
 
 
-ANSWERS: dict[str, Callable[[Mapping[str, Table]], str]] = {
+ANSWERS: dict[str, Callable[[Mapping[str, Table]], list[str]]] = {
     "claims": claims,
     "gains": gains,
     "results": results,

@@ -41,7 +41,7 @@ def leading(tables: Sequence[Table]) -> Table | None:
 def subject(tables: Sequence[Table]) -> str:
     """Return what the key numbers are about: the corpus of the first comparison that has any."""
     found = leading(tables)
-    return f"{found.caption.split(':')[0]} ({found.facts[0]})" if found and found.facts else ""
+    return f"{found.caption.split(':')[0]}: {found.facts[0]}" if found and found.facts else ""
 
 
 def _gains(table: Table) -> list[KeyNumber]:

@@ -104,7 +104,6 @@ def _columns(printed: list[str], ours: list[str], metric: str) -> list[Column]:
         Column("interval", "distilled, 95 %", "this suite"),
         column("relative_change", "", "this suite"),
         Column("difference", "distilled, ours − paper’s", "this suite", usual, signed=True),
-        *(Column(name, name, "this suite", 0) for name in ("folds", "recordings")),
     ]
 
 
@@ -131,7 +130,7 @@ def _interval(of: Cell, metric: str) -> str | None:
         found = trial_interval(told, told.first_speaker, told.second_speaker)
     else:
         found = interval(pd.concat([predictions(run.folder).assign(seed=run.settings.seed) for run in of.runs]), metric)
-    return None if pd.isna(found.low) else f"{number(100 * found.low, 1)} to {number(100 * found.high, 1)}"
+    return None if pd.isna(found.low) else f"{number(100 * found.low, 1)}–{number(100 * found.high, 1)}"
 
 
 def _absent(study: Study | None, corpus: str, cells: list[dict[str, Cell]], metric: str) -> str:
@@ -177,7 +176,11 @@ def _facts(study: Study, task: int, rows: pd.DataFrame) -> list[str]:
     """Return what the comparison rests on: dataset, recordings, epochs, widths."""
     synthetic = " (synthetic corpus)" if study.settings.corpus.synthetic else ""
     tested = (
-        [f"{number(rows.recordings.max(), 0)} recordings tested (paper: {PAPER_RECORDINGS[task]})"] if rows.recordings.notna().any() else []
+        [
+            f"{number(rows.recordings.max(), 0)} recordings tested in {number(rows.folds.max(), 0)} fold{'s' if rows.folds.max() > 1 else ''} (paper: {PAPER_RECORDINGS[task]})"
+        ]
+        if rows.recordings.notna().any()
+        else []
     )
     told = [f"{name} {ours:g}" + (f" (paper: {paper:g})" if ours != paper else "") for name, (ours, paper) in sizes(study.settings).items()]
     return [f"dataset {study.dataset}{synthetic}", *tested, *told]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kdlib import corpora, places
-from kdlib.corpora import features, manifest
+from kdlib.corpora import features, manifest, synthetic
 from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdlib.settings import Corpus, Synthetic, load
 
@@ -138,7 +138,7 @@ def test_a_file_that_is_no_text(folder):
 def test_nothing_is_published_or_made():
     assert manifest.published(Corpus()) == {}
     with pytest.raises(InvalidParameter, match="'corpus.synthetic' makes no manifest; set it to null"):
-        manifest.write_synthetic(None, Synthetic())
+        synthetic.ensure("manifest", None, Synthetic())
 
 
 def test_the_example_is_over_real_clips(real, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -14,13 +13,10 @@ import soundfile
 from joblib import Parallel, delayed
 from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
-from kdlib.corpora.synthetic import voice
-from kdlib.errors import InvalidParameter
+from kdlib.corpora.synthetic import TRUTH, claimed, voice
 from kdlib.places import replacing, write_json
 from kdlib.settings import Synthetic
 
-TRUTH = "synthetic.json"  # the corpus is complete if and only if this exists
-BEGUN = ".synthetic.json"  # the parameters of a corpus that may be unfinished
 FPS = 30000 / 1001  # frames a second of the videos
 
 
@@ -38,30 +34,13 @@ def write_corpus(
     parameters, and ``truth``, what each recording displays. Hold :func:`kdlib.places.lock` where several processes may
     write. Raises InvalidParameter where the folder holds something else.
     """
-    parameters = synthetic.model_dump(mode="json")
-    _claim(folder, parameters)
-    if (folder / TRUTH).exists():
+    if claimed(folder, synthetic):
         return
     missing = [file for file in files if not file.exists()]
     _report(_written(missing, write, synthetic, workers or _cores()), len(missing), folder)
     for leftover in [found for file in files for found in file.parent.glob(f".*-{file.name}")] if missing else []:
         leftover.unlink()  # temporary file of a run that was killed
-    write_json(folder / TRUTH, {"parameters": parameters, "takes": truth})
-
-
-def _claim(folder: Path, parameters: dict) -> None:
-    """Mark the folder as made with these parameters, unless it is marked or used otherwise."""
-    remedy = "remove that folder or choose another path with corpus.path"
-    for mark in (folder / TRUTH, folder / BEGUN):
-        if mark.exists():
-            if json.loads(mark.read_text())["parameters"] != parameters:
-                raise InvalidParameter(f"the synthetic corpus in {folder} was made with other parameters than corpus.synthetic; {remedy}.")
-            return
-    if folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
-        raise InvalidParameter(f"{folder} holds files that no synthetic corpus has, so none is written there; {remedy}.")
-    if parameters["video_size"][0] % 2 or parameters["video_size"][1] % 2:
-        raise InvalidParameter(f"parameter 'corpus.synthetic.video_size' is {parameters['video_size']}, but H.264 needs both even.")
-    write_json(folder / BEGUN, {"parameters": parameters})
+    write_json(folder / TRUTH, {"parameters": synthetic.model_dump(mode="json"), "takes": truth})
 
 
 def _cores() -> int:
