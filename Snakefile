@@ -8,7 +8,7 @@ A run is done if and only if its result.json exists; the executed notebook is it
 
 import yaml
 
-from kdlib import grid, places
+from kdlib import grid, places, sources
 from kdlib.errors import UserError
 
 SUITE = config.get("suite", "demo")
@@ -74,6 +74,8 @@ rule run:
         given=lambda wildcards: as_yaml(run_of(wildcards).given),
         # not used by the command: a change of any parameter makes the runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage),
+        # nor this: nor does other code behind a stage's numbers leave them as they were
+        code=lambda wildcards: sources.fingerprint(wildcards.stage) if wildcards.stage in sources.MODULES else "",
     # on a CPU runs side by side beat threads within one; the data run decodes with all cores
     threads: lambda wildcards: workflow.cores if wildcards.stage == "data" else int(config.get("threads", 1))
     shell:

@@ -184,6 +184,7 @@ class Training(Section):
         "what the student is drawn to: the teacher's own, or as a control those of another recording, of another one of its class, random ones, "
         "those of a teacher that heard the same sound, or equal probabilities (label smoothing)",
     )
+    checkpoint: float = _field(60.0, None, "seconds between two checkpoints of a training, from which a run that broke off goes on", ge=0)
     keep_students: bool = _field(False, None, "keep the weights of the students beside their results")
     device: Literal["auto", "cpu", "cuda"] = _field("auto", None, "where networks run; auto takes a GPU where there is one")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from kdlib import places
+from kdlib import places, sources
 from kdlib.corpora import Fold
 from kdlib.grid import folder
 from kdlib.losses import agreement, objective
@@ -25,7 +24,7 @@ from kdlib.spectrogram import Spectrogram, cut_segments
 from kdlib.store import Store
 from kdlib.targets import GUIDES, Guide, by_hearing
 from kdlib.teacher import Privileged
-from kdlib.training import Progress, autocast, fit, inference_windows, random_crops, samples_a_frame, seeded
+from kdlib.training import Checkpoint, Progress, autocast, fit, inference_windows, random_crops, samples_a_frame, seeded
 
 ARRAYS = ("probabilities", "validation", "embeddings", "trials")
 
@@ -74,32 +73,41 @@ def train_folds(
     return {fold.number: _train_once(settings, store, fold, privileged.get(fold.number), progress, trials) for fold in folds}
 
 
-def _checkpoint(settings: Settings, store: Store, fold: Fold, trials: Store | None) -> Path:
+def _kept(settings: Settings, store: Store, fold: Fold, trials: Store | None) -> Path:
     """Return the file of a finished fold: other recordings, parameters, folds or trials make it another one."""
-    heard = [store.fingerprint, trials and [trials.fingerprint, sorted(trials.left_out)], settings.canonical().fingerprint("student")]
+    heard = [
+        store.fingerprint,
+        trials and [trials.fingerprint, sorted(trials.left_out)],
+        settings.canonical().fingerprint("student"),
+        sources.fingerprint("student"),
+    ]
     return places.DATA / "checkpoints" / digest(heard) / f"{fold.key(store.recordings)}.safetensors"
 
 
 def forget_checkpoints(settings: Settings, store: Store, folds: list[Fold], trials: Store | None = None) -> None:
     """Drop the finished folds of a run, once its result is written; a run of other folds keeps its own."""
     for fold in folds:
-        _checkpoint(settings, store, fold, trials).unlink(missing_ok=True)
+        file = _kept(settings, store, fold, trials)
+        for left in (file, file.with_name(file.name + ".lock")):
+            left.unlink(missing_ok=True)
 
 
 def _train_once(
     settings: Settings, store: Store, fold: Fold, privileged: Privileged | None, progress: Progress, trials: Store | None
 ) -> Student:
-    file = _checkpoint(settings, store, fold, trials)
+    file = _kept(settings, store, fold, trials)
     weights = folder(settings, "student") / f"fold-{fold.number}.safetensors"
-    if file.exists() and (weights.exists() or not settings.training.keep_students):
-        with safe_open(file, "numpy") as kept:
-            arrays = {name: kept.get_tensor(name) for name in ARRAYS}
-            return Student(**arrays, history=json.loads(kept.metadata()["history"]))
-    trained = train(settings, store, fold, privileged, progress, trials)
-    with places.replacing(file) as temporary:
-        arrays = {name: getattr(trained, name) for name in ARRAYS}
-        save_file(arrays, temporary, metadata={"history": json.dumps(trained.history)})
-    return trained
+    with places.lock(file):  # the same run, started twice, is trained once
+        if file.exists() and (weights.exists() or not settings.training.keep_students):
+            with safe_open(file, "numpy") as kept:
+                arrays = {name: kept.get_tensor(name) for name in ARRAYS}
+                return Student(**arrays, history=json.loads(kept.metadata()["history"]))
+        trained = train(settings, store, fold, privileged, progress, trials)
+        with places.replacing(file) as temporary:
+            arrays = {name: getattr(trained, name) for name in ARRAYS}
+            save_file(arrays, temporary, metadata={"history": json.dumps(trained.history)})
+        file.with_suffix(".epochs.pt").unlink(missing_ok=True)
+        return trained
 
 
 def train(
@@ -109,7 +117,8 @@ def train(
 
     Last-epoch weights are used. Raises NotFinite where the loss is no longer a number.
     """
-    network, history = _fit(settings, store, fold, _guide(settings, store, fold, privileged, progress), "student", progress)
+    checkpoint = Checkpoint(_kept(settings, store, fold, trials).with_suffix(".epochs.pt"), settings.training.checkpoint)
+    network, history = _fit(settings, store, fold, _guide(settings, store, fold, privileged, progress), "student", progress, checkpoint)
     if settings.training.keep_students:
         with places.replacing(folder(settings, "student") / f"fold-{fold.number}.safetensors") as temporary:
             save_model(network, str(temporary))
@@ -120,7 +129,7 @@ def train(
 
 
 def _fit(
-    settings: Settings, store: Store, fold: Fold, guide: Guide | None, purpose: str, progress: Progress
+    settings: Settings, store: Store, fold: Fold, guide: Guide | None, purpose: str, progress: Progress, checkpoint: Checkpoint
 ) -> tuple[Network, list[dict[str, float]]]:
     """Train a network on the sound of a fold's training recordings; return it and its epochs."""
     generator = seeded(settings.seed, purpose, settings.backbone, settings.sequential, fold.number)
@@ -143,13 +152,13 @@ def _fit(
             agreed.append(agreement(terms, network.encoder.parameters()))
         return goal.total(terms)
 
-    def epochs() -> Iterator[dict[str, float]]:
-        for facts in fit([*network.parameters(), *goal.parameters()], loss_of, torch.arange(len(rows)), settings.training, generator):
-            cosine = agreed.pop().item() if guide else math.nan
-            yield facts if math.isnan(cosine) else {**facts, "agreement": cosine}
+    def told() -> dict[str, float]:
+        cosine = agreed.pop().item() if guide else math.nan
+        return {} if math.isnan(cosine) else {"agreement": cosine}
 
     network.train()
-    return network, progress.follow(fold, epochs())
+    learned = nn.ModuleList([network, goal])
+    return network, progress.follow(fold, fit(learned, loss_of, torch.arange(len(rows)), settings.training, generator, checkpoint, told))
 
 
 def _guide(settings: Settings, store: Store, fold: Fold, privileged: Privileged | None, progress: Progress) -> Guide | None:
@@ -169,14 +178,16 @@ def _audio_teacher(settings: Settings, store: Store, fold: Fold, progress: Progr
     file = (
         places.DATA
         / "teachers"
-        / digest([store.fingerprint, "audio", alone.fingerprint("student")])
+        / digest([store.fingerprint, "audio", alone.fingerprint("student"), sources.fingerprint("student")])
         / f"{fold.key(store.recordings)}.safetensors"
     )
     with places.lock(file):
         if not file.exists():
-            trained, _ = _fit(alone, store, fold, None, "audio teacher", Progress("audio teacher", progress.epochs))
+            checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), settings.training.checkpoint)
+            trained, _ = _fit(alone, store, fold, None, "audio teacher", Progress("audio teacher", progress.epochs), checkpoint)
             with places.replacing(file) as temporary:
                 save_model(trained, str(temporary))
+            checkpoint.forget()
     network = build_student(settings, len(store.classes)).to(store.device)
     load_model(network, str(file))
     return network.eval().requires_grad_(False)

@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file, save_model
 
-from kdlib import places
+from kdlib import places, sources
 from kdlib.corpora import Fold
 from kdlib.errors import InvalidCorpus
 from kdlib.losses import Targets
 from kdlib.models.networks import Network, build_teacher
 from kdlib.settings import Settings, digest
 from kdlib.store import Ragged, Store
-from kdlib.training import Progress, autocast, fit, inference_windows, random_crops, seeded
+from kdlib.training import Checkpoint, Progress, autocast, fit, inference_windows, random_crops, seeded
 
 # mean and standard deviation of ImageNet's pixels, which pretrained teachers expect
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -71,7 +71,7 @@ def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Pri
     """
     if not len(store.frames.values):
         raise InvalidCorpus("the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features.")
-    folder = places.DATA / "teachers" / digest([store.fingerprint, settings.fingerprint("teacher")])
+    folder = places.DATA / "teachers" / digest([store.fingerprint, settings.fingerprint("teacher"), sources.fingerprint("teacher")])
     progress = Progress("teacher", settings.of_teacher().epochs, len(folds))
     found = {}
     for fold in folds:
@@ -97,12 +97,14 @@ def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: P
     rows = torch.from_numpy(fold.train).to(store.device)
     loss_of, items = (_sequence_task if settings.sequential else _frame_task)(network, settings, store, rows, generator)
     network.train()
-    history = progress.follow(fold, fit(list(network.parameters()), loss_of, items, settings.of_teacher(), generator))
+    checkpoint = Checkpoint(home / "epochs.pt", settings.training.checkpoint)
+    history = progress.follow(fold, fit(network, loss_of, items, settings.of_teacher(), generator, checkpoint))
     told = observe(network, settings, store)
     home.mkdir(parents=True, exist_ok=True)
     save_model(network, str(home / "weights.safetensors"))
     save_file({name: value.contiguous() for name, value in told.items()}, home / "targets.safetensors")
     places.write_json(home / "fold.json", {"fold": fold.number, "history": history})
+    checkpoint.forget()
 
 
 def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator):

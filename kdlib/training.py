@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
 
+from kdlib import places
 from kdlib.corpora import Fold
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.settings import Media, Settings, Training, digest
@@ -69,24 +73,62 @@ def batches(items: torch.Tensor, size: int, generator: torch.Generator) -> tuple
     return order.tensor_split(math.ceil(len(items) / size))
 
 
+class Checkpoint:
+    """A training's file of everything that its next epoch depends on, written now and then and gone when the training is over."""
+
+    def __init__(self, file: Path, seconds: float) -> None:
+        self.file, self.seconds, self.written = file, seconds, time.monotonic()
+
+    def read(self, device: torch.device) -> dict[str, Any] | None:
+        """Return what was written, None where nothing was or where a torch of another make cannot read it."""
+        try:
+            return torch.load(self.file, map_location=device, weights_only=True)
+        except FileNotFoundError:
+            return None
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+            print(f"the checkpoint {self.file} cannot be read; this training begins anew", flush=True)
+            return None
+
+    def write(self, state: Callable[[], dict[str, Any]]) -> None:
+        """Write what ``state`` returns, in one step, unless the last time was only just now."""
+        if time.monotonic() - self.written >= self.seconds:
+            with places.replacing(self.file) as temporary:
+                torch.save(state(), temporary)
+            self.written = time.monotonic()
+
+    def forget(self) -> None:
+        """Remove the file: the training's own result is written."""
+        self.file.unlink(missing_ok=True)
+
+
 def fit(
-    parameters: list[nn.Parameter],
+    module: nn.Module,
     loss_of: Callable[[torch.Tensor], torch.Tensor],
     items: torch.Tensor,
     training: Training,
     generator: torch.Generator,
+    checkpoint: Checkpoint | None = None,
+    told: Callable[[], dict[str, float]] = dict,
 ) -> Iterator[dict[str, float]]:
     """Train with Adam and a learning rate that cycles (triangular, Smith 2017); yield each epoch's averages.
 
-    ``loss_of`` gives the scalar loss of a batch of ``items``. Each epoch yields ``loss``, ``rate`` and ``seconds``.
-    Raises NotFinite at the end of an epoch whose loss is no longer a number.
+    ``loss_of`` gives the scalar loss of a batch of ``items``. Each epoch yields ``loss``, ``rate``, ``seconds`` and what else is
+    ``told`` at its end. From a ``checkpoint`` the epochs before are yielded again, and the others end as they would have:
+    on a CPU with the same bits. Raises NotFinite at the end of an epoch whose loss is no longer a number.
     """
     low, high = training.learning_rate
     steps = math.ceil(len(items) / training.batch_size)
-    optimizer = torch.optim.Adam(parameters, lr=low, betas=training.betas, fused=True)  # one pass over each weight, on a CPU too
+    optimizer = torch.optim.Adam(module.parameters(), lr=low, betas=training.betas, fused=True)  # one pass over each weight, on a CPU too
     # Adam has no momentum to cycle; left alone, CyclicLR would cycle its first beta
     schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
-    for epoch in range(1, training.epochs + 1):
+    kept = checkpoint and checkpoint.read(next(module.parameters()).device)
+    history: list[dict[str, float]] = kept["history"] if kept else []
+    if kept:
+        for part, state in ((module, "module"), (optimizer, "optimizer"), (schedule, "schedule")):
+            part.load_state_dict(kept[state])
+        generator.set_state(kept["generator"].cpu())
+        yield from history
+    for epoch in range(len(history) + 1, training.epochs + 1):
         began, total = time.monotonic(), torch.zeros(())
         for batch in batches(items, training.batch_size, generator):
             loss = loss_of(batch)
@@ -98,7 +140,18 @@ def fit(
         mean = total.item() / steps
         if not math.isfinite(mean):
             raise NotFinite(f"the loss became {mean} in epoch {epoch}; lower training.learning_rate, or use precision float32.")
-        yield {"loss": mean, "rate": schedule.get_last_lr()[0], "seconds": time.monotonic() - began}
+        history.append({"loss": mean, "rate": schedule.get_last_lr()[0], "seconds": time.monotonic() - began, **told()})
+        yield history[-1]
+        if checkpoint and epoch < training.epochs:
+            checkpoint.write(
+                lambda: {
+                    "module": module.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "schedule": schedule.state_dict(),
+                    "generator": generator.get_state(),
+                    "history": history,
+                }
+            )
 
 
 def samples_a_frame(media: Media) -> int:

@@ -107,7 +107,7 @@ def test_a_loss_that_is_no_number_leaves_nothing(own_data):
     privileged = teacher.ensure(small(backbone="vgg"), store, folds)
     with pytest.raises(NotFinite, match="lower training.learning_rate"):
         student.train_folds(settings, store, folds, privileged)
-    assert not list((own_data / "data").glob("checkpoints/*/fold-*"))
+    assert not list((own_data / "data").glob("checkpoints/*/fold-*.safetensors"))
 
 
 def test_kept_students_can_be_loaded(own_data):

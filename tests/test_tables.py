@@ -196,7 +196,11 @@ def test_table_7_shows_the_columns_without_header_as_printed():
 
 def test_the_head_says_that_shapes_and_not_values_are_compared():
     found = table("table6", [finish(student(), {0: 0.5})])
-    assert found.facts[:3] == ["dataset demo-ravdess (synthetic corpus)", "52 recordings tested in 1 fold (paper: 2,452)", "epochs 12 (paper: 50)"]
+    assert found.facts[:3] == [
+        "dataset demo-ravdess (synthetic corpus)",
+        "52 recordings tested in 1 fold (paper: 2,452)",
+        "epochs 12 (paper: 50)",
+    ]
     assert "student width 0.125 (paper: 1)" in found.facts
     assert found.notes[0].startswith("Compare the shape, not the values: the corpus is synthetic")
 

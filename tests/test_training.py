@@ -8,12 +8,13 @@ from torch import nn
 
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.settings import Training
-from kdlib.training import batches, device_of, fit, inference_windows, random_crops, seeded
+from kdlib.training import Checkpoint, batches, device_of, fit, inference_windows, random_crops, seeded
 from tests.conftest import noise_store, small
 
 
 def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
-    weight, training = nn.Parameter(torch.ones(1)), training.model_copy(update={"epochs": epochs})
+    module, training = nn.ParameterList([torch.ones(1)]), training.model_copy(update={"epochs": epochs})
+    (weight,) = module
     optimizers = []
     original = torch.optim.Adam
 
@@ -30,7 +31,7 @@ def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
         return (weight * 2).square().sum() if loss is None else loss(weight)
 
     try:
-        history = list(fit([weight], loss_of, torch.arange(items), training, torch.Generator().manual_seed(0)))
+        history = list(fit(module, loss_of, torch.arange(items), training, torch.Generator().manual_seed(0)))
     finally:
         torch.optim.Adam = original
     return rates, betas, history
@@ -87,3 +88,51 @@ def test_cuda_that_is_not_there(monkeypatch):
     with pytest.raises(InvalidParameter, match="training.device"):
         device_of(Training(device="cuda"))
     assert device_of(Training()).type == "cpu"
+
+
+class Killed(Exception):
+    pass
+
+
+def train(checkpoint=None, die_in_epoch=None):
+    """Train a small network whose batches have luck of their own, as crops do; return its epochs and weights."""
+    generator = seeded(0, "a test")
+    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
+    training, steps = Training(epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1)), []
+
+    def loss_of(batch):
+        steps.append(batch)
+        if die_in_epoch and len(steps) == 5 * (die_in_epoch - 1) + 3:  # in the middle of its five steps
+            raise Killed
+        return (module(x[batch] + torch.rand(len(batch), 4, generator=generator)) ** 2).mean()
+
+    epochs = list(fit(module, loss_of, torch.arange(24), training, generator, checkpoint, lambda: {"steps": len(steps)}))
+    return [(facts["loss"], facts["rate"]) for facts in epochs], module.state_dict()
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4, 6])
+def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path, epoch):
+    """Weights, batch-norm, Adam's moments, the rate's place in its cycle, order and luck go on where they were."""
+    checkpoint = Checkpoint(tmp_path / "epochs.pt", 0)
+    with pytest.raises(Killed):
+        train(checkpoint, epoch)
+    assert checkpoint.file.exists() == (epoch > 1)
+    (history, weights), (undisturbed, expected) = train(checkpoint), train()
+    assert history == undisturbed and all(torch.equal(weights[name], value) for name, value in expected.items())
+
+
+def test_a_checkpoint_that_cannot_be_read_is_no_checkpoint(tmp_path, capsys):
+    checkpoint = Checkpoint(tmp_path / "epochs.pt", 0)
+    train(checkpoint)
+    whole = checkpoint.file.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"", b"cos\nsystem\n(S'true'\ntR."):  # cut off, empty, and a pickle that runs a command
+        checkpoint.file.write_bytes(damaged)
+        assert train(checkpoint)[0] == train()[0]
+        assert "cannot be read; this training begins anew" in capsys.readouterr().out
+
+
+def test_checkpoints_are_written_no_more_often_than_asked(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "epochs.pt", 3600)
+    train(checkpoint)
+    assert not checkpoint.file.exists()

@@ -1,0 +1,38 @@
+"""The hash of the code behind a stage's numbers."""
+
+from __future__ import annotations
+
+from kdlib import places, sources
+
+SOURCE = 'X = 1\n\n\ndef f(x):\n    """Say."""\n    return x + X\n'
+
+
+def test_comments_docstrings_and_layout_are_no_change_of_meaning():
+    same = '"""A module."""\nX = 1  # why\ndef f(x):\n    # so\n    return (x + X)\n'
+    assert sources.meaning(SOURCE) == sources.meaning(same) != sources.meaning(SOURCE.replace("x + X", "x - X"))
+
+
+def test_a_function_of_nothing_but_its_docstring_has_a_meaning():
+    assert sources.meaning('def f():\n    """Say."""\n') == sources.meaning("def f():\n    pass\n")
+
+
+def test_each_stage_has_its_code(tmp_path, monkeypatch):
+    library = tmp_path / "kdlib"
+    for name in {name for names in sources.MODULES.values() for name in names}:
+        file = library / name if name.endswith(".py") else library / name / "network.py"
+        assert (places.ROOT / "kdlib" / name).exists()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(SOURCE)
+    monkeypatch.setattr(places, "ROOT", tmp_path)
+
+    def prints():
+        sources.fingerprint.cache_clear()
+        return [sources.fingerprint(stage) for stage in ("teacher", "student")]
+
+    before = prints()
+    (library / "losses.py").write_text(SOURCE.replace("+", "*"))
+    losses = prints()
+    assert losses[0] == before[0] and losses[1] != before[1]
+    (library / "models" / "network.py").write_text(SOURCE.replace("+", "*"))
+    assert all(now != then for now, then in zip(prints(), losses))
+    sources.fingerprint.cache_clear()
