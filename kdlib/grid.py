@@ -10,7 +10,7 @@ from typing import Any
 
 from kdlib import places
 from kdlib.errors import InvalidParameter
-from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, of_dataset, read_yaml
+from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, read_yaml
 
 AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
@@ -43,7 +43,7 @@ class Run:
 def key(settings: Settings, stage: str) -> str:
     """Return the name of a run's folder.
 
-    ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's file.
+    ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's file in what the stage knows.
     """
     settings = settings.canonical()
     alpha = f"a{settings.alpha:.2f}" if round(settings.alpha, 2) == settings.alpha else f"a{settings.alpha!r}"
@@ -54,18 +54,9 @@ def key(settings: Settings, stage: str) -> str:
     }[stage]
     if str(settings.folds) != ALL_FOLDS and stage != "data":
         names.append(f"f{str(settings.folds).replace(' ', '').replace(',', '_')}")
-    ours, usual = (_sections(each, stage) for each in (settings, of_dataset(settings.dataset)))
-    if ours != usual:
-        names.append("x" + digest(ours, 6))
+    if departures := settings.departures(stage):
+        names.append("x" + digest(departures, 6))
     return "-".join(names)
-
-
-def _sections(settings: Settings, stage: str) -> dict[str, Any]:
-    """Return the sections as far as a stage knows them: what only students know does not make another teacher."""
-    if stage == "student":
-        return settings.model_dump(include=set(SECTIONS), mode="json")
-    known = settings.upto(stage)
-    return {name: known[name] for name in SECTIONS}
 
 
 def folder(settings: Settings, stage: str) -> Path:

@@ -255,15 +255,15 @@ class Settings(Section):
         """Return the settings of the student that never met a teacher and is otherwise the same."""
         return self.model_copy(update={"alpha": 0.0}).canonical()
 
-    def departures(self) -> dict[str, Any]:
-        """Return the parameters of the sections that differ from those of the dataset's file, by their dotted names."""
+    def departures(self, stage: str = "student") -> dict[str, Any]:
+        """Return the parameters that differ from those of the dataset's file, by their dotted names, as far as the stage knows them."""
         usual = of_dataset(self.dataset)
-        sections = [(section, getattr(self, section), getattr(usual, section)) for section in SECTIONS]
+        sections = [(section, *(of.model_dump(include={section}, mode="json")[section] for of in (self, usual))) for section in SECTIONS]
         return {
-            f"{section}.{name}": getattr(ours, name)
+            f"{section}.{name}": ours[name]
             for section, ours, theirs in sections
-            for name in type(ours).model_fields
-            if getattr(ours, name) != getattr(theirs, name)
+            for name in ours
+            if ours[name] != theirs[name] and getattr(self, section).known(name, stage)
         }
 
     def fingerprint(self, stage: str) -> str:

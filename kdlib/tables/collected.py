@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from kdlib.errors import UserError
-from kdlib.settings import Section, Settings
+from kdlib.settings import Settings
 
 COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "key", "fold", "metric", "value", "recordings")
 NEEDED = ["recording", "speaker", "fold", "label", "predicted"]
@@ -35,12 +35,7 @@ def coordinates(run: Any) -> dict[str, Any]:
 
 def variant(settings: Settings, stage: str = "student") -> str:
     """Return in one line which parameters differ from those of the dataset's file, as far as the stage knows them."""
-    found = {name: value for name, value in settings.departures().items() if _of(settings, name).known(name.split(".")[1], stage)}
-    return "; ".join(f"{name}={value}" for name, value in found.items())
-
-
-def _of(settings: Settings, name: str) -> Section:
-    return getattr(settings, name.split(".")[0])
+    return "; ".join(f"{name}={value}" for name, value in settings.departures(stage).items())
 
 
 def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
