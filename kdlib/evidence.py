@@ -1,26 +1,28 @@
 """What the runs of a suite prove: distilled students beside undistilled ones and beside controls, from the predictions on disk.
 
 found = comparisons(runs, results)   # a row for each network, method, alpha, variant and metric
-chosen_alpha(results)                # alpha by validation, beside the best on test
-sensitivity(results)                 # how far each departure from the dataset's file moves the numbers
+chosen_alpha(runs, results)          # alpha by validation, beside the best on test
+sensitivity(runs, results)           # how far each departure from the dataset's file moves the numbers
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from kdlib import grid
 from kdlib.settings import Corpus, Settings, digest
 from kdlib.statistics import compare, compare_trials, corrected
-from kdlib.tables.collected import coordinates, distinct, predictions, trials
+from kdlib.statistics.resampling import LEVEL
+from kdlib.tables.collected import coordinates, distinct, predictions, prevailing, readable, trials
 
 NETWORK = ["dataset", "metric", "backbone", "setting"]
+OVER = {"": "gain", "_low": "low", "_high": "high", "_p": "p"}
 
 
 def metrics_of(corpus: Corpus) -> list[str]:
@@ -32,35 +34,27 @@ def metrics_of(corpus: Corpus) -> list[str]:
 def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     """Return one row a distilled network and metric: its place, ``targets``, ``fraction``, and the comparison with its undistilled twin.
 
-    The twin is the same in everything but that nobody taught it; seeds are compared together, each with its own. ``gain``, ``low``,
-    ``high`` are fractions, above zero where distillation helps (for error rates too); ``p_holm`` is corrected for all networks
-    and alphas of one dataset and metric. Controls have, as ``over``, ``over_low``, ``over_high`` and ``over_p``, what the paper's
-    method gains over *them*. ``teacher`` is the teacher's own number. Runs that are not done, or whose twin is not, are left out.
+    The twin, a run of the same suite, is the same in everything but that nobody taught it; seeds and parts of the folds are put
+    together, and what only one of the two tested is left out. ``gain``, ``low``, ``high`` are fractions, above zero where
+    distillation helps (for error rates too). ``p_holm`` is corrected for all networks, methods and alphas of one dataset, metric and
+    variant, controls not among them; ``p_least`` is the smallest that it could have become. Controls have, as ``over``, ``over_low``,
+    ``over_high`` and ``over_p``, what the paper's method gains over *them* (``over_holm`` is corrected for the controls of a dataset
+    and metric), and that method's own ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number. Runs that are not
+    done, whose twin is not, or whose predictions were removed, are left out.
     """
-    students = [run for run in distinct(runs).values() if run.stage == "student" and run.done]
     groups: dict[str, list[Any]] = {}
-    for run in students:
-        if run.settings.alpha > 0 and (grid.folder(run.settings.undistilled(), "student") / "result.json").exists():
+    for run in distinct(runs).values():
+        if run.stage == "student" and run.done:
             groups.setdefault(_but_seed(run.settings), []).append(run)
-    rows = []
-    for group in groups.values():
-        settings = group[0].settings
-        twins = [grid.folder(run.settings.undistilled(), "student") for run in group]
-        proposed = groups.get(_but_seed(_proposed(settings)), []) if _is_control(settings) else []
-        for metric in metrics_of(settings.corpus):
-            found = _compared(metric, [run.folder for run in group], twins, _seeds(group))
-            place = {name: value for name, value in coordinates(group[0]).items() if name not in ("stage", "seed")}
-            told = {"targets": settings.training.targets, "fraction": settings.corpus.fraction, "layout": settings.corpus.layout}
-            over = _over(metric, proposed, group)
-            teacher = _teacher(settings, metric, results)
-            rows.append(
-                {**place, **told, "metric": metric, **found, **over, "teacher": teacher, "synthetic": settings.corpus.synthetic is not None}
-            )
-    table = pd.DataFrame(
-        rows, columns=None if rows else [*NETWORK, "layout", "method", "alpha", "variant", "targets", "fraction", "p", "gain"]
-    )
-    if len(table):
-        table["p_holm"] = table.groupby(["dataset", "metric"]).p.transform(corrected)
+    rows = [row for group in groups.values() if group[0].settings.alpha > 0 for row in _rows(group, groups, results)]
+    if not rows:
+        return pd.DataFrame(columns=[*NETWORK, "layout", "method", "alpha", "variant", "targets", "fraction", "synthetic", "p", "gain"])
+    table = pd.DataFrame(rows)
+    own = table.targets == "teacher"
+    families = table[own].groupby(["dataset", "metric", "variant"])
+    table.loc[own, "p_holm"] = families.p.transform(corrected)
+    table.loc[own, "p_least"] = np.minimum(1, families.p.transform("count") * table[own].floor)
+    table["over_holm"] = table.groupby(["dataset", "metric"]).over_p.transform(corrected)
     return table
 
 
@@ -68,12 +62,23 @@ def _but_seed(settings: Settings) -> str:
     return digest(settings.canonical().model_dump(mode="json", exclude={"seed", "folds"}))
 
 
-def _seeds(group: list[Any]) -> list[int]:
-    return [run.settings.seed for run in group]
-
-
-def _is_control(settings: Settings) -> bool:
-    return settings.training.targets != "teacher"
+def _rows(group: list[Any], groups: dict[str, list[Any]], results: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield a row a metric for the runs of one distilled network, where its twin is there."""
+    settings = group[0].settings
+    twin = groups.get(_but_seed(settings.undistilled()), [])
+    method = groups.get(_but_seed(_proposed(settings)), []) if settings.training.targets != "teacher" else []
+    place = {name: value for name, value in coordinates(group[0]).items() if name not in ("stage", "seed")}
+    told = {
+        "targets": settings.training.targets, "fraction": settings.corpus.fraction, "layout": settings.corpus.layout,
+        "synthetic": settings.corpus.synthetic is not None,
+    }  # fmt: skip
+    for metric in metrics_of(settings.corpus):
+        found = _compared(metric, group, twin)
+        over, own = (_compared(metric, method, others) for others in (group, twin))
+        if found:
+            controlled = {f"over{ending}": over.get(name, np.nan) for ending, name in OVER.items()}
+            controlled |= {f"method_{name}": own.get(name, np.nan) for name in ("gain", "low")}
+            yield {**place, **told, "metric": metric, **found, **controlled, "teacher": _teacher(settings, metric, results)}
 
 
 def _proposed(settings: Settings) -> Settings:
@@ -82,23 +87,24 @@ def _proposed(settings: Settings) -> Settings:
     return settings.model_copy(update={"method": "embedding", "training": training})
 
 
-def _compared(metric: str, ours: list[Path], theirs: list[Path], seeds: list[int]) -> dict[str, float]:
-    """Compare runs with others, pair by pair; a pair's seed is told by ``seeds``."""
-    if metric != "eer":
-        ours, theirs = (pd.concat([predictions(folder).assign(seed=seed) for folder, seed in zip(of, seeds)]) for of in (ours, theirs))
-        return asdict(compare(ours, theirs, metric)) | {"metric": metric}
-    ours, theirs = (pd.concat([trials(folder).assign(seed=seed) for folder, seed in zip(of, seeds)]) for of in (ours, theirs))
-    return asdict(compare_trials(ours, theirs, ours.first_speaker, ours.second_speaker)) | {"seeds": len(seeds), "unit": "speaker"}
-
-
-def _over(metric: str, proposed: list[Any], control: list[Any]) -> dict[str, float]:
-    """Return what the paper's method gains over its control, on the seeds that both have."""
-    both = sorted(set(_seeds(proposed)) & set(_seeds(control)))
-    if not both:
+def _compared(metric: str, ours: list[Any], theirs: list[Any]) -> dict[str, Any]:
+    """Compare what both groups of runs tested, seed by seed; nothing where that is nothing."""
+    read, key = (trials, ["list", "trial"]) if metric == "eer" else (predictions, ["recording"])
+    key = ["seed", "fold", *key]
+    answers = [[read(run.folder).assign(seed=run.settings.seed) for run in of if readable(run.folder, metric)] for of in (ours, theirs)]
+    if not all(answers):
         return {}
-    folders = [[run.folder for seed in both for run in group if run.settings.seed == seed] for group in (proposed, control)]
-    found = _compared(metric, *folders, both)
-    return {"over": found["gain"], "over_low": found["low"], "over_high": found["high"], "over_p": found["p"]}
+    first, second = (pd.concat(parts).drop_duplicates(key).set_index(key).sort_index() for parts in answers)
+    both = first.index.intersection(second.index)
+    if both.empty:
+        return {}
+    first, second = first.loc[both].reset_index(), second.loc[both].reset_index()
+    if metric == "eer":
+        found = asdict(compare_trials(first, second, first.first_speaker, first.second_speaker)) | {"unit": "speaker"}
+    else:
+        found = asdict(compare(first, second, metric))
+    units = {"fold": "folds", "speaker": "speakers", "speaker and training": "trainings"}[found["unit"]]
+    return {**found, "metric": metric, "seeds": first.seed.nunique(), "floor": 0.0 if metric == "eer" else 2.0 / 2 ** found[units]}
 
 
 def _teacher(settings: Settings, metric: str, results: pd.DataFrame) -> float:
@@ -106,52 +112,55 @@ def _teacher(settings: Settings, metric: str, results: pd.DataFrame) -> float:
     return results.value[place & (results.metric == metric)].mean()
 
 
-def chosen_alpha(results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a dataset, network, method and metric that has validation recordings and several alphas.
+def chosen_alpha(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a dataset, network and method that has validation recordings and several alphas, in the dataset's main metric.
 
     ``chosen`` is the mean over folds of the test number at the alpha that is best on *that fold's* validation recordings (mean over
-    seeds; at a tie the smallest), ``alphas`` those alphas, ``best`` the highest mean test number, reached at ``best_alpha``, which
-    nobody could have known; ``difference`` is how much that flatters. All values are fractions.
+    the seeds that all alphas have; at a tie the smallest), ``alphas`` those alphas. ``best`` is the highest mean test number, reached
+    at ``best_alpha``, which is what one prints who looks at the test, and ``difference`` is how much higher it is. Fractions.
     """
     rows = []
-    students = results[(results.stage == "student") & (results.variant == "")]
-    undistilled = students[students.alpha == 0].assign(flat=lambda rows: rows.setting == "nonseq")
-    for metric in ("uar", "accuracy"):
-        for place, part in students[students.alpha > 0].groupby(["dataset", "backbone", "setting", "method"]):
-            start = undistilled[
-                (undistilled.dataset == place[0]) & (undistilled.backbone == place[1]) & (undistilled.flat == (place[2] == "nonseq"))
-            ]
-            every = pd.concat([start, part])
-            told = {
-                name: every[every.metric == name].pivot_table(index="fold", columns="alpha", values="value")
+    students = prevailing(results[results.stage == "student"])
+    for dataset, metric in _main_metrics(runs).items():
+        of = students[(students.dataset == dataset) & students.metric.isin([metric, f"validation_{metric}"])]
+        for place, part in of[of.alpha > 0].groupby(["backbone", "setting", "method"]):
+            flat = place[1] == "nonseq"
+            every = pd.concat([of[(of.alpha == 0) & (of.backbone == place[0]) & ((of.setting == "nonseq") == flat)], part])
+            seeds = set.intersection(*(set(rows.seed) for _, rows in every.groupby("alpha")))
+            every = every[every.seed.isin(seeds)]
+            held, tested = (
+                every[every.metric == name].pivot_table(index="fold", columns="alpha", values="value")
                 for name in (f"validation_{metric}", metric)
-            }
-            held, tested = told.values()
+            )
             if held.shape[1] < 3 or held.shape != tested.shape or held.isna().any(axis=None):
                 continue
-            alphas = held.idxmax(axis="columns")
-            chosen = np.mean([tested.loc[fold, alpha] for fold, alpha in alphas.items()])
-            best = tested.mean()
-            undist = best.get(0.0, np.nan)
+            alphas, means = held.idxmax(axis="columns"), tested.mean()
+            chosen = float(np.mean([tested.loc[fold, alpha] for fold, alpha in alphas.items()]))
             rows.append(
                 {
-                    **dict(zip(("dataset", "backbone", "setting", "method"), place)), "metric": metric, "undistilled": undist,
-                    "chosen": chosen, "alphas": ", ".join(f"{alpha:g}" for alpha in alphas), "best": best.max(), "best_alpha": best.idxmax(),
-                    "difference": best.max() - chosen, "folds": len(tested),
+                    "dataset": dataset, **dict(zip(("backbone", "setting", "method"), place)), "metric": metric,
+                    "undistilled": means.get(0.0, np.nan), "chosen": chosen, "alphas": ", ".join(f"{alpha:g}" for alpha in alphas),
+                    "best": means.max(), "best_alpha": means.idxmax(), "difference": means.max() - chosen, "folds": len(tested),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else ["dataset", "backbone", "setting", "method", "metric", "chosen"])
 
 
-def sensitivity(results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a departure from a dataset's file, metric and distilled network, the greatest effect first.
+def _main_metrics(runs: Iterable[Any]) -> dict[str, str]:
+    return {run.settings.dataset: metrics_of(run.settings.corpus)[0] for run in runs}
 
-    ``distilled`` and ``undistilled`` are means over folds (and seeds) as fractions; ``effect`` and ``effect_on_gain`` are
-    their differences from the same network, alpha and seeds without the departure, whose standard deviation over all of its seeds is
-    ``luck``. Controls are no departures of this kind.
+
+def sensitivity(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a departure from a dataset's file and distilled network, in the main metric, the greatest effect first.
+
+    ``distilled`` and ``undistilled`` are means over folds (and seeds) as fractions; ``effect`` and ``effect_on_gain`` are their
+    differences from the same network, alpha and seeds without the departure. ``luck`` is the standard deviation of that network over all
+    of its seeds, and ``stands_out`` whether an effect is larger than luck explains at 5 %, corrected for their number (NaN without
+    several seeds). Controls are no departures of this kind.
     """
-    students = results[(results.stage == "student") & results.metric.isin(["uar", "accuracy", "eer"])]
     place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
+    main = pd.DataFrame(_main_metrics(runs).items(), columns=["dataset", "metric"])
+    students = results[results.stage == "student"].merge(main)
     values = students.groupby([*place, "variant", "seed"]).value.mean()
     rows = []
     for (*where, variant), _ in values.groupby([*place, "variant"]):
@@ -168,12 +177,18 @@ def sensitivity(results: pd.DataFrame) -> pd.DataFrame:
             gains = [of.loc[both].mean() - base.reindex(both).mean() for of, base in ((ours, start), (plain, plain_start))]
             rows.append(
                 {
-                    **named, "departure": variant, "seeds": len(both), "distilled": ours.loc[both].mean(), "undistilled": start.reindex(both).mean(),
-                    "effect": (ours.loc[both] - plain.loc[both]).mean(), "effect_on_gain": gains[0] - gains[1],
-                    "luck": plain.std() if len(plain) > 1 else np.nan,
+                    **named, "departure": variant, "seeds": len(both), "distilled": ours.loc[both].mean(),
+                    "undistilled": start.reindex(both).mean(), "effect": (ours.loc[both] - plain.loc[both]).mean(),
+                    "effect_on_gain": gains[0] - gains[1], "luck": plain.std() if len(plain) > 1 else np.nan, "plain_seeds": len(plain),
                 }
             )  # fmt: skip
-    table = pd.DataFrame(rows, columns=None if rows else [*place, "departure", "effect"])
+    if not rows:
+        return pd.DataFrame(columns=[*place, "departure", "effect"])
+    table = pd.DataFrame(rows)
+    # both sides of an effect are means of so many trainings, each with its luck
+    spread = table.luck * np.sqrt(2 / table.seeds)
+    p = 2 * stats.t.sf((table.effect / spread).abs(), (table.plain_seeds - 1).clip(lower=1))
+    table["stands_out"] = (corrected(pd.Series(p).where(table.luck.notna())) < LEVEL).where(table.luck.notna())
     return table.sort_values("effect", key=abs, ascending=False, ignore_index=True)
 
 

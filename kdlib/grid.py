@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kdlib import places
-from kdlib.errors import InvalidParameter
+from kdlib.errors import InvalidParameter, UserError
 from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, read_yaml
 
 AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
@@ -36,8 +37,32 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the run has left its result."""
-        return (self.folder / "result.json").exists()
+        """Whether the run has left its result, and with the parameters of today."""
+        return self.state == "done"
+
+    @property
+    def state(self) -> str:
+        """``done``; ``outdated`` (the result is of other parameters); ``failed`` (a notebook and no result) or ``missing``."""
+        try:
+            kept = json.loads((self.folder / "result.json").read_bytes())
+        except FileNotFoundError:
+            return "failed" if (self.folder / "notebook.ipynb").exists() else "missing"
+        except ValueError:
+            raise UserError(f"{self.folder / 'result.json'} is no valid JSON; delete that file and run its notebook again.") from None
+        return "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
+
+
+def same_numbers(kept: dict[str, Any] | None, settings: Settings, stage: str) -> bool:
+    """Return whether the parameters that a result was ``kept`` with give the numbers of these settings (None: nobody knows, so they do).
+
+    A parameter that the result does not name has its default: new ones make no result outdated.
+    """
+    if kept is None or kept == settings.canonical().model_dump(mode="json"):
+        return True
+    try:
+        return Settings.model_validate_json(json.dumps(kept)).fingerprint(stage) == settings.canonical().fingerprint(stage)
+    except ValueError:  # a parameter of that time is none any more
+        return False
 
 
 def key(settings: Settings, stage: str) -> str:
@@ -54,7 +79,9 @@ def key(settings: Settings, stage: str) -> str:
     }[stage]
     if str(settings.folds) != ALL_FOLDS and stage != "data":
         names.append(f"f{str(settings.folds).replace(' ', '').replace(',', '_')}")
-    if departures := settings.departures(stage):
+    # the first notebook checks the folds as well, so it knows all there is to know of the corpus
+    departures = {name: value for name, value in settings.departures().items() if stage == "data" and name.startswith("corpus.")}
+    if departures := {**departures, **settings.departures(stage)}:
         names.append("x" + digest(departures, 6))
     return "-".join(names)
 
@@ -104,9 +131,7 @@ def needed(settings: Settings) -> list[str]:
 def _told(given: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
     """Return the parameters for papermill: those given, every axis that the stage knows, and the sections."""
     axes = {"data": ("dataset",), "teacher": ("dataset", "backbone", "setting", "folds", "seed")}.get(stage, AXES)
-    told = {name: getattr(settings, name) for name in axes}
-    for name in SECTIONS:
-        known = {each: value for each, value in given.get(name, {}).items() if getattr(settings, name).known(each, stage)}
-        told |= {name: known} if known else {}
+    # the sections whole: what a stage does not know can still decide whether the others' values are allowed
+    told = {name: getattr(settings, name) for name in axes} | {name: given[name] for name in SECTIONS if name in given}
     # em and agg have one teacher: equal runs are told the same, however a suite spells them
     return {**told, "setting": "em"} if stage == "teacher" and settings.sequential else told

@@ -255,15 +255,20 @@ class Settings(Section):
         """Return the settings of the student that never met a teacher and is otherwise the same."""
         return self.model_copy(update={"alpha": 0.0}).canonical()
 
-    def departures(self, stage: str = "student") -> dict[str, Any]:
-        """Return the parameters that differ from those of the dataset's file, by their dotted names, as far as the stage knows them."""
+    def departures(self, stage: str = "student", numbers: bool = False) -> dict[str, Any]:
+        """Return the parameters that differ from those of the dataset's file, by their dotted names, as far as the stage knows them.
+
+        With ``numbers``, only those that its numbers depend on.
+        """
         usual = of_dataset(self.dataset)
         sections = [(section, *(of.model_dump(include={section}, mode="json")[section] for of in (self, usual))) for section in SECTIONS]
         return {
             f"{section}.{name}": ours[name]
             for section, ours, theirs in sections
             for name in ours
-            if ours[name] != theirs[name] and getattr(self, section).known(name, stage)
+            if ours[name] != theirs[name]
+            and getattr(self, section).known(name, stage)
+            and not (numbers and getattr(self, section).first_stage(name) is None)
         }
 
     def fingerprint(self, stage: str) -> str:

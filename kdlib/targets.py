@@ -6,11 +6,11 @@ Each control has the budget of the method itself, the same student, epochs and d
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 
 from kdlib.corpora import Fold
+from kdlib.errors import InvalidParameter
 from kdlib.losses import Targets
 from kdlib.models.networks import Network
 from kdlib.settings import Settings
@@ -32,32 +32,52 @@ def shuffled(settings: Settings, store: Store, fold: Fold, privileged: Privilege
 
 
 def shuffled_in_class(settings: Settings, store: Store, fold: Fold, privileged: Privileged, generator: torch.Generator) -> Guide:
-    """What the teacher says of another training recording of the same class: the label, without the recording."""
+    """What the teacher says of another training recording of the same class: the label, without the recording.
+
+    Raises InvalidParameter where a class has a single training recording, for which there is no other.
+    """
     train = torch.from_numpy(fold.train)
     labels = store.labels.cpu()[train]
-    return _exchanged([train[labels == label] for label in labels.unique()], settings, store, privileged, generator)
+    groups = [train[labels == label] for label in labels.unique()]
+    if min(map(len, groups)) < 2:
+        raise InvalidParameter(
+            f"parameter 'training.targets' is 'shuffled_in_class', but fold {fold.number} trains on a class of one recording; use shuffled, or more recordings."
+        )
+    return _exchanged(groups, settings, store, privileged, generator)
 
 
 def _exchanged(groups: list[torch.Tensor], settings: Settings, store: Store, privileged: Privileged, generator: torch.Generator) -> Guide:
     other = torch.arange(len(store.recordings))
     for group in groups:
-        other[group] = group[torch.randperm(len(group), generator=generator)]
+        shuffled = group[torch.randperm(len(group), generator=generator)]
+        other[shuffled] = shuffled.roll(1)  # nobody keeps its own
     other = other.to(store.device)
     told = by_teacher(settings, store, None, privileged, generator)
     return lambda rows, first, heard: told(other[rows], first, heard)
 
 
 def random(settings: Settings, store: Store, fold: Fold, privileged: Privileged, generator: torch.Generator) -> Guide:
-    """A random vector for each recording (in EM for each of its frames), with mean and spread of the teacher's embeddings."""
+    """A vector for each recording, each dimension of it taken from another training recording, drawn anew for every dimension.
 
-    def alike(told: torch.Tensor) -> torch.Tensor:
-        luck = torch.randn(told.shape, generator=generator).to(told.device)
-        return told.mean(dim=0) + luck * told.std(dim=0)
+    So each dimension has the teacher's own values, and together they mean nothing. In EM a recording's segments share the vector,
+    for the mean over a segment of vectors drawn for its frames would be next to constant.
+    """
+    train = torch.from_numpy(fold.train).to(store.device)
+    level = privileged.whole if settings.setting != "em" else privileged.mean_of_frames()
 
-    frames = replace(privileged.frames, values=alike(privileged.frames.values))
-    probabilities = alike(privileged.probabilities.clamp(min=1e-6).log()).softmax(dim=-1)
-    noise = replace(privileged, frames=frames, whole=alike(privileged.whole), probabilities=probabilities)
-    return by_teacher(settings, store, fold, noise, generator)
+    def mixed(told: torch.Tensor) -> torch.Tensor:
+        order = torch.rand(len(train), told.shape[1], generator=generator).argsort(dim=0).to(told.device)
+        return told.index_copy(0, train, told[train].gather(0, order))
+
+    embedding, probabilities = mixed(level), mixed(privileged.probabilities)
+    probabilities = probabilities / probabilities.sum(dim=1, keepdim=True)
+
+    def told(rows: torch.Tensor, first: torch.Tensor, heard: torch.Tensor) -> Targets:
+        vectors = embedding[rows]
+        vectors = vectors[:, None].expand(-1, settings.segments, -1) if settings.setting == "em" else vectors
+        return Targets(vectors, probabilities[rows])
+
+    return told
 
 
 def uniform(settings: Settings, store: Store, fold: Fold, privileged: None, generator: torch.Generator) -> Guide:

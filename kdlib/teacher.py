@@ -49,6 +49,12 @@ class Privileged:
     history: list[dict[str, float]]
     folder: Path
 
+    def mean_of_frames(self) -> torch.Tensor:
+        """Return the mean embedding of each recording's frames, ``(recordings, embedding)``."""
+        owner = torch.repeat_interleave(self.frames.lengths)
+        total = self.whole.new_zeros(len(self.frames.lengths), self.whole.shape[1])
+        return total.index_add_(0, owner, self.frames.values.to(total.device)) / self.frames.lengths[:, None]
+
     def targets(self, rows: torch.Tensor, first: torch.Tensor, settings: Settings, timed: bool) -> Targets:
         """Return the targets of a batch of crops that begin at frames ``first``, at the level of the run's setting."""
         # softmax(logits / temperature), from probabilities

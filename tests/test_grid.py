@@ -103,3 +103,28 @@ def test_what_only_students_know_makes_no_other_teacher():
     assert grid.key(plain, "student") != grid.key(control, "student")
     assert grid.key(plain, "data") == grid.key(control, "data") != grid.key(other, "data")
     assert grid.needed(load(training={"targets": "audio"})) == ["data", "student"]
+
+
+def test_the_first_notebook_is_told_of_the_folds_it_checks():
+    split, other = (load(corpus=corpus) for corpus in ({}, {"groups": 3}))
+    assert grid.key(split, "data") != grid.key(other, "data") and grid.key(split, "data") == "all"
+
+
+def test_a_result_of_other_parameters_is_outdated(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    settings = load(backbone="vgg")
+    run = grid.Run("student", settings, {})
+    assert run.state == "missing"
+    kept = settings.canonical().model_dump(mode="json")
+
+    def state(**training):
+        places.write_json(run.folder / "result.json", {"settings": {**kept, "training": {**kept["training"], **training}}})
+        return run.state
+
+    assert state() == "done" and state(device="cpu") == "done" and state(epochs=3) == "outdated" and state(gone=1) == "outdated"
+    # a parameter that the result does not know yet has its default
+    places.write_json(run.folder / "result.json", {"settings": {**kept, "media": {k: v for k, v in kept["media"].items() if k != "crop"}}})
+    assert run.state == ("done" if settings.media.crop == 1.0 else "outdated")
+    (run.folder / "result.json").unlink()
+    (run.folder / "notebook.ipynb").write_text("{}")
+    assert run.state == "failed" and not run.done

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -93,11 +91,8 @@ def test_states_tell_done_from_failed_from_missing():
 
 
 def test_collect_reads_five_thousand_runs_in_seconds(tmp_path):
-    @dataclass(frozen=True)
-    class Part:
-        stage: str
-        settings: Settings
-        folder: Path
+    class Part(Run):
+        folder = property(lambda self: self.given["folder"])
 
     run = student()
     for part in range(5000):
@@ -105,7 +100,7 @@ def test_collect_reads_five_thousand_runs_in_seconds(tmp_path):
         home.mkdir()
         (home / "result.json").write_text(json.dumps({"folds": [{"fold": part % 24, "uar": 0.5, "accuracy": 0.5, "recordings": 104}]}))
     started = time.process_time()
-    found = tables.collect([Part("student", run.settings, tmp_path / f"part-{part}") for part in range(5000)])
+    found = tables.collect([Part("student", run.settings, {"folder": tmp_path / f"part-{part}"}) for part in range(5000)])
     assert len(found) == 10000
     assert time.process_time() - started < 10
 
@@ -293,3 +288,14 @@ def test_sizes_of_all_nine_networks():
     assert frame.student["seresnet", "agg"] == sum(parameter.numel() for parameter in own.parameters())
     # torchvision's VGG16 has 14,714,688 parameters in its convolutions
     assert frame.teacher["vgg", "nonseq"] == 14714688 + (512 * 49 + 1) * 512 + 513 * 512 + 513 * 7
+
+
+def test_an_undistilled_student_and_a_teacher_belong_to_every_variant_of_the_distillation():
+    """The distance is of the distilled student alone: those that do not know it are not left out."""
+    runs = [
+        finish(student(0.0, backbone="vgg"), {0: 0.4}),
+        finish(student(stage="teacher", backbone="vgg"), {0: 0.7}),
+        finish(student(0.5, backbone="vgg", training={"distance": "mse"}), {0: 0.5}),
+    ]
+    cells = row(table("table6", runs), "vgg", "nonseq")
+    assert (cells["teacher"], cells["undistilled"], cells["distilled"], cells["relative_change"]) == ("70.0", "40.0", "50.0", "+25.00")

@@ -13,6 +13,7 @@ from kdlib.figures.results import accuracy_against_alpha, means_over_folds
 from kdlib.figures.style import save
 from kdlib.settings import Settings
 from kdlib.site import Figure
+from kdlib.tables.collected import prevailing
 
 
 class Diagram(NamedTuple):
@@ -88,7 +89,9 @@ def _sweep(name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFr
     caption = f"{TESTED[protocol]} All methods start at α = 0 from the same undistilled student (dashed)."
     if not datasets:
         return Figure(name, sweep.title, caption, missing="no run of this suite uses that corpus")
-    rows = results[(results.dataset == datasets[0]) & (results.stage == "student") & (results.variant == "")]
+    rows = prevailing(
+        results[(results.dataset == datasets[0]) & (results.stage == "student") & ~results.variant.str.contains("training.targets")]
+    )
     means = means_over_folds(rows, sweep.metric)
     if means.empty or means.groupby(["backbone", "setting"]).alpha.nunique().max() < 2:
         return Figure(name, sweep.title, caption, missing="its runs are missing: students of one network at two values of α or more")

@@ -9,6 +9,7 @@ import pandas as pd
 from kdlib.figures.evidence import agreement, gains, named
 from kdlib.figures.style import BACKBONES, NETWORKS, save
 from kdlib.site import Figure
+from kdlib.tables.collected import prevailing
 from kdlib.tables.proven import METRICS, TARGETS
 
 TITLES = {
@@ -20,7 +21,7 @@ CAPTIONS = {
     "figure-gains": "Each student beside its undistilled twin: gain and 95 % interval. An interval that covers zero decides nothing.",
     "figure-controls": "Gain over the undistilled student, by what the student was drawn to. If the video matters, the method lies right of every control.",
     "figure-agreement": "Cosine between the gradients of classification loss and distance to the teacher’s embedding, on the student’s encoder and the first "
-    "batch of each epoch. Above zero both pull the same way; at zero the teacher is no help to the task, and below it a hindrance.",
+    "batch of each epoch. Above zero both pull the same way on that batch, below it they pull apart; how the student fares on the test is another matter.",
 }
 
 
@@ -44,7 +45,7 @@ def pictures(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list
 
 
 def _gains(found: pd.DataFrame, folder: Path) -> list[Figure]:
-    rows = found[(found.variant == "")] if len(found) else found
+    rows = prevailing(found[found.targets == "teacher"])
     return [
         _figure("figure-gains", f"{dataset}-{metric}", f"{dataset}, {METRICS[metric]}", part.assign(label=[named(row) for row in part.to_dict("records")]), folder)
         for (dataset, metric), part in rows.groupby(["dataset", "metric"])
@@ -53,24 +54,16 @@ def _gains(found: pd.DataFrame, folder: Path) -> list[Figure]:
 
 def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
     drawn = []
-    controls = found[found.targets != "teacher"] if len(found) else found
     place = ["dataset", "metric", "backbone", "setting", "alpha", "fraction"]
-    for where, part in controls.groupby(place):
-        ours = found[
-            (found[place] == list(where)).all(axis=1) & (found.targets == "teacher") & (found.method == "embedding") & (found.variant == "")
-        ]
-        both = pd.concat([ours, part])
+    for where, part in found[found.targets != "teacher"].groupby(place):
+        same = found[(found[place] == list(where)).all(axis=1) & (found.method == "embedding")]
+        both = pd.concat([prevailing(same[same.targets == "teacher"]), part])
         label = [TARGETS[row.targets] if row.targets != "teacher" else "the paper’s method" for row in both.itertuples()]
-        name = NETWORKS[where[3]].format(BACKBONES[where[2]])
-        drawn.append(
-            _figure(
-                "figure-controls",
-                "-".join(map(str, where)),
-                f"{where[0]}, {METRICS[where[1]]}, {name}, α = {where[4]:g}",
-                both.assign(label=label),
-                folder,
-            )
+        name = f"{NETWORKS[where[3]].format(BACKBONES[where[2]])}, α = {where[4]:g}" + (
+            f", {100 * where[5]:g} % of the training set" if where[5] < 1 else ""
         )
+        subject = f"{where[0]}, {METRICS[where[1]]}, {name}"
+        drawn.append(_figure("figure-controls", "-".join(map(str, where)), subject, both.assign(label=label), folder))
     return drawn
 
 
@@ -87,7 +80,7 @@ def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path
 def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
     drawn = []
     kept = histories.dropna(subset="agreement")
-    kept = kept[(kept.method == "embedding") & (kept.variant == "")]
+    kept = prevailing(kept[kept.method == "embedding"])
     for dataset, rows in kept.groupby("dataset"):
         alphas = rows.groupby(["backbone", "setting"]).alpha.nunique()
         network = alphas.idxmax()  # the network with most alphas tells most

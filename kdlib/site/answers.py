@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from kdlib.paper.claims import VERDICTS
+from kdlib.paper.claims import NOT_RUN, VERDICTS
 from kdlib.statistics.resampling import ENOUGH, LEVEL
 from kdlib.tables import BACKBONES, SETTINGS, Table
 from kdlib.tables.proven import METRICS, TARGETS
@@ -30,9 +30,14 @@ def claims(made: Mapping[str, Table]) -> list[str]:
     """Return how many claims have which verdict."""
     if "claims" not in made:
         return [NOTHING]
-    counts = made["claims"].frame.verdict.value_counts()
+    frame = made["claims"].frame
+    real = frame[~frame.dataset.str.contains("synthetic")]
+    counts = real.drop_duplicates(["claim", "corpus", "metric"]).verdict.value_counts()
+    run = real.verdict != NOT_RUN
+    if not run.any():
+        return ["No real recordings were run; what synthetic ones say of the method is in the table, and it says nothing of the paper."]
     told = [f"{counts[verdict]} {verdict.replace(': too little data', ' (too little data)')}" for verdict in VERDICTS if verdict in counts]
-    return [f"Of {counts.sum()} claims, {', '.join(told)}."]
+    return [f"Of {counts.sum()} claims on a corpus and metric, {', '.join(told)}."]
 
 
 def gains(made: Mapping[str, Table]) -> list[str]:
@@ -45,12 +50,20 @@ def gains(made: Mapping[str, Table]) -> list[str]:
 
 def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
     told = f"{dataset}, {METRICS[metric]}: {_points(rows.gain.mean())} on average over {len(rows)} student{'s' if len(rows) > 1 else ''}"
-    few = rows.trainings.min()
-    if few < ENOUGH:
-        return f"{told}, each of {few:.0f} training{'s' if few > 1 else ''}: too few to tell a gain from luck."
-    sure = rows.p_holm < LEVEL
-    seen = f"; the median design would have seen {rows.detectable.median():.1f} points" if rows.detectable.notna().any() else ""
-    return f"{told}; {(sure & (rows.gain > 0)).sum()} gain for sure, {(sure & (rows.gain < 0)).sum()} lose for sure{seen}."
+    enough = rows[rows.trainings >= ENOUGH]
+    if enough.empty:
+        return f"{told}, none of {ENOUGH} trainings or more: too few to tell a gain from luck."
+    few = f", {len(rows) - len(enough)} of them of too few trainings to tell" if len(enough) < len(rows) else ""
+    sure = enough.p_holm < LEVEL
+    found = f"{(sure & (enough.gain > 0)).sum()} gain for sure, {(sure & (enough.gain < 0)).sum()} lose for sure{few}"
+    if (enough.p_least >= LEVEL).all():
+        plain = enough.p < LEVEL
+        return (
+            f"{told}; corrected for their number, so few folds cannot prove anything. Taken alone, {(plain & (enough.gain > 0)).sum()} gain "
+            f"and {(plain & (enough.gain < 0)).sum()} lose (p < {LEVEL:g}){few}."
+        )
+    seen = f"; the median design would have seen {enough.detectable.median():.1f} points" if enough.detectable.notna().any() else ""
+    return f"{told}; {found}{seen}."
 
 
 def results(made: Mapping[str, Table]) -> list[str]:
@@ -61,7 +74,7 @@ def results(made: Mapping[str, Table]) -> list[str]:
             ours = table.frame.relative_change.dropna()
             printed = table.frame.get("paper_relative_change", pd.Series(dtype=float)).dropna()
             there = f", in print {(printed > 0).sum()} of {len(printed)}" if len(printed) else ""
-            told.append(f"{table.title}: {(ours > 0).sum()} of {len(ours)} networks gain{there}.")
+            told.append(f"{table.title}: {(ours > 0).sum()} of {len(ours)} networks are above their undistilled student{there}.")
     return told or [NOTHING]
 
 
@@ -85,10 +98,13 @@ def controls(made: Mapping[str, Table]) -> list[str]:
         return [NOTHING]
     frame = made["controls"].frame
     told = []
-    for (dataset, metric), rows in frame[frame.targets != "teacher"].groupby(["dataset", "metric"], sort=False):
+    for (dataset, metric, alpha), rows in frame.groupby(["dataset", "metric", "alpha"], sort=False):
         over = [f"{TARGETS[row.targets]} {_points(row.over)} ({row.over_interval})" for row in rows.itertuples() if pd.notna(row.over)]
-        told.append(f"{dataset}, {METRICS[metric]}: the method beside targets {'; '.join(over)}.")
-    return told
+        if over:
+            told.append(
+                f"{dataset}, {METRICS[metric]}, α = {alpha:g}: what the method has more than students with targets {'; '.join(over)}."
+            )
+    return told or ["Controls were run, but not yet the method beside them."]
 
 
 def audit(made: Mapping[str, Table]) -> list[str]:
@@ -100,8 +116,14 @@ def ledger(made: Mapping[str, Table]) -> list[str]:
     """Return how many entries there are, and which departure moved the numbers most."""
     told = list(made["ledger"].notes) if "ledger" in made else []
     if "sensitivity" in made:
-        first = made["sensitivity"].frame.iloc[0]
-        told.append(f"Of the departures run, {first.departure} moves the distilled student most: {_points(first.effect)}.")
+        frame = made["sensitivity"].frame
+        beyond = [f"{row.departure} ({_points(row.effect)})" for row in frame[frame.outstanding == "yes"].itertuples()]
+        what = (
+            f"beyond the luck of the seed: {', '.join(beyond)}"
+            if beyond
+            else "none moves the distilled student beyond the luck of the seed"
+        )
+        told.append(f"Of {len(frame)} departures run, {what}.")
     return told
 
 

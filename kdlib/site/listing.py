@@ -13,6 +13,7 @@ import pandas as pd
 from kdlib import tables
 from kdlib.settings import ALL_FOLDS
 from kdlib.tables import BACKBONES, SETTINGS
+from kdlib.tables.collected import variant
 
 SHOWN_METRICS = ("uar", "accuracy", "eer")
 # a group of more runs than this is closed at first
@@ -61,7 +62,12 @@ def title(run: Any) -> str:
     settings = run.settings.canonical()
     if run.stage == "data":
         return f"Data: {settings.dataset}"
-    part = [f"folds {settings.folds}"] * (str(settings.folds) != ALL_FOLDS) + [f"seed {settings.seed}"] * (settings.seed != 0)
+    departing = variant(settings, run.stage)
+    part = (
+        [f"folds {settings.folds}"] * (str(settings.folds) != ALL_FOLDS)
+        + [f"seed {settings.seed}"] * (settings.seed != 0)
+        + [departing] * bool(departing)
+    )
     level = SETTINGS["sequential" if settings.sequential else "nonseq"]
     if run.stage == "teacher":
         return ", ".join([f"{BACKBONES[settings.backbone]} teacher", level, *part])

@@ -10,19 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from kdlib.errors import UserError
 from kdlib.settings import Settings
 
 COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "key", "fold", "metric", "value", "recordings")
 NEEDED = ["recording", "speaker", "fold", "label", "predicted"]
-STATES = ("done", "failed", "missing")
 
 
 def coordinates(run: Any) -> dict[str, Any]:
     """Return a run's place on the axes of the paper, as its result is filed.
 
     A teacher has neither method nor alpha, and its setting is ``nonseq`` or ``sequential``. ``variant`` names the parameters that
-    differ from those of the dataset's file, such as ``training.targets=shuffled``; it is empty where none does.
+    differ from those of the dataset's file, such as ``training.targets=shuffled``; it is empty where none does that numbers depend on.
     """
     settings = run.settings.canonical()
     place = {"dataset": settings.dataset, "stage": run.stage, "backbone": settings.backbone, "setting": settings.setting}
@@ -35,7 +33,7 @@ def coordinates(run: Any) -> dict[str, Any]:
 
 def variant(settings: Settings, stage: str = "student") -> str:
     """Return in one line which parameters differ from those of the dataset's file, as far as the stage knows them."""
-    return "; ".join(f"{name}={value}" for name, value in settings.departures(stage).items())
+    return "; ".join(f"{name}={value}" for name, value in settings.departures(stage, numbers=True).items())
 
 
 def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
@@ -46,14 +44,9 @@ def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
     return found
 
 
-def read(folder: Path) -> dict[str, Any] | None:
-    """Return a run's result, None where it has none; raise UserError where the file is damaged."""
-    try:
-        return json.loads((folder / "result.json").read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise UserError(f"{folder / 'result.json'} is no valid JSON; delete that file and run its notebook again.") from None
+def read(run: Any) -> dict[str, Any]:
+    """Return a run's result, empty where it is not done; raise UserError where the file is damaged."""
+    return json.loads((run.folder / "result.json").read_bytes()) if run.done else {}
 
 
 def collect(runs: Iterable[Any]) -> pd.DataFrame:
@@ -61,12 +54,27 @@ def collect(runs: Iterable[Any]) -> pd.DataFrame:
     rows = []
     for folder, run in distinct(runs).items():
         place = None
-        for fold in (read(folder) or {}).get("folds", []):
+        for fold in read(run).get("folds", []):
             place = place or (*coordinates(run).values(), folder.name)
             for name, value in fold.items():
                 if name not in ("fold", "recordings") and isinstance(value, (int, float)):
                     rows.append((*place, fold["fold"], name, float(value), fold["recordings"]))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def prevailing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each dataset's most frequent variant: that of its file, unless a suite departs from it throughout."""
+    if not len(rows):
+        return rows
+    counts = rows.groupby(["dataset", "variant"]).size().reset_index(name="rows")
+    first = counts.sort_values(["rows", "variant"], ascending=[False, True]).drop_duplicates("dataset")
+    return rows.merge(first[["dataset", "variant"]])
+
+
+def readable(folder: Path, metric: str) -> bool:
+    """Return whether a run's answers are still there: somebody may have removed them to save room, or an older suite have written them."""
+    file = folder / ("trials.csv" if metric == "eer" else "predictions.csv")
+    return file.exists() and (metric != "eer" or "first_speaker" in file.open().readline())
 
 
 def predictions(folder: Path) -> pd.DataFrame:
@@ -83,8 +91,8 @@ def trials(folder: Path) -> pd.DataFrame:
 def histories(runs: Iterable[Any]) -> pd.DataFrame:
     """Return one row an epoch of each fold of these runs' students, with their places: loss, rate, seconds, agreement (NaN where not kept)."""
     rows = []
-    for folder, run in distinct(runs).items():
-        kept = (read(folder) or {}).get("history", {}) if run.stage == "student" else {}
+    for run in distinct(runs).values():
+        kept = read(run).get("history", {}) if run.stage == "student" else {}
         place = coordinates(run) if kept else {}
         rows += [{**place, "fold": int(fold), **epoch} for fold, epochs in kept.items() for epoch in epochs]
     return pd.DataFrame(rows).reindex(columns=[*COLUMNS[:8], "fold", "epoch", "loss", "rate", "seconds", "agreement"])
@@ -92,26 +100,22 @@ def histories(runs: Iterable[Any]) -> pd.DataFrame:
 
 def missing(runs: Iterable[Any]) -> list[Any]:
     """Return the runs that have no result yet."""
-    return [run for folder, run in distinct(runs).items() if not (folder / "result.json").exists()]
+    return [run for run in distinct(runs).values() if not run.done]
 
 
 def states(runs: Iterable[Any]) -> pd.DataFrame:
-    """Return one row a run: dataset, stage, key, state (done, failed, missing), wall seconds, device, commit, finished.
-
-    A run failed where it left a notebook and no result.
-    """
+    """Return one row a run: dataset, stage, key, state (see :class:`kdlib.grid.Run`), wall seconds, device, commit, finished."""
     rows = []
     for folder, run in distinct(runs).items():
-        result = read(folder)
-        told = (result or {}).get("provenance", {})
-        state = "done" if result else "failed" if (folder / "notebook.ipynb").exists() else "missing"
+        result = read(run)
+        told = result.get("provenance", {})
         rows.append(
             {
                 "dataset": run.settings.dataset,
                 "stage": run.stage,
                 "key": folder.name,
-                "state": state,
-                "seconds": (result or {}).get("seconds", {}).get("wall", math.nan),
+                "state": run.state,
+                "seconds": result.get("seconds", {}).get("wall", math.nan),
                 "device": told.get("device") or "",
                 "commit": told.get("commit") or "",
                 "uncommitted": bool(told.get("uncommitted_changes")),

@@ -11,7 +11,7 @@ import pandas as pd
 from kdlib.paper import published
 from kdlib.settings import Settings
 from kdlib.statistics import interval, trial_interval
-from kdlib.tables.collected import predictions, trials
+from kdlib.tables.collected import predictions, readable, trials
 from kdlib.tables.studies import Cell, Study, cell, places, studies, summarise, values_of
 from kdlib.tables.table import BACKBONES, SETTINGS, Column, Table, number
 
@@ -122,8 +122,7 @@ def _interval(of: Cell, metric: str) -> str | None:
 
     Nothing either where somebody removed the predictions to save room.
     """
-    file = "trials.csv" if metric == "eer" else "predictions.csv"
-    if of.undone or not of.found or not all((run.folder / file).exists() for run in of.runs):
+    if of.undone or not of.found or not all(readable(run.folder, metric) for run in of.runs):
         return None
     if metric == "eer":
         told = pd.concat([trials(run.folder).assign(seed=run.settings.seed) for run in of.runs])

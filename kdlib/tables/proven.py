@@ -9,6 +9,8 @@ import pandas as pd
 from kdlib import places
 from kdlib.paper import claims, ledger, published
 from kdlib.statistics import paper_designs
+from kdlib.statistics.resampling import ENOUGH
+from kdlib.tables.collected import prevailing
 from kdlib.tables.table import ABSENT, BACKBONES, SETTINGS, Column, Table, number
 
 METHODS = {"embedding": "embedding", "softlabel": "soft label", "multitask": "multitask"}
@@ -31,9 +33,9 @@ PLACE = [
 ]
 DOCUMENTS = {"claims.csv": "the paper’s claims: what was run for each, estimate, interval, verdict"}
 INTERVALS = (
-    "A gain above zero is for distillation, for error rates too. Intervals are 95 %, over speakers where folds share them and over "
-    "trainings where there are six; p is a sign-flip test over the unit named, corrected after Holm for all networks, methods and α of a dataset. "
-    "Detectable is the gain that a design of this spread finds four times in five."
+    "A gain above zero is for distillation, for error rates too. Intervals are 95 %, over speakers, and over trainings where these are "
+    "tested; p is a sign-flip test over the unit named, corrected after Holm for all students of a dataset, metric and variant, and “at least” is "
+    "the smallest that so few units and so many students leave possible. Detectable is the gain that such a test, uncorrected, finds four times in five."
 )
 
 
@@ -52,91 +54,87 @@ def p_value(p: float) -> str:
     return ABSENT if pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _plain(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparisons of the dataset's own parameters, in the order of the tables."""
-    rows = found[found.variant == ""] if len(found) else found
-    return rows.sort_values(["dataset", "metric", "backbone", "setting", "method", "alpha"], kind="stable").reset_index(drop=True)
-
-
 def gains_table(found: pd.DataFrame) -> Table:
-    """Return every distilled network beside its undistilled twin; ``found`` is :func:`kdlib.evidence.comparisons`'."""
-    rows = _plain(found)
+    """Return every student distilled by the teacher beside its undistilled twin; ``found`` is :func:`kdlib.evidence.comparisons`'."""
+    own = found[found.targets == "teacher"]
+    rows = own.sort_values(["dataset", "metric", "variant", "backbone", "setting", "method", "alpha"], kind="stable").reset_index(drop=True)
     if len(rows):
         rows = _percent(rows, "undistilled", "distilled", "gain", "low", "high", "detectable")
         rows = rows.assign(
-            interval=[between(*pair) for pair in zip(rows.low, rows.high)], p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value)
-        )
+            interval=[between(*pair) for pair in zip(rows.low, rows.high)],
+            p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value), least=rows.p_least.map(p_value),
+        )  # fmt: skip
+    variant = [Column("variant", "departing in")] if len(rows) and (rows.variant != "").any() else []
     return Table(
         name="gains",
         title="Gains by distillation",
         caption="Distilled and undistilled students on the same recordings, folds and seeds, in percentage points.",
         columns=[
             *PLACE,
+            *variant,
             Column("undistilled", "undistilled", digits=1),
             Column("distilled", "distilled", digits=1),
             Column("gain", "gain", digits=1, signed=True),
             Column("interval", "95 %"),
             Column("p_text", "p"),
             Column("holm", "p, Holm"),
+            Column("least", "at least"),
             Column("detectable", "detectable", digits=1),
             Column("unit", "tested over"),
             Column("trainings", "trainings", digits=0),
             Column("speakers", "speakers", digits=0),
         ],
-        frame=rows.reindex(columns=[*rows, *({"detectable", "recordings", "unit"} - set(rows))]),
+        frame=rows.reindex(columns=[*rows, *({"detectable", "unit"} - set(rows))]),
         notes=[INTERVALS],
         absent="" if len(rows) else "no distilled student and its undistilled twin are both done.",
     )
 
 
 def controls_table(found: pd.DataFrame) -> Table:
-    """Return, for each network that has controls, what each of them gains beside the paper's method."""
-    rows = found[found.targets != "teacher"] if len(found) else found
-    parts = []
-    for _, control in rows.groupby(["dataset", "metric", "backbone", "setting", "alpha", "fraction"]) if len(rows) else ():
-        first = control.iloc[0]
-        same = (
-            found[["dataset", "metric", "backbone", "setting", "alpha", "fraction"]]
-            == first[["dataset", "metric", "backbone", "setting", "alpha", "fraction"]]
-        ).all(axis=1)
-        ours = found[
-            same
-            & (found.targets == "teacher")
-            & (found.method == "embedding")
-            & found.variant.isin(["", f"corpus.fraction={first.fraction}"])
-        ]
-        gain = ours.gain.iloc[0] if len(ours) else float("nan")
-        # a share of a gain that is not there says nothing
-        sure = len(ours) > 0 and ours.low.iloc[0] > 0
-        parts.append(pd.concat([ours, control]).assign(kept=lambda part, gain=gain, sure=sure: part.gain / gain if sure else float("nan")))
-    rows = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[column.name for column in PLACE])
+    """Return, for each control, what it gains, and what the paper's method gains over it."""
+    rows = found[found.targets != "teacher"].reset_index(drop=True)
     if len(rows):
-        rows = _percent(rows, "gain", "low", "high", "kept", "over", "over_low", "over_high", "fraction")
+        # a share of a gain that is not there, or that luck may have made, says nothing
+        sure = (rows.method_low > 0) & (rows.trainings >= ENOUGH)
+        rows = _percent(
+            rows.assign(kept=(rows.gain / rows.method_gain).where(sure)),
+            "gain",
+            "low",
+            "high",
+            "kept",
+            "over",
+            "over_low",
+            "over_high",
+            "method_gain",
+        )
         rows = rows.assign(
             interval=[between(*pair) for pair in zip(rows.low, rows.high)],
             over_interval=[between(*pair) for pair in zip(rows.over_low, rows.over_high)],
-            over_text=rows.over_p.map(p_value),
-        )
+            over_text=rows.over_p.map(p_value), over_corrected=rows.over_holm.map(p_value),
+        )  # fmt: skip
+        rows["training"] = [";".join(part for part in text.split("; ") if "training.targets" not in part) for text in rows.variant]
+    shown = [
+        Column("targets", "targets", labels=TARGETS),
+        *([Column("training", "departing in")] if len(rows) and (rows.training != "").any() else []),
+        Column("gain", "gain", digits=1, signed=True),
+        Column("interval", "95 %"),
+        Column("method_gain", "the method’s", digits=1, signed=True),
+        Column("kept", "kept, %", digits=0),
+        Column("over", "method over control", digits=1, signed=True),
+        Column("over_interval", "95 % of that"),
+        Column("over_text", "p"),
+        Column("over_corrected", "p, Holm"),
+        Column("trainings", "trainings", digits=0),
+    ]
     return Table(
         name="controls",
         title="Controls",
-        caption="The paper’s method beside students of the same budget whose targets tell less, in percentage points.",
-        columns=[
-            *PLACE,
-            Column("targets", "targets", labels=TARGETS),
-            Column("gain", "gain", digits=1, signed=True),
-            Column("interval", "95 %"),
-            Column("kept", "of the method’s gain, %", digits=0),
-            Column("over", "method over control", digits=1, signed=True),
-            Column("over_interval", "95 %"),
-            Column("over_text", "p"),
-            Column("trainings", "trainings", digits=0),
-        ],
-        frame=rows.reindex(
-            columns=[*rows, *({"targets", "gain", "interval", "kept", "over", "over_interval", "over_text", "trainings"} - set(rows))]
-        ),
+        caption="Students of the same budget whose targets tell less, beside the paper’s method; percentage points.",
+        columns=[*PLACE, *shown],
+        frame=rows.reindex(columns=[*rows, *({column.name for column in shown} - set(rows))]),
         notes=[
-            "What a control gains is not owed to the video of that recording. The share kept is told only where the method’s own gain is above zero for sure.",
+            "What a control gains is not owed to the video of that recording. The share of the method’s gain that it keeps is told only where that "
+            f"gain is above zero with its interval, over {ENOUGH} trainings or more."
         ],
         absent=""
         if len(rows)
@@ -146,17 +144,9 @@ def controls_table(found: pd.DataFrame) -> Table:
 
 def fractions_table(found: pd.DataFrame) -> Table:
     """Return gains by the share of the training set, for the networks that have several."""
-    own = (
-        found[(found.targets == "teacher") & found.variant.map(lambda text: text == "" or text.startswith("corpus.fraction="))]
-        if len(found)
-        else found
-    )
     place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
-    rows = (
-        own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
-        if len(own)
-        else own
-    )
+    own = found[(found.targets == "teacher") & found.variant.str.fullmatch(r"(corpus\.fraction=[\d.]+)?")]
+    rows = own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
     if len(rows):
         rows = _percent(rows, "undistilled", "distilled", "gain", "low", "high", "fraction")
         rows = rows.assign(interval=[between(*pair) for pair in zip(rows.low, rows.high)], p_text=rows.p.map(p_value))
@@ -192,19 +182,21 @@ def alpha_table(chosen: pd.DataFrame) -> Table:
             Column("alphas", "α, fold by fold"),
             Column("best", "best on the test", digits=1),
             Column("best_alpha", "at α", digits=2),
-            Column("difference", "flattery", digits=1, signed=True),
+            Column("difference", "best − chosen", digits=1, signed=True),
         ],
         frame=_percent(chosen, "undistilled", "chosen", "best", "difference"),
-        notes=["Flattery is what one gains in print, and nowhere else, by choosing α on the test."],
+        notes=[
+            "What the best on the test has more than the chosen is gained in print and nowhere else. It can be negative: validation chooses for each fold, the test once for all."
+        ],
         absent="" if len(chosen) else "no network has validation recordings and three α or more; corpus.validation keeps speakers for it.",
     )
 
 
 def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
     """Return the paper's claims with what was run for each and the verdict; also the content of ``claims.csv``."""
-    rows = claims.claims(
-        found[found.variant == ""] if len(found) else found.reindex(columns=["dataset", "layout", "metric", "alpha"]), alpha
-    )
+    rows = claims.claims(prevailing(found[found.targets == "teacher"]), alpha)
+    drawn = set(found.dataset[found.synthetic.astype(bool)])
+    rows["dataset"] = [f"{name} (synthetic)" if name in drawn else name for name in rows.dataset]
     shown = _percent(rows, "estimate", "low", "high").assign(metric=rows.metric.map(METRICS))
     shown["interval"] = [between(*pair) for pair in zip(shown.low, shown.high)]
     return Table(
@@ -223,7 +215,8 @@ def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
         ],
         frame=shown,
         notes=[
-            "Verdicts are computed by fixed rules: supported where every part is proven, contradicted where any is refuted, corrected for their number."
+            "Verdicts are computed by fixed rules: supported where every part is proven, contradicted where any is refuted, corrected for their number. "
+            "Of synthetic recordings they say how the method fares there, and nothing of the paper."
         ],
     )
 
@@ -256,6 +249,7 @@ def sensitivity_table(found: pd.DataFrame) -> Table:
     """Return the departures by their effect, each with the ledger's question; ``found`` is :func:`kdlib.evidence.sensitivity`'s."""
     questions = {entry["parameter"]: entry["question"] for entry in ledger.entries() if "parameter" in entry}
     rows = _percent(found, "distilled", "undistilled", "effect", "effect_on_gain", "luck")
+    rows["outstanding"] = found.stands_out.map({True: "yes", False: "no"}) if len(found) else pd.Series(dtype=str)
     rows = rows.assign(question=[questions.get(text.split("=")[0], "") for text in rows.departure])
     return Table(
         name="sensitivity",
@@ -269,9 +263,13 @@ def sensitivity_table(found: pd.DataFrame) -> Table:
             Column("effect", "effect", digits=1, signed=True),
             Column("effect_on_gain", "on the gain", digits=1, signed=True),
             Column("luck", "luck of the seed", digits=1),
+            Column("outstanding", "beyond luck"),
         ],
         frame=rows,
-        notes=["Luck is the standard deviation over the seeds of the unchanged network: a smaller effect says nothing."],
+        notes=[
+            "Luck is the standard deviation over the seeds of the unchanged network; beyond it is an effect that two trainings of one network would not "
+            "show in one suite of twenty, corrected for the number of departures."
+        ],
         absent=""
         if len(rows)
         else "no run of this suite departs from its dataset’s parameters; the suite ledger does (make reports SUITE=ledger).",

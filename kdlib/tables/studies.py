@@ -70,26 +70,42 @@ def studies(runs: Iterable[Any], corpus: str) -> list[Study]:
 
     Where runs of one dataset differ in corpus, media, model or training parameters, the most frequent ones count.
     """
-    found: dict[str, dict[str, list[Any]]] = {}
+    found: dict[str, list[Any]] = {}
     for run in distinct(runs).values():
         if run.stage != "data" and run.settings.corpus.layout == corpus:
-            found.setdefault(run.settings.dataset, {}).setdefault(_numbers(run.settings), []).append(run)
-    made = [_study(dataset, list(variants.values())) for dataset, variants in found.items()]
+            found.setdefault(run.settings.dataset, []).append(run)
+    made = [_study(dataset, of) for dataset, of in found.items()]
     return sorted(made, key=lambda study: study.settings.corpus.synthetic is not None)
 
 
-def _numbers(settings: Settings) -> str:
-    """Return a hash of all parameters but the paper's axes that numbers depend on."""
-    facts = settings.upto("student")
+def _numbers(settings: Settings, stage: str = "student") -> str:
+    """Return a hash of all parameters but the paper's axes that the numbers of a stage depend on."""
+    facts = settings.upto(stage)
     return digest({name: facts[name] for name in ("corpus", "media", "model", "training")})
 
 
-def _study(dataset: str, variants: list[list[Any]]) -> Study:
-    chosen = max(variants, key=len)
+def _study(dataset: str, runs: list[Any]) -> Study:
+    """Put the distilled students of one variant together with the teachers and undistilled students that belong to them.
+
+    Of several variants the one to which most runs belong.
+    """
+    candidates = {_numbers(run.settings): run.settings for run in runs if run.stage == "student" and run.settings.alpha > 0}
+    candidates = candidates or {_numbers(run.settings): run.settings for run in runs}
+    settings, members = max(((of, _members(of, runs)) for of in candidates.values()), key=lambda pair: len(pair[1]))
     by_place: dict[tuple, list[Any]] = {}
-    for run in chosen:
+    for run in members:
         by_place.setdefault(place(run), []).append(run)
-    return Study(dataset, chosen[0].settings, by_place, sum(map(len, variants)) - len(chosen))
+    return Study(dataset, settings, by_place, len(runs) - len(members))
+
+
+def _members(settings: Settings, runs: list[Any]) -> list[Any]:
+    """Return the runs whose numbers depend on the same parameters as far as their stage knows them."""
+    wanted = {"teacher": _numbers(settings, "teacher"), "undistilled": _numbers(settings.undistilled()), "distilled": _numbers(settings)}
+
+    def role(run: Any) -> str:
+        return run.stage if run.stage == "teacher" else "distilled" if run.settings.alpha > 0 else "undistilled"
+
+    return [run for run in runs if _numbers(run.settings.canonical(), run.stage) == wanted[role(run)]]
 
 
 def values_of(results: pd.DataFrame, dataset: str, metric: str) -> dict[tuple[str, str], pd.DataFrame]:
