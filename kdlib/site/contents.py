@@ -96,7 +96,9 @@ def pages(figures: Sequence[Any], tables: Sequence[Table]) -> list[Page]:
     found, shown = [], set()
     for question in PLAN:
         wanted = [further for name in question.items for further in (name, *(other for other in made if other.startswith(f"{name}-")))]
-        wanted = [name for name in dict.fromkeys(wanted) if name not in shown]
+        # of a kind of figure that is drawn for each dataset nothing is missing where there is one
+        several = {name for name in question.items if name.startswith("figure-") and any(other.startswith(f"{name}-") for other in made)}
+        wanted = [name for name in dict.fromkeys(wanted) if name not in shown | several]
         items = [made.get(name) or ("nothing", (name, _title(name))) for name in wanted]
         found.append(Page(question, sorted(items, key=_is_absent)))
         shown |= set(wanted)

@@ -83,7 +83,7 @@ def head(table: Table) -> list[list[Cell]]:
 
 
 def _title(column: Column) -> Cell:
-    return Cell(column.title, scope="col", numeric=column.digits is not None)
+    return Cell(column.title, scope="col", numeric=column.interval or column.digits is not None)
 
 
 def body(table: Table, links: Links) -> list[list[Cell]]:
@@ -99,7 +99,9 @@ def _cell(table: Table, place: int, column: Column, links: Links) -> Cell:
     text = table.text(place, column)
     if column.header == "rowgroup":
         return Cell(text, scope="rowgroup", rows=_span(table.frame[column.name].tolist(), place))
-    return Cell(text, links.runs(table.links.get((place, column.name), ())), column.header, numeric=column.digits is not None)
+    return Cell(
+        text, links.runs(table.links.get((place, column.name), ())), column.header, numeric=column.interval or column.digits is not None
+    )
 
 
 def _span(values: list[Any], place: int) -> int:

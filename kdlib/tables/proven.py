@@ -26,8 +26,7 @@ TARGETS = {
 PLACE = [
     Column("dataset", "dataset", header="rowgroup"),
     Column("metric", "metric", labels=METRICS),
-    Column("backbone", "backbone", labels=BACKBONES),
-    Column("setting", "setting", labels=SETTINGS),
+    Column("network", "network"),
     Column("method", "method", labels=METHODS),
     Column("alpha", "α", digits=2),
 ]
@@ -44,9 +43,13 @@ def between(low: float, high: float) -> str:
     return ABSENT if pd.isna(low) or pd.isna(high) else f"{number(low, 1, signed=True)} to {number(high, 1, signed=True)}"
 
 
-def _percent(found: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return the rows with these fractions as percentages."""
-    return found.assign(**{name: 100 * found[name] for name in names if name in found})
+def _shown(found: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return the rows with the names of their networks, and these fractions as percentages."""
+    percent = {name: 100 * found[name] for name in names if name in found}
+    if "backbone" not in found:
+        return found.assign(**percent)
+    networks = [f"{BACKBONES[row.backbone]} {SETTINGS[row.setting]}" for row in found.itertuples()]
+    return found.assign(**percent, network=pd.Series(networks, index=found.index, dtype=object))
 
 
 def p_value(p: float) -> str:
@@ -59,7 +62,7 @@ def gains_table(found: pd.DataFrame) -> Table:
     own = found[found.targets == "teacher"]
     rows = own.sort_values(["dataset", "metric", "variant", "backbone", "setting", "method", "alpha"], kind="stable").reset_index(drop=True)
     if len(rows):
-        rows = _percent(rows, "undistilled", "distilled", "gain", "low", "high", "detectable")
+        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "detectable")
         rows = rows.assign(
             interval=[between(*pair) for pair in zip(rows.low, rows.high)],
             p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value), least=rows.p_least.map(p_value),
@@ -75,14 +78,13 @@ def gains_table(found: pd.DataFrame) -> Table:
             Column("undistilled", "undistilled", digits=1),
             Column("distilled", "distilled", digits=1),
             Column("gain", "gain", digits=1, signed=True),
-            Column("interval", "95 %"),
+            Column("interval", "95 %", interval=True),
             Column("p_text", "p"),
             Column("holm", "p, Holm"),
             Column("least", "at least"),
             Column("detectable", "detectable", digits=1),
             Column("unit", "tested over"),
             Column("trainings", "trainings", digits=0),
-            Column("speakers", "speakers", digits=0),
         ],
         frame=rows.reindex(columns=[*rows, *({"detectable", "unit"} - set(rows))]),
         notes=[INTERVALS],
@@ -96,7 +98,7 @@ def controls_table(found: pd.DataFrame) -> Table:
     if len(rows):
         # a share of a gain that is not there, or that luck may have made, says nothing
         sure = (rows.method_low > 0) & (rows.trainings >= ENOUGH)
-        rows = _percent(
+        rows = _shown(
             rows.assign(kept=(rows.gain / rows.method_gain).where(sure)),
             "gain",
             "low",
@@ -117,11 +119,11 @@ def controls_table(found: pd.DataFrame) -> Table:
         Column("targets", "targets", labels=TARGETS),
         *([Column("training", "departing in")] if len(rows) and (rows.training != "").any() else []),
         Column("gain", "gain", digits=1, signed=True),
-        Column("interval", "95 %"),
+        Column("interval", "95 %", interval=True),
         Column("method_gain", "the method’s", digits=1, signed=True),
         Column("kept", "kept, %", digits=0),
         Column("over", "method over control", digits=1, signed=True),
-        Column("over_interval", "95 % of that"),
+        Column("over_interval", "95 % of that", interval=True),
         Column("over_text", "p"),
         Column("over_corrected", "p, Holm"),
         Column("trainings", "trainings", digits=0),
@@ -148,7 +150,7 @@ def fractions_table(found: pd.DataFrame) -> Table:
     own = found[(found.targets == "teacher") & found.variant.str.fullmatch(r"(corpus\.fraction=[\d.]+)?")]
     rows = own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
     if len(rows):
-        rows = _percent(rows, "undistilled", "distilled", "gain", "low", "high", "fraction")
+        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "fraction")
         rows = rows.assign(interval=[between(*pair) for pair in zip(rows.low, rows.high)], p_text=rows.p.map(p_value))
     return Table(
         name="fractions",
@@ -160,7 +162,7 @@ def fractions_table(found: pd.DataFrame) -> Table:
             Column("undistilled", "undistilled", digits=1),
             Column("distilled", "distilled", digits=1),
             Column("gain", "gain", digits=1, signed=True),
-            Column("interval", "95 %"),
+            Column("interval", "95 %", interval=True),
             Column("p_text", "p"),
             Column("trainings", "trainings", digits=0),
         ],
@@ -184,7 +186,7 @@ def alpha_table(chosen: pd.DataFrame) -> Table:
             Column("best_alpha", "at α", digits=2),
             Column("difference", "best − chosen", digits=1, signed=True),
         ],
-        frame=_percent(chosen, "undistilled", "chosen", "best", "difference"),
+        frame=_shown(chosen, "undistilled", "chosen", "best", "difference"),
         notes=[
             "What the best on the test has more than the chosen is gained in print and nowhere else. It can be negative: validation chooses for each fold, the test once for all."
         ],
@@ -197,7 +199,7 @@ def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
     rows = claims.claims(prevailing(found[found.targets == "teacher"]), alpha)
     drawn = set(found.dataset[found.synthetic.astype(bool)])
     rows["dataset"] = [f"{name} (synthetic)" if name in drawn else name for name in rows.dataset]
-    shown = _percent(rows, "estimate", "low", "high").assign(metric=rows.metric.map(METRICS))
+    shown = _shown(rows, "estimate", "low", "high").assign(metric=rows.metric.map(METRICS))
     shown["interval"] = [between(*pair) for pair in zip(shown.low, shown.high)]
     return Table(
         name="claims",
@@ -210,7 +212,7 @@ def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
             Column("dataset", "dataset"),
             Column("run", "what was run"),
             Column("estimate", "estimate", digits=1, signed=True),
-            Column("interval", "95 %"),
+            Column("interval", "95 %", interval=True),
             Column("verdict", "verdict"),
         ],
         frame=shown,
@@ -248,7 +250,7 @@ def designs_table() -> Table:
 def sensitivity_table(found: pd.DataFrame) -> Table:
     """Return the departures by their effect, each with the ledger's question; ``found`` is :func:`kdlib.evidence.sensitivity`'s."""
     questions = {entry["parameter"]: entry["question"] for entry in ledger.entries() if "parameter" in entry}
-    rows = _percent(found, "distilled", "undistilled", "effect", "effect_on_gain", "luck")
+    rows = _shown(found, "distilled", "undistilled", "effect", "effect_on_gain", "luck")
     rows["outstanding"] = found.stands_out.map({True: "yes", False: "no"}) if len(found) else pd.Series(dtype=str)
     rows = rows.assign(question=[questions.get(text.split("=")[0], "") for text in rows.departure])
     return Table(

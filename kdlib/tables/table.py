@@ -46,7 +46,7 @@ class Column:
     """A column of a table: where its values are, and how they read.
 
     ``digits`` behind the point (None: text); ``spread`` names the column of the standard deviation shown behind ±;
-    ``header`` is ``row`` or ``rowgroup`` where the cells head their rows; ``labels`` replaces values by names.
+    ``header`` is ``row`` or ``rowgroup`` where the cells head their rows; an ``interval`` is text set like a number; ``labels`` replaces values by names.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Column:
     spread: str = ""
     signed: bool = False
     header: str = ""
+    interval: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -135,7 +136,7 @@ def to_tex(table: Table) -> str:
         multicol_align="c",
         label=f"tab:{table.name}",
         caption=tex(f"{table.caption} {'; '.join(table.facts)}".strip()),
-        column_format="".join("l" if column.digits is None else "r" for column in table.columns),
+        column_format="".join("r" if column.interval or column.digits is not None else "l" for column in table.columns),
     )
     remarks = [
         *([f"Missing: {table.absent}"] if table.absent else [f"Missing: {'; '.join(table.missing)}."] if table.missing else []),
