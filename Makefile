@@ -54,7 +54,7 @@ test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)
 
 lab: $(READY)  ## open the notebooks in JupyterLab
-	@"$(BIN)/jupyter" lab notebooks $(LAB_FLAGS)
+	@KDLIB_GPU_SHARE=0 "$(BIN)/jupyter" lab notebooks $(LAB_FLAGS)
 
 lint: $(READY)  ## check the code's style with ruff
 	@"$(BIN)/ruff" check .

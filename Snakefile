@@ -20,10 +20,17 @@ SITE = places.REPORTS / SUITE
 # papermill's own lines go into a file beside the notebook; of a run that fails the last one, the error, is shown
 PAPERMILL = """
 log=$(dirname {log:q})/papermill.log
-OMP_NUM_THREADS={threads} papermill --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
+OMP_NUM_THREADS={threads} papermill --engine kdlib --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
     {{ grep -v '^ *$' "$log" | tail -n 1; exit 1; }}
 """
 FOLDER = places.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
+# what a run asks of a cluster (--set-resources student:runtime=60 asks something else); on one machine --resources gpu=2 lets two at a time
+RESOURCES = {
+    "data": {"mem_mb": 16000, "runtime": 480},
+    "teacher": {"gpu": 1, "mem_mb": 32000, "runtime": 1440},
+    "student": {"gpu": 1, "mem_mb": 24000, "runtime": 720},
+    "report": {"mem_mb": 16000, "runtime": 60},
+}
 
 
 def as_yaml(given):
@@ -55,12 +62,15 @@ rule report:
     params:
         notebook=places.ROOT / "notebooks" / "04_analysis.ipynb",
         given=as_yaml({"suite": SUITE}),
-    threads: workflow.cores
+    threads: lambda wildcards: workflow.cores
+    resources:
+        **RESOURCES["report"],
     shell:
         PAPERMILL
 
 
-rule run:
+# one rule a stage, for a cluster gives all runs of a rule the same
+rule data:
     input:
         results_before,
     output:
@@ -68,7 +78,7 @@ rule run:
     log:
         FOLDER / "notebook.ipynb",
     wildcard_constraints:
-        stage="|".join(grid.STAGES),
+        stage="data",
     params:
         notebook=lambda wildcards: places.ROOT / "notebooks" / f"{grid.STAGES[wildcards.stage]}.ipynb",
         given=lambda wildcards: as_yaml(run_of(wildcards).given),
@@ -76,7 +86,26 @@ rule run:
         fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage),
         # nor this: nor does other code behind a stage's numbers leave them as they were
         code=lambda wildcards: sources.fingerprint(wildcards.stage) if wildcards.stage in sources.MODULES else "",
-    # on a CPU runs side by side beat threads within one; the data run decodes with all cores
-    threads: lambda wildcards: workflow.cores if wildcards.stage == "data" else int(config.get("threads", 1))
+    # the data run decodes with all cores
+    threads: lambda wildcards: workflow.cores
+    resources:
+        **RESOURCES["data"],
     shell:
         PAPERMILL
+
+
+use rule data as teacher with:
+    wildcard_constraints:
+        stage="teacher",
+    # on a CPU runs side by side beat threads within one
+    threads: int(config.get("threads", 1))
+    resources:
+        **RESOURCES["teacher"],
+
+
+use rule data as student with:
+    wildcard_constraints:
+        stage="student",
+    threads: int(config.get("threads", 1))
+    resources:
+        **RESOURCES["student"],

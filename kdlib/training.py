@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
 
-from kdlib import places
+from kdlib import devices, places
 from kdlib.corpora import Fold
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.settings import Media, Settings, Training, digest
@@ -22,10 +22,12 @@ from kdlib.store import Store
 
 
 def device_of(training: Training) -> torch.device:
-    """Return the device to train on; raise InvalidParameter where CUDA is asked for and absent."""
+    """Return the device to train on, of several GPUs one that is free; raise InvalidParameter where CUDA is asked for and absent."""
     if training.device == "cuda" and not torch.cuda.is_available():
         raise InvalidParameter("parameter 'training.device' is 'cuda', but no CUDA device is there; use auto or cpu.")
-    return torch.device("cuda" if training.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if training.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda") if devices.assigned() else torch.device("cuda", devices.claim(torch.cuda.device_count()))
 
 
 def autocast(training: Training, device: torch.device) -> AbstractContextManager:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -86,8 +87,8 @@ def snakemake(*arguments, **environment):
 def test_snakemake_plans_every_run(tmp_path):
     planned = snakemake("--dry-run", KDLIB_REPORTS=str(tmp_path / "reports"), KDLIB_DATA=str(tmp_path / "data"))
     assert planned.returncode == 0, planned.stderr
-    count = next(line.split()[1] for line in planned.stdout.splitlines() if line.startswith("run "))
-    assert int(count) == len(grid.runs("demo"))
+    counts = dict(line.split() for line in planned.stdout.splitlines() if line.startswith(tuple(f"{stage} " for stage in grid.STAGES)))
+    assert {stage: int(count) for stage, count in counts.items()} == Counter(run.stage for run in grid.runs("demo"))
 
 
 def test_snakemake_names_an_unknown_suite():

@@ -1,0 +1,85 @@
+"""Processes that run side by side take one GPU each; here the GPUs are a number, for the locks do not ask what they stand for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdlib import devices
+from kdlib.errors import InvalidParameter
+from kdlib.settings import Training
+from kdlib.training import device_of
+
+TAKE = "import sys; from kdlib import devices; print(devices.claim(2), flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Start processes that take one of two GPUs and keep it until they are ended."""
+    started: list[subprocess.Popen] = []
+
+    def take(share: int = 1) -> subprocess.Popen:
+        environment = {**os.environ, "TMPDIR": str(tmp_path), "KDLIB_GPU_SHARE": str(share)}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen([sys.executable, "-c", TAKE], env=environment, cwd=Path(__file__).parents[1], **pipes))
+        return started[-1]
+
+    yield take
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_each_process_has_a_gpu_of_its_own_and_a_third_waits_until_one_is_free(machine):
+    first, second = machine(), machine()
+    taken = {first.stdout.readline().strip(): first, second.stdout.readline().strip(): second}
+    assert taken.keys() == {"0", "1"}
+    third = machine()
+    assert third.stdout.readline().startswith("waiting for a GPU: 1 run(s) on each of 2")
+    taken["1"].kill()  # a run that is killed lets go, too
+    assert third.stdout.readline().strip() == "1"
+
+
+def test_runs_that_may_share_are_spread_first(machine):
+    taken = []
+    for _ in range(4):
+        taken.append(machine(share=2).stdout.readline().strip())
+    assert taken == ["0", "1", "0", "1"]
+    assert machine(share=2).stdout.readline().startswith("waiting")
+
+
+@pytest.fixture
+def gpus(tmp_path, monkeypatch):
+    """Let torch say that there are three GPUs, of which nobody has assigned one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(devices, "LOCKS", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv(devices.SHARE, raising=False)
+    devices.claim.cache_clear()
+    yield
+    devices.claim.cache_clear()
+    while devices._held:
+        devices._held.pop().release()
+
+
+def test_a_process_keeps_its_gpu(gpus):
+    assert device_of(Training()) == device_of(Training(device="cuda")) == torch.device("cuda", 0)
+    assert device_of(Training(device="cpu")) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name,value", [("CUDA_VISIBLE_DEVICES", "2"), ("KDLIB_GPU_SHARE", "0")])
+def test_nothing_is_locked_where_another_chose(gpus, tmp_path, monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    assert device_of(Training()) == torch.device("cuda") and not list(tmp_path.iterdir())
+
+
+def test_a_share_that_is_no_number(gpus, monkeypatch):
+    monkeypatch.setenv(devices.SHARE, "half")
+    with pytest.raises(InvalidParameter, match="KDLIB_GPU_SHARE is 'half'"):
+        device_of(Training())
