@@ -6,3 +6,12 @@ __version__ = "0.1.0"
 
 # when this process began to work on a run, for the wall time in its result
 STARTED = time.time()
+
+
+def __getattr__(name: str):
+    """Import what using a student takes when somebody asks for it: ``import kdlib`` itself stays cheap."""
+    if name == "load_student":
+        from kdlib.using import load_student
+
+        return load_student
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

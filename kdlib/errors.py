@@ -18,6 +18,10 @@ class InvalidCorpus(UserError):
     """A corpus that cannot be used as it lies on disk."""
 
 
+class InvalidStudent(UserError):
+    """A file that holds no student, or none that can be used."""
+
+
 class UnreadableRecording(UserError):
     """A recording that cannot be decoded, or that holds too little."""
 

@@ -1,7 +1,7 @@
 """One process of ffmpeg decodes one part of a file, pictures and sound together where both are wanted.
 
-moviepy brings the program. Its readers would start three processes a recording (to look at the file, for the pictures,
-for the sound), scale what is cut away afterwards, and tell of missing frames by warnings, which get lost among threads.
+The program is the one that moviepy brings. moviepy's readers would start three processes a recording (to look at the
+file, for the pictures, for the sound), scale what is cut away afterwards, and tell of missing frames by warnings, which get lost among threads.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class Decoding:
     """
 
     def __init__(self, path: str, start: float, seconds: float, outputs: Mapping[str, Sequence[str]], files: Sequence[IO] = ()) -> None:
-        from moviepy.config import FFMPEG_BINARY
+        from imageio_ffmpeg import get_ffmpeg_exe  # late: most sound needs no ffmpeg
 
         lead = min(start, LEAD) if path.lower().endswith(UNINDEXED) else 0.0
         end = [] if math.isnan(seconds) else ["-t", f"{seconds + lead:.6f}"]
         self._arguments = [word for output, given in outputs.items() for word in (*given, *_skip(lead), output)]
-        command = [FFMPEG_BINARY, *OPTIONS, *_skip(start - lead), *end, "-i", f"file:{path}", *self._arguments]
+        command = [get_ffmpeg_exe(), *OPTIONS, *_skip(start - lead), *end, "-i", f"file:{path}", *self._arguments]
         self._path, self._messages = path, tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._messages, pass_fds=[file.fileno() for file in files]

@@ -1,11 +1,10 @@
-"""Decode one recording: sound by libsndfile where it can, pictures and all other sound by one process of ffmpeg."""
+"""Decode one recording: sound as :mod:`kdlib.sound` reads it, pictures (and the sound of the same file) by one process of ffmpeg."""
 
 from __future__ import annotations
 
 import math
 import os
 import re
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,8 @@ from kdlib import faces
 from kdlib.errors import UnreadableRecording
 from kdlib.ffmpeg import Decoding, damaged, decoded, duration, has
 from kdlib.settings import Media
+from kdlib.sound import check_file, long_enough, read_sound, sound_output, sound_track
 
-# formats that libsndfile reads; it is ten times faster than a process of ffmpeg
-SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
 PICTURES = (".jpg", ".jpeg", ".png")
 # a container may promise a frame or two more than it holds
 MISSING_FRAMES = 3
@@ -65,71 +63,11 @@ def _apart(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
 
 def _together(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
     path, part = recording.video, (recording.video_start, recording.seconds)
-    _check_file(path)
-    (pixels, sound), messages = decoded(path, *part, _picture_output(recording.face, media), _sound_output(media))
+    check_file(path)
+    (pixels, sound), messages = decoded(path, *part, _picture_output(recording.face, media), sound_output(media))
     frames, samples = _framed(pixels, media), sound.view(np.float32)
     _check_end(path, len(frames), len(samples) / media.sample_rate, messages, media, *part)
-    return _long_enough(samples, path, media, recording.audio_start), frames
-
-
-def read_sound(path: str, media: Media, start: float = 0.0, seconds: float = math.nan) -> np.ndarray:
-    """Return sound as mono float32 samples in -1 to 1 at ``media.sample_rate`` Hz: ``seconds`` (NaN: all) from ``start`` on.
-
-    Raises UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis window.
-    """
-    _check_file(path)
-    read = _sound_file if path.lower().endswith(SOUND_FILES) else _sound_track
-    return _long_enough(read(path, media, start, seconds), path, media, start)
-
-
-def _check_file(path: str) -> None:
-    """Raise UnreadableRecording where ``path`` is no file that can be read, which libraries tell apart badly."""
-    try:
-        # a pipe would be waited for
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
-        with open(path, "rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise UnreadableRecording(f"{path} cannot be opened ({error.strerror}); see that it is there and that you may read it.") from None
-    if empty:
-        raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
-
-
-def _long_enough(samples: np.ndarray, path: str, media: Media, start: float) -> np.ndarray:
-    if len(samples) < media.window * media.sample_rate:
-        where = f" from {start:g} s on" if start else ""
-        raise UnreadableRecording(
-            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound{where}, less than one window of {media.window} s; remove it or record it again."
-        )
-    return samples
-
-
-def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
-    import soundfile
-    import soxr
-
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            file.seek(min(round(start * rate), file.frames))
-            samples = file.read(-1 if math.isnan(seconds) else round(seconds * rate), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise UnreadableRecording(
-            f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or fetch it again."
-        ) from None
-    return soxr.resample(samples.mean(axis=1), rate, media.sample_rate).astype(np.float32)
-
-
-def _sound_track(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
-    (sound,), _ = decoded(path, start, seconds, _sound_output(media))
-    return sound.view(np.float32)
-
-
-def _sound_output(media: Media) -> list[str]:
-    # a track that begins late is filled up, so that the sound stays with the pictures; mixing must not make it louder
-    chain = f"aresample={media.sample_rate}:async=1:first_pts=0:out_chlayout=mono:rematrix_maxval=1"
-    return ["-map", "0:a:0", "-af", chain, "-f", "f32le"]
+    return long_enough(samples, path, media, recording.audio_start), frames
 
 
 def read_frames(path: str, media: Media, start: float = 0.0, seconds: float = math.nan, face: str = "") -> np.ndarray:
@@ -141,7 +79,7 @@ def read_frames(path: str, media: Media, start: float = 0.0, seconds: float = ma
     """
     if os.path.isdir(path):
         return _still_frames(path, media, start, seconds, face)
-    _check_file(path)
+    check_file(path)
     read = _tracked_frames if faces.is_track(face) else _placed_frames
     frames, messages = read(path, media, start, seconds, face)
     _check_end(path, len(frames), None, messages, media, start, seconds)
@@ -207,7 +145,7 @@ def _check_end(path: str, frames: int, sound: float | None, messages: str, media
     if missing <= MISSING_FRAMES:
         return
     if sound is None and has("Audio", messages):
-        sound = len(_sound_track(path, media, start, seconds)) / media.sample_rate
+        sound = len(sound_track(path, media, start, seconds)) / media.sample_rate
     if damaged(messages) or sound is None or sound * media.fps + MISSING_FRAMES < promised * media.fps:
         raise UnreadableRecording(f"{path} breaks off {missing} frames before its end; remove it or fetch it again.")
 
@@ -242,7 +180,7 @@ def _stills(folder: str) -> list[Path]:
 def _still(file: Path, time: float, media: Media, face: str, track: faces.Track | None) -> np.ndarray:
     from PIL import Image, ImageOps
 
-    _check_file(str(file))
+    check_file(str(file))
     try:
         with Image.open(file) as opened:
             picture = ImageOps.exif_transpose(opened).convert("RGB")

@@ -38,12 +38,18 @@ def error_rates(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np
     ``scores`` ``(trials,)`` are higher for the same speaker, ``genuine`` ``(trials,)`` is true for trials that are. Raises
     ValueError where there are none of either kind.
     """
+    accepted, rejected, _ = _roc(scores, genuine)
+    return accepted, rejected
+
+
+def _roc(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what :func:`error_rates` does, and the thresholds: a score that reaches one is accepted. The first is infinite."""
     from sklearn.metrics import roc_curve  # late: it takes a second, and only verification needs it
 
     if len(np.unique(genuine)) < 2:
         raise ValueError("error rates need trials of the same speaker and of different ones; the trial list has one kind only.")
-    accepted, found, _ = roc_curve(genuine, scores, drop_intermediate=False)
-    return accepted, 1 - found
+    accepted, found, thresholds = roc_curve(genuine, scores, drop_intermediate=False)
+    return accepted, 1 - found, thresholds
 
 
 def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated") -> float:
@@ -67,6 +73,17 @@ def _interpolated(accepted: np.ndarray, rejected: np.ndarray) -> float:
 def _nearest(accepted: np.ndarray, rejected: np.ndarray) -> np.ndarray:
     place = np.argmin(np.abs(accepted - rejected))
     return np.array([accepted[place], rejected[place]])
+
+
+def eer_threshold(scores: np.ndarray, genuine: np.ndarray) -> float:
+    """Return the cosine from which on two recordings count as one speaker's: where both error rates are nearest to each other.
+
+    Every number from the lowest score that is accepted down to the highest that is not decides these trials alike; this is the
+    middle of the two, and where all are accepted the lowest score.
+    """
+    accepted, rejected, thresholds = _roc(scores, genuine)
+    place = np.argmin(np.abs(accepted - rejected))
+    return float(thresholds[place : place + 2].clip(-1, 1).mean())
 
 
 EER = {

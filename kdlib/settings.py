@@ -340,9 +340,14 @@ def load(**given: Any) -> Settings:
     for name in SECTIONS:
         if not isinstance(given.get(name, {}), dict):
             raise InvalidParameter(f"parameter '{name}' must be a mapping such as {{epochs: 5}}, not {given[name]!r}.")
+    return checked(_merge(read_yaml(places.PARAMS / f"{dataset}.yaml"), given))
+
+
+def checked(values: dict[str, Any]) -> Settings:
+    """Return the settings that ``values`` hold, with no dataset's file below them; raise InvalidParameter as :func:`load` does."""
     try:
         # from YAML a pair is a list, so it is checked as JSON is
-        settings = Settings.model_validate_json(json.dumps(_merge(read_yaml(places.PARAMS / f"{dataset}.yaml"), given)))
+        settings = Settings.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
         raise InvalidParameter(_sentence(error)) from None
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""The audio front end: from waveform to normalised spectrogram, on whatever device the waveform lies."""
+"""The audio front end: from waveform to normalised spectrogram and its segments, on whatever device the waveform lies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import torchaudio.transforms as T
 from torch import nn
 
-from kdlib.settings import Media
+from kdlib.settings import Media, Settings
 
 # below this a magnitude counts as silence, which keeps the logarithm finite
 FLOOR = 1e-5
@@ -41,6 +41,19 @@ class Spectrogram(nn.Module):
         logarithm = (self.transform(waveform)[..., :columns] + FLOOR).log()
         variance, mean = torch.var_mean(logarithm, dim=self.over, keepdim=True, correction=0)
         return ((logarithm - mean) / (variance + 1e-6).sqrt())[:, None]
+
+
+class FrontEnd(nn.Module):
+    """What a run's network takes of sound: one spectrogram a recording or, in the sequential settings, one a segment."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.sequential, self.spectrogram = settings.sequential, Spectrogram(settings.media)
+
+    def forward(self, waveform: torch.Tensor, segments: int) -> torch.Tensor:
+        """Return ``(batch, [segments,] 1, bins, columns)`` of ``waveform`` ``(batch, samples)``, which lasts whole ``segments``."""
+        heard = self.spectrogram(waveform)
+        return cut_segments(heard, segments) if self.sequential else heard
 
 
 def cut_segments(spectrogram: torch.Tensor, segments: int) -> torch.Tensor:

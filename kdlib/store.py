@@ -25,6 +25,7 @@ from kdlib.corpora.features import measurements, timed
 from kdlib.errors import UnreadableRecording
 from kdlib.media import common, read_recording
 from kdlib.settings import Media, Settings, digest
+from kdlib.sound import as_stored
 
 # what the table of recordings holds for a sound file by itself
 SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "speaker", "audio")}
@@ -236,4 +237,4 @@ def _decode(arrays: GrowingArrays, number: int, recordings: pd.DataFrame, media:
     samples, frames = read_recording(recording, media)
     if rows is not None:
         samples, frames = (samples, rows) if clock is None else common(recording, samples, rows, media)
-    arrays.add(number, {"waveforms": (samples * 32767).clip(-32768, 32767).round().astype(np.int16), "frames": frames})
+    arrays.add(number, {"waveforms": as_stored(samples), "frames": frames})

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +15,20 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from kdlib import places, sources
+from kdlib import kept, places, sources
 from kdlib.corpora import Fold
 from kdlib.grid import folder
 from kdlib.losses import agreement, objective
 from kdlib.models.networks import Network, Output, build_student
+from kdlib.results import provenance
 from kdlib.settings import Settings, digest
-from kdlib.spectrogram import Spectrogram, cut_segments
+from kdlib.spectrogram import FrontEnd
 from kdlib.store import Store
 from kdlib.targets import GUIDES, Guide, by_hearing
 from kdlib.teacher import Privileged
-from kdlib.training import Checkpoint, Progress, autocast, fit, inference_windows, random_crops, samples_a_frame, seeded
+from kdlib.training import Checkpoint, Progress, autocast, fit, seeded
+from kdlib.verification import calibrated, calibration_rows
+from kdlib.windows import inference_windows, random_crops, samples_a_frame
 
 ARRAYS = ("probabilities", "validation", "embeddings", "trials")
 
@@ -50,15 +54,13 @@ class Ear(nn.Module):
 
     def __init__(self, settings: Settings, store: Store) -> None:
         super().__init__()
-        self.settings, self.store = settings, store
-        self.spectrogram = Spectrogram(settings.media).to(store.device)
+        self.media, self.store = settings.media, store
+        self.front_end = FrontEnd(settings).to(store.device)
 
     def forward(self, rows: torch.Tensor, first: torch.Tensor, segments: int) -> torch.Tensor:
         """Return spectrograms ``(rows, [segments,] 1, bins, columns)`` of windows that begin at frames ``first``."""
-        media = self.settings.media
-        samples = round(segments * media.segment * media.sample_rate)
-        heard = self.spectrogram(self.store.sound(rows, first * samples_a_frame(media), samples))
-        return cut_segments(heard, segments) if self.settings.sequential else heard
+        samples = round(segments * self.media.segment * self.media.sample_rate)
+        return self.front_end(self.store.sound(rows, first * samples_a_frame(self.media), samples), segments)
 
 
 def train_folds(
@@ -115,17 +117,43 @@ def train(
 ) -> Student:
     """Train one fold's student on that fold's training recordings and let it hear the test recordings, and those of ``trials``.
 
-    Last-epoch weights are used. Raises NotFinite where the loss is no longer a number.
+    Last-epoch weights are used, and kept with all that using them takes where ``training.keep_students`` asks for it. Raises
+    NotFinite where the loss is no longer a number.
     """
     checkpoint = Checkpoint(_kept(settings, store, fold, trials).with_suffix(".epochs.pt"), settings.training.checkpoint)
     network, history = _fit(settings, store, fold, _guide(settings, store, fold, privileged, progress), "student", progress, checkpoint)
     if settings.training.keep_students:
-        with places.replacing(folder(settings, "student") / f"fold-{fold.number}.safetensors") as temporary:
-            save_model(network, str(temporary))
+        _keep(network, settings, store, fold)
     tested = listen(network, settings, store, fold.test)
     held = listen(network, settings, store, fold.validation).logits if len(fold.validation) else tested.logits[:0]
     probabilities, validation = (logits.softmax(dim=-1).cpu().numpy() for logits in (tested.logits, held))
     return Student(probabilities, validation, tested.final.cpu().numpy(), _hear_trials(network, settings, trials), history)
+
+
+def _keep(network: Network, settings: Settings, store: Store, fold: Fold) -> None:
+    """Write the file that :func:`kdlib.load_student` reads, its verification threshold told by recordings that are not tested."""
+    facts = {
+        "classes": list(map(str, store.classes)),
+        "settings": settings.canonical().model_dump(mode="json"),
+        "fold": {"number": fold.number, "name": fold.name},
+        "verification": _calibrated(network, settings, store, fold),
+        "provenance": provenance(store),
+    }
+    kept.write(folder(settings, "student") / f"fold-{fold.number}.safetensors", network, facts)
+
+
+def _calibrated(network: Network, settings: Settings, store: Store, fold: Fold) -> dict[str, Any] | None:
+    """Return the threshold of the fold's validation recordings, or of its training recordings where those have no pairs of both kinds.
+
+    None where neither has. Each recording is heard in full length, as in verification.
+    """
+    speakers = store.recordings.speaker.astype(str).to_numpy()
+    for side in ("validation", "train"):
+        rows = calibration_rows(getattr(fold, side), speakers)
+        if len(rows):
+            embeddings = listen(network, in_full(settings), store, rows).final.cpu().numpy()
+            return {"recordings_of": side, **calibrated(embeddings, speakers[rows])}
+    return None
 
 
 def _fit(
@@ -197,8 +225,12 @@ def _hear_trials(network: Network, settings: Settings, trials: Store | None) -> 
     """Return the embeddings of the files that verification compares, each heard once and in full length (paper, section 4)."""
     if trials is None:
         return np.zeros((0, settings.model.embedding), np.float32)
-    whole = settings.model_copy(update={"media": settings.media.model_copy(update={"inference": "whole"})})
-    return listen(network, whole, trials, np.arange(len(trials.recordings))).final.cpu().numpy()
+    return listen(network, in_full(settings), trials, np.arange(len(trials.recordings))).final.cpu().numpy()
+
+
+def in_full(settings: Settings) -> Settings:
+    """Return settings under which recordings are heard in full length, as verification does (paper, section 4)."""
+    return settings.model_copy(update={"media": settings.media.model_copy(update={"inference": "whole"})})
 
 
 @torch.no_grad()

@@ -22,7 +22,8 @@ from kdlib.losses import Targets
 from kdlib.models.networks import Network, build_teacher
 from kdlib.settings import Settings, digest
 from kdlib.store import Ragged, Store
-from kdlib.training import Checkpoint, Progress, autocast, fit, inference_windows, random_crops, seeded
+from kdlib.training import Checkpoint, Progress, autocast, fit, seeded
+from kdlib.windows import inference_windows, random_crops
 
 # mean and standard deviation of ImageNet's pixels, which pretrained teachers expect
 PIXEL_MEAN, PIXEL_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -1,4 +1,4 @@
-"""One training loop for teacher and student, and the windows of the recordings that both see."""
+"""One training loop for teacher and student."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from torch.optim.lr_scheduler import CyclicLR
 from kdlib import devices, places
 from kdlib.corpora import Fold
 from kdlib.errors import InvalidParameter, NotFinite
-from kdlib.settings import Media, Settings, Training, digest
-from kdlib.store import Store
+from kdlib.settings import Training, digest
 
 
 def device_of(training: Training) -> torch.device:
@@ -154,42 +153,3 @@ def fit(
                     "history": history,
                 }
             )
-
-
-def samples_a_frame(media: Media) -> int:
-    """Return how many samples of sound one video frame lasts."""
-    return media.sample_rate // media.fps
-
-
-def random_crops(store: Store, rows: torch.Tensor, media: Media, generator: torch.Generator) -> torch.Tensor:
-    """Return where a random crop of the training duration begins in each recording, in frames ``(rows,)``.
-
-    A recording no longer than that begins at 0, and is repeated.
-    """
-    slack = store.waveforms.lengths[rows] - round(media.duration * media.sample_rate)
-    # on the grid of the frames that the teacher sees, so that sound and targets are the same stretch of time
-    places = slack.clamp(min=0) // (samples_a_frame(media) * media.frame_stride) + 1
-    return (torch.rand(len(rows), generator=generator).to(places.device) * places).long() * media.frame_stride
-
-
-def inference_windows(store: Store, rows: torch.Tensor, settings: Settings) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
-    """Yield batches of recordings of one length: rows, first frame of each ``(rows,)``, and length in segments.
-
-    ``inference: fixed`` takes the middle of the training duration; ``whole`` repeats each recording up to a whole number
-    of segments, so that its result depends on nothing but itself.
-    """
-    media = settings.media
-    samples = store.waveforms.lengths[rows]
-    segment = round(media.segment * media.sample_rate)
-    if media.inference == "fixed":
-        count = torch.full_like(samples, settings.segments)
-    else:
-        count = (samples + segment - 1) // segment
-    for segments in count.unique().tolist():
-        alike = rows[count == segments]
-        slack = store.waveforms.lengths[alike] - segments * segment
-        first = slack.clamp(min=0) // 2 // (samples_a_frame(media) * media.frame_stride) * media.frame_stride
-        # minutes of sound go through in smaller batches than the seconds of training
-        size = max(1, settings.training.batch_size * settings.segments // max(segments, settings.segments))
-        for chosen, begin in zip(alike.split(size), first.split(size)):
-            yield chosen, begin, segments

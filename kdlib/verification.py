@@ -1,6 +1,7 @@
 """Speaker verification: whether two recordings are of one speaker, told by the cosine between their embeddings.
 
 The trial lists are those of the corpus (VoxCeleb1's ``veri_test.txt``); each file they name is heard once, in full length.
+The threshold of a student that is kept for use comes from pairs of recordings that are in none of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from kdlib import corpora, metrics
 from kdlib.errors import InvalidCorpus
 from kdlib.settings import Settings
 from kdlib.store import Store, prepare_trials
+
+# a threshold is calibrated on no more recordings than these, and on no more of one speaker: half a million pairs are plenty
+CALIBRATION, OF_ONE_SPEAKER = 1000, 20
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,34 @@ def scores(embeddings: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
     """Return the cosine similarity of each pair, ``(pairs,)``, from the embeddings ``(files, embedding)``."""
     unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     return np.einsum("pe,pe->p", unit[pairs["first"]], unit[pairs["second"]])
+
+
+def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
+    """Return those of ``rows`` on whose pairs a threshold is calibrated; none where they make no pairs of both kinds.
+
+    ``speakers`` names the speaker of every recording. Where there are many, some recordings of some speakers are drawn.
+    """
+    drawn = pd.Series(np.random.default_rng(0).permutation(rows))  # luck of its own: training must not feel it
+    speaker = pd.Series(speakers[drawn])
+    few = drawn[speaker.groupby(speaker).cumcount() < OF_ONE_SPEAKER]
+    # one speaker after the other, so that those who are taken have pairs
+    chosen = few.iloc[np.argsort(pd.factorize(speaker[few.index])[0], kind="stable")].to_numpy(np.int64, copy=True)[:CALIBRATION]
+    found = len(np.unique(speakers[chosen]))
+    return chosen if 1 < found < len(chosen) else chosen[:0]
+
+
+def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict[str, Any]:
+    """Return the threshold at the equal error rate over all pairs of ``embeddings`` ``(recordings, embedding)``, and what it rests on."""
+    first, second = np.triu_indices(len(speakers), 1)
+    genuine = speakers[first] == speakers[second]
+    cosines = scores(embeddings, pd.DataFrame({"first": first, "second": second}))
+    return {
+        "threshold": metrics.eer_threshold(cosines, genuine),
+        "eer": metrics.eer(cosines, genuine),
+        "recordings": len(speakers),
+        "speakers": len(np.unique(speakers)),
+        "pairs": {"same": int(genuine.sum()), "different": int((~genuine).sum())},
+    }
 
 
 def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:

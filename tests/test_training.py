@@ -8,7 +8,8 @@ from torch import nn
 
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.settings import Training
-from kdlib.training import Checkpoint, batches, device_of, fit, inference_windows, random_crops, seeded
+from kdlib.training import Checkpoint, batches, device_of, fit, seeded
+from kdlib.windows import inference_windows, random_crops
 from tests.conftest import noise_store, small
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from kdlib.errors import InvalidParameter
 from kdlib.losses import scale_gradient
-from kdlib.models import vgg
+from kdlib.models import resnet, vgg
 from kdlib.models.sequence import Aggregator
 from kdlib.settings import Model, Settings
 
@@ -60,14 +60,16 @@ def fully_connected(inputs: int, embedding: int) -> list[nn.Module]:
     return [nn.Linear(inputs, embedding), nn.Linear(embedding, embedding), nn.ReLU()]
 
 
-def _residual(network: str) -> dict:
-    def build(stage: str, model: Model):
-        from kdlib.models import resnet  # late, for it takes two seconds that the VGG student need not wait
+def _residual(reduced: bool) -> dict:
+    def reduction(model: Model) -> int | None:
+        return model.reduction if reduced else None
 
-        reduction = model.reduction if network == "seresnet" else None
-        return resnet.student(model.width, reduction) if stage == "student" else resnet.teacher(model.teacher_width, reduction)
+    def teacher(model: Model):
+        from kdlib.models import resnet_teacher  # late, for torchvision takes two seconds, which no student needs to wait
 
-    return {stage: lambda model, stage=stage: build(stage, model) for stage in ("student", "teacher")}
+        return resnet_teacher.teacher(model.teacher_width, reduction(model))
+
+    return {"student": lambda model: resnet.student(model.width, reduction(model)), "teacher": teacher}
 
 
 BACKBONES = {
@@ -75,8 +77,8 @@ BACKBONES = {
         "student": lambda model: vgg.student(model.width),
         "teacher": lambda model: vgg.teacher(model.teacher_width, model.teacher_batchnorm),
     },
-    "resnet": _residual("resnet"),
-    "seresnet": _residual("seresnet"),
+    "resnet": _residual(False),
+    "seresnet": _residual(True),
 }
 
 

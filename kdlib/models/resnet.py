@@ -1,19 +1,29 @@
 """Residual encoders, plain and with squeeze-and-excitation.
 
 The student is the thin ResNet-34 of Xie et al. 2019, whose block the paper describes and whose sizes its tables have
-lost; the teacher is torchvision's ResNet34 (He et al. 2016). Squeeze-and-excitation (Hu et al. 2018) sits behind the
-last batch-norm of a block, before the sum.
+lost; the teacher is in :mod:`.resnet_teacher`. Squeeze-and-excitation (Hu et al. 2018) sits behind the last batch-norm of a
+block, before the sum.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import nn
-from torchvision.models import resnet
-from torchvision.ops import SqueezeExcitation
 
 STEM = 64
 STAGES = (((48, 48, 96), 2), ((96, 96, 128), 3), ((128, 128, 256), 3), ((256, 256, 512), 3))
+
+
+class SqueezeExcitation(nn.Module):
+    """torchvision's module of that name, weight for weight: who uses a student need not load a library of pictures and videos."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Weigh the channels of ``(batch, channels, height, width)``, each by what all of them are on average."""
+        return self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu()).sigmoid() * x
 
 
 def excitation(channels: int, reduction: int | None) -> list[nn.Module]:
@@ -51,27 +61,3 @@ def student(width: float, reduction: int | None) -> tuple[nn.Module, int]:
         # with ceil_mode short recordings keep at least one row and column
         layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
     return nn.Sequential(*layers), channels
-
-
-class ScaledResNet(resnet.ResNet):
-    """torchvision's ResNet with its stages' channels multiplied by ``width``; the stem keeps its 64."""
-
-    def __init__(self, block: type[nn.Module], width: float) -> None:
-        self.width = width
-        super().__init__(block, [3, 4, 6, 3], num_classes=1)
-
-    def _make_layer(self, block: type[nn.Module], planes: int, *arguments, **options) -> nn.Sequential:
-        return super()._make_layer(block, max(1, round(planes * self.width)), *arguments, **options)
-
-
-def teacher(width: float, reduction: int | None) -> tuple[nn.Module, int]:
-    """Return torchvision's ResNet34 without its classifier, ``(batch, 3, side, side)`` to pooled channels, and their number."""
-
-    class ExcitedBlock(resnet.BasicBlock):
-        def __init__(self, inplanes: int, planes: int, *arguments, **options) -> None:
-            super().__init__(inplanes, planes, *arguments, **options)
-            self.bn2 = nn.Sequential(self.bn2, *excitation(planes, reduction))
-
-    network = ScaledResNet(resnet.BasicBlock if reduction is None else ExcitedBlock, width)
-    network.fc = nn.Identity()
-    return network, max(1, round(512 * width))
