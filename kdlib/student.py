@@ -108,7 +108,7 @@ def _train_once(
         with places.replacing(file) as temporary:
             arrays = {name: getattr(trained, name) for name in ARRAYS}
             save_file(arrays, temporary, metadata={"history": json.dumps(trained.history)})
-        file.with_suffix(".epochs.pt").unlink(missing_ok=True)
+        Checkpoint(file.with_suffix(".epochs.pt"), 0).forget()
         return trained
 
 

@@ -98,8 +98,9 @@ class Checkpoint:
             self.written = time.monotonic()
 
     def forget(self) -> None:
-        """Remove the file: the training's own result is written."""
-        self.file.unlink(missing_ok=True)
+        """Remove the file, and what processes that were killed began to write of it: the training's own result is written."""
+        for left in (self.file, *self.file.parent.glob(f".*-{self.file.name}")):
+            left.unlink(missing_ok=True)
 
 
 def fit(

@@ -278,3 +278,13 @@ def test_runs_are_called_by_what_sets_them_apart():
 )
 def test_times_read_as_people_say_them(seconds, text):
     assert listing.duration(seconds) == text
+
+
+def test_a_notebook_that_was_broken_off_does_not_keep_the_site_from_being_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    run = every_run()[1]
+    run.folder.mkdir(parents=True)
+    (run.folder / "notebook.ipynb").write_text("")
+    index = site.build("demo", [run], [], folder=tmp_path / "demo")
+    (page,) = (index.parent / "pages").glob("*.html")
+    assert "broken off while it was written" in page.read_text()

@@ -70,5 +70,8 @@ def _exporter() -> Any:
 
 def cells(notebook: Path) -> str:
     """Return a notebook's cells as HTML whose headings begin at the second level; the page's title is the first."""
-    body, _ = _exporter().from_filename(str(notebook))
+    try:
+        body, _ = _exporter().from_filename(str(notebook))
+    except ValueError:  # papermill does not write it in one step
+        return '<p class="absent">This notebook was broken off while it was written.</p>'
     return re.sub(r"<(/?)h([1-5])\b", lambda tag: f"<{tag[1]}h{int(tag[2]) + 1}", body)
