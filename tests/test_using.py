@@ -171,7 +171,7 @@ def test_more_than_a_minute_is_the_average_of_its_pieces(runs, tmp_path):
     told = loaded.predict(write(tmp_path / "both.wav", values))
     apart = [loaded.predict(part) for part in parts]
     assert told["hum"] == pytest.approx((apart[0]["hum"] + apart[1]["hum"]) / 2, abs=1e-6)
-    assert abs(apart[0]["hum"] - apart[1]["hum"]) > 0.1
+    assert abs(apart[0]["hum"] - apart[1]["hum"]) > 0.001  # far more than the tolerance: neither piece is all of it
 
 
 # --- one speaker or two
