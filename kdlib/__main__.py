@@ -61,6 +61,7 @@ def answer(given: argparse.Namespace) -> int:
     student, unreadable = load_student(given.student), []
 
     def rows() -> Iterator[Row]:
+        """Yield the answers, and tell at once of each sound that has none."""
         for ask in given.questions(student, given):
             try:
                 yield ask()

@@ -30,6 +30,13 @@ PLACE = [
     Column("method", "method", labels=METHODS),
     Column("alpha", "α", digits=2),
 ]
+COMPARED = [
+    Column("undistilled", "undistilled", digits=1),
+    Column("distilled", "distilled", digits=1),
+    Column("gain", "gain", digits=1, signed=True),
+    Column("interval", "95 %", interval=True),
+    Column("p_text", "p"),
+]
 DOCUMENTS = {"claims.csv": "the paper’s claims: what was run for each, estimate, interval, verdict"}
 INTERVALS = (
     "A gain above zero is for distillation, for error rates too. Intervals are 95 %, over speakers, and over trainings where these are "
@@ -75,11 +82,7 @@ def gains_table(found: pd.DataFrame) -> Table:
         columns=[
             *PLACE,
             *variant,
-            Column("undistilled", "undistilled", digits=1),
-            Column("distilled", "distilled", digits=1),
-            Column("gain", "gain", digits=1, signed=True),
-            Column("interval", "95 %", interval=True),
-            Column("p_text", "p"),
+            *COMPARED,
             Column("holm", "p, Holm"),
             Column("least", "at least"),
             Column("detectable", "detectable", digits=1),
@@ -159,11 +162,7 @@ def fractions_table(found: pd.DataFrame) -> Table:
         columns=[
             *PLACE,
             Column("fraction", "training set, %", digits=0),
-            Column("undistilled", "undistilled", digits=1),
-            Column("distilled", "distilled", digits=1),
-            Column("gain", "gain", digits=1, signed=True),
-            Column("interval", "95 %", interval=True),
-            Column("p_text", "p"),
+            *COMPARED,
             Column("trainings", "trainings", digits=0),
         ],
         frame=rows,
