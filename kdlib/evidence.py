@@ -16,7 +16,8 @@ import pandas as pd
 from scipy import stats
 
 from kdlib import grid
-from kdlib.settings import Corpus, Settings, digest
+from kdlib.parameters import Corpus
+from kdlib.settings import Settings, digest
 from kdlib.statistics import compare, compare_trials, corrected
 from kdlib.statistics.resampling import LEVEL
 from kdlib.tables.collected import coordinates, distinct, predictions, prevailing, readable, trials

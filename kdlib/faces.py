@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from kdlib.errors import UnreadableRecording
-from kdlib.settings import Media
+from kdlib.parameters import Media
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 

@@ -19,7 +19,8 @@ from safetensors.torch import save_model
 from kdlib import places
 from kdlib.errors import InvalidParameter, InvalidStudent
 from kdlib.models.networks import Network, build_student
-from kdlib.settings import Section, Settings, checked
+from kdlib.parameters import Section
+from kdlib.settings import Settings, checked
 
 ENTRY = "kdlib_student"
 VERSION = 1

@@ -12,7 +12,7 @@ import numpy as np
 from kdlib import faces
 from kdlib.errors import UnreadableRecording
 from kdlib.ffmpeg import Decoding, damaged, decoded, duration, has
-from kdlib.settings import Media
+from kdlib.parameters import Media
 from kdlib.sound import check_file, long_enough, read_sound, sound_output, sound_track
 
 PICTURES = (".jpg", ".jpeg", ".png")

@@ -1,8 +1,7 @@
-"""The parameters of a run: declared once with their help, checked, merged with the file of their dataset.
+"""The settings of a run: the axes of the paper and its four sections of parameters, merged with the file of their dataset, checked.
 
-The axes of the paper are the fields of :class:`Settings`; everything else sits in four sections that mirror
-``params/<dataset>.yaml``. Each field names the first stage of the suite (``data``, ``teacher``, ``student``) whose
-numbers it changes, so that :meth:`Settings.fingerprint` tells which work of an earlier run can be used again.
+What the sections hold is declared in :mod:`kdlib.parameters`; :meth:`Settings.fingerprint` tells which work of an earlier
+run can be used again.
 """
 
 from __future__ import annotations
@@ -19,198 +18,34 @@ import yaml
 
 from kdlib import places
 from kdlib.errors import InvalidParameter
+from kdlib.parameters import Corpus, Media, Model, Section, Synthetic, Training, field
 
-STAGES = ("data", "teacher", "student")
 SECTIONS = ("corpus", "media", "model", "training")
 ALL_FOLDS = "all"
-
-
-def _field(default: Any, stage: str | None, help: str, **constraints: Any) -> Any:
-    """Declare a parameter: ``stage`` is the first one whose numbers depend on it (None: none does)."""
-    return pydantic.Field(default, description=help, json_schema_extra={"stage": stage}, **constraints)
-
-
-class Section(pydantic.BaseModel):
-    """A mapping of parameters: unknown names and wrong types are errors, an integer may stand for a float."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
-
-    def upto(self, stage: str) -> dict[str, Any]:
-        """Return the parameters that the numbers of ``stage`` depend on, nested as in the file."""
-        found = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, Section) and not isinstance(value, Synthetic):
-                found[name] = value.upto(stage)
-            elif self.first_stage(name) is not None and self.known(name, stage):
-                found[name] = value.model_dump() if isinstance(value, Section) else value
-        return found
-
-    @classmethod
-    def first_stage(cls, name: str) -> str | None:
-        """Return the first stage whose numbers depend on a parameter, None where none do."""
-        return (cls.model_fields[name].json_schema_extra or {}).get("stage")
-
-    @classmethod
-    def known(cls, name: str, stage: str) -> bool:
-        """Return whether a stage has to be told a parameter: its numbers depend on it, or no stage's do (such as the device)."""
-        first = cls.first_stage(name)
-        return first is None or STAGES.index(first) <= STAGES.index(stage)
-
-
-class Synthetic(Section):
-    """The small corpus the suite makes itself, in the tree and the file formats of the real one."""
-
-    actors: int = _field(6, "data", "number of speakers; odd ones male, as in RAVDESS; IEMOCAP has two a session", ge=2, le=99)
-    takes: int = _field(26, "data", "recordings a speaker, spread evenly over the emotions; RAVDESS has 104", ge=1, le=104)
-    outsiders: int = _field(0, "data", "further speakers whom only a verification trial list names (voxceleb1)", ge=0, le=99)
-    actors_without_song: list[int] = _field([18], "data", "actors who only speak, as actor 18 of RAVDESS")
-    modalities: list[Literal["01", "02", "03"]] = _field(["01"], "data", "files a take: 01 sound and video, 02 video only, 03 sound only")
-    seconds: float = _field(2.4, "data", "mean length of a recording in seconds", ge=0.5, le=10)
-    video_size: tuple[int, int] = _field((160, 90), "data", "width and height of the video in pixels, both even")
-    video_information: float = _field(
-        0.95, "data", "probability that the face shows the labelled emotion and not one drawn at random", ge=0, le=1
-    )
-    audio_information: float = _field(
-        0.75, "data", "probability that the voice carries the labelled emotion and not one drawn at random", ge=0, le=1
-    )
-    seed: int = _field(0, "data", "seed of faces, voices and takes", ge=0)
-
-
-class Corpus(Section):
-    """Where the recordings are, which of them are used, and how they are split."""
-
-    layout: Literal["ravdess", "voxceleb1", "iemocap", "manifest"] = _field("ravdess", "data", "how the corpus lies on disk")
-    path: str = _field("", "data", "folder of the corpus (of a manifest its file), absolute or inside a corpora folder")
-    target: Literal["label", "speaker"] = _field("label", "data", "what the networks learn to tell: the label, or who speaks")
-    channels: list[Literal["speech", "song"]] = _field(["speech", "song"], "data", "kinds of vocalisation used (ravdess)")
-    calm: Literal["neutral", "own", "omit"] = _field(
-        "neutral", "data", "calm takes count as neutral, as a class of their own, or not at all (ravdess)"
-    )
-    excited: Literal["happy", "omit"] = _field("happy", "data", "excited turns count as happy, or not at all (iemocap)")
-    dialogues: list[Literal["improvised", "scripted"]] = _field(["improvised", "scripted"], "data", "kinds of dialogue used (iemocap)")
-    unit: Literal["video", "utterance"] = _field(
-        "video", "data", "a recording is a video, of which the first utterance is used, or every utterance (voxceleb1)"
-    )
-    features: str = _field("", "data", "table of face measurements that stands for the video, one or more rows a recording")
-    standardise: Literal["none", "speaker"] = _field(
-        "none", "data", "scale of the face measurements: as given, or zero mean and unit variance for each speaker"
-    )
-    unreadable: Literal["stop", "leave_out"] = _field(
-        "stop", "data", "a recording that cannot be decoded stops the run, or is left out and named in every result"
-    )
-    protocol: Literal["speakers", "portions", "random", "given"] = _field(
-        "speakers",
-        "teacher",
-        "speakers leaves speakers out; portions splits the recordings of each speaker; random deals recordings out, leaking speakers; given takes the corpus' own folds",
-    )
-    groups: int = _field(
-        0, "teacher", "number of folds that speakers (or recordings, if random) are dealt into; 0 leaves one speaker out at a time", ge=0
-    )
-    portions: tuple[float, float, float] = _field(
-        (0.7, 0.1, 0.2), "teacher", "shares of each speaker's recordings for training, validation and test (protocol portions)"
-    )
-    split_seed: int = _field(0, "teacher", "seed of the protocols portions and random, and of fraction", ge=0)
-    validation: int = _field(
-        0,
-        "teacher",
-        "speakers that each fold keeps out of training to choose alpha on (protocol speakers; portions has a share of its own)",
-        ge=0,
-    )
-    fraction: float = _field(
-        1.0, "teacher", "share of each fold's training recordings, evenly over the classes, that teacher and student train on", gt=0, le=1
-    )
-    trials: list[str] = _field([], "student", "verification trial lists, files in the corpus such as veri_test.txt")
-    synthetic: Synthetic | None = _field(None, "data", "makes the corpus at this path where it is absent")
-
-
-class Media(Section):
-    """Decoding and the audio front end."""
-
-    sample_rate: int = _field(16000, "data", "sound, samples a second", ge=4000)
-    fps: int = _field(25, "data", "video, frames a second", ge=1)
-    picture_rate: float = _field(1.0, "data", "pictures a second in folders of still pictures", gt=0)
-    crop: float = _field(1.0, "data", "side of the centred square cut from each frame, relative to the frame's shorter side", gt=0, le=1)
-    frame_size: int = _field(224, "data", "side of the resized frame in pixels; five halvings must leave something", ge=32)
-    frame_stride: int = _field(1, "teacher", "the teacher sees every n-th frame", ge=1)
-    duration: float = _field(4.0, "teacher", "seconds of a recording in training, cropped at random or repeated", gt=0)
-    segment: float = _field(1.0, "teacher", "seconds of a segment in the sequential settings", gt=0)
-    inference: Literal["whole", "fixed"] = _field(
-        "whole", "teacher", "length at inference: the whole recording, or its middle of the training duration"
-    )
-    front_end: Literal["stft", "logmel"] = _field("stft", "student", "spectrogram: logarithmic STFT magnitude, or log-mel energies")
-    fft: int = _field(512, "student", "points of the Fourier transform; half of them plus one are the STFT's bins", ge=64)
-    bins: int = _field(40, "student", "mel bands of the logmel front end", ge=8)
-    window: float = _field(0.025, "student", "length of the Hamming window in seconds", gt=0)
-    hop: float = _field(0.010, "student", "step between windows in seconds", gt=0)
-    normalise: Literal["utterance", "bin"] = _field(
-        "utterance", "student", "zero mean and unit variance over the whole spectrogram, or for each frequency bin"
-    )
-
-
-class Model(Section):
-    """Sizes of the networks; the defaults are the paper's."""
-
-    embedding: int = _field(512, "teacher", "units of the encoder's and aggregator's embedding", ge=4, multiple_of=2)
-    teacher_width: float = _field(1.0, "teacher", "channels of the teacher relative to the standard network", gt=0)
-    teacher_weights: str = _field(
-        "", "teacher", "pretrained weights: a state dict file, or a name that torchvision knows such as IMAGENET1K_V1"
-    )
-    teacher_batchnorm: bool = _field(False, "teacher", "batch-norm in the VGG16 teacher; the standard network has none")
-    width: float = _field(1.0, "student", "channels of the student relative to the paper's network", gt=0)
-    reduction: int = _field(16, "teacher", "squeeze-and-excitation reduction", ge=1)
-
-
-class Training(Section):
-    """Optimisation, the same for teacher and student unless named otherwise."""
-
-    epochs: int = _field(50, "teacher", "passes over the training recordings; last-epoch numbers are reported", ge=1)
-    teacher_epochs: int | None = _field(None, "teacher", "epochs of the teacher where they differ", ge=1)
-    teacher_frames: int | None = _field(
-        None, "teacher", "frames of a recording, drawn anew each epoch, for the teacher without aggregator; all where not given", ge=1
-    )
-    batch_size: int = _field(32, "teacher", "recordings a step; frames a step for the teacher without aggregator", ge=2)
-    teacher_batch: int | None = _field(None, "teacher", "frames a step for the teacher without aggregator where they differ", ge=2)
-    learning_rate: tuple[float, float] = _field((0.0001, 0.001), "teacher", "lowest and highest rate of the cycle")
-    teacher_learning_rate: tuple[float, float] | None = _field(None, "teacher", "the teacher's rates where they differ")
-    cycle: float = _field(5.0, "teacher", "epochs from the lowest rate to the highest", gt=0)
-    betas: tuple[float, float] = _field((0.9, 0.999), "teacher", "decay rates of Adam's moments")
-    precision: Literal["float32", "bf16"] = _field("float32", "teacher", "arithmetic of the forward pass; bf16 is autocast")
-    distance: Literal["mse", "cosine", "smooth_l1"] = _field("mse", "student", "distance between student and teacher embeddings")
-    temperature: float = _field(1.0, "student", "softens the teacher's class probabilities", gt=0)
-    targets: Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"] = _field(
-        "teacher",
-        "student",
-        "what the student is drawn to: the teacher's own, or as a control those of another recording, of another one of its class, random ones, "
-        "those of a teacher that heard the same sound, or equal probabilities (label smoothing)",
-    )
-    checkpoint: float = _field(60.0, None, "seconds between two checkpoints of a training, from which a run that broke off goes on", ge=0)
-    keep_students: bool = _field(False, None, "keep the weights of the students beside their results")
-    device: Literal["auto", "cpu", "cuda"] = _field("auto", None, "where networks run; auto takes a GPU where there is one")
 
 
 class Settings(Section):
     """All parameters of a run, as :func:`load` merges and checks them."""
 
-    dataset: str = _field("demo-ravdess", None, "a file in params, without its ending")
-    backbone: Literal["vgg", "resnet", "seresnet"] = _field(
+    dataset: str = field("demo-ravdess", None, "a file in params, without its ending")
+    backbone: Literal["vgg", "resnet", "seresnet"] = field(
         "seresnet", "teacher", "vgg, resnet or seresnet; family of teacher and student encoder"
     )
-    setting: Literal["nonseq", "em", "agg"] = _field(
+    setting: Literal["nonseq", "em", "agg"] = field(
         "nonseq",
         "student",
         "nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or the aggregator (agg)",
     )
-    method: Literal["embedding", "softlabel", "multitask"] = _field(
+    method: Literal["embedding", "softlabel", "multitask"] = field(
         "embedding", "student", "embedding (the paper's), softlabel or multitask; what the student learns from the teacher"
     )
-    alpha: float = _field(0.5, "student", "imitation parameter, weight of the teacher from 0 to 1", ge=0, le=1)
-    folds: int | str = _field(ALL_FOLDS, None, "all, one number, a range such as 0-7 or a list such as 0,4,9")
-    seed: int = _field(0, "teacher", "seed of initial weights, order and crops", ge=0)
-    corpus: Corpus = _field(Corpus(), None, "laid over the corpus section of the dataset's file")
-    media: Media = _field(Media(), None, "laid over the media section of the dataset's file")
-    model: Model = _field(Model(), None, "laid over the model section of the dataset's file")
-    training: Training = _field(Training(), None, "laid over the training section of the dataset's file")
+    alpha: float = field(0.5, "student", "imitation parameter, weight of the teacher from 0 to 1", ge=0, le=1)
+    folds: int | str = field(ALL_FOLDS, None, "all, one number, a range such as 0-7 or a list such as 0,4,9")
+    seed: int = field(0, "teacher", "seed of initial weights, order and crops", ge=0)
+    corpus: Corpus = field(Corpus(), None, "laid over the corpus section of the dataset's file")
+    media: Media = field(Media(), None, "laid over the media section of the dataset's file")
+    model: Model = field(Model(), None, "laid over the model section of the dataset's file")
+    training: Training = field(Training(), None, "laid over the training section of the dataset's file")
 
     @property
     def sequential(self) -> bool:

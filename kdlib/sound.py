@@ -10,7 +10,7 @@ import numpy as np
 
 from kdlib.errors import UnreadableRecording
 from kdlib.ffmpeg import decoded
-from kdlib.settings import Media
+from kdlib.parameters import Media
 
 # formats that libsndfile reads; it is ten times faster than a process of ffmpeg
 SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")

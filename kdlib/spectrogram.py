@@ -6,7 +6,8 @@ import torch
 import torchaudio.transforms as T
 from torch import nn
 
-from kdlib.settings import Media, Settings
+from kdlib.parameters import Media
+from kdlib.settings import Settings
 
 # below this a magnitude counts as silence, which keeps the logarithm finite
 FLOOR = 1e-5

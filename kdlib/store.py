@@ -24,7 +24,8 @@ from kdlib.arrays import GrowingArrays
 from kdlib.corpora.features import measurements, timed
 from kdlib.errors import UnreadableRecording
 from kdlib.media import common, read_recording
-from kdlib.settings import Media, Settings, digest
+from kdlib.parameters import Media
+from kdlib.settings import Settings, digest
 from kdlib.sound import as_stored
 
 # what the table of recordings holds for a sound file by itself

@@ -17,7 +17,8 @@ from torch.optim.lr_scheduler import CyclicLR
 from kdlib import devices, places
 from kdlib.corpora import Fold
 from kdlib.errors import InvalidParameter, NotFinite
-from kdlib.settings import Training, digest
+from kdlib.parameters import Training
+from kdlib.settings import digest
 
 
 def device_of(training: Training) -> torch.device:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from kdlib.settings import Media, Settings
+from kdlib.parameters import Media
+from kdlib.settings import Settings
 
 if TYPE_CHECKING:  # whoever only uses a student reads no corpus
     from kdlib.store import Store

@@ -12,7 +12,7 @@ import torch
 
 from kdlib import devices
 from kdlib.errors import InvalidParameter
-from kdlib.settings import Training
+from kdlib.parameters import Training
 from kdlib.training import device_of
 
 TAKE = "import sys; from kdlib import devices; print(devices.claim(2), flush=True); sys.stdin.read()"

@@ -16,7 +16,7 @@ from PIL import Image
 from kdlib.corpora import COLUMNS
 from kdlib.errors import UnreadableRecording
 from kdlib.media import read_frames, read_recording
-from kdlib.settings import Media
+from kdlib.parameters import Media
 from kdlib.sound import read_sound
 
 MEDIA = Media(frame_size=32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from papermill.iorw import read_yaml_file
 
-from kdlib import places, settings
+from kdlib import parameters, places, settings
 from kdlib.errors import InvalidParameter
 from kdlib.settings import NotebookParameters, choose_folds, load
 
@@ -102,7 +102,7 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
     base = load()
 
     def changed(**given):
-        return [load(**given).fingerprint(stage) != base.fingerprint(stage) for stage in settings.STAGES]
+        return [load(**given).fingerprint(stage) != base.fingerprint(stage) for stage in parameters.STAGES]
 
     assert changed(media={"frame_size": 64}) == [True, True, True]
     assert changed(training={"epochs": 3}) == [False, True, True]

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
-from kdlib.settings import Media
+from kdlib.parameters import Media
 from kdlib.spectrogram import FLOOR, Spectrogram, cut_segments
 
 

@@ -8,7 +8,7 @@ import torch
 
 from kdlib import corpora, student, teacher
 from kdlib.errors import NotFinite
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 from kdlib.training import Progress
 from tests.conftest import noise_store, small
 

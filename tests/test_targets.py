@@ -8,7 +8,7 @@ import torch
 
 from kdlib import corpora, student, teacher
 from kdlib.errors import InvalidParameter
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 from kdlib.targets import GUIDES
 from kdlib.training import Progress
 from tests.conftest import noise_store, small

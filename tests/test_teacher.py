@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from kdlib import corpora, teacher
 from kdlib.models.networks import build_teacher
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 from tests.conftest import noise_store, small
 
 

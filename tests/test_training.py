@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from kdlib.errors import InvalidParameter, NotFinite
-from kdlib.settings import Training
+from kdlib.parameters import Training
 from kdlib.training import Checkpoint, batches, device_of, fit, seeded
 from kdlib.windows import inference_windows, random_crops
 from tests.conftest import noise_store, small

@@ -28,7 +28,8 @@ from kdlib import places
 from kdlib.corpora import iemocap, manifest, ravdess, synthetic, voxceleb1
 from kdlib.corpora.protocols import Fold, chosen_folds, folds
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, digest
+from kdlib.parameters import Corpus
+from kdlib.settings import digest
 
 __all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "stamp", "trials"]
 

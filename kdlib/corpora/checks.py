@@ -8,7 +8,7 @@ import pandas as pd
 
 from kdlib import corpora
 from kdlib.corpora.protocols import Fold
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 
 # of whom or of what the two sides of a split must be apart; portions tells known speakers apart, by new recordings of them
 APART = {"speakers": ("speaker",), "portions": ("source",), "random": ("speaker",), "given": ("source",)}

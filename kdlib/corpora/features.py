@@ -14,7 +14,7 @@ import pandas as pd
 
 from kdlib import places
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 
 TIME = "time"
 

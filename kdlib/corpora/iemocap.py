@@ -17,7 +17,7 @@ import pandas as pd
 
 from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 
 # the actor named in a dialogue sits on the left; who speaks is the letter in the last part of a turn's name
 DIALOGUE = re.compile(r"Ses\d\d([FM])_(impro|script)\w+")

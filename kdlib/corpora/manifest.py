@@ -22,7 +22,7 @@ from kdlib import places
 from kdlib.corpora.features import names
 from kdlib.corpora.protocols import SPLIT
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 
 NEEDED = ("audio", "speaker", "label")
 OPTIONAL = ("recording", "video", "start", "end", "split", "fold", "face", "source", "features")

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, Settings, choose_folds, digest
+from kdlib.parameters import Corpus
+from kdlib.settings import Settings, choose_folds, digest
 
 # the words of a corpus' own split, in the column ``fold``
 SPLIT = ("train", "validation", "test")

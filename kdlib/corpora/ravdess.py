@@ -14,7 +14,7 @@ import pandas as pd
 
 from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 
 NAME = re.compile(r"(0[123])-((0[12])-(\d\d)-(0[12])-(0[12])-(0[12])-(\d\d))")
 SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}

@@ -19,7 +19,7 @@ import pandas as pd
 
 from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 
 SPEAKER, UTTERANCE = re.compile(r"id\d{5}"), re.compile(r"\d{5}")
 # in the order of preference: sound as distributed, as downloaded, of the face crops

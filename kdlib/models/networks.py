@@ -12,7 +12,8 @@ from kdlib.errors import InvalidParameter
 from kdlib.losses import scale_gradient
 from kdlib.models import resnet, vgg
 from kdlib.models.sequence import Aggregator
-from kdlib.settings import Model, Settings
+from kdlib.parameters import Model
+from kdlib.settings import Settings
 
 
 class Output(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from kdlib import corpora
 from kdlib.corpora import checks
 from kdlib.corpora.protocols import Fold
-from kdlib.settings import Corpus
+from kdlib.parameters import Corpus
 
 
 def table(labels=("neutral", "happy", "sad"), speakers=4, takes=5):

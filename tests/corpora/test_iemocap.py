@@ -16,7 +16,8 @@ from kdlib.corpora import checks, iemocap
 from kdlib.corpora.synthetic import iemocap as small
 from kdlib.corpora.synthetic import writing
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import Corpus, Synthetic, load
+from kdlib.parameters import Corpus, Synthetic
+from kdlib.settings import load
 
 # as the makers write it: a header, blocks that open with a turn, annotators and the speaker's own view below
 LABELS = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]

@@ -10,7 +10,8 @@ import pytest
 from kdlib import corpora, places
 from kdlib.corpora import features, manifest, synthetic
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, Synthetic, load
+from kdlib.parameters import Corpus, Synthetic
+from kdlib.settings import load
 
 HEADER = "audio,speaker,label\n"
 

@@ -11,7 +11,8 @@ import pytest
 from kdlib.corpora.checks import leaks
 from kdlib.corpora.protocols import chosen_folds, folds
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, load
+from kdlib.parameters import Corpus
+from kdlib.settings import load
 
 
 def table(speakers=5, takes=10, labels="xy", **columns):

@@ -12,7 +12,7 @@ import pytest
 from kdlib import corpora
 from kdlib.corpora import ravdess
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.settings import Corpus, Synthetic
+from kdlib.parameters import Corpus, Synthetic
 
 
 def official_takes():

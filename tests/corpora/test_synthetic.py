@@ -20,7 +20,7 @@ from kdlib.corpora.ravdess import EMOTIONS, NAME
 from kdlib.corpora.synthetic import face, ravdess, voice
 from kdlib.corpora.synthetic.ravdess import write_ravdess
 from kdlib.errors import InvalidParameter
-from kdlib.settings import Synthetic
+from kdlib.parameters import Synthetic
 
 SMALL = Synthetic(actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"])
 
@@ -236,7 +236,7 @@ def test_two_workers_write_the_same(corpus, tmp_path, capfd):
 
 def test_a_killed_run_is_completed(corpus, tmp_path):
     folder = tmp_path / "small"
-    imports = "from kdlib.corpora.synthetic.ravdess import write_ravdess; from kdlib.settings import Synthetic"
+    imports = "from kdlib.corpora.synthetic.ravdess import write_ravdess; from kdlib.parameters import Synthetic"
     command = f"{imports}; write_ravdess({str(folder)!r}, Synthetic(**{SMALL.model_dump()!r}), 1)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", command], env=environment, stdout=subprocess.DEVNULL)

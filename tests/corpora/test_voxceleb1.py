@@ -15,7 +15,8 @@ from kdlib.corpora import voxceleb1
 from kdlib.corpora.synthetic import voxceleb1 as small
 from kdlib.errors import InvalidCorpus
 from kdlib.media import read_recording
-from kdlib.settings import Corpus, Media, Synthetic, load
+from kdlib.parameters import Corpus, Media, Synthetic
+from kdlib.settings import load
 
 VIDEO, OTHER = "1zcIwhmdeo4", "xTV-jFAUKcw"
 TRACK = "Identity  : \tid10001\nReference : \t1zcIwhmdeo4\nOffset    : \t-1\nFV Conf   : \t17.997\t(1)\nASD Conf  : \t6.338\n\nFRAME \tX \tY \tW \tH \n"

@@ -11,8 +11,8 @@ from importlib import import_module
 from pathlib import Path
 
 from kdlib.errors import InvalidParameter
+from kdlib.parameters import Synthetic
 from kdlib.places import write_json
-from kdlib.settings import Synthetic
 
 TRUTH = "synthetic.json"  # the corpus is complete if and only if this exists
 BEGUN = ".synthetic.json"  # the parameters of a corpus that may be unfinished

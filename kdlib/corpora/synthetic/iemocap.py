@@ -20,8 +20,8 @@ from scipy.signal import resample_poly
 from kdlib.corpora.iemocap import CLASSES
 from kdlib.corpora.synthetic import face, voice
 from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
+from kdlib.parameters import Synthetic
 from kdlib.places import replacing
-from kdlib.settings import Synthetic
 
 CODES = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
 UNUSED = ("fru", "xxx")

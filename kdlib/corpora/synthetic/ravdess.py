@@ -18,7 +18,7 @@ import numpy as np
 from kdlib.corpora.ravdess import EMOTIONS
 from kdlib.corpora.synthetic import face, voice
 from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
-from kdlib.settings import Synthetic
+from kdlib.parameters import Synthetic
 
 CHANNEL_EMOTIONS = {"01": tuple(EMOTIONS), "02": tuple(EMOTIONS)[:6]}
 INTENSITY = {"01": 0.9, "02": 1.2}

@@ -19,8 +19,8 @@ from kdlib.corpora.ravdess import EMOTIONS
 from kdlib.corpora.synthetic import face, voice
 from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
 from kdlib.corpora.voxceleb1 import META, SPLIT, TRACK_RATE, TRACKS, VIDEOS
+from kdlib.parameters import Synthetic
 from kdlib.places import replacing
-from kdlib.settings import Synthetic
 
 SOUND_RATE = 16000
 ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))

@@ -14,8 +14,8 @@ from joblib import Parallel, delayed
 from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 
 from kdlib.corpora.synthetic import TRUTH, claimed, voice
+from kdlib.parameters import Synthetic
 from kdlib.places import replacing, write_json
-from kdlib.settings import Synthetic
 
 FPS = 30000 / 1001  # frames a second of the videos
 
