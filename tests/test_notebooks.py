@@ -112,6 +112,7 @@ def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
 
 
 def test_analysis_of_a_suite_without_runs_shows_the_gaps(tmp_path):
+    """Nor need its corpus be there: Figures 1 to 3, which draw its table of face measurements, then are gaps too."""
     done = papermill(tmp_path, "04_analysis", "-p", "suite", "ravdess-au")
     assert done.returncode == 0, done.stderr
     site = tmp_path / "reports" / "ravdess-au"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from kdlib import diagrams
+from kdlib.errors import InvalidCorpus
 from kdlib.figures.results import accuracy_against_alpha, means_over_folds
 from kdlib.figures.style import save
 from kdlib.settings import Settings
@@ -79,7 +80,10 @@ def figures(settings: list[Settings], results: pd.DataFrame, folder: Path) -> li
 
 
 def _diagram(name: str, diagram: Diagram, settings: Settings, folder: Path) -> Figure:
-    files = save(diagram.draw(settings), folder / "figures" / name)
+    try:
+        files = save(diagram.draw(settings), folder / "figures" / name)
+    except InvalidCorpus as error:  # how many face measurements there are stands in their table
+        return Figure(name, diagram.title, diagram.caption, missing=str(error))
     return Figure(name, diagram.title, diagram.caption, diagram.alt, files)
 
 
