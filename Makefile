@@ -41,7 +41,7 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports test lab lint lock clean python active-environment
+.PHONY: help env reports docs test lab lint lock clean python active-environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -49,6 +49,12 @@ help:  ## list the targets
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
 	@[ ! -e reports/$(SUITE)/index.html ] || echo "The report is reports/$(SUITE)/index.html"
+
+docs: $(READY)  ## write the API reference to reports/<suite>/api, where the report leads to it
+	@# papermill first, for it imports kdlib.engine in turn; then where this checkout lies is nobody's business
+	@"$(BIN)/python" -W ignore -c "import papermill, pdoc.__main__ as pdoc; pdoc.cli()" kdlib --docformat restructuredtext \
+		--template-directory kdlib/site/templates/pdoc --output-directory reports/$(SUITE)/api
+	@find reports/$(SUITE)/api -type f -exec sed -i 's#$(CURDIR)#.#g; s#$(dir $(CURDIR))#../#g' {} +
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from kdlib.figures import drawing, structure
@@ -55,6 +56,19 @@ def read(settings: Settings, store: Store | None, setting: str) -> Scheme:
     return Scheme(*networks, structure.gradient_factors(chosen), *structure.target(chosen))
 
 
+def parts(*schemes: Scheme) -> pd.DataFrame:
+    """Return what a figure of these schemes tells, one row a component: layers, weights, shape of its output, shares of both gradients."""
+    return pd.DataFrame(
+        {
+            "distilled": scheme.level, "network": network, **part._asdict(), "shape": drawing.shape_text(part.shape),
+            **{f"{loss} gradient": factors.get(part.name, "") if network == "student" else "" for loss, factors in scheme.factors.items()},
+        }
+        for scheme in schemes
+        for network in ("teacher", "student")
+        for part in getattr(scheme, network).components
+    )  # fmt: skip
+
+
 def _families(scheme: Scheme, settings: Settings) -> dict[str, str]:
     """Return what kind of network each is; where faces are measured the teacher needs no convolutions."""
     backbone = BACKBONES[settings.backbone]
@@ -67,6 +81,7 @@ def figure1(settings: Settings, store: Store | None = None) -> Picture:
     scheme = read(settings, store, settings.setting)
     columns = _stations(scheme)
     figure, axes = drawing.sheet(columns["loss"] + 0.45, 5.72)
+    figure.data = parts(scheme)
     families = _families(scheme, settings)
     for (y, height), (title, subtitle, fill) in zip(BANDS.values(), TITLES, strict=True):
         node = Node((columns["loss"] - 0.25) / 2, y, columns["loss"] - 0.45, height)
@@ -151,6 +166,7 @@ def figure2(settings: Settings, store: Store | None = None) -> Picture:
     """Draw teacher and student without aggregator (Figure 2); shapes of frames and classes are the store's where given."""
     scheme = read(settings, store, "nonseq")
     figure, axes = drawing.sheet(PAIR, _height(scheme))
+    figure.data = parts(scheme)
     _columns(axes, 0.1, scheme, _families(scheme, settings))
     drawing.legend(figure, _losses(scheme))
     return figure
@@ -161,6 +177,7 @@ def figure3(settings: Settings, store: Store | None = None) -> Picture:
     """Draw the sequential networks: distillation at the encoder left, at the aggregator right (Figure 3)."""
     schemes = [read(settings, store, setting) for setting in ("em", "agg")]
     figure, axes = drawing.sheet(2 * PAIR + 0.15, _height(schemes[0]) + 0.35)
+    figure.data = parts(*schemes)
     for left, scheme in zip((0.1, PAIR + 0.25), schemes, strict=True):
         _columns(axes, left, scheme, _families(scheme, settings))
         axes.text(left + PAIR / 2, _height(scheme) + 0.15, LEVELS[scheme.level], ha="center", va="center", size=11.5, weight="bold")

@@ -74,7 +74,7 @@ class Objective(nn.Module):
         self.weights, self.keep = weights, keep
 
     def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None) -> torch.Tensor:
-        """Return the scalar objective of a batch, of which :meth:`terms` takes the same."""
+        """Return the scalar objective of a batch; arguments as of :meth:`terms`."""
         return self.total(self.terms(logits, embedding, labels, targets))
 
     def total(self, terms: Terms) -> torch.Tensor:
@@ -141,7 +141,7 @@ METHODS = {"embedding": Embedding, "softlabel": SoftLabel, "multitask": Multitas
 def agreement(terms: Terms, parameters: Iterable[nn.Parameter]) -> torch.Tensor:
     """Return the cosine between what label and teacher ask of some weights: the two terms' gradients, before they are summed.
 
-    1: they pull the same way; 0: they know nothing of each other; NaN where one of them asks nothing (the label at alpha = 1).
+    A scalar; 1: they pull the same way; 0: they know nothing of each other; NaN where one of them asks nothing (the label at alpha = 1).
     """
     learned = list(parameters)
     label, teacher = (

@@ -23,8 +23,9 @@ MISSING_FRAMES = 3
 def read_recording(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
     """Return sound and frames of a recording, a row of the table of :mod:`kdlib.corpora`, cut to their common length.
 
-    After this the sound has exactly ``sample_rate / fps`` samples a frame, so that time means the same in both. Without
-    video there are no frames, and the sound keeps its length. Raises UnreadableRecording.
+    Sound is float32 ``(samples,)`` in -1 to 1, frames are uint8 ``(frames, height, width, 3)``, with exactly ``sample_rate / fps``
+    samples a frame, so that time means the same in both. Without video there are no frames, and the sound keeps its length. Raises
+    UnreadableRecording.
     """
     if not recording.video:
         return read_sound(recording.audio, media, recording.audio_start, recording.seconds), np.zeros(_shape(0, media), np.uint8)
@@ -32,7 +33,7 @@ def read_recording(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
 
 
 def common(recording, samples: np.ndarray, frames: np.ndarray, media: Media) -> tuple[np.ndarray, np.ndarray]:
-    """Cut sound and frames (or timed rows of measurements) to the whole frames that both have.
+    """Cut sound ``(samples,)`` and frames ``(frames, …)`` (or timed rows of measurements) to the whole frames that both have.
 
     Raises UnreadableRecording where there is none.
     """

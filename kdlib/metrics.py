@@ -57,7 +57,8 @@ def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated
 
     On few trials no threshold makes both rates equal, and conventions differ: ``interpolated`` is where the straight line
     between two points of the ROC curve crosses (the authors' public code), ``mean`` and ``max`` those of the two rates at the
-    threshold where they are nearest to each other.
+    threshold where they are nearest to each other. ``scores`` are cosines ``(trials,)``, ``genuine`` says of each whether it is of
+    one speaker; the rate is a fraction. Raises ValueError where the trials are of one kind only.
     """
     return EER[convention](*error_rates(scores, genuine))
 
@@ -79,7 +80,7 @@ def eer_threshold(scores: np.ndarray, genuine: np.ndarray) -> float:
     """Return the cosine from which on two recordings count as one speaker's: where both error rates are nearest to each other.
 
     Every number from the lowest score that is accepted down to the highest that is not decides these trials alike; this is the
-    middle of the two, and where all are accepted the lowest score.
+    middle of the two, and where all are accepted the lowest score. Arguments and errors as of :func:`eer`.
     """
     accepted, rejected, thresholds = _roc(scores, genuine)
     place = np.argmin(np.abs(accepted - rejected))
@@ -96,7 +97,8 @@ EER = {
 def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01, miss: float = 1.0, false_alarm: float = 1.0) -> float:
     """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system that does not listen.
 
-    ``target`` is the prior probability of the same speaker, ``miss`` and ``false_alarm`` are the costs of the two errors.
+    ``target`` is the prior probability of the same speaker, ``miss`` and ``false_alarm`` are the costs of the two errors (NIST Speaker
+    Recognition Evaluation 2016). Other arguments and errors as of :func:`eer`.
     """
     accepted, rejected = error_rates(scores, genuine)
     cost = miss * target * rejected + false_alarm * (1 - target) * accepted
@@ -104,7 +106,7 @@ def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01, miss:
 
 
 def verification(scores: np.ndarray, genuine: np.ndarray) -> dict[str, float]:
-    """Return every metric of one trial list: the EER by each convention (``eer`` is the interpolated one) and ``min_dcf``."""
+    """Return every metric of one trial list: the EER by each convention (``eer`` is the interpolated one) and ``min_dcf``; arguments as of :func:`eer`."""
     rates = error_rates(scores, genuine)
     named = {"eer" if name == "interpolated" else f"eer_{name}": convention(*rates) for name, convention in EER.items()}
     return {**named, "min_dcf": min_dcf(scores, genuine)}

@@ -17,7 +17,7 @@ SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
 
 
 def read_sound(path: str, media: Media, start: float = 0.0, seconds: float = math.nan) -> np.ndarray:
-    """Return sound as mono float32 samples in -1 to 1 at ``media.sample_rate`` Hz: ``seconds`` (NaN: all) from ``start`` on.
+    """Return sound as mono float32 ``(samples,)`` in -1 to 1 at ``media.sample_rate`` Hz: ``seconds`` (NaN: all) from ``start`` on.
 
     Raises UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis window.
     """
@@ -74,7 +74,7 @@ def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.nda
 
 
 def sound_track(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
-    """Return the sound of any file that ffmpeg knows, a video's as well, as :func:`read_sound` does."""
+    """Return the sound of any file that ffmpeg knows, a video's as well, as :func:`read_sound` does, whatever its length."""
     (sound,), _ = decoded(path, start, seconds, sound_output(media))
     return sound.view(np.float32)
 

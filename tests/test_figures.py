@@ -224,7 +224,9 @@ def test_no_picture_over_alpha_of_a_single_alpha():
 
 def test_saved_pictures_are_the_same_bytes_each_time_small_and_hold_their_text(tmp_path):
     for name in ("first", "second"):
-        figures.save(figures.recordings(noise_store(), [0, 1], small()), tmp_path / name, data=over_alpha())
+        picture = figures.recordings(noise_store(), [0, 1], small())
+        picture.data = over_alpha()
+        figures.save(picture, tmp_path / name)
     svg, again = ((tmp_path / f"{name}.svg").read_bytes() for name in ("first", "second"))
     assert svg == again and (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
     assert len(svg) < 300_000 and b"<dc:date>" not in svg  # of noise, which does not compress

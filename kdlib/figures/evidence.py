@@ -22,13 +22,14 @@ def agreement(epochs: pd.DataFrame) -> Picture:
     if not len(epochs):
         raise UserError("no run of these kept the agreement of label and teacher; it is kept for alpha above 0 and below 1.")
     figure = Picture(figsize=(7.5, 3.2), layout="constrained")
+    figure.data = epochs.groupby(["line", "epoch"]).agreement.agg(["mean", "sem", "count"]).reset_index()
     axes = figure.subplots()
     lines = list(epochs.line.unique())
     for name, colour in zip(lines, matplotlib.colormaps["viridis"](np.linspace(0.05, 0.85, len(lines))), strict=True):
-        by_epoch = epochs[epochs.line == name].groupby("epoch").agreement
-        mean, spread = by_epoch.mean(), by_epoch.sem().fillna(0)
-        axes.plot(mean.index, mean, color=colour, lw=1.4, label=str(name))
-        axes.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.18, lw=0)
+        line = figure.data[figure.data.line == name]
+        spread = line["sem"].fillna(0)
+        axes.plot(line.epoch, line["mean"], color=colour, lw=1.4, label=str(name))
+        axes.fill_between(line.epoch, line["mean"] - spread, line["mean"] + spread, color=colour, alpha=0.18, lw=0)
     axes.axhline(0, color=GREY, lw=1, ls="--")
     axes.set(xlabel="epoch", ylabel="cosine of the two gradients", xlim=(0.5, epochs.epoch.max() + 0.5))
     axes.grid(axis="y")
@@ -50,6 +51,7 @@ def gains(found: pd.DataFrame) -> Picture:
     ``found`` are rows of :func:`kdlib.evidence.comparisons` with a column ``label``, from top to bottom.
     """
     figure = Picture(figsize=(7.5, 0.9 + 0.27 * len(found)), layout="constrained")
+    figure.data = found[[name for name in ("label", "method", "targets", "alpha", "gain", "low", "high", "p") if name in found]]
     axes = figure.subplots()
     for place, row in enumerate(found.to_dict("records")):
         colour, marker, _ = METHODS[row["method"]] if row.get("targets", "teacher") == "teacher" else (GREY, "D", "")

@@ -99,7 +99,7 @@ def _sweep(name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFr
     means = means_over_folds(rows, sweep.metric)
     if means.empty or means.groupby(["backbone", "setting"]).alpha.nunique().max() < 2:
         return Figure(name, sweep.title, caption, missing="its runs are missing: students of one network at two values of α or more")
-    files = save(accuracy_against_alpha(rows, sweep.metric), folder / "figures" / name, data=means)
+    files = save(accuracy_against_alpha(rows, sweep.metric), folder / "figures" / name)
     return Figure(name, sweep.title, f"{datasets[0]}: {caption}", _spoken(means), files)
 
 

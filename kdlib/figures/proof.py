@@ -68,9 +68,8 @@ def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
 
 
 def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path) -> Figure:
-    shown = ["label", "method", "targets", "alpha", "gain", "low", "high", "p"]
     rows = rows.sort_values(["setting", "backbone", "method", "alpha"], kind="stable") if kind == "figure-gains" else rows
-    files = save(gains(rows), folder / "figures" / f"{kind}-{name}", data=rows[shown])
+    files = save(gains(rows), folder / "figures" / f"{kind}-{name}")
     spoken = "; ".join(
         f"{row.label}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}" for row in rows.itertuples()
     )
@@ -86,8 +85,7 @@ def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
         network = alphas.idxmax()  # the network with most alphas tells most
         part = rows[(rows.backbone == network[0]) & (rows.setting == network[1])].sort_values(["alpha", "epoch"])
         part = part.assign(line=part.alpha.map("α = {:g}".format))
-        shown = part.groupby(["line", "epoch"]).agreement.agg(["mean", "sem", "count"]).reset_index()
-        files = save(agreement(part), folder / "figures" / f"figure-agreement-{dataset}", data=shown)
+        files = save(agreement(part), folder / "figures" / f"figure-agreement-{dataset}")
         last = part[part.epoch == part.epoch.max()].groupby("line").agreement.mean()
         spoken = "Lines over epochs; at the last one " + ", ".join(f"{line}: {value:.2f}" for line, value in last.items())
         name = NETWORKS[network[1]].format(BACKBONES[network[0]])

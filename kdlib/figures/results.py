@@ -165,6 +165,7 @@ def accuracy_against_alpha(results: pd.DataFrame, metric: str = "uar") -> Pictur
     panels.sort(key=lambda panel: (list(BACKBONES).index(panel[0][0]), list(NETWORKS).index(panel[0][1])))
     columns = min(3, len(panels))
     figure = Picture(figsize=(0.6 + max(3.1 * columns, 5.4), 0.9 + 2.5 * -(-len(panels) // columns)), layout="constrained")
+    figure.data = means
     grid = figure.subplots(-(-len(panels) // columns), columns, sharey=True, squeeze=False).ravel()
     for axes, ((backbone, setting), part) in zip(grid, panels, strict=False):
         _lines(axes, part)

@@ -38,7 +38,12 @@ STYLE: dict[str, Any] = {
 
 
 class Picture(Figure):
-    """A matplotlib Figure in the suite's style that notebooks show by itself; pyplot need not know of it, nor close it."""
+    """A matplotlib Figure in the suite's style that notebooks show by itself; pyplot need not know of it, nor close it.
+
+    ``data`` holds the numbers that it shows, where it shows numbers.
+    """
+
+    data: pd.DataFrame | None = None
 
     def draw(self, renderer: Any) -> None:
         """Draw in the suite's style: ticks take it only now."""
@@ -67,15 +72,15 @@ def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     return drawn
 
 
-def save(figure: Figure, stem: Path, data: pd.DataFrame | None = None) -> list[Path]:
-    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same picture, and ``stem.csv`` where ``data`` is given."""
+def save(figure: Picture, stem: Path) -> list[Path]:
+    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same picture, and its data as ``stem.csv``; return the files."""
     written = []
     for ending, options in ((".svg", {"metadata": {"Date": None}, "dpi": 120}), (".png", {"metadata": {"Software": None}, "dpi": 150})):
         written.append(stem.with_name(stem.name + ending))
         with places.replacing(written[-1]) as temporary, matplotlib.rc_context(STYLE):
             figure.savefig(temporary, **options)
-    if data is not None:
+    if figure.data is not None:
         written.append(stem.with_name(stem.name + ".csv"))
         with places.replacing(written[-1]) as temporary:
-            data.to_csv(temporary, index=False, float_format="%.6g")
+            figure.data.to_csv(temporary, index=False, float_format="%.6g")
     return written

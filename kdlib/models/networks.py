@@ -45,7 +45,7 @@ class Network(nn.Module):
         return self.encoder(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
     def forward(self, x: torch.Tensor, keep: float = 1.0) -> Output:
-        """Classify a batch; ``keep`` scales the classification gradient below the distilled embedding (see losses)."""
+        """Classify ``x`` as :meth:`encode` takes it; ``keep`` scales the classification gradient below the distilled embedding (see losses)."""
         e = self.encode(x)
         if self.setting == "nonseq":
             return Output(self.head(scale_gradient(e, keep)), e, e)

@@ -66,6 +66,7 @@ def build(
     """
     runs, folder = list(runs), (folder or places.REPORTS / suite).absolute()
     results = tables.collect(runs) if results is None else results
+    made = [tables.linked(table, runs, results) for table in made]
     states = listing.states(runs, results)
     files = {table.name: [path.relative_to(folder) for path in tables.write(table, folder / "tables").values()] for table in made}
     with places.replacing(folder / "results.csv") as temporary:
@@ -87,6 +88,7 @@ def build(
         f"{page.name}.html": render("question.html").render(**common, page=page, answer=told.get(page.name, [])) for page in parts
     } | {
         "runs.html": render("runs.html").render(**common, groups=listing.groups(states)),
+        "tutorial.html": render("tutorial.html").render(**common, lessons=notebooks.lessons(states, executed, pages)),
         "index.html": render("index.html").render(
             **common,
             subject=summary.subject(made),
@@ -98,7 +100,8 @@ def build(
             documents=_documents(folder, documents or {}),
         ),
     }
-    return _publish(folder, written)
+    reference = {} if (folder / "api" / "index.html").exists() else {"api/index.html": render("api.html").render(suite=suite)}
+    return _publish(folder, reference | written)
 
 
 def _relative(figures: Sequence[Figure], folder: Path) -> dict[str, list[Path]]:
@@ -120,8 +123,8 @@ def _documents(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
 
 
 def _publish(folder: Path, written: Mapping[str, str]) -> Path:
-    """Write the style sheet and the pages, the index last; return the index."""
-    for name, text in {"style.css": (HERE / "style.css").read_text(encoding="utf-8"), **written}.items():
+    """Write style sheet, script and pages, the index last; return the index."""
+    for name, text in {**{name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "sort.js")}, **written}.items():
         with places.replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return folder / "index.html"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from kdlib.paper.claims import NOT_RUN, VERDICTS
+from kdlib.site import summary
 from kdlib.statistics.resampling import ENOUGH, LEVEL
 from kdlib.tables import BACKBONES, SETTINGS, Table
 from kdlib.tables.proven import METRICS, TARGETS
@@ -52,7 +53,7 @@ def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
     told = f"{dataset}, {METRICS[metric]}: {_points(rows.gain.mean())} on average over {len(rows)} student{'s' if len(rows) > 1 else ''}"
     enough = rows[rows.trainings >= ENOUGH]
     if enough.empty:
-        return f"{told}, none of {ENOUGH} trainings or more: too few to tell a gain from luck."
+        return f"{told}; none has the {ENOUGH} trainings that it takes to tell a gain from luck."
     few = f", {len(rows) - len(enough)} of them of too few trainings to tell" if len(enough) < len(rows) else ""
     sure = enough.p_holm < LEVEL
     found = f"{(sure & (enough.gain > 0)).sum()} gain for sure, {(sure & (enough.gain < 0)).sum()} lose for sure{few}"
@@ -74,7 +75,9 @@ def results(made: Mapping[str, Table]) -> list[str]:
             ours = table.frame.relative_change.dropna()
             printed = table.frame.get("paper_relative_change", pd.Series(dtype=float)).dropna()
             there = f", in print {(printed > 0).sum()} of {len(printed)}" if len(printed) else ""
-            told.append(f"{table.title}: {(ours > 0).sum()} of {len(ours)} networks are above their undistilled student{there}.")
+            told.append(
+                f"{table.title.split(',')[0]}, {summary.dataset(table)}: {(ours > 0).sum()} of {len(ours)} networks are above their undistilled student{there}."
+            )
     return told or [NOTHING]
 
 

@@ -111,6 +111,7 @@ def _row(row: dict[str, Any], metrics: list[str]) -> dict[str, Any]:
         **counts,
         "values": values,
         "time": duration(row["seconds"]),
+        "seconds": "" if math.isnan(row["seconds"]) else row["seconds"],
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -17,19 +17,21 @@ from kdlib.tables.table import number
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """A key number with what it counts, what the paper says, and a link to what stands behind it."""
+    """A key number with what it counts, what the paper says, a link to what stands behind it, and what it is about."""
 
     value: str
     label: str
     paper: str = ""
     href: str = ""
+    about: str = ""
 
 
 def headline(tables: Sequence[Table], states: pd.DataFrame, links: Links) -> list[KeyNumber]:
     """Return the key numbers: those of the first comparison that has any, and how many runs are done."""
     found = leading(tables)
-    runs = KeyNumber(f"{(states.state == 'done').sum()} of {len(states)}", "runs are done", href="runs.html")
-    return [*(_gains(found) + _levels(found, links) if found else []), runs]
+    numbers = _gains(found) + _levels(found, links) if found else []
+    runs = KeyNumber(f"{(states.state == 'done').sum()} of {len(states)}", "runs are done", href="runs.html", about="the whole suite")
+    return [*(replace(number, about=dataset(found)) for number in numbers), runs]
 
 
 def leading(tables: Sequence[Table]) -> Table | None:
@@ -41,7 +43,12 @@ def leading(tables: Sequence[Table]) -> Table | None:
 def subject(tables: Sequence[Table]) -> str:
     """Return what the key numbers are about: the corpus of the first comparison that has any."""
     found = leading(tables)
-    return f"{found.caption.split(':')[0]}: {found.facts[0]}" if found and found.facts else ""
+    return f"{found.caption.split(':')[0]}: {dataset(found)}" if found else ""
+
+
+def dataset(comparison: Table) -> str:
+    """Return which dataset's numbers a comparison holds, and whether it is synthetic."""
+    return comparison.facts[0].removeprefix("dataset ").replace(" corpus)", ")")
 
 
 def _gains(table: Table) -> list[KeyNumber]:
@@ -86,7 +93,7 @@ def warnings(states: pd.DataFrame) -> list[tuple[str, str]]:
     used = {dataset: part.run.iloc[0].settings for dataset, part in states[states.stage != "data"].groupby("dataset", sort=False)}
     if drawn := [dataset for dataset, settings in used.items() if settings.corpus.synthetic]:
         made = f"Faces and voices of {', '.join(drawn)} are drawn and spoken by the suite itself."
-        told.append(("Synthetic recordings", f"{made} They show that the method runs, not that the paper’s numbers hold."))
+        told.append(("Synthetic recordings", f"{made} Their numbers prove that the machinery works, and say nothing of the paper."))
     for dataset, settings in used.items():
         if dataset not in drawn and (why := not_comparable(settings)):
             told.append(("Not the paper’s protocol", f"{dataset}: {why}."))
@@ -107,7 +114,7 @@ def standard_error(tables: Sequence[Table]) -> str:
     points = 100 * math.sqrt(shares.mean() * (1 - shares.mean()) / recordings)
     return (
         f"For scale: with {number(recordings, 0)} test recordings, the standard error of one such percentage is about {points:.1f} points; "
-        f"and each is of {number(folds, 0)} training{'s' if folds > 1 else ''} a seed, whose luck comes on top."
+        f"the luck of its {number(folds, 0)} training{'s' if folds > 1 else ''} a seed comes on top."
     )
 
 

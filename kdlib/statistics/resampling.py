@@ -79,7 +79,10 @@ class Shares:
 
 
 def shares(predictions: pd.DataFrame, metric: str) -> Shares:
-    """Return how a metric is put together: every student (a fold of a seed) weighs the same, and so does every cell of a student."""
+    """Return how a metric is put together: every student (a fold of a seed) weighs the same, and so does every cell of a student.
+
+    Raises UserError for a metric that is no mean over cells, such as an error rate.
+    """
     if metric not in CELLS:
         raise UserError(f"unknown metric '{metric}'; known are {', '.join(CELLS)}, and for error rates compare_trials.")
     cell = predictions.groupby(CELLS[metric], observed=True).ngroup().to_numpy()

@@ -7,6 +7,7 @@ files = {table.name: write(table, folder) for table in tables}
 
 from kdlib.tables.collected import collect, histories, missing, states
 from kdlib.tables.comparison import comparisons
+from kdlib.tables.links import linked
 from kdlib.tables.networks import network_tables
 from kdlib.tables.table import ABSENT, BACKBONES, SETTINGS, Column, Table, write
 
@@ -19,6 +20,7 @@ __all__ = [
     "collect",
     "comparisons",
     "histories",
+    "linked",
     "missing",
     "network_tables",
     "states",

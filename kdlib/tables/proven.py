@@ -217,7 +217,7 @@ def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
         frame=shown,
         notes=[
             "Verdicts are computed by fixed rules: supported where every part is proven, contradicted where any is refuted, corrected for their number. "
-            "Of synthetic recordings they say how the method fares there, and nothing of the paper."
+            "Of synthetic recordings they say how the method fares there, and nothing of the paper. The comparisons are those of the table of gains."
         ],
     )
 
