@@ -8,6 +8,7 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
 PYTEST_FLAGS ?=
 LAB_FLAGS ?=
+BENCH_FLAGS ?=
 
 SHELL := bash
 export PYTHONNOUSERSITE := 1
@@ -41,7 +42,7 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports docs test lab lint lock clean python active-environment
+.PHONY: help env reports docs test bench lab lint lock clean python active-environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -58,6 +59,9 @@ docs: $(READY)  ## write the API reference to reports/<suite>/api, where the rep
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)
+
+bench: $(READY)  ## measure how fast the suite is and write reports/benchmarks/README.md (BENCH_FLAGS="floor --quick")
+	@"$(BIN)/python" -m benchmarks $(BENCH_FLAGS)
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@KDLIB_GPU_SHARE=0 "$(BIN)/jupyter" lab notebooks $(LAB_FLAGS)

@@ -1,0 +1,34 @@
+"""Every benchmark in a process of its own, then the table of all: ``python -m benchmarks [NAME …] [--quick]``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from benchmarks.report import write_index
+from kdlib import places
+
+NAMES = ("floor",)
+
+
+def main(arguments: list[str]) -> str | None:
+    """Run the benchmarks that are named, all where none is; return what failed, in one sentence."""
+    names = [word for word in arguments if word != "--quick"] or list(NAMES)
+    if unknown := [name for name in names if name not in NAMES]:
+        return f"unknown benchmark {unknown[0]!r}; choose from {', '.join(NAMES)}."
+    # one thread, as the suite's runs have on a CPU
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    failed = []
+    for name in names:
+        print(name, flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if "--quick" in arguments else [])]
+        if subprocess.run(command, cwd=places.ROOT, env=environment, stdin=subprocess.DEVNULL).returncode:
+            failed.append(name)
+    write_index(list(NAMES))
+    print(f"The table is {places.REPORTS / 'benchmarks' / 'README.md'}")
+    return f"these benchmarks failed: {', '.join(failed)}; their errors stand above." if failed else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""How much an epoch costs beyond forward, backward and optimizer step.
+
+The floor is the same network, losses and batches with Adam, on tensors that already lie on the device, and nothing else. A real epoch
+is kdlib's own: crops and spectrograms (students) or frames (teachers) from the store, targets, schedule, progress and, once
+an epoch, the agreement of label and teacher, whose cost is told apart: two more passes backwards through the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks import report, timing
+from benchmarks.material import CLASSES, STUDENTS, TEACHERS, USUAL, noise, sized, told, train_student, train_teacher
+from benchmarks.timing import DEVICE, Epochs
+from kdlib.losses import Targets, agreement, objective
+from kdlib.models.networks import build_student, build_teacher
+from kdlib.settings import Settings
+from kdlib.student import Ear
+from kdlib.teacher import to_input
+
+# recordings of a student's and of a teacher's epoch: as many as the demo has, and 8 steps or 48 clips of the paper's size
+RECORDINGS = {"demo": (72, 72), "paper": (256, 48)}
+BATCH_OF_SEQUENCES = 8  # at the paper's size 32 sequences of 224² frames need tens of gigabytes
+
+
+def main_loop(module: nn.Module, losses: Callable[[], Iterator[torch.Tensor]], training) -> Callable[[], None]:
+    """Return an epoch of nothing but steps on the given losses, each computed when its turn comes."""
+    optimizer = torch.optim.Adam(module.parameters(), lr=training.learning_rate[0], betas=training.betas, fused=True)
+
+    def epoch() -> None:
+        for loss in losses():
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+
+    return epoch
+
+
+def student_floor(settings: Settings, recordings: int) -> tuple[Callable[[], None], Callable[[], float]]:
+    """Return the floor of a student's epoch, and a function that returns the seconds of one agreement."""
+    network = build_student(settings, CLASSES).to(DEVICE).train()
+    goal = objective(settings.method, settings.alpha, settings.training.distance, settings.model.embedding).to(DEVICE)
+    store = noise(settings, recordings)
+    ear, batches = Ear(settings, store), []
+    for rows in torch.arange(recordings, device=DEVICE).tensor_split(-(-recordings // settings.training.batch_size)):
+        x = ear(rows, torch.zeros_like(rows), settings.segments)
+        level = (len(rows), settings.segments) if settings.setting == "em" else (len(rows),)
+        targets = Targets(torch.rand(*level, settings.model.embedding, device=DEVICE), torch.rand(len(rows), CLASSES, device=DEVICE))
+        batches.append((x, store.labels[rows], targets))
+
+    def losses() -> Iterator[torch.Tensor]:
+        for x, labels, targets in batches:
+            output = network(x, goal.keep)
+            yield goal(output.logits, output.distilled, labels, targets)
+
+    def agreed() -> float:
+        x, labels, targets = batches[0]
+        output = network(x, goal.keep)
+        terms = goal.terms(output.logits, output.distilled, labels, targets)
+        return timing.seconds(lambda: agreement(terms, network.encoder.parameters()))
+
+    return main_loop(nn.ModuleList([network, goal]), losses, settings.training), agreed
+
+
+def teacher_floor(settings: Settings, recordings: int) -> Callable[[], None]:
+    """Return the floor of a teacher's epoch."""
+    media, training, side = settings.media, settings.of_teacher(), settings.media.frame_size
+    network = build_teacher(settings, CLASSES, torch.Size((side, side, 3))).to(DEVICE).train()
+    frames = round(media.duration * media.fps) // media.frame_stride
+    if settings.sequential:
+        items, shape = recordings, (frames,)
+    else:
+        items, shape = recordings * (training.teacher_frames or -(-round(1.25 * media.duration * media.fps) // media.frame_stride)), ()
+    batches = [
+        (to_input(torch.randint(0, 255, (len(part), *shape, side, side, 3), dtype=torch.uint8, device=DEVICE)), part % CLASSES)
+        for part in torch.arange(items, device=DEVICE).tensor_split(-(-items // training.batch_size))
+    ]
+    return main_loop(network, lambda: (F.cross_entropy(network(x).logits, labels) for x, labels in batches), training)
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Return the ratio of a real epoch to the floor for the nine students and six teachers."""
+    size, budget, least = ("demo", 0, 1) if quick else (USUAL, 5, 3)
+    of_student, of_teacher = (8, 8) if quick else RECORDINGS[size]
+    rows, small = [], {"training": {"teacher_frames": 1}} if quick else {}
+    for backbone, setting in STUDENTS[:: 8 if quick else 1]:
+        settings = sized(size, backbone=backbone, setting=setting)
+        epoch, agreed = student_floor(settings, of_student)
+        epochs = Epochs({"floor": lambda epoch=epoch: timing.seconds(epoch), "agreement": agreed}, budget, least)
+        store = noise(settings, of_student)
+        train_student(settings, store, told(settings, store), epochs)
+        rows.append(row("student", settings, epochs, -(-of_student // settings.training.batch_size)))
+    for backbone, setting in TEACHERS[:: 6 if quick else 1]:
+        given = {"media": {"frame_stride": 5}, "training": {"batch_size": BATCH_OF_SEQUENCES}} if size == "paper" else small
+        given = given if setting == "agg" or size != "paper" else {"media": {"frame_stride": 5}}
+        settings = sized(size, backbone=backbone, setting=setting, **given)
+        epoch = teacher_floor(settings, of_teacher)
+        epochs = Epochs({"floor": lambda epoch=epoch: timing.seconds(epoch)}, budget, least)
+        train_teacher(settings, noise(settings, of_teacher, frames=True), epochs)
+        rows.append(row("teacher", settings, epochs))
+    worst = {name: max((row for row in rows if row["network"] == name), key=lambda row: row["ratio"]) for name in ("student", "teacher")}
+    without = max((row for row in rows if row["network"] == "student"), key=lambda row: row["without_agreement"])
+    return {
+        "size": size,
+        "goals": [
+            report.goal(f"real epoch to floor, worst of the students ({_name(worst['student'])})", worst["student"]["ratio"], "≤", 1.05),
+            report.goal(f"the same without agreement, worst ({_name(without)})", without["without_agreement"], "≤", 1.05),
+            report.goal(f"real epoch to floor, worst of the teachers ({_name(worst['teacher'])})", worst["teacher"]["ratio"], "≤", 1.10),
+        ],
+        "rows": rows,
+        "notes": [
+            f"networks of the {size} size, {of_student} recordings an epoch; the cost of agreement is that of two backward passes an epoch and falls with the steps in it."
+        ],
+        "not_measured": [],
+    }
+
+
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['backbone']} {row['setting']}"
+
+
+def row(network: str, settings: Settings, epochs: Epochs, steps: int | None = None) -> dict[str, Any]:
+    """Return what was found of one network; of a student also the share of agreement, in epochs of the floor."""
+    times = epochs.times
+    found = {
+        "network": network, "backbone": settings.backbone, "setting": settings.setting,
+        **timing.ratio(times, "kdlib", "floor"), "rounds": len(times["floor"]),
+    }  # fmt: skip
+    if steps is not None:
+        share = timing.ratio(times, "agreement", "floor")["ratio"]
+        without = timing.spread([(real - extra) / floor for real, floor, extra in zip(times["kdlib"], times["floor"], times["agreement"])])
+        found |= {"steps": steps, "agreement": share, "without_agreement": without["ratio"]}
+    return found
+
+
+if __name__ == "__main__":
+    report.main("floor", measure)
