@@ -3,10 +3,12 @@
 
 SUITE ?= demo
 CORES ?= all
+SAMPLE ?= 3
 PYTHON ?= python3.11 python3.12 python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
 PYTEST_FLAGS ?=
+VERIFY_FLAGS ?=
 LAB_FLAGS ?=
 
 SHELL := bash
@@ -41,7 +43,7 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports test lab lint lock clean python active-environment
+.PHONY: help env reports verify test lab lint lock clean python active-environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -49,6 +51,9 @@ help:  ## list the targets
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
 	@[ ! -e reports/$(SUITE)/index.html ] || echo "The report is reports/$(SUITE)/index.html"
+
+verify: $(READY)  ## run a sample of a suite's finished runs again and tell each number that differs (SUITE=demo, SAMPLE=3)
+	@"$(BIN)/python" -m kdlib reproduce $(SUITE) --sample $(SAMPLE) $(VERIFY_FLAGS)
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)

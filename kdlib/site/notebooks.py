@@ -24,10 +24,10 @@ def page_name(name: str) -> str:
 
 
 def write(states: pd.DataFrame, analysis: Mapping[str, Path], folder: Path, suite: str) -> frozenset[str]:
-    """Write the pages of all notebooks there are, remove those of others, and return the pages' names."""
+    """Write the pages of the notebooks there are of runs that are shown, remove those of others, and return the pages' names."""
     folder.mkdir(parents=True, exist_ok=True)
     written = set()
-    for run in states.to_dict("records"):
+    for run in states[states.shown].to_dict("records"):
         written |= _page(run["folder"] / "notebook.ipynb", folder / run["page"], suite, run["title"], run)
     for name, notebook in analysis.items():
         written |= _page(Path(notebook), folder / page_name(name), suite, f"{name.capitalize()} notebook", None)
