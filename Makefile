@@ -3,10 +3,12 @@
 
 SUITE ?= demo
 CORES ?= all
+SAMPLE ?= 3
 PYTHON ?= python3.11 python3.12 python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
 PYTEST_FLAGS ?=
+VERIFY_FLAGS ?=
 LAB_FLAGS ?=
 BENCH_FLAGS ?=
 
@@ -42,7 +44,7 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports docs test bench lab lint lock clean python active-environment
+.PHONY: help env reports docs verify test bench lab lint lock clean python active-environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -56,6 +58,9 @@ docs: $(READY)  ## write the API reference to reports/<suite>/api, where the rep
 	@"$(BIN)/python" -W ignore -c "import papermill, pdoc.__main__ as pdoc; pdoc.cli()" kdlib --docformat restructuredtext \
 		--template-directory kdlib/site/templates/pdoc --output-directory reports/$(SUITE)/api
 	@find reports/$(SUITE)/api -type f -exec sed -i 's#$(CURDIR)#.#g; s#$(dir $(CURDIR))#../#g' {} +
+
+verify: $(READY)  ## run a sample of a suite's finished runs again and tell each number that differs (SUITE=demo, SAMPLE=3)
+	@"$(BIN)/python" -m kdlib reproduce $(SUITE) --sample $(SAMPLE) $(VERIFY_FLAGS)
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)

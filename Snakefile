@@ -6,7 +6,10 @@
 A run is done if and only if its result.json exists; the executed notebook is its log and stays when the run fails.
 """
 
-import yaml
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 from kdlib import grid, places, sources
 from kdlib.errors import UserError
@@ -17,12 +20,15 @@ try:
 except UserError as error:
     raise WorkflowError(str(error))
 SITE = places.REPORTS / SUITE
+ANALYSIS = {"notebook": places.ROOT / "notebooks" / "04_analysis.ipynb", "given": grid.as_yaml({"suite": SUITE})}
 # papermill's own lines go into a file beside the notebook; of a run that fails the last one, the error, is shown
 PAPERMILL = """
 log=$(dirname {log:q})/papermill.log
 OMP_NUM_THREADS={threads} papermill --engine kdlib --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
     {{ grep -v '^ *$' "$log" | tail -n 1; exit 1; }}
 """
+# of runs that failed
+LISTED = 50
 FOLDER = places.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
 # what a run asks of a cluster (--set-resources student:runtime=60 asks something else); on one machine --resources gpu=2 lets two at a time
 RESOURCES = {
@@ -31,11 +37,6 @@ RESOURCES = {
     "student": {"gpu": 1, "mem_mb": 24000, "runtime": 720},
     "report": {"mem_mb": 16000, "runtime": 60},
 }
-
-
-def as_yaml(given):
-    """One line for papermill -y; JSON would not do, for YAML reads its 1e-05 as text."""
-    return yaml.safe_dump(given, default_flow_style=True, width=10**6).strip()
 
 
 def run_of(wildcards):
@@ -51,17 +52,34 @@ def results_before(wildcards):
     return [ancient(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
 
 
+onerror:
+    # one run that fails stops no other: at the end there is a list of them, and a site with gaps, for rule report waits for all runs
+    failed = [run for run in RUNS.values() if run.state == "failed"]
+    done = sum(run.done for run in RUNS.values())
+    print(f"\n{done} of {len(RUNS)} runs are done, {len(failed)} failed, {len(RUNS) - done - len(failed)} were not begun.", file=sys.stderr)
+    for run in failed[:LISTED]:
+        print(f"{run.settings.dataset}/{run.stage}/{run.key}: {run.error}\n    {run.folder / 'notebook.ipynb'}", file=sys.stderr)
+    if failed[LISTED:]:
+        print(f"and {len(failed) - LISTED} more, see {SITE / 'runs.html'}", file=sys.stderr)
+    stopped = any("on user request" in Path(file).read_text() for file in log)
+    if failed and not stopped:
+        SITE.mkdir(parents=True, exist_ok=True)
+        shell(PAPERMILL, log=SITE / "notebook.ipynb", params=SimpleNamespace(**ANALYSIS), threads=workflow.cores)
+        # older than every result, so that rule report writes it anew
+        os.utime(SITE / "index.html", (0, 0))
+        print(f"The report, with gaps, is {SITE / 'index.html'}", file=sys.stderr)
+
+
 rule report:
     input:
         [run.folder / "result.json" for run in RUNS.values()],
-        places.ROOT / "notebooks" / "04_analysis.ipynb",
+        ANALYSIS["notebook"],
     output:
         SITE / "index.html",
     log:
         SITE / "notebook.ipynb",
     params:
-        notebook=places.ROOT / "notebooks" / "04_analysis.ipynb",
-        given=as_yaml({"suite": SUITE}),
+        **ANALYSIS,
     threads: lambda wildcards: workflow.cores
     resources:
         **RESOURCES["report"],
@@ -81,7 +99,7 @@ rule data:
         stage="data",
     params:
         notebook=lambda wildcards: places.ROOT / "notebooks" / f"{grid.STAGES[wildcards.stage]}.ipynb",
-        given=lambda wildcards: as_yaml(run_of(wildcards).given),
+        given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
         # not used by the command: a change of any parameter makes the runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage),
         # nor this: nor does other code behind a stage's numbers leave them as they were

@@ -83,6 +83,13 @@ def export(given: argparse.Namespace) -> int:
     return 0
 
 
+def reproduce(given: argparse.Namespace) -> int:
+    """Run a sample of a suite's runs again; 1 where a number differs."""
+    from kdlib.reproduce import reproduce
+
+    return 0 if reproduce(given.suite, given.sample, given.seed, given.from_scratch) else 1
+
+
 @contextmanager
 def _opened(output: str | None) -> Iterator[TextIO]:
     """Yield where answers go: standard output, or a file that appears when it is whole."""
@@ -152,11 +159,20 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("--output", metavar="FILE", help="a file for the answers; else standard output")
     onnx = command("export", "the student as ONNX: waveform in, probabilities and embedding out", export)
     onnx.add_argument("output", metavar="FILE", help="such as student.onnx")
+    again = commands.add_parser("reproduce", help="run some of a suite's finished runs again and tell each number that differs")
+    again.set_defaults(work=reproduce)
+    again.add_argument("suite", metavar="SUITE", help="a file in params/grids, without its ending")
+    again.add_argument("--sample", type=int, default=3, metavar="N", help="how many runs, drawn at random; else 3")
+    again.add_argument("--seed", type=int, default=0, metavar="N", help="another seed draws other runs; else 0")
+    again.add_argument("--from-scratch", action="store_true", help="train teachers anew too, in place of using those that are kept")
     return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, or 2 after one sentence on standard error for each thing that went wrong."""
+    """Run one command and return its exit code: 0, or 2 after one sentence on standard error for each thing that went wrong.
+
+    ``reproduce`` returns 1 where a number differs.
+    """
     given = parser().parse_args(arguments)
     try:
         return given.work(given)
@@ -165,7 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who reads the answers has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        print(f"{error.filename or given.output} cannot be written ({error.strerror}); name another file.", file=sys.stderr)
+        print(
+            f"{error.filename or getattr(given, 'output', 'a file')} cannot be written ({error.strerror}); name another file.",
+            file=sys.stderr,
+        )
     return FAILED
 
 

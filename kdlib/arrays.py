@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,9 +30,9 @@ class GrowingArrays:
 
     def _noted(self) -> dict[int, dict[str, tuple[int, int]]]:
         """Read the journal; half a line at its end is dropped."""
-        lines = self._journal.read_text().splitlines(keepends=True) if self._journal.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        self._journal.write_text("".join(whole))
+        self._journal.touch()
+        whole = [line for line in self._journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        os.truncate(self._journal, sum(map(len, whole)))
         numbers = [list(map(int, line.split(","))) for line in whole]
         return {item: dict(zip(self._rows, zip(places[::2], places[1::2]))) for item, *places in numbers}
 

@@ -28,3 +28,7 @@ class UnreadableRecording(UserError):
 
 class NotFinite(UserError):
     """A training whose loss is no longer a number."""
+
+
+class FullDisk(UserError):
+    """A file that could not be written for lack of room."""

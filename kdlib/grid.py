@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from kdlib import places
 from kdlib.errors import InvalidParameter, UserError
@@ -15,6 +18,7 @@ from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest,
 
 AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
+LOG = "papermill.log"
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Run:
     stage: str
     settings: Settings
     given: dict[str, Any]
+    _known: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def key(self) -> str:
@@ -42,14 +47,53 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``; ``outdated`` (the result is of other parameters); ``failed`` (a notebook and no result) or ``missing``."""
+        """``done``; ``outdated`` (the result is of other parameters); ``failed`` (a notebook or its log, and no result) or ``missing``."""
+        return self._read()[0]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What an analysis asks of the run's result: ``folds``, ``agreement``, ``wall`` seconds and provenance; empty where it is not done."""
+        state, found = self._read()
+        return found if state == "done" else {}
+
+    @property
+    def error(self) -> str:
+        """What stopped a run that failed: the last line that papermill said."""
+        log = self.folder / LOG
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was said; was it killed, or is the disk full?")
+
+    def _read(self) -> tuple[str, dict[str, Any]]:
+        """Return state and result; the file, of which there may be fifty thousand, is read once, and again where it has changed."""
+        file = self.folder / "result.json"
         try:
-            kept = json.loads((self.folder / "result.json").read_bytes())
+            status = file.stat()
         except FileNotFoundError:
-            return "failed" if (self.folder / "notebook.ipynb").exists() else "missing"
-        except ValueError:
-            raise UserError(f"{self.folder / 'result.json'} is no valid JSON; delete that file and run its notebook again.") from None
-        return "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
+            return ("failed" if any((self.folder / name).exists() for name in ("notebook.ipynb", LOG)) else "missing"), {}
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._known.get("stamp") != stamp:
+            try:
+                kept = json.loads(file.read_bytes())
+            except ValueError:
+                raise UserError(f"{file} is no valid JSON; delete that file and run its notebook again.") from None
+            state = "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
+            self._known.update(stamp=stamp, read=(state, _asked(kept)))
+        return self._known["read"]
+
+
+def _asked(kept: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a result that an analysis asks for: all of fifty thousand would not fit into memory."""
+    told = kept.get("provenance", {})
+    agreed = {
+        int(fold): [(epoch["epoch"], epoch["agreement"]) for epoch in epochs if "agreement" in epoch]
+        for fold, epochs in kept.get("history", {}).items()
+    }
+    return {
+        "folds": kept.get("folds", []),
+        "agreement": {fold: epochs for fold, epochs in agreed.items() if epochs},
+        "wall": kept.get("seconds", {}).get("wall", math.nan),
+        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished")},
+    }
 
 
 def same_numbers(kept: dict[str, Any] | None, settings: Settings, stage: str) -> bool:
@@ -121,6 +165,11 @@ def runs(suite: str) -> list[Run]:
                 run = Run(stage, settings.canonical(), _told(given, settings.canonical(), stage))
                 found.setdefault((stage, settings.dataset, run.key), run)
     return sorted(found.values(), key=lambda run: list(STAGES).index(run.stage))
+
+
+def as_yaml(given: dict[str, Any]) -> str:
+    """Return one line for ``papermill -y``; JSON would not do, for YAML reads its 1e-05 as text."""
+    return yaml.safe_dump(given, default_flow_style=True, width=10**6).strip()
 
 
 def needed(settings: Settings) -> list[str]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kdlib.errors import FullDisk, UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 PARAMS = Path(os.environ.get("KDLIB_PARAMS", ROOT / "params")).absolute()
 DATA = Path(os.environ.get("KDLIB_DATA", ROOT / "data")).absolute()
 REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
+
+# bytes: less than this is a full disk
+NEEDED = 4096
 
 # a folder of corpora that several checkouts share lies beside them; the examples are manifests
 CORPORA = (DATA / "corpora", ROOT.parent / "shared" / "data", PARAMS / "examples")
@@ -28,22 +35,40 @@ def corpus(path: str) -> Path:
 
 
 @contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Tell of a full disk, which each library that writes calls something else, by FullDisk."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        if full or shutil.disk_usage(folder).free < NEEDED:
+            raise FullDisk(f"the disk of {folder} is full; make room and start this again, it goes on from what is done.") from error
+        raise
+
+
+@contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a file or folder that several processes may want to make; the others wait."""
+    """Hold the lock of a file or folder that several processes may want to make; the others wait. Raise FullDisk where that has no room."""
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(path.name + ".lock")):
+    with room(path.parent), FileLock(path.with_name(path.name + ".lock")):
         yield
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that nobody reads half a file."""
+    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that nobody reads half a file.
+
+    Raises FullDisk where there is no room for it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        yield temporary
+        with room(path.parent):
+            yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

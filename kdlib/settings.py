@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
@@ -96,14 +98,13 @@ class Settings(Section):
         With ``numbers``, only those that its numbers depend on.
         """
         usual = of_dataset(self.dataset)
-        sections = [(section, *(of.model_dump(include={section}, mode="json")[section] for of in (self, usual))) for section in SECTIONS]
+        sections = [(section, getattr(self, section), getattr(usual, section)) for section in SECTIONS]
         return {
-            f"{section}.{name}": ours[name]
+            f"{section}.{name}": ours.model_dump(include={name}, mode="json")[name]
             for section, ours, theirs in sections
-            for name in ours
-            if ours[name] != theirs[name]
-            and getattr(self, section).known(name, stage)
-            and not (numbers and getattr(self, section).first_stage(name) is None)
+            if ours != theirs
+            for name in type(ours).model_fields
+            if getattr(ours, name) != getattr(theirs, name) and ours.known(name, stage) and not (numbers and ours.first_stage(name) is None)
         }
 
     def fingerprint(self, stage: str) -> str:
@@ -132,11 +133,16 @@ MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training
 
 def datasets() -> list[str]:
     """Return the names of the datasets that have a file in ``params``."""
-    return sorted(path.stem for path in places.PARAMS.glob("*.yaml"))
+    return sorted(name.removesuffix(".yaml") for name in os.listdir(places.PARAMS) if name.endswith(".yaml"))
 
 
-def read_yaml(path: Any) -> dict[str, Any]:
-    """Read a parameter file; raise InvalidParameter where it is not a YAML mapping."""
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return what a parameter file holds, read again where it has changed; raise InvalidParameter where it is not a YAML mapping."""
+    return _read_yaml(path, path.stat().st_mtime_ns)
+
+
+@lru_cache
+def _read_yaml(path: Path, changed: int) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text()) or {}
     except yaml.YAMLError as error:

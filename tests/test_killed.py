@@ -1,4 +1,4 @@
-"""kill -9 at any moment, in any stage: the next command goes on, and ends with the bits of a run that nobody disturbed."""
+"""kill -9 at any moment, or a full disk, in any stage: the next command goes on, and ends with the bits of a run that nobody disturbed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ import random
 import signal
 import subprocess
 import sys
+from itertools import count
 
-from kdlib import places
+import nbformat
+import pytest
+
+from kdlib import places, site
+from kdlib.grid import Run
+from kdlib.settings import load
 
 RUN = """
 from kdlib import corpora, results, student, teacher
@@ -28,12 +34,14 @@ told = results.predictions(data, folds, {number: trained.probabilities for numbe
 results.write(settings, "student", data, {"history": {number: trained.history for number, trained in students.items()}}, told)
 """
 KILLS = 4
+# kilobytes: too few for the recordings, the store, the teachers, the students
+SIZES = (100, 400, 800, 1200)
 
 
-def start(folder):
+def start(folder, **options):
     environment = {**os.environ, "KDLIB_DATA": str(folder / "data"), "KDLIB_REPORTS": str(folder / "reports"), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", RUN], env=environment, cwd=places.ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", RUN], env=environment, cwd=places.ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True, **options
     )
 
 
@@ -46,10 +54,18 @@ def bits(folder):
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
-def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path):
-    undisturbed = start(tmp_path / "undisturbed")
-    lines = undisturbed.stdout.read().splitlines()
-    assert undisturbed.wait() == 0
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The folder of a run that nobody disturbs, and what it printed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    process = start(folder)
+    lines = process.stdout.read().splitlines()
+    assert process.wait() == 0
+    return folder, lines
+
+
+def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path, undisturbed):
+    lines = undisturbed[1]
     luck, killed = random.Random(0), 0
     for _ in range(KILLS):
         process = start(tmp_path / "killed")
@@ -63,6 +79,75 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path):
         process.wait()
     last = start(tmp_path / "killed")
     assert last.stdout.read() and last.wait() == 0 and killed >= KILLS // 2
-    found, expected = bits(tmp_path / "killed"), bits(tmp_path / "undisturbed")
+    found, expected = bits(tmp_path / "killed"), bits(undisturbed[0])
     assert len(expected) == 3 and found == expected
     assert not list((tmp_path / "killed").rglob("*epochs.pt"))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of its own, and how to give it a size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(*arguments: str) -> bool:
+        return subprocess.run(["mount", *arguments, str(folder)], capture_output=True).returncode == 0
+
+    if not mount("-t", "tmpfs", "-o", "size=16k", "tmpfs"):
+        pytest.skip("only root can mount a small disk")
+    yield folder, lambda kilobytes: mount("-o", f"remount,size={kilobytes}k")
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_on_a_full_disk_a_run_says_so_and_goes_on_when_there_is_room(disk, undisturbed):
+    folder, resize = disk
+    for kilobytes in SIZES:
+        assert resize(kilobytes)
+        process = start(folder, stderr=subprocess.PIPE)
+        said = process.communicate()[1].splitlines()
+        assert process.returncode and f"FullDisk: the disk of {folder}" in said[-1] and "make room and start this again" in said[-1], said
+        assert not list(folder.rglob("result.json"))
+    assert resize(2**20)
+    last = start(folder)
+    assert last.stdout.read() and last.wait() == 0 and bits(folder) == bits(undisturbed[0])
+
+
+def leave(run: Run) -> None:
+    """Leave what a finished run does."""
+    run.folder.mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(run.key)]), run.folder / "notebook.ipynb")
+    places.write_json(run.folder / "result.json", {"folds": [{"fold": 0, "uar": 0.5, "recordings": 9}]})
+
+
+def killed_at(write: int):
+    """Return an ``os.replace`` that does not live to do its so-many-th work, counted from 0."""
+    calls = count()
+
+    def replace(*names):
+        if next(calls) == write:
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.rename(*names)
+
+    return replace
+
+
+def test_a_report_killed_at_any_write_is_made_whole_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    runs = [Run(stage, load(alpha=alpha), {}) for stage, alpha in (("data", 0.5), ("teacher", 0.5), ("student", 0.0), ("student", 0.5))]
+    for run in runs[:3]:
+        leave(run)
+    half = site.build("demo", runs, [], folder=tmp_path / "killed").read_text()
+    leave(runs[3])
+    whole = site.build("demo", runs, [], folder=tmp_path / "whole")
+
+    for writes in count():
+        if not (child := os.fork()):
+            monkeypatch.setattr(os, "replace", killed_at(writes))
+            site.build("demo", runs, [], folder=tmp_path / "killed")
+            os._exit(0)
+        alive = os.waitpid(child, 0)[1] == 0
+        pages = {str(page.relative_to(tmp_path / "killed")): page.read_text() for page in (tmp_path / "killed").rglob("[!.]*.html")}
+        assert pages["index.html"] in (half, whole.read_text()) and all(page.endswith("</html>\n") for page in pages.values())
+        if alive:
+            break
+    assert writes > 10 and pages == {name: (whole.parent / name).read_text() for name in pages} and len(pages) > 12

@@ -12,7 +12,7 @@ import torch
 
 from kdlib import corpora, store
 from kdlib.arrays import GrowingArrays
-from kdlib.errors import UnreadableRecording
+from kdlib.errors import FullDisk, UnreadableRecording
 from kdlib.settings import load
 from kdlib.store import Ragged, prepare, prepare_trials
 from tests.conftest import noise_store
@@ -153,7 +153,7 @@ def test_a_full_disk_is_no_unreadable_recording(corpus, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(GrowingArrays, "add", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(FullDisk, match="is full; make room"):
         prepare(settings_of(corpus, unreadable="leave_out"))
 
 

@@ -78,8 +78,7 @@ def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path
 
 def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
     drawn = []
-    kept = histories.dropna(subset="agreement")
-    kept = prevailing(kept[kept.method == "embedding"])
+    kept = prevailing(histories[histories.method == "embedding"])
     for dataset, rows in kept.groupby("dataset"):
         alphas = rows.groupby(["backbone", "setting"]).alpha.nunique()
         network = alphas.idxmax()  # the network with most alphas tells most

@@ -2,8 +2,8 @@
 
     build("demo", runs, tables, figures, analysis={"analysis": folder / "04_analysis.ipynb"})
 
-writes ``reports/<suite>/index.html``, a page for each question and one of all runs, ``style.css``, ``results.csv``, ``tables/*``
-and ``pages/*``. Nothing on the pages asks for anything outside of that folder.
+writes ``reports/<suite>/index.html``, a page for each question and one of all runs, ``style.css``, ``results.csv``, ``runs.csv``,
+``tables/*`` and ``pages/*``. Nothing on the pages asks for anything outside of that folder.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from kdlib.site.layout import HERE, Links, environment
 from kdlib.tables import Table
 
 __all__ = ["Figure", "build"]
+
+RUNS = ["dataset", "stage", "key", "state", "seconds", "device", "commit", "uncommitted", "finished"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,11 @@ def build(
     files = {table.name: [path.relative_to(folder) for path in tables.write(table, folder / "tables").values()] for table in made}
     with places.replacing(folder / "results.csv") as temporary:
         results.to_csv(temporary, index=False, float_format="%.6g")
+    with places.replacing(folder / "runs.csv") as temporary:
+        states[RUNS].to_csv(temporary, index=False, float_format="%.6g")
     pages = notebooks.write(states, analysis or {}, folder / "pages", suite)
-    links, parts = Links(pages, _relative(figures, folder), files), contents.pages(figures, made)
+    links = Links(pages, frozenset(states.anchor[states.shown]), _relative(figures, folder), files)
+    parts = contents.pages(figures, made)
     executed = {name: f"pages/{notebooks.page_name(name)}" for name in analysis or {} if notebooks.page_name(name) in pages}
     told = answers(made)
     common = {
@@ -118,7 +123,7 @@ def _relative(figures: Sequence[Figure], folder: Path) -> dict[str, list[Path]]:
 
 def _documents(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
     """Return the files that there are to take away and what they are."""
-    known = {"results.csv": "every result, one row a run, fold and metric", **documents}
+    known = {"results.csv": "every result, one row a run, fold and metric", "runs.csv": "every run and its state", **documents}
     return {name: told for name, told in known.items() if (folder / name).is_file()}
 
 

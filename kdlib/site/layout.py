@@ -33,23 +33,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Links:
-    """Where the page's links lead: ``pages`` that exist, files of ``figures`` and ``tables`` by name, relative to the page."""
+    """Where the page's links lead: ``pages`` and anchors of runs ``listed`` that exist, files of ``figures`` and ``tables`` by name."""
 
     pages: frozenset[str]
+    listed: frozenset[str]
     figures: Mapping[str, Sequence[Path]]
     tables: Mapping[str, Sequence[Path]]
 
     def runs(self, runs: Sequence[Any]) -> str:
         """Return the way to what stands behind a number: the run's notebook, or its first run on the page of runs where there are several."""
-        if not runs:
-            return ""
-        stage, home = runs[0].stage, runs[0].folder
-        name = page_of(runs[0].settings.dataset, stage, home.name)
-        return (
-            f"pages/{quote(name)}"
-            if len(runs) == 1 and name in self.pages
-            else "runs.html#" + anchor(runs[0].settings.dataset, stage, home.name)
-        )
+        places = [(run.settings.dataset, run.stage, run.folder.name) for run in runs]
+        if len(places) == 1 and (name := page_of(*places[0])) in self.pages:
+            return f"pages/{quote(name)}"
+        marks = [mark for mark in (anchor(*place) for place in places) if mark in self.listed]
+        return f"runs.html#{marks[0]}" if marks else "runs.html" if places else ""
 
     def picture(self, name: str) -> str:
         """Return the picture of a figure, nothing where there is none."""

@@ -18,16 +18,19 @@ from kdlib.tables.collected import variant
 SHOWN_METRICS = ("uar", "accuracy", "eer")
 # a group of more runs than this is closed at first
 OPEN_UP_TO = 40
+# of each dataset and stage so many runs are listed and have a page, those that failed first; runs.csv names all
+SHOWN = 500
 STAGES = {"data": "data", "teacher": "teachers (video)", "student": "students (audio)"}
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one dataset and stage, with how many are in each state."""
+    """The ``runs`` of one dataset and stage that are listed, and how many there are in ``all`` and are done."""
 
     dataset: str
     stage: str
     runs: list[dict[str, Any]]
+    all: int
     done: int
     metrics: list[str]
 
@@ -78,7 +81,7 @@ def title(run: Any) -> str:
 
 
 def states(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
-    """Return :func:`kdlib.tables.states` with what each run is called, its page, and its means over folds in percent."""
+    """Return :func:`kdlib.tables.states` with what each run is called, its page, its means over folds in percent, and whether it is shown."""
     found = tables.states(runs)
     means = (100 * results.pivot_table(index=["dataset", "stage", "key"], columns="metric", values="value", aggfunc="mean")).reset_index()
     tested = (
@@ -89,6 +92,8 @@ def states(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     )
     for more in (means, tested):
         found = found.merge(more, how="left", on=["dataset", "stage", "key"]) if len(more) else found
+    failed_first = found.sort_values("state", key=lambda state: state != "failed", kind="stable")
+    found["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
     names = [(page_of(*place), anchor(*place)) for place in zip(found.dataset, found.stage, found.key)]
     return found.assign(title=[title(run) for run in found.run], page=[page for page, _ in names], anchor=[mark for _, mark in names])
 
@@ -98,8 +103,8 @@ def groups(found: pd.DataFrame) -> list[Group]:
     made = []
     for (dataset, stage), part in found.groupby(["dataset", "stage"], sort=False):
         metrics = [name for name in SHOWN_METRICS if name in part and part[name].notna().any()]
-        rows = [_row(row, metrics) for row in part.to_dict("records")]
-        made.append(Group(dataset, stage, rows, int((part.state == "done").sum()), metrics))
+        rows = [_row(row, metrics) for row in part[part.shown].to_dict("records")]
+        made.append(Group(dataset, stage, rows, len(part), int((part.state == "done").sum()), metrics))
     return sorted(made, key=lambda group: (group.dataset, list(STAGES).index(group.stage)))
 
 

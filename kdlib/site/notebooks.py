@@ -54,10 +54,10 @@ def page_name(name: str) -> str:
 
 
 def write(states: pd.DataFrame, analysis: Mapping[str, Path], folder: Path, suite: str) -> frozenset[str]:
-    """Write the pages of all notebooks there are, executed and as they come, remove those of others, and return the pages' names."""
+    """Write the pages of the notebooks there are, as they come and executed by the runs that are shown, remove those of others, return their names."""
     folder.mkdir(parents=True, exist_ok=True)
     written = set()
-    for run in states.to_dict("records"):
+    for run in states[states.shown].to_dict("records"):
         written |= _page(run["folder"] / "notebook.ipynb", folder / run["page"], suite, run["title"], run=run)
     for name, notebook in analysis.items():
         written |= _page(Path(notebook), folder / page_name(name), suite, f"{name.capitalize()} notebook")

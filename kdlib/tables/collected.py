@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -44,17 +43,12 @@ def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
     return found
 
 
-def read(run: Any) -> dict[str, Any]:
-    """Return a run's result, empty where it is not done; raise UserError where the file is damaged."""
-    return json.loads((run.folder / "result.json").read_bytes()) if run.done else {}
-
-
 def collect(runs: Iterable[Any]) -> pd.DataFrame:
     """Return the results of these runs, one row a run, fold and metric (columns :data:`COLUMNS`), values as fractions."""
     rows = []
     for folder, run in distinct(runs).items():
         place = None
-        for fold in read(run).get("folds", []):
+        for fold in run.result.get("folds", []):
             place = place or (*coordinates(run).values(), folder.name)
             for name, value in fold.items():
                 if name not in ("fold", "recordings") and isinstance(value, (int, float)):
@@ -89,13 +83,13 @@ def trials(folder: Path) -> pd.DataFrame:
 
 
 def histories(runs: Iterable[Any]) -> pd.DataFrame:
-    """Return one row an epoch of each fold of these runs' students, with their places: loss, rate, seconds, agreement (NaN where not kept)."""
+    """Return one row an epoch of each fold of these runs' students that kept how label and teacher agree, with their places."""
     rows = []
     for run in distinct(runs).values():
-        kept = read(run).get("history", {}) if run.stage == "student" else {}
-        place = coordinates(run) if kept else {}
-        rows += [{**place, "fold": int(fold), **epoch} for fold, epochs in kept.items() for epoch in epochs]
-    return pd.DataFrame(rows).reindex(columns=[*COLUMNS[:8], "fold", "epoch", "loss", "rate", "seconds", "agreement"])
+        kept = run.result.get("agreement")
+        place = tuple(coordinates(run).values()) if kept else ()
+        rows += [(*place, fold, epoch, cosine) for fold, epochs in (kept or {}).items() for epoch, cosine in epochs]
+    return pd.DataFrame(rows, columns=[*COLUMNS[:8], "fold", "epoch", "agreement"])
 
 
 def missing(runs: Iterable[Any]) -> list[Any]:
@@ -107,19 +101,18 @@ def states(runs: Iterable[Any]) -> pd.DataFrame:
     """Return one row a run: dataset, stage, key, state (see :class:`kdlib.grid.Run`), wall seconds, device, commit, finished."""
     rows = []
     for folder, run in distinct(runs).items():
-        result = read(run)
-        told = result.get("provenance", {})
+        result = run.result
         rows.append(
             {
                 "dataset": run.settings.dataset,
                 "stage": run.stage,
                 "key": folder.name,
                 "state": run.state,
-                "seconds": result.get("seconds", {}).get("wall", math.nan),
-                "device": told.get("device") or "",
-                "commit": told.get("commit") or "",
-                "uncommitted": bool(told.get("uncommitted_changes")),
-                "finished": told.get("finished") or "",
+                "seconds": result.get("wall", math.nan),
+                "device": result.get("device") or "",
+                "commit": result.get("commit") or "",
+                "uncommitted": bool(result.get("uncommitted_changes")),
+                "finished": result.get("finished") or "",
                 "folder": folder,
                 "run": run,
             }

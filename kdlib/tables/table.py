@@ -138,8 +138,9 @@ def to_tex(table: Table) -> str:
         caption=tex(f"{table.caption} {'; '.join(table.facts)}".strip()),
         column_format="".join("r" if column.interval or column.digits is not None else "l" for column in table.columns),
     )
+    more = f" and {len(table.missing) - 20} more" * (len(table.missing) > 20)
     remarks = [
-        *([f"Missing: {table.absent}"] if table.absent else [f"Missing: {'; '.join(table.missing)}."] if table.missing else []),
+        *([f"Missing: {table.absent}"] if table.absent else [f"Missing: {'; '.join(table.missing[:20])}{more}."] if table.missing else []),
         *table.remarks,
     ]
     foot = "".join(rf"\par\smallskip{{\footnotesize {tex(remark)}}}" + "\n" for remark in remarks)

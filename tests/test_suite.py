@@ -1,0 +1,117 @@
+"""A suite as Snakemake drives it: what one broken run leaves, what a repeat runs, and what a change makes out of date.
+
+Trainings are stubs in the place of papermill; the broken run and the analysis are real.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from kdlib import places
+
+BIN = Path(sys.executable).parent
+STUB = f"""#!/bin/sh
+# papermill --engine kdlib --no-progress-bar NOTEBOOK OUTPUT -y GIVEN
+folder=$(dirname "$5")
+echo "$folder" >> "$CALLS"
+case "$REAL$folder" in yes*/broken/*|yes*/two) exec "{BIN}/papermill" "$@";; esac
+echo '{{"folds": [{{"fold": 0, "uar": 0.5, "recordings": 9}}]}}' > "$folder/result.json"
+: > "$folder/index.html"
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A copy of the suite with two datasets, of which ``broken`` has no recordings."""
+    home = tmp_path_factory.mktemp("suite")
+    for name in ("kdlib", "notebooks", "params"):
+        shutil.copytree(places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(places.ROOT / "Snakefile", home)
+    usual = yaml.safe_load((places.ROOT / "params" / "demo-ravdess.yaml").read_text())
+    for name in ("whole", "broken"):
+        corpus = {**usual["corpus"], "path": "nowhere", "synthetic": None}
+        (home / "params" / f"{name}.yaml").write_text(yaml.safe_dump({**usual, "dataset": name, "corpus": corpus}))
+    runs = [{"dataset": ["whole", "broken"], "backbone": "vgg", "alpha": [0, 0.5]}]
+    (home / "params" / "grids" / "two.yaml").write_text(yaml.safe_dump({"title": "two", "runs": runs}))
+    (home / "bin").mkdir()
+    (home / "bin" / "papermill").write_text(STUB)
+    (home / "bin" / "papermill").chmod(0o755)
+    return home
+
+
+def snakemake(home: Path, *arguments: str, real: str = "no") -> tuple[int, str, set[str]]:
+    """Drive the suite; return the exit code, what was said, and for which runs papermill was called."""
+    environment = {name: str(home / place) for name, place in {"KDLIB_DATA": "data", "KDLIB_REPORTS": "reports", "CALLS": "calls"}.items()}
+    environment |= {"PYTHONPATH": str(home), "PATH": os.pathsep.join([str(home / "bin"), str(BIN), os.environ["PATH"]]), "REAL": real}
+    (home / "calls").write_text("")
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--keep-going", "--rerun-triggers", "mtime", "input", "params"]
+    done = subprocess.run(
+        [*command, "--config", "suite=two", *arguments],
+        cwd=home, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    called = {str(Path(line).relative_to(home / "reports")) for line in (home / "calls").read_text().splitlines()}
+    return done.returncode, done.stdout + done.stderr, called
+
+
+def planned(home: Path) -> set[str]:
+    """Return the runs that a dry run lists."""
+    code, said, _ = snakemake(home, "--dry-run")
+    assert code == 0, said
+    return {
+        line.split("reports/runs/")[1].removesuffix("/result.json")
+        for line in said.splitlines()
+        if line.startswith("    output:") and "/runs/" in line
+    }
+
+
+def change(file: Path, **values) -> None:
+    settings = yaml.safe_load(file.read_text())
+    settings["training"].update(values)
+    file.write_text(yaml.safe_dump(settings))
+
+
+def test_a_broken_run_stops_no_other_and_a_change_only_what_it_concerns(home):
+    students = ["vgg-nonseq-embedding-a0.00-s0", "vgg-nonseq-embedding-a0.50-s0"]
+
+    def runs(dataset: str, *stages: str) -> set[str]:
+        keys = {"data": ["all"], "teacher": ["vgg-nonseq-s0"], "student": students}
+        return {f"{dataset}/{stage}/{key}" for stage in stages for key in keys[stage]}
+
+    code, said, called = snakemake(home, real="yes")
+    assert code == 1
+    assert called == {f"runs/{run}" for run in runs("whole", "data", "teacher", "student") | {"broken/data/all"}} | {"two"}
+    assert "4 of 8 runs are done, 1 failed, 3 were not begun" in said
+    listed = said[said.index("1 failed") :]
+    assert "broken/data/all: InvalidCorpus: the corpus folder" in listed and "runs/broken/data/all/notebook.ipynb" in listed
+    site = home / "reports" / "two"
+    states = [(row.th.text, row.td.text) for row in BeautifulSoup((site / "runs.html").read_text(), "html.parser").select("tbody tr")]
+    assert ("Data: broken", "failed") in states
+    assert sorted(state for _, state in states) == ["done"] * 4 + ["failed"] + ["missing"] * 3
+    assert "4 of 8 runs have no result, 1 of them failed" in (site / "index.html").read_text()
+    assert "does not exist" in (site / "pages" / "broken-data-all.html").read_text()
+
+    code, said, called = snakemake(home)
+    assert code == 0, said
+    assert called == {f"runs/{run}" for run in runs("broken", "data", "teacher", "student")} | {"two"}
+
+    with open(home / "kdlib" / "losses.py", "a") as file:
+        file.write("# a comment\n")
+    with open(home / "kdlib" / "figures" / "style.py", "a") as file:
+        file.write("FILL = 'Reds'\n")
+    change(home / "params" / "whole.yaml", distance="mse")
+    change(home / "params" / "broken.yaml", teacher_epochs=1)
+    # an undistilled student knows neither distance nor teacher
+    distilled = {f"{dataset}/student/{students[1]}" for dataset in ("whole", "broken")}
+    assert planned(home) == distilled | runs("broken", "teacher")
+
+    with open(home / "kdlib" / "losses.py", "a") as file:
+        file.write("EXTRA = 1\n")
+    assert planned(home) == runs("whole", "student") | runs("broken", "teacher", "student")
