@@ -7,6 +7,7 @@ PYTHON ?= python3.11 python3.12 python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
 PYTEST_FLAGS ?=
+PLAN_FLAGS ?=
 LAB_FLAGS ?=
 
 SHELL := bash
@@ -41,7 +42,7 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports test lab lint lock clean python active-environment
+.PHONY: help env reports plan test lab lint lock clean python active-environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -49,6 +50,9 @@ help:  ## list the targets
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
 	@[ ! -e reports/$(SUITE)/index.html ] || echo "The report is reports/$(SUITE)/index.html"
+
+plan: $(READY)  ## what a suite will cost before it is started: runs, FLOPs, hours, memory, disk (SUITE=paper, CORES=all)
+	@"$(BIN)/python" -m kdlib plan $(SUITE) --cores $(CORES) $(PLAN_FLAGS)
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)

@@ -1,4 +1,4 @@
-"""The command line, ``python -m kdlib``: a student's answers about plain sound files, as CSV or JSON."""
+"""The command line, ``python -m kdlib``: a student's answers about plain sound files, as CSV or JSON, and what a suite will cost."""
 
 from __future__ import annotations
 
@@ -83,6 +83,15 @@ def export(given: argparse.Namespace) -> int:
     return 0
 
 
+def plan(given: argparse.Namespace) -> int:
+    """Print what a suite will cost."""
+    from kdlib.plan import plan, told
+
+    found = plan(given.suite, given.cores)
+    print(json.dumps(found, indent=1) if given.json else told(found))
+    return 0
+
+
 @contextmanager
 def _opened(output: str | None) -> Iterator[TextIO]:
     """Yield where answers go: standard output, or a file that appears when it is whole."""
@@ -124,9 +133,16 @@ def cosine(text: str) -> float:
     return float(text)
 
 
+def _cores(text: str) -> int | None:
+    """Return a number of runs, None for ``all``; argparse tells of the ValueError where it is neither."""
+    if text != "all" and int(text) < 1:
+        raise ValueError
+    return None if text == "all" else int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``work``, and ``questions`` where it has some."""
-    whole = argparse.ArgumentParser(prog="python -m kdlib", description="Ask a trained student about plain sound files.")
+    whole = argparse.ArgumentParser(prog="python -m kdlib", description="Ask a trained student about plain sound files, or plan a suite.")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, help: str, work: Callable, **defaults: Any) -> argparse.ArgumentParser:
@@ -152,6 +168,11 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("--output", metavar="FILE", help="a file for the answers; else standard output")
     onnx = command("export", "the student as ONNX: waveform in, probabilities and embedding out", export)
     onnx.add_argument("output", metavar="FILE", help="such as student.onnx")
+    planned = commands.add_parser("plan", help="what a suite will cost", description="What a suite will cost, before it is started.")
+    planned.set_defaults(work=plan, output=None)
+    planned.add_argument("suite", metavar="SUITE", help="a file in params/grids, without its ending")
+    planned.add_argument("--cores", type=_cores, metavar="N", help="runs side by side; else as many as the machine has cores or GPUs")
+    planned.add_argument("--json", action="store_true", help="for programs")
     return whole
 
 
