@@ -9,6 +9,7 @@ PIP_FLAGS ?= --quiet --disable-pip-version-check
 SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
 PYTEST_FLAGS ?=
 VERIFY_FLAGS ?=
+PLAN_FLAGS ?=
 LAB_FLAGS ?=
 BENCH_FLAGS ?=
 
@@ -44,7 +45,7 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports docs verify test bench lab lint lock clean python active-environment
+.PHONY: help env reports plan docs verify test bench lab lint lock clean python active-environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -61,6 +62,9 @@ docs: $(READY)  ## write the API reference to reports/<suite>/api, where the rep
 
 verify: $(READY)  ## run a sample of a suite's finished runs again and tell each number that differs (SUITE=demo, SAMPLE=3)
 	@"$(BIN)/python" -m kdlib reproduce $(SUITE) --sample $(SAMPLE) $(VERIFY_FLAGS)
+
+plan: $(READY)  ## what a suite will cost before it is started: runs, FLOPs, hours, memory, disk (SUITE=paper, CORES=all)
+	@"$(BIN)/python" -m kdlib plan $(SUITE) --cores $(CORES) $(PLAN_FLAGS)
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)

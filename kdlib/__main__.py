@@ -1,4 +1,4 @@
-"""The command line, ``python -m kdlib``: a student's answers about plain sound files, as CSV or JSON."""
+"""The command line, ``python -m kdlib``: a student's answers about plain sound files, as CSV or JSON, and what a suite will cost."""
 
 from __future__ import annotations
 
@@ -90,6 +90,15 @@ def reproduce(given: argparse.Namespace) -> int:
     return 0 if reproduce(given.suite, given.sample, given.seed, given.from_scratch) else 1
 
 
+def plan(given: argparse.Namespace) -> int:
+    """Print what a suite will cost."""
+    from kdlib.plan import plan, told
+
+    found = plan(given.suite, given.cores)
+    print(json.dumps(found, indent=1) if given.json else told(found))
+    return 0
+
+
 @contextmanager
 def _opened(output: str | None) -> Iterator[TextIO]:
     """Yield where answers go: standard output, or a file that appears when it is whole."""
@@ -131,9 +140,16 @@ def cosine(text: str) -> float:
     return float(text)
 
 
+def _cores(text: str) -> int | None:
+    """Return a number of runs, None for ``all``; argparse tells of the ValueError where it is neither."""
+    if text != "all" and int(text) < 1:
+        raise ValueError
+    return None if text == "all" else int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``work``, and ``questions`` where it has some."""
-    whole = argparse.ArgumentParser(prog="python -m kdlib", description="Ask a trained student about plain sound files.")
+    whole = argparse.ArgumentParser(prog="python -m kdlib", description="Ask a trained student about plain sound files, or plan a suite.")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, help: str, work: Callable, **defaults: Any) -> argparse.ArgumentParser:
@@ -165,6 +181,11 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument("--sample", type=int, default=3, metavar="N", help="how many runs, drawn at random; else 3")
     again.add_argument("--seed", type=int, default=0, metavar="N", help="another seed draws other runs; else 0")
     again.add_argument("--from-scratch", action="store_true", help="train teachers anew too, in place of using those that are kept")
+    planned = commands.add_parser("plan", help="what a suite will cost", description="What a suite will cost, before it is started.")
+    planned.set_defaults(work=plan, output=None)
+    planned.add_argument("suite", metavar="SUITE", help="a file in params/grids, without its ending")
+    planned.add_argument("--cores", type=_cores, metavar="N", help="runs side by side; else as many as the machine has cores or GPUs")
+    planned.add_argument("--json", action="store_true", help="for programs")
     return whole
 
 

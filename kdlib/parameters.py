@@ -159,6 +159,19 @@ class Training(Section):
     )
     batch_size: int = field(32, "teacher", "recordings a step; frames a step for the teacher without aggregator", ge=2)
     teacher_batch: int | None = field(None, "teacher", "frames a step for the teacher without aggregator where they differ", ge=2)
+    accumulate: int = field(
+        1,
+        "teacher",
+        "parts that go through the network one after the other before each step, their gradients being summed; batch-norm sees one part at a time",
+        ge=1,
+    )
+    frames_at_once: int | None = field(
+        None,
+        None,
+        "frames whose activations the sequential VGG teacher keeps in training, those of the others being computed again (gradient "
+        "checkpointing: the same numbers but for rounding, a third more work); all where not given",
+        ge=1,
+    )
     learning_rate: tuple[float, float] = field((0.0001, 0.001), "teacher", "lowest and highest rate of the cycle")
     teacher_learning_rate: tuple[float, float] | None = field(None, "teacher", "the teacher's rates where they differ")
     cycle: float = field(5.0, "teacher", "epochs from the lowest rate to the highest", gt=0)

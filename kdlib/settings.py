@@ -247,6 +247,10 @@ def _check_together(settings: Settings) -> None:
         raise InvalidParameter(
             f"parameter 'training.targets' is 'uniform' (label smoothing), which has probabilities but no embedding; set method to softlabel, not {settings.method}."
         )
+    if settings.training.frames_at_once and settings.sequential and (settings.backbone != "vgg" or settings.model.teacher_batchnorm):
+        raise InvalidParameter(
+            f"parameter 'training.frames_at_once' is {settings.training.frames_at_once}, but the {settings.backbone} teacher has batch-norm, which needs all frames; use training.accumulate instead."
+        )
     choose_folds(settings.folds, None)
 
 

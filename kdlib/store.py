@@ -48,12 +48,13 @@ class Ragged:
     """Rows of different length in one tensor.
 
     ``values`` is ``(total, …)``; row ``i`` is ``values[starts[i] : starts[i] + lengths[i]]``. ``starts`` and ``lengths`` are on the
-    device where work is done; ``values`` too where it has room for them, and else stay with the CPU.
+    device where work is done; ``values`` too where it has room for them, and else they stay with the CPU and are not ``resident``.
     """
 
     values: torch.Tensor
     starts: torch.Tensor
     lengths: torch.Tensor
+    resident: bool = True
 
     @classmethod
     def of(cls, values: torch.Tensor, lengths: torch.Tensor) -> Ragged:
@@ -63,11 +64,16 @@ class Ragged:
     def to(self, device: torch.device) -> Ragged:
         """Return the same rows for work on ``device``."""
         fit = self.values.nbytes <= ROOM * free_memory(device)
-        return Ragged(self.values.to(device) if fit else self.values, self.starts.to(device), self.lengths.to(device))
+        return Ragged(self.values.to(device) if fit else self.values, self.starts.to(device), self.lengths.to(device), fit)
 
     def take(self, items: torch.Tensor) -> torch.Tensor:
         """Return items by their place in ``values``, on the device of ``items``, wherever the values are."""
-        return self.values[items.to(self.values.device)].to(items.device)
+        if self.resident:
+            return self.values[items]
+        # from pinned memory a GPU fetches by itself, while the CPU gathers what comes next
+        held = torch.empty((items.numel(), *self.values.shape[1:]), dtype=self.values.dtype, pin_memory=items.is_cuda)
+        torch.index_select(self.values, 0, items.flatten().cpu(), out=held)
+        return held.unflatten(0, items.shape).to(items.device, non_blocking=True)
 
     def __getitem__(self, row: int) -> torch.Tensor:
         return self.values[self.starts[row] : self.starts[row] + self.lengths[row]]

@@ -121,7 +121,7 @@ def train(
     NotFinite where the loss is no longer a number.
     """
     checkpoint = Checkpoint(_kept(settings, store, fold, trials).with_suffix(".epochs.pt"), settings.training.checkpoint)
-    network, history = _fit(settings, store, fold, _guide(settings, store, fold, privileged, progress), "student", progress, checkpoint)
+    network, history = fitted(settings, store, fold, _guide(settings, store, fold, privileged, progress), "student", progress, checkpoint)
     if settings.training.keep_students:
         _keep(network, settings, store, fold)
     tested = listen(network, settings, store, fold.test)
@@ -156,7 +156,7 @@ def _calibrated(network: Network, settings: Settings, store: Store, fold: Fold) 
     return None
 
 
-def _fit(
+def fitted(
     settings: Settings, store: Store, fold: Fold, guide: Guide | None, purpose: str, progress: Progress, checkpoint: Checkpoint
 ) -> tuple[Network, list[dict[str, float]]]:
     """Train a network on the sound of a fold's training recordings; return it and its epochs."""
@@ -212,7 +212,7 @@ def _audio_teacher(settings: Settings, store: Store, fold: Fold, progress: Progr
     with places.lock(file):
         if not file.exists():
             checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), settings.training.checkpoint)
-            trained, _ = _fit(alone, store, fold, None, "audio teacher", Progress("audio teacher", progress.epochs), checkpoint)
+            trained, _ = fitted(alone, store, fold, None, "audio teacher", Progress("audio teacher", progress.epochs), checkpoint)
             with places.replacing(file) as temporary:
                 save_model(trained, str(temporary))
             checkpoint.forget()

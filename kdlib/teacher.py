@@ -8,6 +8,7 @@ method and alpha: ``weights.safetensors``, ``targets.safetensors`` and, written 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,13 +100,8 @@ def _load(home: Path, store: Store) -> Privileged:
 
 def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: Progress) -> None:
     """Train one fold's teacher and write what it leaves."""
-    generator = seeded(settings.seed, "teacher", settings.backbone, settings.sequential, fold.number)
-    network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(store.device)
-    rows = torch.from_numpy(fold.train).to(store.device)
-    loss_of, items = (_sequence_task if settings.sequential else _frame_task)(network, settings, store, rows, generator)
-    network.train()
     checkpoint = Checkpoint(home / "epochs.pt", settings.training.checkpoint)
-    history = progress.follow(fold, fit(network, loss_of, items, settings.of_teacher(), generator, checkpoint))
+    network, history = fitted(settings, store, fold, progress, checkpoint)
     told = observe(network, settings, store)
     home.mkdir(parents=True, exist_ok=True)
     save_model(network, str(home / "weights.safetensors"))
@@ -114,7 +110,32 @@ def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: P
     checkpoint.forget()
 
 
-def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator):
+def fitted(
+    settings: Settings, store: Store, fold: Fold, progress: Progress, checkpoint: Checkpoint | None = None
+) -> tuple[Network, list[dict[str, float]]]:
+    """Train a network on the faces of a fold's training recordings; return it and its epochs."""
+    generator = seeded(settings.seed, "teacher", settings.backbone, settings.sequential, fold.number)
+    network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(store.device)
+    rows = torch.from_numpy(fold.train).to(store.device)
+    load, items = (_sequences if settings.sequential else _frames)(settings, store, rows, generator)
+
+    def loss_of(seen: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the scalar loss of what was loaded."""
+        with autocast(settings.training, store.device):
+            logits = network(to_input(seen)).logits
+        return F.cross_entropy(logits.float(), labels)
+
+    network.train()
+    streamed = not store.frames.resident
+    epochs = fit(network, loss_of, items, settings.of_teacher(), generator, checkpoint, load=load, prefetch=streamed)
+    return network, progress.follow(fold, epochs)
+
+
+# what brings the frames and labels of a batch of items, and the items
+Task = tuple[Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], torch.Tensor]
+
+
+def _frames(settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator) -> Task:
     """Each frame, or each of ``teacher_frames`` frames drawn from a recording, is one example with the recording's label."""
     stride = settings.media.frame_stride if store.fps else 1
     drawn = settings.training.teacher_frames
@@ -123,33 +144,29 @@ def _frame_task(network: Network, settings: Settings, store: Store, rows: torch.
     if drawn is None:
         place = torch.cat([torch.arange(number, device=rows.device) * stride for number in count])
 
-    def loss_of(batch: torch.Tensor) -> torch.Tensor:
-        """Return the scalar loss of a batch of items, as :func:`kdlib.training.fit` asks for it."""
+    def load(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return images ``(batch, height, width, 3)`` or measurements, and labels ``(batch,)``."""
         chosen = owner[batch.to(rows.device)]
         if drawn is None:
             frames = store.frames.starts[chosen] + place[batch.to(rows.device)]
         else:
             luck = torch.rand(len(batch), generator=generator).to(rows.device)
             frames = store.frames.starts[chosen] + (luck * store.frames.lengths[chosen]).long()
-        with autocast(settings.training, store.device):
-            logits = network(to_input(store.frames.take(frames))).logits
-        return F.cross_entropy(logits.float(), store.labels[chosen])
+        return store.frames.take(frames), store.labels[chosen]
 
-    return loss_of, torch.arange(len(owner))
+    return load, torch.arange(len(owner))
 
 
-def _sequence_task(network: Network, settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator):
+def _sequences(settings: Settings, store: Store, rows: torch.Tensor, generator: torch.Generator) -> Task:
     """A crop of the training duration is one example; measurements without time are taken whole."""
 
-    def loss_of(batch: torch.Tensor) -> torch.Tensor:
-        """Return the scalar loss of a batch of items, as :func:`kdlib.training.fit` asks for it."""
+    def load(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return sequences ``(batch, frames, …)`` and labels ``(batch,)``."""
         chosen = rows[batch.to(rows.device)]
         first = random_crops(store, chosen, settings.media, generator)
-        with autocast(settings.training, store.device):
-            logits = network(to_input(_sequence(settings, store, chosen, first, settings.segments))).logits
-        return F.cross_entropy(logits.float(), store.labels[chosen])
+        return _sequence(settings, store, chosen, first, settings.segments), store.labels[chosen]
 
-    return loss_of, torch.arange(len(rows))
+    return load, torch.arange(len(rows))
 
 
 def _sequence(settings: Settings, store: Store, rows: torch.Tensor, first: torch.Tensor, segments: int) -> torch.Tensor:

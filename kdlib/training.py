@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -75,6 +77,37 @@ def batches(items: torch.Tensor, size: int, generator: torch.Generator) -> tuple
     return order.tensor_split(math.ceil(len(items) / size))
 
 
+def ahead(load: Callable[[torch.Tensor], tuple], parts: Iterable[torch.Tensor], device: torch.device) -> Iterator[tuple]:
+    """Yield what ``load`` makes of each part, the next one being loaded in a thread while the ``device`` works on this one.
+
+    Loading is one part after the other, so that what it draws at random stays what it would be.
+    """
+    cuda = device.type == "cuda"
+    work, side = (torch.cuda.current_stream(device), torch.cuda.Stream(device)) if cuda else (None, None)
+    if cuda:
+        side.wait_stream(work)
+
+    def loaded(part: torch.Tensor) -> tuple:
+        """Load on a stream of its own, which need not wait for the training's kernels."""
+        with torch.cuda.stream(side):
+            tensors = load(part)
+        if cuda:
+            side.synchronize()
+            for tensor in tensors:
+                tensor.record_stream(work)
+        return tensors
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for part in parts:
+            following = thread.submit(loaded, part)
+            if waiting:
+                yield waiting.result()
+            waiting = following
+        if waiting:
+            yield waiting.result()
+
+
 class Checkpoint:
     """A training's file of everything that its next epoch depends on, written now and then and gone when the training is over."""
 
@@ -106,16 +139,19 @@ class Checkpoint:
 
 def fit(
     module: nn.Module,
-    loss_of: Callable[[torch.Tensor], torch.Tensor],
+    loss_of: Callable[..., torch.Tensor],
     items: torch.Tensor,
     training: Training,
     generator: torch.Generator,
     checkpoint: Checkpoint | None = None,
     told: Callable[[], dict[str, float]] = dict,
+    load: Callable[[torch.Tensor], tuple] = lambda batch: (batch,),
+    prefetch: bool = False,
 ) -> Iterator[dict[str, float]]:
     """Train with Adam and a learning rate that cycles (triangular, Smith 2017); yield each epoch's averages.
 
-    ``loss_of`` gives the scalar loss of a batch of ``items``. Each epoch yields ``loss``, ``rate``, ``seconds`` and what else is
+    ``loss_of`` gives the scalar loss of what ``load`` brings of a batch of ``items``, with ``prefetch`` while the batch before is trained
+    on. Each epoch yields ``loss``, ``rate``, ``seconds`` and what else is
     ``told`` at its end. From a ``checkpoint`` the epochs before are yielded again, and the others end as they would have:
     on a CPU with the same bits. Raises NotFinite at the end of an epoch whose loss is no longer a number.
     """
@@ -124,7 +160,8 @@ def fit(
     optimizer = torch.optim.Adam(module.parameters(), lr=low, betas=training.betas, fused=True)  # one pass over each weight, on a CPU too
     # Adam has no momentum to cycle; left alone, CyclicLR would cycle its first beta
     schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
-    kept = checkpoint and checkpoint.read(next(module.parameters()).device)
+    device = next(module.parameters()).device
+    kept = checkpoint and checkpoint.read(device)
     history: list[dict[str, float]] = kept["history"] if kept else []
     if kept:
         for part, state in ((module, "module"), (optimizer, "optimizer"), (schedule, "schedule")):
@@ -133,13 +170,18 @@ def fit(
         yield from history
     for epoch in range(len(history) + 1, training.epochs + 1):
         began, total = time.monotonic(), torch.zeros(())
-        for batch in batches(items, training.batch_size, generator):
-            loss = loss_of(batch)
+        dealt = [batch.split(math.ceil(len(batch) / training.accumulate)) for batch in batches(items, training.batch_size, generator)]
+        parts = itertools.chain.from_iterable(dealt)
+        given = ahead(load, parts, device) if prefetch else map(load, parts)
+        for batch in dealt:
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            for part in batch:
+                loss = loss_of(*next(given))
+                share = torch.full_like(loss, len(part) / sum(map(len, batch)))
+                loss.backward(share)
+                total = total.to(loss.device) + share * loss.detach()  # stays on the device: reading it would wait for every step
             optimizer.step()
             schedule.step()
-            total = total.to(loss.device) + loss.detach()  # stays on the device: reading it would wait for every step
         mean = total.item() / steps
         if not math.isfinite(mean):
             raise NotFinite(f"the loss became {mean} in epoch {epoch}; lower training.learning_rate, or use precision float32.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdlib import corpora, teacher
+from kdlib import corpora, store, teacher
+from kdlib.errors import InvalidParameter
 from kdlib.models.networks import build_teacher
 from kdlib.parameters import Corpus
 from tests.conftest import noise_store, small
@@ -99,3 +102,54 @@ def test_a_teacher_learns_what_is_there_to_learn(own_data):
     told = ensure(small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 6, "learning_rate": [0.001, 0.003]}), store)
     tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
     assert (told.probabilities[tested].argmax(1) == store.labels[tested]).all()
+
+
+@pytest.mark.parametrize("setting", ["nonseq", "em"])
+@pytest.mark.parametrize("drawn", [None, 4])
+def test_a_store_that_does_not_fit_is_streamed_with_the_same_bits(own_data, monkeypatch, setting, drawn):
+    settings = small(backbone="resnet", setting=setting, training={"teacher_frames": drawn})
+    resident = ensure(settings, noise_store())
+    monkeypatch.setattr(store, "free_memory", lambda device: 0)
+    monkeypatch.setattr(teacher.places, "DATA", own_data / "other")
+    gather, threads = store.Ragged.take, []
+    monkeypatch.setattr(store.Ragged, "take", lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[1])
+    streamed = ensure(settings, noise_store().to(torch.device("cpu")))
+    assert streamed.folder != resident.folder and streamed.history[-1]["loss"] == resident.history[-1]["loss"]
+    assert torch.equal(streamed.frames.values, resident.frames.values) and torch.equal(streamed.whole, resident.whole)
+    assert {name.startswith("ThreadPool") for name in threads} == {True, False}  # training in a thread ahead, then observation
+
+
+def gradients(at_once: int | None) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
+    """Return loss and gradients of a sequential VGG teacher in float64, and the bytes that its activations took."""
+    torch.manual_seed(0)
+    sequences = torch.rand(3, 4, 3, 32, 32, dtype=torch.float64)
+    settings = small(backbone="vgg", setting="agg", model={"teacher_batchnorm": False}, training={"frames_at_once": at_once})
+    network, kept = build_teacher(settings, 2, torch.Size((32, 32, 3))).double(), {}
+
+    def keep(value):
+        kept[value.data_ptr()] = value.nbytes
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        loss = network(sequences).logits.logsumexp(1).sum()
+    loss.backward()
+    return loss.detach(), {name: value.grad for name, value in network.named_parameters()}, sum(kept.values())
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 12])
+def test_gradients_of_activations_computed_again_are_the_same(at_once):
+    (loss, found, kept), (expected, wanted, all_kept) = gradients(at_once), gradients(None)
+    assert kept < 0.5 * all_kept  # weights and the frames themselves stay
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+    assert found.keys() == wanted.keys() and any(value.abs().max() > 0 for value in wanted.values())
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_computing_again_is_refused_where_batch_norm_would_notice():
+    for given in ({"backbone": "resnet"}, {"backbone": "vgg", "model": {"teacher_batchnorm": True}}):
+        with pytest.raises(InvalidParameter, match="'training.frames_at_once' is 5, but the .* teacher has batch-norm"):
+            small(setting="em", training={"frames_at_once": 5}, **given)
+    plain, saving = (
+        small(backbone="vgg", setting="em", model={"teacher_batchnorm": False}, training={"frames_at_once": n}) for n in (None, 5)
+    )
+    assert plain.fingerprint("student") == saving.fingerprint("student")

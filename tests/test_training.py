@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import torch
 from torch import nn
 
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.parameters import Training
-from kdlib.training import Checkpoint, batches, device_of, fit, seeded
+from kdlib.training import Checkpoint, ahead, batches, device_of, fit, seeded
 from kdlib.windows import inference_windows, random_crops
 from tests.conftest import noise_store, small
 
@@ -95,21 +97,51 @@ class Killed(Exception):
     pass
 
 
-def train(checkpoint=None, die_in_epoch=None):
+def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True):
     """Train a small network whose batches have luck of their own, as crops do; return its epochs and weights."""
     generator = seeded(0, "a test")
-    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8) if norm else nn.Identity(), nn.ReLU(), nn.Linear(8, 1))
     x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
-    training, steps = Training(epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1)), []
+    training = Training(epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1), accumulate=accumulate)
+    steps, threads = [], set()
 
-    def loss_of(batch):
-        steps.append(batch)
+    def load(batch):
+        threads.add(threading.current_thread())
+        return (x[batch] + torch.rand(len(batch), 4, generator=generator),)
+
+    def loss_of(seen):
+        steps.append(seen)
         if die_in_epoch and len(steps) == 5 * (die_in_epoch - 1) + 3:  # in the middle of its five steps
             raise Killed
-        return (module(x[batch] + torch.rand(len(batch), 4, generator=generator)) ** 2).mean()
+        return (module(seen) ** 2).mean()
 
-    epochs = list(fit(module, loss_of, torch.arange(24), training, generator, checkpoint, lambda: {"steps": len(steps)}))
+    epochs = list(fit(module, loss_of, torch.arange(24), training, generator, checkpoint, lambda: {"steps": len(steps)}, load, prefetch))
+    assert (threading.current_thread() in threads) is not prefetch
     return [(facts["loss"], facts["rate"]) for facts in epochs], module.state_dict()
+
+
+def test_batches_loaded_ahead_give_the_same_bits(tmp_path):
+    (history, weights), (expected, alone) = train(prefetch=True), train()
+    assert history == expected and all(torch.equal(weights[name], value) for name, value in alone.items())
+    with pytest.raises(Killed):  # the checkpoint does not know what was loaded for an epoch that broke off
+        train(Checkpoint(tmp_path / "epochs.pt", 0), 3, prefetch=True)
+    assert train(Checkpoint(tmp_path / "epochs.pt", 0), prefetch=True)[0] == expected
+
+
+def test_what_goes_wrong_while_loading_ahead_is_told():
+    def load(batch):
+        raise Killed
+
+    with pytest.raises(Killed):
+        list(ahead(load, torch.arange(4).split(2), torch.device("cpu")))
+
+
+def test_gradients_of_parts_add_up_to_the_batch_unless_there_is_batch_norm():
+    for norm in (False, True):
+        (history, weights), (expected, whole) = train(accumulate=2, norm=norm), train(norm=norm)
+        losses, wanted = (torch.tensor([loss for loss, _ in of]) for of in (history, expected))
+        same = all(torch.allclose(weights[name], value, atol=1e-4) for name, value in whole.items() if value.is_floating_point())
+        assert torch.allclose(losses, wanted, rtol=1e-3) is same is not norm
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 4, 6])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from kdlib.errors import InvalidParameter
 from kdlib.losses import scale_gradient
@@ -29,20 +30,30 @@ class Output(NamedTuple):
 
 
 class Network(nn.Module):
-    """Encoder, aggregator where the setting is sequential, and head (one fully connected layer)."""
+    """Encoder, aggregator where the setting is sequential, and head (one fully connected layer).
 
-    def __init__(self, encoder: nn.Module, embedding: int, classes: int, setting: str) -> None:
+    With ``at_once`` the encoder of a sequence keeps activations of so many items and computes the others' again for their gradients
+    (Chen et al. 2016). It must have no batch-norm, which would see its items in parts, and twice.
+    """
+
+    def __init__(self, encoder: nn.Module, embedding: int, classes: int, setting: str, at_once: int | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.aggregator = None if setting == "nonseq" else Aggregator(embedding)
         self.head = nn.Linear(embedding, classes)
-        self.setting = setting
+        self.setting, self.at_once = setting, at_once
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``(batch, [segments,] embedding)``: without an aggregator ``x`` is a batch, with one a batch of sequences."""
         if self.aggregator is None:
             return self.encoder(x)
-        return self.encoder(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        items = x.flatten(0, 1)
+        if self.at_once and torch.is_grad_enabled():
+            parts = items.split(self.at_once)
+            e = torch.cat([checkpoint(self.encoder, part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+        else:
+            e = self.encoder(items)
+        return e.unflatten(0, x.shape[:2])
 
     def forward(self, x: torch.Tensor, keep: float = 1.0) -> Output:
         """Classify ``x`` as :meth:`encode` takes it; ``keep`` scales the classification gradient below the distilled embedding (see losses)."""
@@ -106,7 +117,8 @@ def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> 
         if settings.model.teacher_weights:
             load_pretrained(maps, settings.backbone, settings.model.teacher_weights)
         encoder = nn.Sequential(maps, *fully_connected(features, embedding))
-    return Network(encoder, embedding, classes, "agg" if settings.sequential else "nonseq")
+    at_once = settings.training.frames_at_once
+    return Network(encoder, embedding, classes, *(("agg", at_once) if settings.sequential else ("nonseq",)))
 
 
 def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
