@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,26 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``; ``outdated`` (the result is of other parameters); ``failed`` (a notebook and no result) or ``missing``."""
+        """``done``; ``outdated`` (the result is of other parameters, or of other recordings than the data run found); ``failed`` (a notebook and no result) or ``missing``."""
         try:
             kept = json.loads((self.folder / "result.json").read_bytes())
         except FileNotFoundError:
             return "failed" if (self.folder / "notebook.ipynb").exists() else "missing"
         except ValueError:
             raise UserError(f"{self.folder / 'result.json'} is no valid JSON; delete that file and run its notebook again.") from None
-        return "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
+        stores = {kept.get("provenance", {}).get("store"), store_found(self.settings)} - {None}
+        return "done" if len(stores) < 2 and same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
+
+
+def store_found(settings: Settings) -> str | None:
+    """Return the name of the store that the data run of these settings left, None where there was no such run."""
+    result = folder(settings, "data") / "result.json"
+    return _store(result, result.stat().st_mtime_ns) if result.exists() else None
+
+
+@lru_cache
+def _store(result: Path, changed: int) -> str | None:
+    return json.loads(result.read_bytes()).get("provenance", {}).get("store")
 
 
 def same_numbers(kept: dict[str, Any] | None, settings: Settings, stage: str) -> bool:
@@ -112,7 +124,12 @@ def runs(suite: str) -> list[Run]:
     any method) are one run; data and teacher runs follow from the students.
     """
     found: dict[tuple[str, str, str], Run] = {}
-    for entry in read_suite(suite)["runs"]:
+    entries = read_suite(suite).get("runs")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidParameter(
+            f"params/grids/{suite}.yaml has no list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}; mend that file."
+        )
+    for entry in entries:
         axes = [value if isinstance(value, list) else [value] for value in entry.values()]
         for values in itertools.product(*axes):
             given = dict(zip(entry, values))
