@@ -43,13 +43,29 @@ def run_of(wildcards):
     return RUNS[places.REPORTS / "runs" / wildcards.dataset / wildcards.stage / wildcards.key]
 
 
+STORES = {}
+
+
+def store_of(settings):
+    """Tell a corpus from what it was by its files, looked at once; a synthetic one is told by its parameters."""
+    if settings.corpus.synthetic:
+        return ""
+    name = settings.corpus.model_dump_json() + settings.media.model_dump_json()
+    if name not in STORES:
+        from kdlib import corpora  # late: pandas takes a second
+
+        STORES[name] = corpora.on_disk(settings)
+    return STORES[name]
+
+
 def results_before(wildcards):
     """A stage begins when the stages it reads from are done."""
     run = run_of(wildcards)
     needed = grid.needed(run.settings)
     before = needed[: needed.index(run.stage)]
-    # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date
-    return [ancient(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
+    # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date; another corpus does
+    changed = store_of(run.settings) not in ("", grid.store_found(run.settings))
+    return [(str if changed else ancient)(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
 
 
 onerror:
@@ -100,8 +116,8 @@ rule data:
     params:
         notebook=lambda wildcards: places.ROOT / "notebooks" / f"{grid.STAGES[wildcards.stage]}.ipynb",
         given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
-        # not used by the command: a change of any parameter makes the runs it concerns out of date
-        fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage),
+        # not used by the command: a change of any parameter, or of the corpus, makes the runs it concerns out of date
+        fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage) + store_of(run_of(wildcards).settings),
         # nor this: nor does other code behind a stage's numbers leave them as they were
         code=lambda wildcards: sources.fingerprint(wildcards.stage) if wildcards.stage in sources.MODULES else "",
     # the data run decodes with all cores

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+
+from kdlib.places import sync
+
+PACE = 5.0  # seconds of work that a killed process may have done in vain
 
 
 class GrowingArrays:
@@ -15,6 +21,7 @@ class GrowingArrays:
 
     ``rows`` holds for each name the type of a row, ``numpy.dtype((numpy.uint8, (224, 224, 3)))``. A journal says which
     items are in, with how many rows; what was written and not noted, because the process ended there, is written over.
+    Items are noted every :data:`PACE` seconds, once they are on the disk: power loss leaves no note of what is not there.
     Nothing is held in memory, so that the arrays may be larger than it.
     """
 
@@ -23,17 +30,19 @@ class GrowingArrays:
         self._rows, self._lock, self._journal = rows, threading.Lock(), folder / "journal.csv"
         self._items = self._noted()  # first row and number of rows by item and name, in the order in which they lie
         self._totals = {name: max((sum(places[name]) for places in self._items.values()), default=0) for name in rows}
+        self._unnoted, self._synced = "", time.monotonic()
         for name in rows:
             (folder / f"{name}.npy").touch()
         self._files = {name: open(folder / f"{name}.npy", "r+b") for name in rows}
         self._heads = {name: self._write_header(name) for name in rows}
 
     def _noted(self) -> dict[int, dict[str, tuple[int, int]]]:
-        """Read the journal; half a line at its end is dropped."""
+        """Read the journal; half a line, or what power loss made of its end, is dropped."""
         self._journal.touch()
-        whole = [line for line in self._journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        os.truncate(self._journal, sum(map(len, whole)))
-        numbers = [list(map(int, line.split(","))) for line in whole]
+        text = self._journal.read_text(errors="replace")
+        whole = re.match(rf"(\d+(,\d+){{{2 * len(self._rows)}}}\n)*", text, re.ASCII).group()
+        os.truncate(self._journal, len(whole))
+        numbers = [list(map(int, line.split(","))) for line in whole.splitlines()]
         return {item: dict(zip(self._rows, zip(places[::2], places[1::2]))) for item, *places in numbers}
 
     def __contains__(self, item: int) -> bool:
@@ -43,10 +52,25 @@ class GrowingArrays:
         """Write the rows of one item, an array for each name, and note where they are."""
         with self._lock:
             places = {name: (self._totals[name], self._write(name, arrays[name])) for name in self._rows}
-            with open(self._journal, "a") as journal:
-                journal.write(",".join(str(number) for number in (item, *sum(places.values(), ()))) + "\n")
+            self._unnoted += ",".join(str(number) for number in (item, *sum(places.values(), ()))) + "\n"
             self._items[item] = places
             self._totals = {name: sum(place) for name, place in places.items()}
+            if time.monotonic() - self._synced >= PACE:
+                self._note()
+
+    def _note(self) -> None:
+        """Note the items written since the last time, after they have reached the disk."""
+        for file in self._files.values():
+            os.fsync(file.fileno())
+        with open(self._journal, "a") as journal:
+            journal.write(self._unnoted)
+        sync(self._journal)
+        self._unnoted, self._synced = "", time.monotonic()
+
+    def pause(self) -> None:
+        """Note all that is written, for another process may go on from here."""
+        with self._lock:
+            self._note()
 
     def _write(self, name: str, values: np.ndarray) -> int:
         """Write behind the rows that are noted, over what a failed attempt may have left there; return the number of rows."""

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
+# line breaks, the terminal's commands, halves of characters (from file names that are no UTF-8), and what turns the direction of text
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return text as one line that any terminal, page and file can show: what is not printable becomes its escape, ``\\n``."""
+    return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
 
 class UserError(ValueError):
-    """Shown in notebooks as its sentence alone, without a traceback."""
+    """Shown in notebooks as its sentence alone, without a traceback; names in it may come from strangers."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
 
     def _render_traceback_(self) -> list[str]:  # the hook by which IPython lets an exception show itself
         return [f"{type(self).__name__}: {self}"]

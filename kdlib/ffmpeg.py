@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import IO
 
 import numpy as np
@@ -22,12 +23,19 @@ from kdlib.errors import UnreadableRecording
 
 # the banner stays: it tells the duration; one thread, because there is a process a core
 OPTIONS = ("-hide_banner", "-nostats", "-nostdin", "-threads", "1", "-filter_threads", "1")
+# containers of sound and video; playlists and lists of files (hls, dash, concat, …), which name further files, are none
+FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,dv,eac3,flac,flv,m4v,matroska,mov,mp3,mpeg,mpegts,mpegvideo,mxf,ogg,rm,w64,wav,wv"
+SAFE = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
+# of one process: seconds of computing, bytes of memory, bytes of a decoded file
+SECONDS, LARGEST = 600, 4 * 2**30
+LIMITS = {resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_AS: LARGEST, resource.RLIMIT_FSIZE: LARGEST}
+BEYOND = ("received signal 24", "Received > 3 system signals", "Cannot allocate memory")  # 24 is SIGXCPU
 STREAMS = {"0:v:0": ("Video", "pictures"), "0:a:0": ("Audio", "sound track")}
 # files without an index: what ffmpeg finds first after a jump is up to two frames off, so it begins a second before the part
 UNINDEXED = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts")
 LEAD = 1.0
 # not the file's fault
-OUTSIDE = ("No space left on device", "Cannot allocate memory", "received signal")
+OUTSIDE = ("No space left on device", "received signal")
 DAMAGE = ("partial file", "corrupt input packet", "File ended prematurely")
 
 
@@ -44,12 +52,15 @@ class Decoding:
         lead = min(start, LEAD) if path.lower().endswith(UNINDEXED) else 0.0
         end = [] if math.isnan(seconds) else ["-t", f"{seconds + lead:.6f}"]
         self._arguments = [word for output, given in outputs.items() for word in (*given, *_skip(lead), output)]
-        command = [get_ffmpeg_exe(), *OPTIONS, *_skip(start - lead), *end, "-i", f"file:{path}", *self._arguments]
+        command = [get_ffmpeg_exe(), *OPTIONS, *_skip(start - lead), *end, *SAFE, "-i", f"file:{path}", *self._arguments]
         self._path, self._messages = path, tempfile.TemporaryFile()
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._messages, pass_fds=[file.fileno() for file in files]
         )
         self.stdout = self._process.stdout
+        for kind, limit in LIMITS.items():
+            with suppress(OSError, ValueError):  # it has ended already, or somebody set a lower limit
+                resource.prlimit(self._process.pid, kind, (limit, resource.prlimit(self._process.pid, kind)[1]))
 
     def __enter__(self) -> Decoding:
         return self
@@ -68,6 +79,8 @@ class Decoding:
         status = self._process.wait()
         self._messages.seek(0)
         said = self._messages.read().decode(errors="replace")
+        if status == -signal.SIGXFSZ or (status and any(words in said for words in BEYOND)):
+            raise UnreadableRecording(too_much(self._path))
         if status == -signal.SIGKILL or any(words in said for words in OUTSIDE):
             raise OSError(
                 f"ffmpeg was stopped while it decoded {self._path} (status {status}); see to memory and disk space and start again."
@@ -81,6 +94,11 @@ class Decoding:
             if stream in self._arguments and "Duration:" in said and not has(kind, said):
                 return f"has no {words}"
         return "cannot be decoded"
+
+
+def too_much(path: str) -> str:
+    """Return the sentence for a file beyond the limits."""
+    return f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to decode; cut it into parts or leave it out."
 
 
 def _skip(seconds: float) -> list[str]:

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,9 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``; ``outdated`` (the result is of other parameters); ``failed`` (a notebook or its log, and no result) or ``missing``."""
+        """``done``; ``outdated`` (the result is of other parameters, or of other recordings than the data run found); ``failed`` (a notebook
+        or its log, and no result) or ``missing``.
+        """
         return self._read()[0]
 
     @property
@@ -78,7 +80,9 @@ class Run:
                 raise UserError(f"{file} is no valid JSON; delete that file and run its notebook again.") from None
             state = "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
             self._known.update(stamp=stamp, read=(state, _asked(kept)))
-        return self._known["read"]
+        state, found = self._known["read"]
+        stores = {found["store"], store_found(self.settings)} - {None}
+        return ("outdated" if len(stores) > 1 else state), found
 
 
 def _asked(kept: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +96,19 @@ def _asked(kept: dict[str, Any]) -> dict[str, Any]:
         "folds": kept.get("folds", []),
         "agreement": {fold: epochs for fold, epochs in agreed.items() if epochs},
         "wall": kept.get("seconds", {}).get("wall", math.nan),
-        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished")},
+        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished", "store")},
     }
+
+
+def store_found(settings: Settings) -> str | None:
+    """Return the name of the store that the data run of these settings left, None where there was no such run."""
+    result = folder(settings, "data") / "result.json"
+    return _store(result, result.stat().st_mtime_ns) if result.exists() else None
+
+
+@lru_cache
+def _store(result: Path, changed: int) -> str | None:
+    return json.loads(result.read_bytes()).get("provenance", {}).get("store")
 
 
 def same_numbers(kept: dict[str, Any] | None, settings: Settings, stage: str) -> bool:
@@ -146,7 +161,8 @@ def read_suite(suite: str) -> dict[str, Any]:
         raise InvalidParameter(
             f"unknown suite {suite!r}{nearest(suite, suites())}choose from {', '.join(suites())}, or write params/grids/{suite}.yaml."
         )
-    return read_yaml(places.PARAMS / "grids" / f"{suite}.yaml")
+    # with aliases, by which an entry says what it shares with another one
+    return read_yaml(places.PARAMS / "grids" / f"{suite}.yaml", yaml.SafeLoader)
 
 
 def runs(suite: str) -> list[Run]:
@@ -156,7 +172,12 @@ def runs(suite: str) -> list[Run]:
     any method) are one run; data and teacher runs follow from the students.
     """
     found: dict[tuple[str, str, str], Run] = {}
-    for entry in read_suite(suite)["runs"]:
+    entries = read_suite(suite).get("runs")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InvalidParameter(
+            f"params/grids/{suite}.yaml has no list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}; mend that file."
+        )
+    for entry in entries:
         axes = [value if isinstance(value, list) else [value] for value in entry.values()]
         for values in itertools.product(*axes):
             given = dict(zip(entry, values))

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_model
 
 from kdlib import places
-from kdlib.errors import InvalidParameter, InvalidStudent
+from kdlib.errors import InvalidParameter, InvalidStudent, printable
 from kdlib.models.networks import Network, build_student
 from kdlib.parameters import Section
 from kdlib.settings import Settings, checked
@@ -93,7 +93,7 @@ def _facts(path: str, entry: str | None) -> Facts:
         raise _wrong(path, "it is not JSON") from None
     if facts is None:
         raise InvalidStudent(f"{path} was written by a newer kdlib; update this one to use it.")
-    if len(set(facts.classes)) < len(facts.classes) or not all(name.isprintable() for name in facts.classes):
+    if len(set(facts.classes)) < len(facts.classes) or any(printable(name) != name for name in facts.classes):
         raise _wrong(path, "its class labels are not different words")
     return facts
 
@@ -106,8 +106,7 @@ def _settings(path: str, facts: Facts) -> Settings:
     for name, (low, high) in LIMITS.items():
         if not low <= getattr(settings.media, name) <= high:
             raise _wrong(path, f"media.{name} is not between {low} and {high}")
-    bins = settings.media.bins if settings.media.front_end == "logmel" else settings.media.fft // 2 + 1
-    if bins / settings.media.hop > FINEST:
+    if max(settings.media.bins, settings.media.fft // 2 + 1) / settings.media.hop > FINEST:
         raise _wrong(path, f"its spectrograms would have more than {FINEST} values a second")
     # who uses a student has no say in the arithmetic of its training
     return settings.model_copy(update={"training": settings.training.model_copy(update={"precision": "float32", "device": "cpu"})})

@@ -11,11 +11,12 @@ import numpy as np
 
 from kdlib import faces
 from kdlib.errors import UnreadableRecording
-from kdlib.ffmpeg import Decoding, damaged, decoded, duration, has
+from kdlib.ffmpeg import LARGEST, Decoding, damaged, decoded, duration, has, too_much
 from kdlib.parameters import Media
 from kdlib.sound import check_file, long_enough, read_sound, sound_output, sound_track
 
 PICTURES = (".jpg", ".jpeg", ".png")
+STILLS = ("JPEG", "PNG", "WEBP")  # what such files hold, whatever their names say
 # a container may promise a frame or two more than it holds
 MISSING_FRAMES = 3
 
@@ -58,7 +59,9 @@ def _apart(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
     seconds = np.fmin(recording.seconds, len(samples) / media.sample_rate) if still else recording.seconds
     frames = read_frames(recording.video, media, recording.video_start, seconds, recording.face)
     if still:  # too few pictures are shown again, for they must not shorten the sound
-        frames = frames[np.arange(max(len(frames), len(samples) * media.fps // media.sample_rate)) % len(frames)]
+        count = max(len(frames), len(samples) * media.fps // media.sample_rate)
+        _check_size(count, recording.video, media)
+        frames = frames[np.arange(count) % len(frames)]
     return samples, frames
 
 
@@ -101,18 +104,20 @@ def _tracked_frames(path: str, media: Media, start: float, seconds: float, face:
         while frame := _next_picture(decoding.stdout):
             box = track.box(start + len(cuts) / media.fps, *frame.size)
             cuts.append(faces.cut(frame, box, media.frame_size))
+            _check_size(len(cuts), path, media)
         return np.array(cuts, np.uint8).reshape(_shape(len(cuts), media)), decoding.messages()
 
 
 def _next_picture(stream):
-    """Return the next of several PPM pictures one after the other, None at the end."""
+    """Return the next of several PPM pictures one after the other, None at the end, which may be in the middle of one."""
     from PIL import Image
 
     lines = [stream.readline() for _ in range(3)]  # the format, width and height, the highest value
-    if not lines[0]:
+    if not lines[2]:
         return None
     width, height = map(int, lines[1].split())
-    return Image.frombytes("RGB", (width, height), stream.read(3 * width * height))
+    pixels = stream.read(3 * width * height)
+    return Image.frombytes("RGB", (width, height), pixels) if len(pixels) == 3 * width * height else None
 
 
 def _picture_output(face: str, media: Media) -> list[str]:
@@ -127,6 +132,12 @@ def _rate(media: Media) -> str:
 
 def _shape(count: int, media: Media) -> tuple[int, int, int, int]:
     return count, media.frame_size, media.frame_size, 3
+
+
+def _check_size(count: int, path: str, media: Media) -> None:
+    """Raise UnreadableRecording for more frames than a decoded file may have."""
+    if math.prod(_shape(count, media)) > LARGEST:
+        raise UnreadableRecording(too_much(path))
 
 
 def _framed(pixels: np.ndarray, media: Media) -> np.ndarray:
@@ -156,7 +167,9 @@ def _still_frames(folder: str, media: Media, start: float, seconds: float, face:
     files = _stills(folder)
     end = np.fmin(len(files) / media.picture_rate, start + seconds)
     # a hair more, because 0.28 * 25 is a little less than 7
-    times = start + np.arange(max(0, math.floor((end - start) * media.fps + 1e-6))) / media.fps
+    count = max(0, math.floor((end - start) * media.fps + 1e-6))
+    _check_size(count, folder, media)
+    times = start + np.arange(count) / media.fps
     shown, again = np.unique((times * media.picture_rate + 1e-6).astype(int).clip(max=len(files) - 1), return_inverse=True)
     if not len(shown):
         raise UnreadableRecording(f"the folder {folder} has no pictures from {start:g} s on; put them there or leave the recording out.")
@@ -183,9 +196,9 @@ def _still(file: Path, time: float, media: Media, face: str, track: faces.Track 
 
     check_file(str(file))
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=STILLS) as opened:  # of others Pillow hands some to further programs
             picture = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # of a damaged file Pillow raises errors of many kinds
         raise UnreadableRecording(f"{file} cannot be decoded as a picture; remove it or fetch it again.") from None
     box = track.box(time, *picture.size) if track else faces.box(face, *picture.size, media.crop)
     return faces.cut(picture, box, media.frame_size)

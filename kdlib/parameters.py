@@ -21,7 +21,7 @@ def field(default: Any, stage: str | None, help: str, **constraints: Any) -> Any
 class Section(pydantic.BaseModel):
     """A mapping of parameters: unknown names and wrong types are errors, an integer may stand for a float."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
     def upto(self, stage: str) -> dict[str, Any]:
         """Return the parameters that the numbers of ``stage`` depend on, nested as in the file."""
@@ -83,6 +83,9 @@ class Corpus(Section):
     features: str = field("", "data", "table of face measurements that stands for the video, one or more rows a recording")
     standardise: Literal["none", "speaker"] = field(
         "none", "data", "scale of the face measurements: as given, or zero mean and unit variance for each speaker"
+    )
+    outside: bool = field(
+        False, None, "files may lie outside of the corpus (of a manifest its folder) and of the corpora folders, also by symbolic links"
     )
     unreadable: Literal["stop", "leave_out"] = field(
         "stop", "data", "a recording that cannot be decoded stops the run, or is left out and named in every result"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,37 @@ def room(folder: Path) -> Iterator[None]:
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold the lock of a file or folder that several processes may want to make; the others wait. Raise FullDisk where that has no room."""
-    from filelock import FileLock
+    from filelock import FileLock, SoftFileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with room(path.parent), FileLock(path.with_name(path.name + ".lock")):
-        yield
+    file = path.with_name(path.name + ".lock")
+    held = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
+    with room(path.parent):
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            print(f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})", flush=True)
+            held.acquire()
+        try:
+            if not isinstance(held, SoftFileLock):  # on file systems without locks, whose file says this by itself
+                file.write_text(f"{os.getpid()} {platform.node()}\n")
+            yield
+        finally:
+            held.release()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that nobody reads half a file.
+    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that nobody reads half a file, not even after power loss.
 
     Raises FullDisk where there is no room for it.
     """
@@ -69,12 +91,17 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with room(path.parent):
             yield temporary
+            sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON, in one step."""
+    """Write ``value`` as JSON, in one step and after all files beside it have reached the disk, for which it vouches."""
+    for file in path.parent.glob("*"):
+        with suppress(FileNotFoundError):  # another process's temporary file
+            sync(file)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    sync(path.parent)

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -128,6 +129,8 @@ def nearest(name: str, choices: Any) -> str:
 
 # parameters of the training that an undistilled student does not know
 DISTILLATION = ("distance", "temperature", "targets")
+# what a file in params or params/grids may be called: its name becomes that of folders, links and files
+PLAIN = re.compile(r"\w[\w.-]*")
 MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training, "synthetic": Synthetic}
 
 
@@ -136,19 +139,29 @@ def datasets() -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in os.listdir(places.PARAMS) if name.endswith(".yaml"))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+class PlainYaml(yaml.SafeLoader):
+    """YAML without aliases, by which a few lines of text become gigabytes, or hold themselves."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path, loader: type[yaml.SafeLoader] = PlainYaml) -> dict[str, Any]:
     """Return what a parameter file holds, read again where it has changed; raise InvalidParameter where it is not a YAML mapping."""
-    return _read_yaml(path, path.stat().st_mtime_ns)
+    return _read_yaml(path, path.stat().st_mtime_ns, loader)
 
 
 @lru_cache
-def _read_yaml(path: Path, changed: int) -> dict[str, Any]:
+def _read_yaml(path: Path, changed: int, loader: type[yaml.SafeLoader]) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise InvalidParameter(f"{path.name} is not valid YAML ({str(error).splitlines()[0]}); mend that file") from None
+        values = yaml.load(path.read_text(encoding="utf-8"), loader) or {}
+    except Exception as error:  # PyYAML lets errors of every kind through, a KeyError for !!bool
+        told = (str(error) or type(error).__name__).splitlines()[0]
+        raise InvalidParameter(f"{path.name} is not valid YAML ({told}); mend that file.") from None
     if not isinstance(values, dict):
-        raise InvalidParameter(f"{path.name} must hold a mapping of parameters; mend that file")
+        raise InvalidParameter(f"{path.name} must hold a mapping of parameters; mend that file.")
     return values
 
 
@@ -178,6 +191,10 @@ def load(**given: Any) -> Settings:
         raise InvalidParameter(
             f"unknown dataset {dataset!r}{nearest(dataset, datasets())}choose from {', '.join(datasets())}, or write params/{dataset}.yaml."
         )
+    if not PLAIN.fullmatch(dataset):
+        raise InvalidParameter(
+            f"the dataset's file {dataset!r} has a name that is not made of letters, digits, '.', '-' and '_'; rename it."
+        )
     for name in SECTIONS:
         if not isinstance(given.get(name, {}), dict):
             raise InvalidParameter(f"parameter '{name}' must be a mapping such as {{epochs: 5}}, not {given[name]!r}.")
@@ -191,9 +208,14 @@ def checked(values: dict[str, Any]) -> Settings:
         settings = Settings.model_validate_json(json.dumps(values))
     except pydantic.ValidationError as error:
         raise InvalidParameter(_sentence(error)) from None
-    except TypeError as error:
+    except (TypeError, RecursionError) as error:
         raise InvalidParameter(f"a parameter holds something that is neither number, text, list nor mapping ({error}).") from None
-    _check_together(settings)
+    try:
+        _check_together(settings)
+    except ArithmeticError:
+        raise InvalidParameter(
+            "the parameters of the section 'media' have no common scale; give seconds and rates of usual size."
+        ) from None
     return settings
 
 
@@ -260,9 +282,12 @@ def choose_folds(folds: int | str, count: int | None) -> list[int]:
         return list(range(count or 0))
     try:
         chosen = set()
+        if re.search("[^0-9, -]", str(folds)):  # it becomes part of a folder's name
+            raise ValueError
         for part in str(folds).split(","):
             first, _, last = part.strip().partition("-")
-            chosen.update(range(int(first), int(last or first) + 1))
+            low, high = int(first), int(last or first)
+            chosen.update(range(low, min(high, max(low, count or 0)) + 1))  # to the first that is too large, however far it is meant to go
     except ValueError:
         raise InvalidParameter(
             f"parameter 'folds' is {folds!r}; give all, one number, a range such as 0-7 or a list such as 0,4,9."

@@ -9,7 +9,7 @@ import stat
 import numpy as np
 
 from kdlib.errors import UnreadableRecording
-from kdlib.ffmpeg import decoded
+from kdlib.ffmpeg import LARGEST, decoded, too_much
 from kdlib.parameters import Media
 
 # formats that libsndfile reads; it is ten times faster than a process of ffmpeg
@@ -64,8 +64,13 @@ def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.nda
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            file.seek(min(round(start * rate), file.frames))
-            samples = file.read(-1 if math.isnan(seconds) else round(seconds * rate), dtype="float32", always_2d=True)
+            first, count = (round(min(time * rate, file.frames)) for time in (start, np.fmin(seconds, math.inf)))
+            count = min(count, file.frames - first)
+            # a few bytes may promise hours, and at a sample a second they are
+            if max(count * file.channels, count / rate * media.sample_rate) * 4 > LARGEST:
+                raise UnreadableRecording(too_much(path))
+            file.seek(first)
+            samples = file.read(count, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise UnreadableRecording(
             f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or fetch it again."

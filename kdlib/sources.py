@@ -12,7 +12,7 @@ from kdlib import places
 from kdlib.settings import digest
 
 TEACHER = ("teacher.py", "training.py", "windows.py", "models")
-# the first stage has a number of its own, kdlib.store.FORMAT: to decode a corpus again is dear
+# the first stage has a number of its own, kdlib.corpora.FORMAT: to decode a corpus again is dear
 MODULES = {"teacher": TEACHER, "student": (*TEACHER, "student.py", "targets.py", "losses.py", "spectrogram.py")}
 
 

@@ -34,9 +34,6 @@ SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not
 # share of a device's free memory that one kind of arrays may take; networks and batches need the rest
 ROOM = 0.4
 
-# goes up with every change of what a store holds: stores of an older kind are then made anew, not misread
-FORMAT = 3
-
 
 def free_memory(device: torch.device) -> float:
     """Return the free bytes of a device; the CPU's arrays lie on disk and need none."""
@@ -135,8 +132,7 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     Raises InvalidCorpus, and UnreadableRecording unless ``corpus.unreadable`` leaves such recordings out.
     """
     recordings = corpora.read(settings.corpus)
-    fingerprint = digest([FORMAT, corpora.fingerprint(recordings, settings.corpus), settings.upto("data")])
-    return _prepared(fingerprint, recordings, settings, workers)
+    return _prepared(corpora.store_name(recordings, settings), recordings, settings, workers)
 
 
 def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None = None) -> Store:
@@ -147,7 +143,7 @@ def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None 
     unlabelled = pd.Categorical([None] * len(files), categories=[])
     recordings = files[["recording", "speaker", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
     held = [(row.recording, corpora.stamp(row.audio)) for row in files.itertuples()]
-    fingerprint = digest([FORMAT, "trials", held, settings.corpus.unreadable, settings.media.sample_rate])
+    fingerprint = digest([corpora.FORMAT, "trials", held, settings.corpus.unreadable, settings.media.sample_rate])
     return _prepared(fingerprint, recordings, settings, workers)
 
 
@@ -220,6 +216,7 @@ def _decode_all(
                     left_out[recordings.recording[jobs[job]]] = str(error)
         except BaseException:
             pool.shutdown(cancel_futures=True)
+            arrays.pause()
             raise
     if len(left_out) == len(recordings):
         raise UnreadableRecording(

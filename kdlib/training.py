@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import pickle
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import CyclicLR
 
 from kdlib import devices, places
 from kdlib.corpora import Fold
-from kdlib.errors import InvalidParameter, NotFinite
+from kdlib.errors import InvalidParameter, NotFinite, UserError
 from kdlib.parameters import Training
 from kdlib.settings import digest
 
@@ -115,12 +115,15 @@ class Checkpoint:
         self.file, self.seconds, self.written = file, seconds, time.monotonic()
 
     def read(self, device: torch.device) -> dict[str, Any] | None:
-        """Return what was written, None where nothing was or where a torch of another make cannot read it."""
+        """Return what was written, None where nothing was or where it is damaged or of a torch of another make."""
         try:
+            with zipfile.ZipFile(self.file) as archive:
+                if archive.testzip():  # torch looks at no checksum
+                    raise zipfile.BadZipFile
             return torch.load(self.file, map_location=device, weights_only=True)
         except FileNotFoundError:
             return None
-        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+        except Exception:  # errors of many kinds
             print(f"the checkpoint {self.file} cannot be read; this training begins anew", flush=True)
             return None
 
@@ -162,11 +165,15 @@ def fit(
     schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
     device = next(module.parameters()).device
     kept = checkpoint and checkpoint.read(device)
-    history: list[dict[str, float]] = kept["history"] if kept else []
+    history: list[dict[str, float]] = []
     if kept:
-        for part, state in ((module, "module"), (optimizer, "optimizer"), (schedule, "schedule")):
-            part.load_state_dict(kept[state])
-        generator.set_state(kept["generator"].cpu())
+        try:
+            history = [{**epoch, **{name: float(epoch[name]) for name in ("loss", "rate", "seconds")}} for epoch in kept["history"]]
+            for part, state in ((module, "module"), (optimizer, "optimizer"), (schedule, "schedule")):
+                part.load_state_dict(kept[state])
+            generator.set_state(kept["generator"].cpu())
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
+            raise UserError(f"the checkpoint {checkpoint.file} is not of this training; remove it and start again.") from None
         yield from history
     for epoch in range(len(history) + 1, training.epochs + 1):
         began, total = time.monotonic(), torch.zeros(())

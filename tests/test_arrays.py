@@ -47,14 +47,15 @@ def test_going_on_behind_what_was_broken_off(tmp_path):
     first = GrowingArrays(tmp_path, ROWS)
     for number in (4, 1):
         first.add(number, item(number))
-    del first
+    first.pause()
+    first.add(6, item(6))  # not yet on the disk for sure, so not noted
     # killed while it wrote the next item, and again while it noted it
     with open(tmp_path / "sound.npy", "ab") as file:
         file.write(b"half an item" * 50)
     with open(tmp_path / "journal.csv", "a") as file:
-        file.write("7,7,")
+        file.write("7,7,\0\0\0\0\n")
     second = GrowingArrays(tmp_path, ROWS)
-    assert 4 in second and 1 in second and 7 not in second
+    assert 4 in second and 1 in second and 6 not in second and 7 not in second
     second.add(2, item(2))
     check(tmp_path, second.finish(), [4, 1, 2])
 

@@ -18,7 +18,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +30,10 @@ import pandas as pd
 from kdlib import places
 from kdlib.corpora import iemocap, manifest, ravdess, synthetic, voxceleb1
 from kdlib.corpora.protocols import Fold, chosen_folds, folds
-from kdlib.errors import InvalidCorpus, InvalidParameter
+from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
+from kdlib.faces import is_track
 from kdlib.parameters import Corpus
-from kdlib.settings import digest
+from kdlib.settings import Settings, digest
 
 __all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "stamp", "trials"]
 
@@ -38,6 +42,10 @@ COLUMNS = {
     "recording": "", "speaker": "", "label": "", "audio": "", "video": "", "features": "",
     "audio_start": 0.0, "video_start": 0.0, "seconds": np.nan, "face": "", "source": "", "fold": "",
 }  # fmt: skip
+# goes up with every change of what a store holds: stores of an older kind are then made anew, not misread
+FORMAT = 3
+# how a cell begins that a spreadsheet computes: with = or @, or with + or - before a call or a command
+FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
 READERS: dict[str, Callable[[Path, Corpus], pd.DataFrame]] = {
     "ravdess": ravdess.read,
     "voxceleb1": voxceleb1.read,
@@ -67,12 +75,52 @@ def read(corpus: Corpus) -> pd.DataFrame:
     if not folder.exists():
         what, name = ("manifest", "FILE") if corpus.layout == "manifest" else ("corpus folder", "FOLDER")
         raise InvalidCorpus(f"the {what} {folder} does not exist; put it there, or name another with -y 'corpus: {{path: {name}}}'.")
-    recordings = READERS[corpus.layout](folder, corpus)
+    with _opened():
+        recordings = READERS[corpus.layout](folder, corpus)
     if recordings.empty:
         raise InvalidCorpus(
             f"no usable recording lies in {folder}; check the parameters corpus.path and those of the {corpus.layout} layout{_why(recordings)}."
         )
-    return _completed(recordings, corpus)
+    table = _completed(recordings, folder, corpus)
+    for column in ("recording", "speaker", "label", "fold"):
+        _check_names(table[column], folder)
+    tracks = table.face[table.face.map(is_track)]
+    _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
+    return table
+
+
+@contextmanager
+def _opened() -> Iterator[None]:
+    """Tell of what may not be opened in one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidCorpus(
+            f"{error.filename} cannot be read ({error.strerror}); permit reading it, or move it out of the corpus."
+        ) from None
+
+
+def _check_names(names: pd.Series, folder: Path) -> None:
+    """Refuse names that do harm where they are shown: that break a line, command a terminal, or compute in a spreadsheet."""
+    for name in names.unique():
+        if printable(name) != name or FORMULA.match(name):
+            raise InvalidCorpus(
+                f"the {names.name} '{name}' in {folder} has signs that cannot be shown, or would be a formula in a spreadsheet; rename it."
+            )
+
+
+def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
+    """Refuse files outside of the corpus and the corpora folders, links followed: a manifest or an archive may come from anybody."""
+    if corpus.outside:
+        return
+    real, home = cache(os.path.realpath), folder.parent if corpus.layout == "manifest" else folder
+    homes = tuple(os.path.join(real(place), "") for place in (home, *places.CORPORA))
+    for file in files:
+        found = os.path.realpath(file) if os.path.islink(file) else os.path.join(real(os.path.dirname(file)), os.path.basename(file))
+        if not found.startswith(homes):
+            raise InvalidCorpus(
+                f"{file} lies outside of {home} and of the corpora folders; move it there, or allow it with -y 'corpus: {{outside: true}}'."
+            )
 
 
 def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -83,8 +131,11 @@ def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     if corpus.layout not in TRIALS:
         raise InvalidParameter(f"parameter 'corpus.trials' needs a layout with trial lists ({', '.join(TRIALS)}), not {corpus.layout}.")
     folder, (read_lists, find) = places.corpus(corpus.path), TRIALS[corpus.layout]
-    pairs = read_lists(folder, corpus.trials)
-    return (pairs, *find(folder, pairs))
+    with _opened():
+        pairs = read_lists(folder, corpus.trials)
+        files, missing = find(folder, pairs)
+    _check_places(files.audio, folder, corpus)
+    return pairs, files, missing
 
 
 def published(corpus: Corpus) -> dict[str, int]:
@@ -92,7 +143,7 @@ def published(corpus: Corpus) -> dict[str, int]:
     return PUBLISHED[corpus.layout](corpus)
 
 
-def _completed(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
+def _completed(recordings: pd.DataFrame, folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Fill in what the reader says nothing of, choose the target, and sort by name."""
     incomplete = dict(recordings.attrs.get("incomplete", {}))
     table = recordings.assign(**{name: value for name, value in COLUMNS.items() if name not in recordings})
@@ -107,7 +158,7 @@ def _completed(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
         table = table[seen]
     if table.recording.duplicated().any():
         name = table.recording[table.recording.duplicated()].iloc[0]
-        raise InvalidCorpus(f"recording {name} is there more than once; keep one of its files.")
+        raise InvalidCorpus(f"recording {name} is more than once in {folder}; keep one of its files.")
     table = table[list(COLUMNS)].sort_values("recording", ignore_index=True)
     table.attrs["incomplete"] = incomplete
     return table
@@ -132,6 +183,19 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
         rows[column] = rows[column].map({path: stamp(path) for path in rows[column].unique()})
     measured = hashlib.sha256(places.corpus(corpus.features).read_bytes()).hexdigest() if corpus.features else ""
     return digest([measured, rows.values.tolist()])
+
+
+def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
+    """Return the name of the store of recordings, a short hash of them and of how they are decoded."""
+    return digest([FORMAT, fingerprint(recordings, settings.corpus), settings.upto("data")])
+
+
+def on_disk(settings: Settings) -> str:
+    """Return the name of the store of a corpus as it lies there now, "" where none can be read."""
+    try:
+        return store_name(read(settings.corpus), settings)
+    except (UserError, OSError):
+        return ""
 
 
 def stamp(path: str) -> list:

@@ -17,6 +17,7 @@ from kdlib.errors import InvalidCorpus
 from kdlib.parameters import Corpus
 
 TIME = "time"
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def names(path: str) -> list[str]:
@@ -65,7 +66,8 @@ def _standardised(rows: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
         )
     speaker = recordings.drop_duplicates("features").set_index("features").speaker.reindex(rows.index)
     scaled = rows.groupby(speaker.to_numpy())
-    return (rows - scaled.transform("mean")) / scaled.transform("std").replace(0.0, 1.0)
+    # of a single row there is no variance
+    return (rows - scaled.transform("mean")) / scaled.transform("std").replace(0.0, 1.0).fillna(1.0)
 
 
 def _frames(part, times: np.ndarray, rows: np.ndarray, fps: int) -> np.ndarray:
@@ -88,7 +90,9 @@ def _table(path: str) -> pd.DataFrame:
         raise InvalidCorpus(f"{file} has no column of measurements; put the recording's name first and its numbers behind it.")
     if table.index.hasnans:
         raise InvalidCorpus(f"line {table.index.isna().argmax() + 2} of {file} names no recording; write its name into the first column.")
-    unusable = [column for column in table if not pd.api.types.is_numeric_dtype(table[column]) or not np.isfinite(table[column]).all()]
+    unusable = [
+        column for column in table if not pd.api.types.is_numeric_dtype(table[column]) or not (table[column].abs() <= LARGEST).all()
+    ]
     if unusable:
         raise InvalidCorpus(f"column '{unusable[0]}' of {file} holds something that is no finite number; mend or drop that column.")
     if TIME in table:
@@ -113,6 +117,6 @@ def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
             f"the table of face measurements {file} does not exist; put it there, or name it with the parameter corpus.features."
         )
     try:
-        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", index_col=0, dtype={0: str}, nrows=rows)
+        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", index_col=0, dtype={0: str}, nrows=rows, compression=None)
     except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
         raise InvalidCorpus(f"{file} is no table in CSV ({' '.join(str(error).split())}); save it as CSV in UTF-8.") from None

@@ -6,7 +6,7 @@ or ``fold`` whose turn it is in the test, ``face`` and ``source`` are as in :mod
 recording's name in the table of face measurements where it has another one there. Further columns are not looked at. Where
 some lines have a video, those without are left out, as of any corpus.
 
-Files lie beside the manifest or below, or in a corpora folder; or their names are absolute.
+Files lie beside the manifest or below, or in a corpora folder; elsewhere only where ``corpus.outside`` allows it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _parsed(path: Path) -> pd.DataFrame:
     between = "\t" if path.suffix == ".tsv" else ","
     try:
         # the header is read as a line, so that a line with a cell more is an error; blank lines count as lines
-        cells = pd.read_csv(path, sep=between, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        cells = pd.read_csv(path, sep=between, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, compression=None)
     except OSError as error:
         raise InvalidCorpus(f"the manifest {path} cannot be read ({error.strerror}); name a file with the parameter corpus.path.") from None
     except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
@@ -137,8 +137,6 @@ def _files(lines: pd.DataFrame, path: Path) -> dict[str, pd.Series]:
 
 def _located(files: pd.Series, words: tuple[str, ...], path: Path) -> pd.Series:
     """Return the absolute paths of one column, whose ``words`` name no file."""
-    outside = files.map(lambda name: ".." in name.split("/"))
-    _refuse(outside, path, "names the file {} outside of its folder; give its absolute name, or move the manifest above it.", files)
     where = {name: name if name in words else _where(name, path.parent, files.name) for name in files.unique()}
     complaint = (
         f"names the {files.name} file {{}}, which does not exist; put it beside the manifest or into a corpora folder, or mend the name."
@@ -150,7 +148,8 @@ def _located(files: pd.Series, words: tuple[str, ...], path: Path) -> pd.Series:
 def _where(name: str, folder: Path, column: str) -> str | None:
     """Return a file's absolute path: beside the manifest, else in the first corpora folder that has it."""
     candidates = (home / name for home in (folder, *places.CORPORA))
-    return next((str(path) for path in candidates if path.is_file() or (column == "video" and path.is_dir())), None)
+    # os.path's, for a Path raises an error where a name is too long
+    return next((str(path) for path in candidates if os.path.isfile(path) or (column == "video" and os.path.isdir(path))), None)
 
 
 def _folds(lines: pd.DataFrame, path: Path) -> pd.Series:

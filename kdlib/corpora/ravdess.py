@@ -16,7 +16,7 @@ from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
 from kdlib.parameters import Corpus
 
-NAME = re.compile(r"(0[123])-((0[12])-(\d\d)-(0[12])-(0[12])-(0[12])-(\d\d))")
+NAME = re.compile(r"(0[123])-((0[12])-(\d\d)-(0[12])-(0[12])-(0[12])-(\d\d))", re.ASCII)
 SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
 MEDIA = {".mp4", ".avi", ".mov", ".mkv", *SOUND_FILES}
 CHANNELS = {"01": "speech", "02": "song"}

@@ -21,7 +21,7 @@ from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
 from kdlib.parameters import Corpus
 
-SPEAKER, UTTERANCE = re.compile(r"id\d{5}"), re.compile(r"\d{5}")
+SPEAKER, UTTERANCE = re.compile(r"id\d{5}", re.ASCII), re.compile(r"\d{5}", re.ASCII)
 # in the order of preference: sound as distributed, as downloaded, of the face crops
 SOUND_TREES = ("wav", "m4a", "aac", "mp4")
 SOUND_ENDINGS = (".wav", ".flac", ".m4a", ".aac", ".mp4", ".mp3", ".ogg")
@@ -181,7 +181,7 @@ def _lines(file: Path, columns: list[str]) -> pd.DataFrame:
     table = lines.str.split(n=len(columns), expand=True).reindex(columns=range(len(columns) + 1))
     table = table[(lines.str.strip() != "").to_numpy()]
     _refuse(table[len(columns) - 1].isna() | table[len(columns)].notna(), file, f"{len(columns)} words")
-    return table.iloc[:, : len(columns)].set_axis(columns, axis=1)
+    return table.iloc[:, : len(columns)].set_axis(columns, axis=1).astype(str)  # of nothing it would be numbers
 
 
 def _refuse(wrong: pd.Series, file: Path, wanted: str) -> None:
@@ -193,7 +193,7 @@ class _Faces:
     """Where the face of an utterance can be seen."""
 
     def __init__(self, roots: list[str], crops: dict[str, str], people: pd.DataFrame) -> None:
-        self._crops, self._names = crops, dict(people["VGGFace1 ID"])
+        self._crops, self._names = crops, dict(zip(people.index, people["VGGFace1 ID"]))  # a name may be there twice
         self._pictures, self._videos = _pictures(roots), _videos(roots)
         self._tracks = [f"{root}/{TRACKS}" for root in roots]
 
@@ -232,7 +232,7 @@ def _ends(track: str) -> tuple[float, float]:
         raise InvalidCorpus(f"the face track {track} cannot be opened ({error.strerror}); see that you may read it.") from None
     rows = text.partition("\nFRAME")[2].rstrip().splitlines()[1:]
     words = [row.split() for row in rows[:1] + rows[-1:]]
-    if words and all(row and row[0].isdigit() for row in words) and int(words[0][0]) <= int(words[-1][0]):
+    if words and all(row and row[0].isdecimal() for row in words) and float(words[0][0]) <= float(words[-1][0]) < np.inf:
         return float(words[0][0]), float(words[-1][0])
     frames = read_track(track)[:, 0]  # rows in disorder, or a line to complain of
     return frames.min(), frames.max()
@@ -261,7 +261,7 @@ def _box(line: str, number: int, path: str | Path) -> list[float]:
         values = [float(word) for word in line.split()]
     except ValueError:
         values = []
-    if len(values) != 5 or not np.isfinite(values).all():
+    if len(values) != 5 or not np.isfinite(values).all() or values[0] < 0:
         raise InvalidCorpus(
             f"line {number} of {path} is not a frame number and the four numbers of a box; mend it or fetch the file again."
         )
@@ -277,6 +277,8 @@ def read_trials(folder: Path, names: list[str]) -> pd.DataFrame:
     parts = []
     for name in names:
         table = _lines(folder / name, ["genuine", "first", "second"])
+        if table.empty:
+            raise InvalidCorpus(f"the list {folder / name} holds no trials; fetch it again.")
         _refuse(~table.genuine.isin(["0", "1"]), folder / name, "0 or 1 and two paths")
         parts.append(table.assign(genuine=table.genuine == "1").assign(list=name))
     return pd.concat(parts, ignore_index=True)[["list", "genuine", "first", "second"]]

@@ -55,7 +55,17 @@ def box(axes: Axes, node: Node, lines: Sequence[str], fill: str = "white", edge:
     for number, line in enumerate(lines):
         title = number == 0 and len(lines) > 1
         y = node.y + step * ((len(lines) - 1) / 2 - number)
-        axes.text(node.x, y, line, ha="center", va="center", size=9 if title else 8, weight="bold" if title else "normal", zorder=4)
+        axes.text(
+            node.x,
+            y,
+            line,
+            ha="center",
+            va="center",
+            size=9 if title else 8,
+            weight="bold" if title else "normal",
+            zorder=4,
+            parse_math=True,
+        )
 
 
 def component(axes: Axes, node: Node, told: Component, frozen: bool) -> None:
@@ -108,7 +118,7 @@ def gradients(axes: Axes, flow: str, factors: dict[str, str], routes: dict[str, 
 def loss_circle(axes: Axes, node: Node, text: str, flow: str) -> None:
     """Draw a loss."""
     axes.add_patch(Circle((node.x, node.y), node.width / 2, fc="white", ec=FLOWS[flow][0], lw=1.5, zorder=3))
-    axes.text(node.x, node.y, text, ha="center", va="center", size=9.5, color=FLOWS[flow][0], zorder=4)
+    axes.text(node.x, node.y, text, ha="center", va="center", size=9.5, color=FLOWS[flow][0], zorder=4, parse_math=True)
 
 
 def seen(axes: Axes, node: Node, shape: Sequence[int]) -> None:
@@ -160,5 +170,7 @@ def legend(figure: Picture, losses: dict[str, str]) -> None:
     lines = {"data": "data", **losses}
     handles = [Line2D([], [], color=FLOWS[flow][0], ls=FLOWS[flow][1], lw=1.5, label=text) for flow, text in lines.items()]
     bottom = 0.26 / figure.get_figheight()
-    figure.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, bottom), ncols=len(handles), borderaxespad=0, handlelength=2.6)
-    figure.text(0.5, bottom / 2, LETTERS, ha="center", va="center", size=8, color=QUIET)
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, bottom), "borderaxespad": 0}
+    for text in figure.legend(handles=handles, ncols=len(handles), handlelength=2.6, **place).get_texts():
+        text.set_parse_math(True)
+    figure.text(0.5, bottom / 2, LETTERS, ha="center", va="center", size=8, color=QUIET, parse_math=True)

@@ -33,7 +33,7 @@ STYLE: dict[str, Any] = {
     "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
     "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.grid": False, "grid.color": "#E4E6EA",
     "grid.linewidth": 0.7, "axes.axisbelow": True, "lines.linewidth": 1.6, "figure.dpi": 100, "savefig.facecolor": "white",
-    "svg.fonttype": "none", "svg.hashsalt": "kdlib",
+    "svg.fonttype": "none", "svg.hashsalt": "kdlib", "text.parse_math": False,  # for names may hold dollar signs
 }  # fmt: skip
 
 

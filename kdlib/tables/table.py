@@ -22,6 +22,8 @@ TEX = str.maketrans(
     {
         **{sign: "\\" + sign for sign in "&%$#_{}"},
         "\\": r"\textbackslash{}",
+        "[": "{[}",  # at the beginning of a row it would be an argument
+        "*": "{*}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",

@@ -23,6 +23,9 @@ def folder(own_data):
     for name in ("a.wav", "b.wav", "long.wav", "one/001.wav", "two/001.wav", "a.mp4", "b.mp4", "Zoë 1.wav", "track.txt", "faces/1.jpg"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).touch()
+    (own_data / "else.wav").touch()
+    (home / "linked.wav").symlink_to(own_data / "else.wav")
+    (home / "linked").symlink_to(own_data)
     return home
 
 
@@ -108,7 +111,10 @@ FAULTS = [
     (HEADER, "no usable recording lies in .*recordings.csv"),
     (HEADER + "a.wav,A,x\nc.wav,A,x\n", "line 3 of .*recordings.csv names the audio file c.wav, which does not exist"),
     (HEADER + "faces,A,x\n", "names the audio file faces, which does not exist"),
-    (HEADER + "../mine/a.wav,A,x\n", "line 2 of .*recordings.csv names the file ../mine/a.wav outside of its folder; give its absolute name"),
+    (HEADER + "../else.wav,A,x\n", "mine/../else.wav lies outside of .*mine and of the corpora folders; move it there, or allow it with"),
+    (HEADER + "/etc/passwd,A,x\n", "/etc/passwd lies outside of .*mine and of the corpora folders"),
+    (HEADER + "linked.wav,A,x\n", "mine/linked.wav lies outside of .*mine and of the corpora folders"),
+    (HEADER + "linked/else.wav,A,x\n", "mine/linked/else.wav lies outside of .*mine and of the corpora folders"),
     (HEADER.replace("label", "label,video") + "a.wav,A,x,c.mp4\n", "line 2 of .*names the video file c.mp4"),
     (HEADER.replace("label", "label,face") + "a.wav,A,x,up\n", "line 2 of .*names the face file up"),
     (HEADER.replace("label", "label,start,end") + "a.wav,A,x,2,1.5\n", "line 2 of .*ends at 1.5 s, not after its start at 2 s; mend"),
