@@ -80,8 +80,16 @@ class Ragged:
 
         A row that ends too soon starts over, which is the paper's padding by repetition.
         """
+        if self.resident and rows.device.type == "cpu":  # slices: an index for each sample would take longer than the samples
+            return torch.stack([_window(self[row], begin, step * length)[::step] for row, begin in zip(rows.tolist(), first.tolist())])
         items = first[:, None] + step * torch.arange(length, device=rows.device)  # (rows, length)
         return self.take(self.starts[rows, None] + items % self.lengths[rows, None])
+
+
+def _window(row: torch.Tensor, first: int, length: int) -> torch.Tensor:
+    """Return ``length`` items of one row from ``first`` on; a row that ends too soon starts over."""
+    times = -(-(first + length) // len(row))
+    return (row if times == 1 else torch.cat([row] * times))[first : first + length]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-LACKING = {"iemocap.Said.end"}  # another branch changes that file at this moment
 KDLIB = Path(__file__).resolve().parent.parent / "kdlib"
 
 
@@ -26,4 +25,4 @@ def unsaid(tree: ast.Module, name: str) -> list[str]:
 
 @pytest.mark.parametrize("path", sorted(KDLIB.rglob("*.py")), ids=lambda path: str(path.relative_to(KDLIB)))
 def test_every_public_name_has_a_docstring(path):
-    assert set(unsaid(ast.parse(path.read_text()), path.stem)) <= LACKING
+    assert not unsaid(ast.parse(path.read_text()), path.stem)

@@ -63,6 +63,7 @@ class Said(NamedTuple):
 
     @property
     def end(self) -> float:
+        """When the turn ends, in seconds of the dialogue."""
         return round(self.start + len(self.sound) / voice.RATE, 4)
 
 
