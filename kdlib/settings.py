@@ -143,6 +143,7 @@ class PlainYaml(yaml.SafeLoader):
     """YAML without aliases, by which a few lines of text become gigabytes, or hold themselves."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Return the next node; raise YAMLError where it is an alias."""
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed")
         return super().compose_node(parent, index)

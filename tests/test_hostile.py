@@ -153,7 +153,7 @@ def test_names_in_pages_tables_and_pictures(tmp_path):
         notes=[EVIL],
     )
     parts = environment().get_template("parts.html").module
-    page = BeautifulSoup(str(parts.table(table, Links(frozenset(), {}, {}))), "html.parser")
+    page = BeautifulSoup(str(parts.table(table, Links(frozenset(), frozenset(), {}, {}))), "html.parser")
     assert not page.find("script") and page.text.count("<script>alert(1)") >= 3
     text = tables.table.to_tex(table)
     assert r"\textless{}script\textgreater{}" in text and r"\$x\_\{y\}\$ {[}\&\%\#]" in text

@@ -49,8 +49,8 @@ def test_steps_and_disk_of_a_run(own_data):
     teacher, student = (
         plan.Planner().work(grid.Run(stage, load(dataset="demo-ravdess", backbone="vgg"), {})) for stage in ("teacher", "student")
     )
-    # two folds of 72 recordings: four frames of each, 32 a step, six epochs; eight recordings a step, twelve epochs
-    assert teacher.steps == 2 * 6 * 9 and student.steps == 2 * 12 * 9
+    # two folds of 72 recordings: eight frames of each, 32 a step, twelve epochs; eight recordings a step, twelve epochs
+    assert teacher.steps == 2 * 12 * 18 and student.steps == 2 * 12 * 9
     assert plan.store_bytes(student.run.settings, student.size) == pytest.approx(144 * 2.4 * (32000 + 25 * 32 * 32 * 3))
 
 
