@@ -96,7 +96,7 @@ def disk(tmp_path):
     if not mount("-t", "tmpfs", "-o", "size=16k", "tmpfs"):
         pytest.skip("only root can mount a small disk")
     yield folder, lambda kilobytes: mount("-o", f"remount,size={kilobytes}k")
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_on_a_full_disk_a_run_says_so_and_goes_on_when_there_is_room(disk, undisturbed):

@@ -1,0 +1,117 @@
+"""Every command of the README is run, as it stands there, on corpora and networks small enough for a test.
+
+A block of commands is one script, so that what it says of a shell variable holds for the lines below it. Only what takes hours,
+asks for the network or for a cluster is not run whole: see ``INSTEAD``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from kdlib import places
+
+PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|\.venv/bin/\w+|conda|nbdiff\S*|jupyter)\b)"
+# what stands there, and what is run for it: make says what it would do, and nobody installs, downloads or submits anything
+INSTEAD = {
+    r"^make ": "make --dry-run ",
+    r"^source .*": "",
+    r"^conda .*": "",
+    r"^pip install .*": "",
+    r"^python benchmarks/.*": "",  # minutes on a quiet machine; tests/test_benchmarks.py runs what has a short form
+    r"^nbdiff-web ": "nbdiff ",
+    r"\.venv/bin/snakemake": "snakemake --dry-run --quiet",
+    r"--profile \S+": "--cores 1",
+}
+SMALL = {
+    "corpus": {"groups": 2},
+    "media": {
+        "frame_size": 32, "frame_stride": 5, "duration": 1.6, "segment": 0.8, "front_end": "logmel", "bins": 16, "hop": 0.04, "window": 0.03,
+    },
+    "model": {"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4, "teacher_batchnorm": True},
+    "training": {"epochs": 1, "batch_size": 8, "teacher_epochs": 1, "teacher_frames": 2, "cycle": 1.0, "learning_rate": [0.0005, 0.005]},
+}  # fmt: skip
+SYNTHETIC = {"actors": 4, "takes": 14, "actors_without_song": [3], "seconds": 1.6}
+
+
+def blocks(text: str) -> list[list[str]]:
+    """Return the commands of each indented block, and each command between backticks as a block of its own; comments are cut."""
+    found = re.findall(rf"(?:^    {PROGRAMS}.*\n)+", text, re.M)
+    inline = re.findall(rf"`({PROGRAMS}[^`]* [^`]+)`", text)
+    parts = [[re.sub(r" +# .*", "", line.strip()) for line in block.splitlines()] for block in found]
+    return parts + [[one for one in command.split(" && ")] for command in inline]
+
+
+BLOCKS = blocks((places.ROOT / "README.md").read_text())
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """Return a folder that looks like the repository, with small parameters, and with recordings of one's own in a manifest."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("notebooks", "benchmarks", "Snakefile", "Makefile", "kdlib", "pyproject.toml", "requirements.lock"):
+        (folder / name).symlink_to(places.ROOT / name)
+    shutil.copytree(places.ROOT / "params", folder / "params")
+    for file in (folder / "params").glob("*.yaml"):
+        values = yaml.safe_load(file.read_text())
+        merged = {name: {**values.get(name, {}), **SMALL[name]} for name in SMALL}
+        demo = places.PARAMS / f"demo-{file.stem.removeprefix('demo-')}.yaml"
+        if demo.exists():  # `ravdess` and the others too: their trees are written in place of the download
+            usual = yaml.safe_load(demo.read_text())["corpus"]
+            merged["corpus"] |= {"path": usual["path"], "synthetic": {**usual["synthetic"], **SYNTHETIC}}
+        file.write_text(yaml.safe_dump({**values, **merged}))
+    run(folder, "papermill notebooks/01_data.ipynb OUT.ipynb")
+    takes = sorted((folder / "data/corpora/demo-ravdess").glob("Actor_*/*.mp4"))
+    lines = [
+        f"{take},{take},{take.parent.name},{take.name[6:8]},{('train', 'train', 'test')[number % 3]}" for number, take in enumerate(takes)
+    ]
+    (folder / "data/corpora/mine.csv").write_text("\n".join(["audio,video,speaker,label,split", *lines]) + "\n")
+    mine = yaml.safe_load((folder / "params/grid-example.yaml").read_text())
+    mine |= {"dataset": "mine", "corpus": {"layout": "manifest", "path": "mine.csv", "protocol": "given"}}
+    (folder / "params/mine.yaml").write_text(yaml.safe_dump(mine))
+    for name in ("FIRST", "SECOND", "SOUND"):
+        soundfile.write(folder / f"{name}.wav", np.random.default_rng(0).normal(0, 0.1, 24000), 16000)
+    return folder
+
+
+def run(folder, script: str) -> str:
+    """Run a script as a user in an activated environment does; its output is the error where it fails."""
+    environment = {
+        **os.environ,
+        "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+        "PYTHONPATH": str(places.ROOT),
+        "OMP_NUM_THREADS": "1",
+        **{f"KDLIB_{name.upper()}": str(folder / name) for name in ("params", "data", "reports")},
+    }
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
+
+
+def instead(command: str) -> str:
+    """Return what is run for a command of the README."""
+    for pattern, other in INSTEAD.items():
+        command = re.sub(pattern, other, command)
+    return command
+
+
+def test_the_readme_has_commands():
+    assert len(BLOCKS) >= 8 and sum(map(len, BLOCKS)) >= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", BLOCKS, ids=["; ".join(block)[:90] for block in BLOCKS])
+def test_commands_do_what_they_say(checkout, block):
+    script = "\n".join(filter(None, map(instead, block)))
+    if script:
+        run(checkout, script)
