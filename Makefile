@@ -45,10 +45,10 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports plan docs verify test bench lab lint lock clean python active-environment
+.PHONY: help env reports plan docs verify test bench lab setup-git lint lock clean python active-environment
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-9s %s\n", $$1, $$2 }'
 
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
@@ -74,6 +74,14 @@ bench: $(READY)  ## measure how fast the suite is and write reports/benchmarks/R
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@KDLIB_GPU_SHARE=0 "$(BIN)/jupyter" lab notebooks $(LAB_FLAGS)
+
+setup-git: $(READY)  ## in this clone, let git compare and merge notebooks by cells (nbdime) and commit them without outputs (nbstripout)
+	@# which files, says .gitattributes; what a comparison leaves out, nbdime_config.json
+	@git config diff.jupyternotebook.command '"$(BIN)/git-nbdiffdriver" diff'
+	@git config merge.jupyternotebook.name "notebooks by cells, with nbdime"
+	@git config merge.jupyternotebook.driver '"$(BIN)/git-nbmergedriver" merge %O %A %B %L %P'
+	@git config filter.nbstripout.clean '"$(BIN)/nbstripout" --keep-id --extra-keys "metadata.papermill cell.metadata.papermill cell.metadata.execution metadata.widgets"'
+	@git config filter.nbstripout.smudge cat
 
 lint: $(READY)  ## check the code's style with ruff
 	@"$(BIN)/ruff" check .

@@ -79,16 +79,26 @@ def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Pri
     """
     if not len(store.frames.values):
         raise InvalidCorpus("the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features.")
-    folder = places.DATA / "teachers" / digest([store.fingerprint, settings.fingerprint("teacher"), sources.fingerprint("teacher")])
     progress = Progress("teacher", settings.of_teacher().epochs, len(folds))
     found = {}
     for fold in folds:
-        home = folder / fold.key(store.recordings)
+        home = _home(settings, store, fold)
         with places.lock(home):
             if not (home / "fold.json").exists():
                 _train(settings, store, fold, home, progress)
         found[fold.number] = _load(home, store)
     return found
+
+
+def trained(settings: Settings, store: Store, fold: Fold) -> Privileged | None:
+    """Return what the teacher of a fold says, on the store's device; None where nobody has trained it yet."""
+    home = _home(settings, store, fold)
+    return _load(home, store) if (home / "fold.json").exists() else None
+
+
+def _home(settings: Settings, store: Store, fold: Fold) -> Path:
+    fingerprint = digest([store.fingerprint, settings.fingerprint("teacher"), sources.fingerprint("teacher")])
+    return places.DATA / "teachers" / fingerprint / fold.key(store.recordings)
 
 
 def _load(home: Path, store: Store) -> Privileged:

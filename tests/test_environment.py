@@ -214,7 +214,7 @@ def test_make_lists_its_targets():
     run = make(ROOT)
     assert [
         line.split()[1] for line in run.stdout.splitlines()
-    ] == "help reports docs verify plan test bench lab lint lock clean env".split()
+    ] == "help reports docs verify plan test bench lab setup-git lint lock clean env".split()
 
 
 def test_make_says_which_pythons_it_needs(checkout, tmp_path):

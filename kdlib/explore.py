@@ -1,0 +1,181 @@
+"""One recording at a time in JupyterLab: what the teacher saw of it, and what finished students of several alpha make of it.
+
+explorer = Explorer(settings)
+explorer.show(explorer.listen)       # controls, and below them what they choose
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Audio, Markdown, display
+
+from kdlib import corpora, figures, places, results, teacher
+from kdlib.corpora import Fold
+from kdlib.figures.style import BACKBONES, METHODS, NETWORKS
+from kdlib.grid import Run
+from kdlib.settings import Settings
+from kdlib.store import prepare
+from kdlib.using import Student, load_student
+from kdlib.windows import samples_a_segment
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
+
+CHOICES = 300  # recordings in the list, of corpora that have more
+NEIGHBOURS = 5
+WINDOWS = 4  # a segment: how often a student is asked
+
+
+def networks(settings: Settings) -> dict[str, dict[float, Path]]:
+    """Return, by the network's name, the folders by alpha of finished runs that kept their students.
+
+    They have the dataset, sections, folds and seed of ``settings``; the network of ``settings`` comes first. The undistilled student,
+    alpha = 0, stands in each.
+    """
+    found: dict[str, dict[float, Path]] = {}
+    home = places.REPORTS / "runs" / settings.dataset / "student"
+    kept = [results.read(file)["settings"] for file in sorted(home.glob("*/result.json")) if any(file.parent.glob("fold-*.safetensors"))]
+    axes = sorted({tuple(each[axis] for axis in ("backbone", "setting", "method")) for each in kept if each["alpha"]})
+    axes.sort(key=lambda values: values != (settings.backbone, settings.setting, settings.method))
+    for backbone, setting, method in axes:
+        network = settings.model_copy(update={"backbone": backbone, "setting": setting, "method": method})
+        runs = {
+            alpha: Run("student", network.model_copy(update={"alpha": alpha}), {}) for alpha in sorted({each["alpha"] for each in kept})
+        }
+        done = {alpha: run.folder for alpha, run in runs.items() if run.done and any(run.folder.glob("fold-*.safetensors"))}
+        if set(done) - {0.0}:
+            found[f"{NETWORKS[setting].format(BACKBONES[backbone])}, {METHODS[method][2]}"] = done
+    return found
+
+
+def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:
+    """Return what a student says of each segment of ``waveform`` ``(samples,)`` by itself: class probabilities.
+
+    A row is a window, indexed by its middle in seconds; the columns are the classes. A waveform shorter than a segment is one window.
+    """
+    media = student.settings.media
+    length = samples_a_segment(media)
+    windows = waveform.unfold(0, length, length // WINDOWS) if len(waveform) >= length else waveform[None]
+    with torch.inference_mode():
+        said = torch.cat([student.hearing.hear(window[None], "fixed").logits.softmax(dim=-1) for window in windows])
+    middles = (np.arange(len(windows)) * (length // WINDOWS) + windows.shape[1] / 2) / media.sample_rate
+    return pd.DataFrame(said.numpy(), index=pd.Index(middles, name="seconds"), columns=student.classes)
+
+
+def nearest(embeddings: np.ndarray, chosen: int, count: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ``count`` rows of ``embeddings`` ``(recordings, embedding)`` nearest to row ``chosen``, and their cosines to it."""
+    directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
+    cosines = directions @ directions[chosen]
+    cosines[chosen] = -np.inf
+    order = np.argsort(-cosines)[: min(count, len(cosines) - 1)]
+    return order, cosines[order]
+
+
+class Explorer:
+    """The recordings of a dataset, and the finished students that heard none of a fold's test recordings in training.
+
+    Every ``view`` draws one recording, chosen by its row in the store, and where students are asked, a network and an alpha of
+    :func:`networks`; :meth:`show` puts the controls above it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        import ipywidgets
+
+        self.settings, self.store = settings, prepare(settings)
+        self.folds: dict[int, Fold] = {row: fold for fold in corpora.chosen_folds(self.store.recordings, settings) for row in fold.test}
+        self.networks = networks(settings)
+        recordings = self.store.recordings
+        rows = sorted(self.folds)[:: -(-len(self.folds) // CHOICES)]
+        names = [f"{recordings.recording[row]} · {recordings.speaker[row]} · {recordings.label[row]}" for row in rows]
+        wide = {"layout": {"width": "34em"}, "style": {"description_width": "6em"}}
+        self.controls: dict[str, Widget] = {
+            "row": ipywidgets.Dropdown(options=list(zip(names, rows)), description="recording", **wide),
+            "network": ipywidgets.Dropdown(options=list(self.networks), description="network", **wide),
+            "alpha": ipywidgets.SelectionSlider(options=[("no student yet", 0.0)], description="α", **wide),
+        }
+        self._offer_alphas(settings.alpha)
+        self.controls["network"].observe(lambda change: self._offer_alphas(self.controls["alpha"].value), names="value")
+        self._student = lru_cache(maxsize=64)(load_student)
+        self._embeddings = lru_cache(maxsize=64)(self._embed)
+
+    def _offer_alphas(self, wanted: float) -> None:
+        """Give the slider the alphas of the chosen network, and set it to the one nearest to that wanted."""
+        if alphas := list(self.networks.get(self.controls["network"].value, {})):
+            self.controls["alpha"].options = [(f"{alpha:g}", alpha) for alpha in alphas]
+            self.controls["alpha"].value = min(alphas, key=lambda alpha: abs(alpha - wanted))
+
+    def show(self, view: Callable[..., None]) -> Widget:
+        """Return the controls that ``view`` asks for by the names of its parameters, above what it draws for them."""
+        import ipywidgets
+
+        chosen = {name: self.controls[name] for name in inspect.signature(view).parameters}
+        return ipywidgets.VBox([ipywidgets.VBox(list(chosen.values())), ipywidgets.interactive_output(view, chosen)])
+
+    def listen(self, row: int) -> None:
+        """Play a recording, and show its faces over its spectrogram."""
+        display(Audio(self._waveform(row).numpy(), rate=self.store.sample_rate, normalize=False))
+        display(figures.recordings(self.store, [row], self.settings))
+
+    def saw(self, row: int) -> None:
+        """Show what the frozen teacher says of a recording that it never saw in training: its peak frame and probabilities."""
+        if not len(self.store.frames.values):
+            display(Markdown("The recordings of this corpus have no video, so no teacher saw them."))
+        elif told := teacher.trained(self.settings, self.store, self.folds[row]):
+            display(figures.privileged(self.store, told, [row], self.settings))
+        else:
+            display(Markdown(f"No teacher of this network is trained yet. {self._command('02_teacher')}"))
+
+    def opinions(self, row: int, network: str | None, alpha: float) -> None:
+        """Show what the undistilled and the distilled student say of each moment of a recording."""
+        if students := self._students(row, network, alpha):
+            told = {name: opinion(student, self._waveform(row)) for name, student in students.items()}
+            display(figures.opinions(told, str(self.store.recordings.label[row])))
+
+    def neighbours(self, row: int, network: str | None, alpha: float) -> None:
+        """Show which of the fold's test recordings lie nearest to one, for the undistilled and the distilled student."""
+        if students := self._students(row, network, alpha):
+            rows = np.union1d(self.folds[row].test[:: -(-len(self.folds[row].test) // CHOICES)], [row])
+            chosen, recordings = int(np.searchsorted(rows, row)), self.store.recordings.iloc[rows].reset_index(drop=True)
+            told = {name: self._embeddings(student.path, tuple(rows)) for name, student in students.items()}
+            near = {name: nearest(embeddings, chosen) for name, embeddings in told.items()}
+            display(figures.neighbourhoods(told, recordings, chosen, {name: found for name, (found, _) in near.items()}))
+            tables = [
+                recordings.loc[found, ["recording", "speaker", "label"]].assign(cosine=cosines).reset_index(drop=True)
+                for found, cosines in near.values()
+            ]
+            display(pd.concat(tables, axis=1, keys=list(near)).rename(lambda number: number + 1).style.format(precision=3, escape="html"))
+
+    def _students(self, row: int, network: str | None, alpha: float) -> dict[str, Student]:
+        """Return the students to ask, undistilled first, by name; say what to run where there is none, or none of this fold."""
+        folders = self.networks.get(network, {})
+        files = {each: folders[each] / f"fold-{self.folds[row].number}.safetensors" for each in (0.0, alpha) if each in folders}
+        there = {each: file for each, file in files.items() if file.exists()}
+        if not there:
+            display(Markdown(f"No student of this dataset and seed was kept. {self._command('03_student', self.settings.alpha)}"))
+        elif 0.0 not in there:
+            display(Markdown(f"No undistilled student of this network was kept. {self._command('03_student', 0)}"))
+        return {f"α = {each:g}" if each else "undistilled": self._student(str(file)) for each, file in there.items()}
+
+    def _command(self, notebook: str, alpha: float | None = None) -> str:
+        """Return the sentence that tells how to make what is missing."""
+        settings = self.settings
+        given = "" if alpha is None else f' -p alpha {alpha:g} -y "training: {{keep_students: true}}"'
+        told = f"-p dataset {settings.dataset} -p backbone {settings.backbone} -p setting {settings.setting} -p seed {settings.seed}{given}"
+        return f"Run `make reports`, or `papermill notebooks/{notebook}.ipynb OUT.ipynb {told}`, then this notebook again."
+
+    def _waveform(self, row: int) -> torch.Tensor:
+        return self.store.waveforms[row].float() / 32768
+
+    @torch.inference_mode()
+    def _embed(self, path: str, rows: tuple[int, ...]) -> np.ndarray:
+        """Return a student's embeddings ``(rows, embedding)`` of whole recordings."""
+        hearing = self._student(path).hearing
+        return torch.cat([hearing.hear(self._waveform(row)[None], "whole").final for row in rows]).numpy()

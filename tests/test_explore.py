@@ -1,0 +1,85 @@
+"""What notebook 5 finds and computes, against the same apart; how it looks in JupyterLab is tests/test_lab.py."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.neighbors import NearestNeighbors
+
+from kdlib import explore, figures, places
+from kdlib.grid import folder
+from kdlib.kept import write
+from kdlib.models.networks import build_student
+from kdlib.using import load_student
+from tests.conftest import noise_store, small
+
+
+def keep(settings, store, **result):
+    """Leave what a finished run with ``keep_students`` leaves: a result, and a student that nobody trained."""
+    home = folder(settings, "student")
+    torch.manual_seed(0)
+    facts = {
+        "classes": store.classes, "settings": settings.canonical().model_dump(mode="json"), "fold": {"number": 0, "name": "all"},
+        "verification": None, "provenance": {},
+    }  # fmt: skip
+    write(home / "fold-0.safetensors", build_student(settings, len(store.classes)).eval(), facts)
+    (home / "result.json").write_text(json.dumps({"settings": facts["settings"], "provenance": {"store": store.fingerprint}, **result}))
+    return home
+
+
+@pytest.fixture
+def reports(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+
+
+def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):
+    store = noise_store()
+    homes = {alpha: keep(small(backbone="vgg", alpha=alpha), store) for alpha in (0, 0.25, 0.5)}
+    keep(small(backbone="resnet", alpha=0.75), store)
+    keep(small(backbone="vgg", alpha=1), store)
+    (folder(small(backbone="vgg", alpha=1), "student") / "fold-0.safetensors").unlink()  # finished, not kept
+    keep(small(backbone="vgg", alpha=0.9, seed=1), store)  # of another seed
+    (keep(small(backbone="vgg", alpha=0.1), store) / "result.json").unlink()  # not finished
+
+    found = explore.networks(small(backbone="resnet"))
+    assert [(name.split(",")[0], list(folders)) for name, folders in found.items()] == [("ResNet", [0.75]), ("VGG", [0, 0.25, 0.5])]
+    assert list(explore.networks(small(backbone="vgg")).values())[0] == homes
+    assert explore.networks(small(seed=2)) == {}
+
+
+def test_an_opinion_is_what_the_student_says_of_each_window_by_itself(reports):
+    settings, store = small(backbone="vgg", alpha=0.5), noise_store()
+    student = load_student(keep(settings, store) / "fold-0.safetensors")
+    sound = store.waveforms[0].float() / 32768
+    told = explore.opinion(student, sound)
+    length = round(0.4 * 16000)
+    assert len(told) == 1 + (len(sound) - length) // (length // 4)
+    assert told.index[0] == pytest.approx(0.2) and np.diff(told.index) == pytest.approx(0.1)
+    for number in (0, 3):
+        window = sound[None, number * length // 4 :][:, :length]
+        expected = student.hearing.hear(window.repeat(1, 2), "fixed").logits.softmax(-1)[0]  # repeated to the training duration
+        assert told.iloc[number].to_numpy() == pytest.approx(expected.numpy(), abs=1e-6)
+    assert len(explore.opinion(student, sound[: length // 2])) == 1
+
+
+def test_the_nearest_are_those_of_scikit_learn():
+    embeddings = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    distances, expected = NearestNeighbors(n_neighbors=6, metric="cosine").fit(embeddings).kneighbors(embeddings[7:8])
+    found, cosines = explore.nearest(embeddings, 7)
+    assert found.tolist() == expected[0, 1:].tolist() and cosines == pytest.approx(1 - distances[0, 1:], abs=1e-5)
+    assert len(explore.nearest(embeddings[:3], 0)[0]) == 2
+
+
+def test_pictures_name_the_true_class_and_count_alike_neighbours(reports):
+    settings, store = small(backbone="vgg", alpha=0.5), noise_store()
+    student = load_student(keep(settings, store) / "fold-0.safetensors")
+    label = str(store.recordings.label[0])
+    picture = figures.opinions({"α = 0.5": explore.opinion(student, store.waveforms[0].float() / 32768)}, label)
+    assert f"{label} (true)" in [text.get_text() for text in picture.axes[0].get_legend().get_texts()]
+    embeddings = np.random.default_rng(0).normal(size=(len(store.recordings), 6))
+    near = np.array([2, 4, 1])  # labels alternate: two of these are recording 0's class
+    picture = figures.neighbourhoods({"undistilled": embeddings}, store.recordings, 0, {"undistilled": near})
+    assert picture.axes[0].get_title() == "undistilled: 2 of 3 nearest are of its class"
