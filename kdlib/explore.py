@@ -7,19 +7,21 @@ explorer.show(explorer.listen)       # controls, and below them what they choose
 from __future__ import annotations
 
 import inspect
+from base64 import b64encode
 from collections.abc import Callable
 from functools import lru_cache
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Audio, Markdown, display
+from IPython.display import Audio
 
 from kdlib import corpora, figures, places, results, teacher
 from kdlib.corpora import Fold
-from kdlib.figures.style import BACKBONES, METHODS, NETWORKS
+from kdlib.figures.style import BACKBONES, METHODS, NETWORKS, Picture
 from kdlib.grid import Run
 from kdlib.settings import Settings
 from kdlib.store import prepare
@@ -79,10 +81,18 @@ def nearest(embeddings: np.ndarray, chosen: int, count: int = NEIGHBOURS) -> tup
     return order, cosines[order]
 
 
+def as_html(shown: Any) -> str:
+    """Return a picture, a sentence or whatever a notebook shows as HTML."""
+    if isinstance(shown, Picture):
+        png, size = shown._repr_png_()
+        return f'<img alt="{shown.get_suptitle() or "what the text above explains"}" width="{size["width"]}" src="data:image/png;base64,{b64encode(png).decode()}">'
+    return f"<p>{escape(shown)}</p>" if isinstance(shown, str) else shown._repr_html_()
+
+
 class Explorer:
     """The recordings of a dataset, and the finished students that heard none of a fold's test recordings in training.
 
-    Every ``view`` draws one recording, chosen by its row in the store, and where students are asked, a network and an alpha of
+    Every view returns what is to be shown of one recording, chosen by its row in the store, and where students are asked, a network and an alpha of
     :func:`networks`; :meth:`show` puts the controls above it.
     """
 
@@ -112,64 +122,82 @@ class Explorer:
             self.controls["alpha"].options = [(f"{alpha:g}", alpha) for alpha in alphas]
             self.controls["alpha"].value = min(alphas, key=lambda alpha: abs(alpha - wanted))
 
-    def show(self, view: Callable[..., None]) -> Widget:
-        """Return the controls that ``view`` asks for by the names of its parameters, above what it draws for them."""
+    def show(self, view: Callable[..., list[Any]]) -> Widget:
+        """Return the controls that ``view`` asks for by the names of its parameters, above what it returns for them.
+
+        That is put into widgets of HTML: an ``Output`` widget now and then hangs a notebook that papermill executes.
+        """
         import ipywidgets
 
         chosen = {name: self.controls[name] for name in inspect.signature(view).parameters}
-        return ipywidgets.VBox([ipywidgets.VBox(list(chosen.values())), ipywidgets.interactive_output(view, chosen)])
+        drawn = ipywidgets.VBox()
 
-    def listen(self, row: int) -> None:
-        """Play a recording, and show its faces over its spectrogram."""
-        display(Audio(self._waveform(row).numpy(), rate=self.store.sample_rate, normalize=False))
-        display(figures.recordings(self.store, [row], self.settings))
+        def draw(change: Any = None) -> None:
+            shown = view(**{name: control.value for name, control in chosen.items()})
+            drawn.children = [ipywidgets.HTML(as_html(each)) for each in shown]
 
-    def saw(self, row: int) -> None:
-        """Show what the frozen teacher says of a recording that it never saw in training: its peak frame and probabilities."""
+        for control in chosen.values():
+            control.observe(draw, names="value")
+        draw()
+        return ipywidgets.VBox([*chosen.values(), drawn])
+
+    def listen(self, row: int) -> list[Any]:
+        """Return a recording's sound, and its faces over its spectrogram."""
+        return [
+            Audio(self._waveform(row).numpy(), rate=self.store.sample_rate, normalize=False),
+            figures.recordings(self.store, [row], self.settings),
+        ]
+
+    def saw(self, row: int) -> list[Any]:
+        """Return what the frozen teacher says of a recording that it never saw in training: its peak frame and probabilities."""
         if not len(self.store.frames.values):
-            display(Markdown("The recordings of this corpus have no video, so no teacher saw them."))
-        elif told := teacher.trained(self.settings, self.store, self.folds[row]):
-            display(figures.privileged(self.store, told, [row], self.settings))
-        else:
-            display(Markdown(f"No teacher of this network is trained yet. {self._command('02_teacher')}"))
+            return ["The recordings of this corpus have no video, so no teacher saw them."]
+        told = teacher.trained(self.settings, self.store, self.folds[row])
+        missing = f"No teacher of this network is trained yet. {self._command('02_teacher')}"
+        return [figures.privileged(self.store, told, [row], self.settings) if told else missing]
 
-    def opinions(self, row: int, network: str | None, alpha: float) -> None:
-        """Show what the undistilled and the distilled student say of each moment of a recording."""
-        if students := self._students(row, network, alpha):
-            told = {name: opinion(student, self._waveform(row)) for name, student in students.items()}
-            display(figures.opinions(told, str(self.store.recordings.label[row])))
+    def opinions(self, row: int, network: str | None, alpha: float) -> list[Any]:
+        """Return what the undistilled and the distilled student say of each moment of a recording."""
+        students, missing = self._students(row, network, alpha)
+        if not students:
+            return missing
+        told = {name: opinion(student, self._waveform(row)) for name, student in students.items()}
+        return [*missing, figures.opinions(told, str(self.store.recordings.label[row]))]
 
-    def neighbours(self, row: int, network: str | None, alpha: float) -> None:
-        """Show which of the fold's test recordings lie nearest to one, for the undistilled and the distilled student."""
-        if students := self._students(row, network, alpha):
-            rows = np.union1d(self.folds[row].test[:: -(-len(self.folds[row].test) // CHOICES)], [row])
-            chosen, recordings = int(np.searchsorted(rows, row)), self.store.recordings.iloc[rows].reset_index(drop=True)
-            told = {name: self._embeddings(student.path, tuple(rows)) for name, student in students.items()}
-            near = {name: nearest(embeddings, chosen) for name, embeddings in told.items()}
-            display(figures.neighbourhoods(told, recordings, chosen, {name: found for name, (found, _) in near.items()}))
-            tables = [
-                recordings.loc[found, ["recording", "speaker", "label"]].assign(cosine=cosines).reset_index(drop=True)
-                for found, cosines in near.values()
-            ]
-            display(pd.concat(tables, axis=1, keys=list(near)).rename(lambda number: number + 1).style.format(precision=3, escape="html"))
+    def neighbours(self, row: int, network: str | None, alpha: float) -> list[Any]:
+        """Return which of the fold's test recordings lie nearest to one, for the undistilled and the distilled student."""
+        students, missing = self._students(row, network, alpha)
+        if not students:
+            return missing
+        tested = self.folds[row].test
+        rows = np.union1d(tested[:: -(-len(tested) // CHOICES)], [row])
+        chosen, recordings = int(np.searchsorted(rows, row)), self.store.recordings.iloc[rows].reset_index(drop=True)
+        told = {name: self._embeddings(student.path, tuple(rows)) for name, student in students.items()}
+        near = {name: nearest(embeddings, chosen) for name, embeddings in told.items()}
+        columns = ["recording", "speaker", "label"]
+        tables = [recordings.loc[found, columns].assign(cosine=cosines).reset_index(drop=True) for found, cosines in near.values()]
+        table = pd.concat(tables, axis=1, keys=list(near)).rename(lambda number: number + 1)
+        picture = figures.neighbourhoods(told, recordings, chosen, {name: found for name, (found, _) in near.items()})
+        return [*missing, picture, table.style.format(precision=3, escape="html").format_index(escape="html", axis=1)]
 
-    def _students(self, row: int, network: str | None, alpha: float) -> dict[str, Student]:
-        """Return the students to ask, undistilled first, by name; say what to run where there is none, or none of this fold."""
+    def _students(self, row: int, network: str | None, alpha: float) -> tuple[dict[str, Student], list[str]]:
+        """Return the students to ask by name, undistilled first, and what to run for those that are missing."""
         folders = self.networks.get(network, {})
         files = {each: folders[each] / f"fold-{self.folds[row].number}.safetensors" for each in (0.0, alpha) if each in folders}
         there = {each: file for each, file in files.items() if file.exists()}
+        missing = []
         if not there:
-            display(Markdown(f"No student of this dataset and seed was kept. {self._command('03_student', self.settings.alpha)}"))
+            missing = [f"No student of this dataset and seed was kept. {self._command('03_student', self.settings.alpha)}"]
         elif 0.0 not in there:
-            display(Markdown(f"No undistilled student of this network was kept. {self._command('03_student', 0)}"))
-        return {f"α = {each:g}" if each else "undistilled": self._student(str(file)) for each, file in there.items()}
+            missing = [f"No undistilled student of this network was kept. {self._command('03_student', 0)}"]
+        return {f"α = {each:g}" if each else "undistilled": self._student(str(file)) for each, file in there.items()}, missing
 
     def _command(self, notebook: str, alpha: float | None = None) -> str:
         """Return the sentence that tells how to make what is missing."""
         settings = self.settings
         given = "" if alpha is None else f' -p alpha {alpha:g} -y "training: {{keep_students: true}}"'
         told = f"-p dataset {settings.dataset} -p backbone {settings.backbone} -p setting {settings.setting} -p seed {settings.seed}{given}"
-        return f"Run `make reports`, or `papermill notebooks/{notebook}.ipynb OUT.ipynb {told}`, then this notebook again."
+        return f"Run make reports, or papermill notebooks/{notebook}.ipynb OUT.ipynb {told}, then this notebook again."
 
     def _waveform(self, row: int) -> torch.Tensor:
         return self.store.waveforms[row].float() / 32768

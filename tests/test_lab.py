@@ -99,15 +99,15 @@ def test_all_cells_run_and_the_slider_moves_what_is_below_it(notebook):
     tables = notebook.locator(".jp-Notebook table")
     tables.filter(has_text="α = 0.5").wait_for()
     assert notebook.locator(".jp-Notebook audio").count() == 1
-    notebook.wait_for_function("document.querySelectorAll('.jp-Notebook .widget-output img').length === 4")
-    opinions = notebook.locator(".jp-Notebook .widget-output img").nth(2)
+    notebook.wait_for_function("document.querySelectorAll('.jp-Notebook .widget-html img').length === 4")
+    opinions = notebook.locator(".jp-Notebook .widget-html img").nth(2)
     before = opinions.get_attribute("src")
 
     notebook.locator(".jp-Notebook .widget-slider .noUi-handle").first.press("ArrowLeft")
     tables.filter(has_text="α = 0.5").wait_for(state="detached")  # the neighbours follow, below another view of the slider
     tables.filter(has_text="undistilled").wait_for()
     notebook.wait_for_function(
-        "(before) => document.querySelectorAll('.jp-Notebook .widget-output img')[2]?.getAttribute('src') !== before", arg=before
+        "(before) => document.querySelectorAll('.jp-Notebook .widget-html img')[2]?.getAttribute('src') !== before", arg=before
     )
 
     recordings = notebook.locator(".jp-Notebook select").first
