@@ -58,14 +58,25 @@ def store_of(settings):
     return STORES[name]
 
 
+def trials_of(settings):
+    """Tell the trial lists that students are scored with from what they were."""
+    if settings.corpus.synthetic or not settings.corpus.trials:
+        return ""
+    from kdlib import corpora
+
+    return corpora.lists_on_disk(settings.corpus)
+
+
 def results_before(wildcards):
     """A stage begins when the stages it reads from are done."""
     run = run_of(wildcards)
     needed = grid.needed(run.settings)
     before = needed[: needed.index(run.stage)]
-    # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date; another corpus does
-    changed = store_of(run.settings) not in ("", grid.store_found(run.settings))
-    return [(str if changed else ancient)(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
+    folders = [grid.folder(run.settings, stage) for stage in before]
+    # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake looks at nothing
+    # behind an ancient file, so one that will be made anew (other parameters, code or corpus) is not called that
+    same = store_of(run.settings) in ("", grid.store_found(run.settings))
+    return [(ancient if same and RUNS[folder].done else str)(str(folder / "result.json")) for folder in folders]
 
 
 onerror:
@@ -118,8 +129,9 @@ rule data:
         given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
         # not used by the command: a change of any parameter, or of the corpus, makes the runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage) + store_of(run_of(wildcards).settings),
-        # nor this: nor does other code behind a stage's numbers leave them as they were
-        code=lambda wildcards: sources.fingerprint(wildcards.stage) if wildcards.stage in sources.MODULES else "",
+        # nor these: nor do other code behind a stage's numbers, or other trial lists, leave them as they were
+        code=lambda wildcards: sources.of(run_of(wildcards).settings, wildcards.stage),
+        trials=lambda wildcards: trials_of(run_of(wildcards).settings) if wildcards.stage == "student" else "",
     # the data run decodes with all cores
     threads: lambda wildcards: workflow.cores
     resources:

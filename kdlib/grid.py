@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from kdlib import places
+from kdlib import places, sources
 from kdlib.errors import InvalidParameter, UserError
 from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, read_yaml
 
@@ -47,7 +47,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``; ``outdated`` (the result is of other parameters, or of other recordings than the data run found); ``failed`` (a notebook
+        """``done``; ``outdated`` (the result is of other parameters, other code, or other recordings than the data run found); ``failed`` (a notebook
         or its log, and no result) or ``missing``.
         """
         return self._read()[0]
@@ -82,7 +82,8 @@ class Run:
             self._known.update(stamp=stamp, read=(state, _asked(kept)))
         state, found = self._known["read"]
         stores = {found["store"], store_found(self.settings)} - {None}
-        return ("outdated" if len(stores) > 1 else state), found
+        other = found["code"] not in (None, sources.of(self.settings, self.stage))
+        return ("outdated" if len(stores) > 1 or other else state), found
 
 
 def _asked(kept: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def _asked(kept: dict[str, Any]) -> dict[str, Any]:
         "folds": kept.get("folds", []),
         "agreement": {fold: epochs for fold, epochs in agreed.items() if epochs},
         "wall": kept.get("seconds", {}).get("wall", math.nan),
-        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished", "store")},
+        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished", "store", "code")},
     }
 
 

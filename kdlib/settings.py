@@ -109,10 +109,14 @@ class Settings(Section):
         }
 
     def fingerprint(self, stage: str) -> str:
-        """Return a short hash of every parameter that the numbers of ``stage`` depend on."""
+        """Return a short hash of every parameter that the numbers of ``stage`` depend on; an undistilled student knows no teacher."""
         facts = self.upto(stage)
         if stage == "teacher":
             facts["sequential"] = self.sequential
+        if stage == "student" and not self.alpha:
+            for section in ("model", "training"):
+                alone = {name for name in facts[section] if not name.startswith("teacher_") and name not in DISTILLATION}
+                facts[section] = {name: facts[section][name] for name in alone}
         return digest(facts)
 
 

@@ -1,6 +1,6 @@
 """Which code stands behind a stage's numbers, as a hash that comments, docstrings and layout leave as it is.
 
-What a teacher or an unfinished training left under other code is not used again.
+What a teacher or an unfinished training left under other code is not used again, and a result of other code is out of date.
 """
 
 from __future__ import annotations
@@ -9,16 +9,24 @@ import ast
 from functools import cache
 
 from kdlib import places
-from kdlib.settings import digest
+from kdlib.settings import Settings, digest
 
-TEACHER = ("teacher.py", "training.py", "windows.py", "models")
+TRAINING = ("training.py", "windows.py", "models")
+TEACHER = (*TRAINING, "teacher.py")
+STUDENT = (*TRAINING, "student.py", "losses.py", "spectrogram.py")
 # the first stage has a number of its own, kdlib.corpora.FORMAT: to decode a corpus again is dear
-MODULES = {"teacher": TEACHER, "student": (*TEACHER, "student.py", "targets.py", "losses.py", "spectrogram.py")}
+MODULES = {"teacher": TEACHER, "student": (*STUDENT, "teacher.py", "targets.py"), "undistilled": STUDENT}
+
+
+def of(settings: Settings, stage: str) -> str:
+    """Return a short hash of the code behind the numbers of a stage with these settings, "" for the first stage."""
+    kind = "undistilled" if stage == "student" and not settings.alpha else stage
+    return fingerprint(kind) if kind in MODULES else ""
 
 
 @cache
 def fingerprint(stage: str) -> str:
-    """Return a short hash of the code of ``teacher`` or ``student``."""
+    """Return a short hash of the code of a stage in :data:`MODULES`."""
     library = places.ROOT / "kdlib"
     files = [
         file for name in MODULES[stage] for file in ([library / name] if name.endswith(".py") else sorted((library / name).glob("*.py")))

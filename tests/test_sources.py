@@ -27,12 +27,15 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
 
     def prints():
         sources.fingerprint.cache_clear()
-        return [sources.fingerprint(stage) for stage in ("teacher", "student")]
+        return [sources.fingerprint(stage) for stage in sources.MODULES]
 
     before = prints()
     (library / "losses.py").write_text(SOURCE.replace("+", "*"))
     losses = prints()
-    assert losses[0] == before[0] and losses[1] != before[1]
+    assert losses[0] == before[0] and losses[1] != before[1] and losses[2] != before[2]
+    (library / "teacher.py").write_text(SOURCE.replace("+", "*"))
+    before, losses = losses, prints()
+    assert losses[0] != before[0] and losses[1] != before[1] and losses[2] == before[2]  # nobody taught the undistilled student
     (library / "models" / "network.py").write_text(SOURCE.replace("+", "*"))
     assert all(now != then for now, then in zip(prints(), losses))
     sources.fingerprint.cache_clear()

@@ -198,6 +198,12 @@ def on_disk(settings: Settings) -> str:
         return ""
 
 
+def lists_on_disk(corpus: Corpus) -> str:
+    """Return a short hash of what the lists of verification trials hold now; one that is absent holds nothing."""
+    files = [places.corpus(corpus.path) / name for name in corpus.trials]
+    return digest([hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "" for file in files])
+
+
 def stamp(path: str) -> list:
     """Return what tells a file from another: name, size and a hash of 4 KB from its middle; of a folder those of its pictures."""
     if not path:
