@@ -92,7 +92,8 @@ def reproduce(given: argparse.Namespace) -> int:
 
 def plan(given: argparse.Namespace) -> int:
     """Print what a suite will cost."""
-    from kdlib.plan import plan, told
+    from kdlib.plan import plan
+    from kdlib.plan_text import told
 
     found = plan(given.suite, given.cores)
     print(json.dumps(found, indent=1) if given.json else told(found))

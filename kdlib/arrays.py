@@ -49,7 +49,7 @@ class GrowingArrays:
         return item in self._items
 
     def add(self, item: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Write the rows of one item, an array for each name, and note where they are."""
+        """Write the rows of one item, for each name an array ``(rows, …)`` of its type, and note where they are."""
         with self._lock:
             places = {name: (self._totals[name], self._write(name, arrays[name])) for name in self._rows}
             self._unnoted += ",".join(str(number) for number in (item, *sum(places.values(), ()))) + "\n"

@@ -35,9 +35,10 @@ MEASUREMENTS = 35
 
 
 class Cost(NamedTuple):
-    """What training asks of the encoder for one item (a picture or a spectrogram): ``flops`` forwards and backwards, ``bytes`` kept between.
+    """What training asks of the encoder for one item (a picture or a spectrogram).
 
-    ``parameters`` are the whole network's. The aggregator's share, a thousandth, is not counted.
+    That is ``flops`` forwards and backwards, and ``bytes`` kept between; ``parameters`` are the whole network's. The aggregator's
+    share, a thousandth, is not counted.
     """
 
     flops: int
@@ -59,6 +60,11 @@ def item(settings: Settings, stage: str) -> tuple[int, tuple[int, ...]]:
         return (settings.segments, (1, bins, columns // settings.segments)) if settings.sequential else (1, (1, bins, columns))
     shape = (MEASUREMENTS,) if settings.corpus.features else (3, media.frame_size, media.frame_size)
     return (1 if settings.corpus.features or not settings.sequential else frames_a_crop(settings)), shape
+
+
+def training_of(settings: Settings, stage: str) -> Training:
+    """Return the training of a stage."""
+    return settings.of_teacher() if stage == "teacher" else settings.training
 
 
 def cost(settings: Settings, stage: str, classes: int) -> Cost:
@@ -111,7 +117,7 @@ def _noise(settings: Settings, recordings: int) -> Store:
 
 
 class _Watch:
-    """Goes through the epochs of a training until its time is up; on a CPU it counts the seconds of work, whatever else the machine does."""
+    """Goes through the epochs of a training until its time is up; on a CPU it counts seconds of work, whatever else goes on there."""
 
     def __init__(self, seconds: float, least: int, device: torch.device) -> None:
         self.epochs, self.least, self.end = 10**6, least, time.monotonic() + seconds
@@ -141,7 +147,7 @@ def _guide(settings: Settings) -> Callable[..., Targets] | None:
 
 
 def reduced(settings: Settings) -> Settings:
-    """Return settings of a training step that a CPU does in seconds: two examples of one segment, in float32, which is what CPUs are good at."""
+    """Return settings of a training step that a CPU does in seconds: two examples of one segment, in float32, which CPUs are good at."""
     given = settings.model_dump(mode="json")
     given["media"]["duration"] = given["media"]["segment"]
     given["training"] |= {"batch_size": 2, "teacher_batch": None, "teacher_frames": 1, "precision": "float32", "accumulate": 1}
@@ -149,9 +155,9 @@ def reduced(settings: Settings) -> Settings:
 
 
 def seconds_a_step(settings: Settings, stage: str, seconds: float) -> float:
-    """Return the seconds of one step of a stage's training, measured for about as many ``seconds``; the first of several epochs warms up."""
+    """Return the seconds of a step of a stage's training, measured for about as many ``seconds``; the first of several epochs warms up."""
     given = settings.model_copy(update={"training": settings.training.model_copy(update={"epochs": 10**6, "teacher_epochs": None})})
-    training = given.of_teacher() if stage == "teacher" else given.training
+    training = training_of(given, stage)
     frames = stage == "teacher" and not settings.sequential
     a_recording = (training.teacher_frames or frames_a_crop(settings)) if frames else 1
     steps = 1 if training.batch_size == 2 else 8
@@ -179,24 +185,24 @@ def workers(device: torch.device) -> int:
 
 
 def calibrate(wanted: dict[str, tuple[Settings, str]], side_by_side: int, seconds: float) -> dict[str, float]:
-    """Return the seconds of one step of each training, measured with as many processes ``side_by_side`` as will run, in about ``seconds``."""
+    """Return the seconds of a step of each training, measured with as many processes ``side_by_side`` as will run, in ``seconds``."""
     side_by_side = min(side_by_side, len(wanted))
     each = min(2.0, seconds * side_by_side / max(1, len(wanted)))
     with ProcessPoolExecutor(side_by_side, multiprocessing.get_context("spawn"), _ready) as pool:
         return dict(zip(wanted, pool.map(seconds_a_step, *zip(*wanted.values()), itertools.repeat(each))))
 
 
-def write_speed(folder: Path, size: int = 2**28) -> float:
-    """Return how many bytes a second the disk of ``folder`` takes, measured with a file of ``size`` bytes that is gone again."""
+def write_speed(folder: Path) -> float:
+    """Return how many bytes a second the disk of ``folder`` takes, measured with a file of 256 MiB that is gone again."""
     folder.mkdir(parents=True, exist_ok=True)
-    file, block = folder / f".speed-{os.getpid()}", os.urandom(2**22)
+    file, block, blocks = folder / f".speed-{os.getpid()}", os.urandom(2**22), 64
     began = time.monotonic()
     try:
         with open(file, "wb") as stream:
-            for _ in range(size // len(block)):
+            for _ in range(blocks):
                 stream.write(block)
             stream.flush()
             os.fsync(stream.fileno())
-        return size / (time.monotonic() - began)
+        return blocks * len(block) / (time.monotonic() - began)
     finally:
         file.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 
 from kdlib.figures import drawing, structure
 from kdlib.figures.drawing import Node, arrow, box
-from kdlib.figures.style import BACKBONES, Picture, styled
+from kdlib.figures.style import Picture, styled
+from kdlib.paper.findings import ENCODERS
 from kdlib.settings import Settings
 from kdlib.store import Store
 
@@ -71,7 +72,7 @@ def parts(*schemes: Scheme) -> pd.DataFrame:
 
 def _families(scheme: Scheme, settings: Settings) -> dict[str, str]:
     """Return what kind of network each is; where faces are measured the teacher needs no convolutions."""
-    backbone = BACKBONES[settings.backbone]
+    backbone = ENCODERS[settings.backbone]
     return {"student": backbone, "teacher": backbone if len(scheme.teacher.inputs) == 4 else "measurements"}
 
 

@@ -20,7 +20,7 @@ from kdlib.parameters import Corpus
 from kdlib.settings import Settings, digest
 from kdlib.statistics import compare, compare_trials, corrected
 from kdlib.statistics.resampling import LEVEL
-from kdlib.tables.collected import coordinates, distinct, predictions, prevailing, readable, trials
+from kdlib.tables.collected import answers, coordinates, distinct, prevailing
 
 NETWORK = ["dataset", "metric", "backbone", "setting"]
 OVER = {"": "gain", "_low": "low", "_high": "high", "_p": "p"}
@@ -90,12 +90,11 @@ def _proposed(settings: Settings) -> Settings:
 
 def _compared(metric: str, ours: list[Any], theirs: list[Any]) -> dict[str, Any]:
     """Compare what both groups of runs tested, seed by seed; nothing where that is nothing."""
-    read, key = (trials, ["list", "trial"]) if metric == "eer" else (predictions, ["recording"])
-    key = ["seed", "fold", *key]
-    answers = [[read(run.folder).assign(seed=run.settings.seed) for run in of if readable(run.folder, metric)] for of in (ours, theirs)]
-    if not all(answers):
+    key = ["seed", "fold", *(["list", "trial"] if metric == "eer" else ["recording"])]
+    told = [answers(of, metric) for of in (ours, theirs)]
+    if not all(told):
         return {}
-    first, second = (pd.concat(parts).drop_duplicates(key).set_index(key).sort_index() for parts in answers)
+    first, second = (pd.concat(parts).drop_duplicates(key).set_index(key).sort_index() for parts in told)
     both = first.index.intersection(second.index)
     if both.empty:
         return {}

@@ -7,10 +7,11 @@ that half, ``crop`` for pictures that show nothing else, or the path of a face t
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
-from kdlib.errors import UnreadableRecording
+from kdlib.errors import InvalidCorpus, UnreadableRecording
 from kdlib.parameters import Media
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
@@ -52,12 +53,40 @@ def _square(x: float, y: float, side: float) -> Box:
     return x - side / 2, y - side / 2, x + side / 2, y + side / 2
 
 
+def read_track(path: str | Path) -> np.ndarray:
+    """Return a face track, ``(rows, 5)``: frame number at 25 a second, then left, top, width and height of the box.
+
+    The box is in pixels, or in fractions of the frame as in VoxCeleb2. Raises InvalidCorpus for a malformed line.
+    """
+    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    first = next((number for number, line in enumerate(lines, 1) if line.split()[:1] == ["FRAME"]), None)
+    if first is None:
+        raise InvalidCorpus(f"{path} has no line that begins with FRAME, so it is no face track; fetch it again.")
+    rows = []
+    for number, line in enumerate(lines[first:], first + 1):
+        if line.strip():
+            rows.append(_box(line, number, path))
+    if not rows:
+        raise InvalidCorpus(f"{path} has no boxes behind its line FRAME; fetch it again.")
+    return np.array(rows)
+
+
+def _box(line: str, number: int, path: str | Path) -> list[float]:
+    try:
+        values = [float(word) for word in line.split()]
+    except ValueError:
+        values = []
+    if len(values) != 5 or not np.isfinite(values).all() or values[0] < 0:
+        raise InvalidCorpus(
+            f"line {number} of {path} is not a frame number and the four numbers of a box; mend it or fetch the file again."
+        )
+    return values
+
+
 class Track:
     """The boxes of a face track file: rows of frame number, x, y, width and height, in pixels or in fractions of the picture."""
 
     def __init__(self, path: str) -> None:
-        from kdlib.corpora.voxceleb1 import read_track
-
         try:
             rows = read_track(path)  # (rows, 5)
         except OSError as error:

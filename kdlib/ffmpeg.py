@@ -1,7 +1,8 @@
 """One process of ffmpeg decodes one part of a file, pictures and sound together where both are wanted.
 
 The program is the one that moviepy brings. moviepy's readers would start three processes a recording (to look at the
-file, for the pictures, for the sound), scale what is cut away afterwards, and tell of missing frames by warnings, which get lost among threads.
+file, for the pictures, for the sound), scale what is cut away afterwards, and tell of missing frames by warnings, which
+get lost among threads.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _skip(seconds: float) -> list[str]:
 
 
 def decoded(path: str, start: float, seconds: float, *outputs: Sequence[str]) -> tuple[list[np.ndarray], str]:
-    """Decode one part of a file; return the bytes of each of ``outputs`` as uint8, and what ffmpeg says of the file.
+    """Decode one part of a file; return the bytes of each of ``outputs`` as uint8 ``(bytes,)``, and what ffmpeg says of the file.
 
     ffmpeg writes into temporary files, because it would have to wait at a pipe; what it wrote is mapped, not loaded.
     """

@@ -94,19 +94,22 @@ EER = {
 }
 
 
-def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01, miss: float = 1.0, false_alarm: float = 1.0) -> float:
+def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01) -> float:
     """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system that does not listen.
 
-    ``target`` is the prior probability of the same speaker, ``miss`` and ``false_alarm`` are the costs of the two errors (NIST Speaker
-    Recognition Evaluation 2016). Other arguments and errors as of :func:`eer`.
+    ``target`` is the prior probability of the same speaker; both errors cost the same (NIST Speaker Recognition Evaluation 2016). Other
+    arguments and errors as of :func:`eer`.
     """
     accepted, rejected = error_rates(scores, genuine)
-    cost = miss * target * rejected + false_alarm * (1 - target) * accepted
-    return float(cost.min() / min(miss * target, false_alarm * (1 - target)))
+    cost = target * rejected + (1 - target) * accepted
+    return float(cost.min() / min(target, 1 - target))
 
 
 def verification(scores: np.ndarray, genuine: np.ndarray) -> dict[str, float]:
-    """Return every metric of one trial list: the EER by each convention (``eer`` is the interpolated one) and ``min_dcf``; arguments as of :func:`eer`."""
+    """Return every metric of one trial list: the EER by each convention (``eer`` is the interpolated one) and ``min_dcf``.
+
+    Arguments and errors are as of :func:`eer`.
+    """
     rates = error_rates(scores, genuine)
     named = {"eer" if name == "interpolated" else f"eer_{name}": convention(*rates) for name, convention in EER.items()}
     return {**named, "min_dcf": min_dcf(scores, genuine)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
@@ -21,9 +22,11 @@ from kdlib.training import device_of
 # --- what is taken as given where nothing better is known; all of it is printed with the plan
 # mean seconds of a recording, as published; those of RAVDESS have about the training duration
 SECONDS = {"voxceleb1": 8.2, "iemocap": 4.5}
-# seconds of a run that are not training, as small runs on two cores have them: wall less device of a result, and what comes before that wall begins
+# seconds of a run that are not training, as small runs on two cores have them: wall less device of a result, and what comes
+# before that wall begins
 OVERHEAD = {"data": 40.0, "teacher": 13.0, "student": 9.5}
 STARTING, REPORT = 2.7, 45.0
+CALIBRATION = 30.0  # seconds that measuring steps of training may take
 # seconds of video that one core decodes, crops and resizes in a second
 DECODED = 15.0
 # FLOP/s that trainings are assumed to reach on an H200: a quarter of its 989 (bf16) and 494 (TF32) TFLOP/s. Nobody has measured it.
@@ -87,17 +90,11 @@ class Work:
     """What one run does: steps of training, FLOPs forwards and backwards, peak bytes of memory, and bytes it leaves on disk."""
 
     run: Run
-    done: bool
     size: Size
     steps: int
     flops: float
     memory: float
     disk: float
-
-    @property
-    def training(self) -> Training:
-        """The training of the run's stage."""
-        return self.run.settings.of_teacher() if self.run.stage == "teacher" else self.run.settings.training
 
 
 class Planner:
@@ -114,9 +111,8 @@ class Planner:
 
     def cost(self, settings: Settings, stage: str) -> Cost:
         """Return the cost of an item, which is the same in all runs of a network."""
-        known = digest(
-            [stage, settings.backbone, settings.model.model_dump(), settings.training.precision, calibration.item(settings, stage)[1]]
-        )
+        seen = calibration.item(settings, stage)[1]
+        known = digest([stage, settings.backbone, settings.model.model_dump(), settings.training.precision, seen])
         return self._costs.get(known) or self._costs.setdefault(known, calibration.cost(settings, stage, self.size(settings).classes))
 
     def step(self, settings: Settings, stage: str, training: Training) -> float:
@@ -127,30 +123,22 @@ class Planner:
         """Return what a run does. Evaluation, one or two parts in a hundred of it in runs of any length, is not counted."""
         settings, found = run.settings, self.size(run.settings)
         if run.stage == "data":
-            return Work(run, run.done, found, 0, 0, 0, store_bytes(settings, found) + NOTEBOOK)
-        training = settings.of_teacher() if run.stage == "teacher" else settings.training
+            return Work(run, found, 0, 0, 0, store_bytes(settings, found) + NOTEBOOK)
+        training = calibration.training_of(settings, run.stage)
         of, items = self.cost(settings, run.stage), calibration.item(settings, run.stage)[0]
         examples = [count * frames_an_example(settings, found, run.stage) for count in found.trained]
-        trainings = training.epochs * (
-            2 if run.stage == "student" and training.targets == "audio" else 1
-        )  # the one that hears is a student too
+        students = 2 if run.stage == "student" and training.targets == "audio" else 1  # the teacher that hears is a student too
+        trainings = training.epochs * students
         steps = trainings * sum(math.ceil(count / training.batch_size) for count in examples)
         disk = NOTEBOOK + sum(found.tested) * (LINE + 9 * found.classes) + left(settings, found, run.stage, of)
         memory = calibration.peak_memory(of, items, training)
-        return Work(run, run.done, found, steps, trainings * sum(examples) * items * of.flops, memory, disk)
+        return Work(run, found, steps, trainings * sum(examples) * items * of.flops, memory, disk)
 
 
 def shape(settings: Settings, stage: str) -> str:
     """Return what the time of a training step hangs on: two runs of one shape take the same."""
-    training = settings.of_teacher() if stage == "teacher" else settings.training
-    batch = [
-        training.batch_size,
-        training.precision,
-        training.accumulate,
-        training.frames_at_once,
-        training.teacher_frames,
-        training.device,
-    ]
+    training = calibration.training_of(settings, stage)
+    batch = [getattr(training, name) for name in ("batch_size", "precision", "accumulate", "frames_at_once", "teacher_frames", "device")]
     sections = [settings.model.model_dump(), settings.media.model_dump(exclude={"inference"}), bool(settings.corpus.features)]
     return digest([stage, settings.backbone, settings.sequential, batch, sections])
 
@@ -195,17 +183,17 @@ def overheads(runs: Iterable[Run]) -> dict[str, tuple[float, int]]:
     return {stage: (median(found) if found else OVERHEAD[stage], len(found)) for stage, found in seconds.items()}
 
 
-def plan(suite: str, side_by_side: int | None = None, seconds: float = 30.0) -> dict[str, Any]:
+def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     """Return the plan of a suite as JSON holds it: what is to do, what was measured for it, and what is assumed.
 
-    ``side_by_side`` runs (all of the machine where not given) share the machine; calibration takes about as many ``seconds``.
+    ``side_by_side`` runs (all of the machine where not given) share the machine; calibration takes half a minute.
     Raises InvalidParameter where the suite does not exist, InvalidCorpus as :func:`size` does.
     """
     runs, planner = grid.runs(suite), Planner()
     works = [planner.work(run) for run in runs]
     device = device_of(runs[0].settings.training)
     side_by_side = side_by_side or calibration.workers(device)
-    speeds = measured(planner, works, side_by_side, seconds, device.type == "cpu")
+    speeds = measured(planner, works, side_by_side, CALIBRATION, device.type == "cpu")
     disk, spent = calibration.write_speed(places.DATA), overheads(runs)
     hours = {
         id(work): (STARTING + spent[work.run.stage][0] + _own_seconds(work, speeds, disk, side_by_side, spent)) / 3600 for work in works
@@ -235,7 +223,7 @@ def measured(planner: Planner, works: list[Work], side_by_side: int, seconds: fl
         stage, settings, known = work.run.stage, work.run.settings, shape(work.run.settings, work.run.stage)
         if stage == "data" or known in scale:
             continue
-        whole, scale[known] = planner.step(settings, stage, work.training), 1.0
+        whole, scale[known] = planner.step(settings, stage, calibration.training_of(settings, stage)), 1.0
         if cpu and whole > calibration.LARGE:
             settings = calibration.reduced(settings)
             scale[known] = whole / planner.step(settings, stage, settings.training)
@@ -256,7 +244,7 @@ def _own_seconds(work: Work, speeds: dict[str, float], disk: float, cores: int, 
 
 def _stage(works: list[Work], hours: dict[int, float]) -> dict[str, Any]:
     """Return the sums of a stage, of all of its runs and of those that are missing."""
-    missing = [work for work in works if not work.done]
+    missing = [work for work in works if not work.run.done]
     return {
         which: {
             "runs": len(part),
@@ -278,10 +266,9 @@ def _wall(stages: dict[str, Any], which: str, side_by_side: int) -> float:
 
 def _h200(works: list[Work], spent: dict[str, tuple[float, int]]) -> dict[str, Any]:
     """Return the hours of the trainings on one H200, by what is assumed of it."""
-    flops: dict[str, float] = {}
+    flops: Counter[str] = Counter()
     for work in works:
-        precision = work.run.settings.training.precision
-        flops[precision] = flops.get(precision, 0.0) + work.flops
+        flops[work.run.settings.training.precision] += work.flops
     return {
         "hours": sum(total / H200[precision] for precision, total in flops.items()) / 3600,
         "overhead_hours": sum(STARTING + spent[work.run.stage][0] for work in works if work.run.stage != "data") / 3600,
@@ -291,12 +278,11 @@ def _h200(works: list[Work], spent: dict[str, tuple[float, int]]) -> dict[str, A
 
 def _shares(works: list[Work]) -> dict[str, float]:
     """Return each network's share of all FLOPs, the greatest first."""
-    total, found = sum(work.flops for work in works) or 1.0, {}
+    total, found = sum(work.flops for work in works) or 1.0, Counter()
     for work in works:
         if work.run.stage != "data":
-            name = f"{work.run.settings.dataset} {work.run.stage} {work.run.settings.backbone}"
-            found[name] = found.get(name, 0.0) + work.flops / total
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+            found[f"{work.run.settings.dataset} {work.run.stage} {work.run.settings.backbone}"] += work.flops / total
+    return dict(found.most_common())
 
 
 def _disk(works: list[Work]) -> dict[str, float]:
@@ -304,49 +290,3 @@ def _disk(works: list[Work]) -> dict[str, float]:
     stores = {work.run.settings.fingerprint("data"): work.disk for work in works if work.run.stage == "data"}
     teachers, students = (sum(work.disk for work in works if work.run.stage == stage) for stage in ("teacher", "student"))
     return {"stores": sum(stores.values()), "teachers": teachers, "students": students}
-
-
-def told(found: dict[str, Any]) -> str:
-    """Return a plan as a table with a few sentences, to be read in a minute."""
-    lines = [f"Suite {found['suite']}: {found['title']}", ""]
-    lines.append(f"{'stage':10}{'runs':>6}{'missing':>9}{'PFLOP':>10}{'one after another':>20}{'longest':>14}{'memory':>10}")
-    for stage, sums in found["stages"].items():
-        every, missing = sums["all"], sums["missing"]
-        memory = f"{every['memory_bytes'] / 1e9:.1f} GB" if every["memory_bytes"] else "–"
-        lines.append(
-            f"{stage:10}{every['runs']:>6,}{missing['runs']:>9,}{_figures(every['flops'] / 1e15):>10}{duration(every['hours']):>20}{duration(every['longest_hours']):>14}{memory:>10}"
-        )
-    machine, h200 = found["machine"], found["h200"]
-    assumed = " and ".join(f"{speed / 1e12:.0f} TFLOP/s ({precision})" for precision, speed in h200["assumed_flops_a_second"].items())
-    known = {stage: facts["from_runs"] for stage, facts in found["overhead_seconds"].items()}
-    lines += [
-        "",
-        f"This machine ({machine['device']}, {machine['side_by_side']} run(s) side by side): {duration(found['hours']['all'])} for all, {duration(found['hours']['missing'])} for what is missing.",
-        f"One H200: {_figures(h200['hours'])} GPU-hours of training at an ASSUMED {assumed}, not measured; starting the runs takes {duration(h200['overhead_hours'])}.",
-        "Most of the arithmetic: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(found["dominates"].items())[:4]) + ".",
-        "Disk: " + ", ".join(f"{name} {_figures(held / 1e9)} GB" for name, held in found["disk"].items()) + ".",
-        "Recordings: "
-        + ", ".join(f"{name} {of['recordings']:,} in {of['folds']} fold(s), {of['counts']}" for name, of in found["corpora"].items())
-        + ".",
-        "Seconds a run that are not training: "
-        + ", ".join(
-            f"{stage} {facts['seconds']:.0f} ({f'median of {known[stage]} runs' if known[stage] else 'assumed'})"
-            for stage, facts in found["overhead_seconds"].items()
-        )
-        + ".",
-        "Memory is that of the largest training step: weights, gradients, Adam's moments and activations.",
-    ]
-    return "\n".join(lines)
-
-
-def _figures(value: float) -> str:
-    """Return a number with about three figures."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def duration(hours: float) -> str:
-    """Return hours in words: minutes, hours, days or years, whichever are few."""
-    for unit, length in (("years", 24 * 365.25), ("days", 48), ("hours", 1)):
-        if hours >= length:
-            return f"{_figures(hours / (24 if unit == 'days' else length))} {unit}"
-    return f"{_figures(60 * hours)} minutes"

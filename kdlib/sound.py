@@ -27,7 +27,7 @@ def read_sound(path: str, media: Media, start: float = 0.0, seconds: float = mat
 
 
 def as_stored(samples: np.ndarray) -> np.ndarray:
-    """Return samples in -1 to 1 as the int16 that a store keeps, so that a file sounds the same to a student wherever it comes from."""
+    """Return sound ``(samples,)`` in -1 to 1 as the int16 that a store keeps: so a student hears a file alike, wherever it lies."""
     return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
 
 
@@ -46,7 +46,7 @@ def check_file(path: str) -> None:
 
 
 def long_enough(samples: np.ndarray, path: str, media: Media, start: float) -> np.ndarray:
-    """Return the samples; raise UnreadableRecording where they are fewer than an analysis window or no numbers."""
+    """Return the samples ``(samples,)``; raise UnreadableRecording where they are fewer than an analysis window or no numbers."""
     if len(samples) < media.window * media.sample_rate:
         where = f" from {start:g} s on" if start else ""
         raise UnreadableRecording(

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,7 @@ class Ragged:
 
     @classmethod
     def of(cls, values: torch.Tensor, lengths: torch.Tensor) -> Ragged:
-        """Lay out ``values`` as rows of the given lengths, one behind the other."""
+        """Lay out ``values`` ``(total, …)`` as rows one behind the other, of ``lengths`` ``(rows,)`` that sum up to the total."""
         return cls(values, lengths.cumsum(0) - lengths, lengths)
 
     def to(self, device: torch.device) -> Ragged:
@@ -64,7 +64,7 @@ class Ragged:
         return Ragged(self.values.to(device) if fit else self.values, self.starts.to(device), self.lengths.to(device), fit)
 
     def take(self, items: torch.Tensor) -> torch.Tensor:
-        """Return items by their place in ``values``, on the device of ``items``, wherever the values are."""
+        """Return ``(*items.shape, …)``: items by their place in ``values``, on the device of ``items``, wherever the values are."""
         if self.resident:
             return self.values[items]
         # from pinned memory a GPU fetches by itself, while the CPU gathers what comes next
@@ -123,14 +123,14 @@ class Store:
     def to(self, device: torch.device) -> Store:
         """Return the same store on ``device``."""
         moved = {name: getattr(self, name).to(device) for name in ("waveforms", "frames", "labels")}
-        return Store(**{**self.__dict__, **moved})
+        return replace(self, **moved)
 
     def sound(self, rows: torch.Tensor, first: torch.Tensor, samples: int) -> torch.Tensor:
         """Return windows of sound as float32 in -1 to 1, ``(rows, samples)``."""
         return self.waveforms.windows(rows, first, samples).float() / 32768
 
     def seconds(self) -> np.ndarray:
-        """Return the length of each recording in seconds."""
+        """Return the length of each recording in seconds, ``(recordings,)``."""
         return self.waveforms.lengths.cpu().numpy() / self.sample_rate
 
 
@@ -143,7 +143,7 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     return _prepared(corpora.store_name(recordings, settings), recordings, settings, workers)
 
 
-def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None = None) -> Store:
+def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
     """Return a store of the sound alone of ``files`` (columns ``recording``, ``speaker``, ``audio``), in their order and without labels.
 
     Raises UnreadableRecording unless ``corpus.unreadable`` leaves such files out.
@@ -152,10 +152,10 @@ def prepare_trials(files: pd.DataFrame, settings: Settings, workers: int | None 
     recordings = files[["recording", "speaker", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
     held = [(row.recording, corpora.stamp(row.audio)) for row in files.itertuples()]
     fingerprint = digest([corpora.FORMAT, "trials", held, settings.corpus.unreadable, settings.media.sample_rate])
-    return _prepared(fingerprint, recordings, settings, workers)
+    return _prepared(fingerprint, recordings, settings)
 
 
-def _prepared(fingerprint: str, recordings: pd.DataFrame, settings: Settings, workers: int | None) -> Store:
+def _prepared(fingerprint: str, recordings: pd.DataFrame, settings: Settings, workers: int | None = None) -> Store:
     """Open the store of that name; make it first if nobody has, while other processes that want it wait."""
     folder = places.DATA / "stores" / fingerprint
     with places.lock(folder):

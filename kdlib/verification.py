@@ -74,7 +74,8 @@ def scores(embeddings: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
 def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """Return those of ``rows`` on whose pairs a threshold is calibrated; none where they make no pairs of both kinds.
 
-    ``speakers`` names the speaker of every recording. Where there are many, some recordings of some speakers are drawn.
+    ``rows`` ``(chosen,)`` are row numbers; ``speakers`` ``(recordings,)`` names the speaker of every recording. Where there are
+    many, some recordings of some speakers are drawn.
     """
     drawn = pd.Series(np.random.default_rng(0).permutation(rows))  # luck of its own: training must not feel it
     speaker = pd.Series(speakers[drawn])
@@ -100,7 +101,10 @@ def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict[str, Any]:
 
 
 def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
-    """Return one row a fold and trial: fold, list, trial (its number in the list's order), genuine, speakers of both sides, score."""
+    """Return one row a fold and trial: fold, list, trial (its number in the list's order), genuine, speakers of both sides, score.
+
+    ``embeddings`` by fold number are those of the trials' files, ``(files, embedding)``.
+    """
     parts = []
     number, speaker = trials.pairs.groupby("list").cumcount(), trials.store.recordings.speaker.astype(str).to_numpy()
     speakers = {f"{side}_speaker": speaker[trials.pairs[side]] for side in ("first", "second")}

@@ -175,7 +175,7 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
     It is the same wherever the corpus lies. Of a file its name, its size and a block of its middle are looked at, so that
     one that was changed for another of equal length is noticed.
     """
-    tracks = recordings.face.str.endswith(".txt")
+    tracks = recordings.face.map(is_track)
     rows = recordings.assign(face=recordings.face.where(~tracks, "track"), track=recordings.face.where(tracks, ""))
     # the folds are not decoded: whoever trains looks at them
     rows = rows.drop(columns="fold").astype(str)

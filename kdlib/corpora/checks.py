@@ -10,8 +10,10 @@ from kdlib import corpora
 from kdlib.corpora.protocols import Fold
 from kdlib.parameters import Corpus
 
-# of whom or of what the two sides of a split must be apart; portions tells known speakers apart, by new recordings of them
-APART = {"speakers": ("speaker",), "portions": ("source",), "random": ("speaker",), "given": ("source",)}
+# what of the two sides of a split is compared
+BOTH = {"speaker": "speakers on both sides", "source": "sources on both sides"}
+# of whom or of what they must be apart; portions tells known speakers apart, by new recordings of them
+APART = {"speakers": BOTH["speaker"], "portions": BOTH["source"], "random": BOTH["speaker"], "given": BOTH["source"]}
 
 
 def counts(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
@@ -44,28 +46,19 @@ def leaks(recordings: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataFrame:
     """Return, for each fold, how many speakers and sources (videos, dialogues) are on both sides."""
     rows = []
     for fold in folds:
-        sides = [recordings.iloc[side] for side in (fold.train, fold.test)]
-        shared = {column: len(set(sides[0][column]) & set(sides[1][column])) for column in ("speaker", "source")}
-        rows.append(
-            {
-                "fold": fold.number,
-                "tested": fold.name,
-                "training": len(fold.train),
-                "validation": len(fold.validation),
-                "test": len(fold.test),
-            }
-            | {"speakers on both sides": shared["speaker"], "sources on both sides": shared["source"]}
-        )
+        train, test = recordings.iloc[fold.train], recordings.iloc[fold.test]
+        sizes = {"training": len(train), "validation": len(fold.validation), "test": len(test)}
+        both = {told: len(set(train[column]) & set(test[column])) for column, told in BOTH.items()}
+        rows.append({"fold": fold.number, "tested": fold.name, **sizes, **both})
     return pd.DataFrame(rows).set_index("fold")
 
 
 def verdict(table: pd.DataFrame, corpus: Corpus) -> str:
     """Return in one sentence whether the split leaks what its protocol should keep apart; ``table`` is that of :func:`leaks`."""
-    columns = {"speaker": "speakers on both sides", "source": "sources on both sides"}
-    leaking = [columns[what] for what in APART[corpus.protocol] if table[columns[what]].any()]
-    if leaking:
-        return f"LEAK: protocol {corpus.protocol} has {' and '.join(leaking)}; its numbers flatter the networks."
-    if table["speakers on both sides"].any():
-        return f"Protocol {corpus.protocol}: speakers are on both sides, so the test is of new recordings, not of new voices."
-    shared = "but sources are, of which the two sides hold different parts" if table[columns["source"]].any() else "and no source is"
-    return f"Protocol {corpus.protocol}: no speaker is on both sides, {shared}."
+    protocol, leaking = corpus.protocol, APART[corpus.protocol]
+    if table[leaking].any():
+        return f"LEAK: protocol {protocol} has {leaking}; its numbers flatter the networks."
+    if table[BOTH["speaker"]].any():
+        return f"Protocol {protocol}: speakers are on both sides, so the test is of new recordings, not of new voices."
+    shared = "but sources are, of which the two sides hold different parts" if table[BOTH["source"]].any() else "and no source is"
+    return f"Protocol {protocol}: no speaker is on both sides, {shared}."

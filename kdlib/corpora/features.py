@@ -8,6 +8,8 @@ that measure the face. Columns are separated by commas, in a file ``.tsv`` by ta
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +102,7 @@ def _table(path: str) -> pd.DataFrame:
     return table
 
 
-def _check_times(times: pd.Series, file) -> None:
+def _check_times(times: pd.Series, file: Path) -> None:
     wrong = (times < 0) | (times.groupby(level=0, sort=False).diff() <= 0)
     if wrong.any():
         row = wrong.to_numpy().argmax()
@@ -116,7 +118,12 @@ def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
         raise InvalidCorpus(
             f"the table of face measurements {file} does not exist; put it there, or name it with the parameter corpus.features."
         )
+    return read_csv(file, index_col=0, dtype={0: str}, nrows=rows)
+
+
+def read_csv(file: Path, **options: Any) -> pd.DataFrame:
+    """Read cells separated by commas, in a file ``.tsv`` by tabs; ``options`` are pandas'. Raises InvalidCorpus where it is no table."""
     try:
-        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", index_col=0, dtype={0: str}, nrows=rows, compression=None)
+        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", compression=None, **options)
     except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
         raise InvalidCorpus(f"{file} is no table in CSV ({' '.join(str(error).split())}); save it as CSV in UTF-8.") from None

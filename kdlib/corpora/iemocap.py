@@ -45,9 +45,9 @@ class Turn(NamedTuple):
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings (see :mod:`kdlib.corpora`), one row a turn of the four classes that has sound and video.
 
-    Rows of ``corpus.features`` named as the turn may stand for the video (times in it are the dialogue's). ``folder`` is ``IEMOCAP_full_release``, its
-    parent or that one's. Raises InvalidCorpus for a label file with another name than a dialogue's or with a line that
-    cannot be read.
+    Rows of ``corpus.features`` named as the turn may stand for the video (times in it are the dialogue's). ``folder`` is
+    ``IEMOCAP_full_release``, its parent or that one's. Raises InvalidCorpus for a label file with another name than a
+    dialogue's or with a line that cannot be read.
     """
     rows, incomplete, measured = [], {}, set(names(corpus.features))
     for session in _sessions(folder):
@@ -59,7 +59,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
                 complete, missing = _dialogue(file, corpus, measured)
                 rows, incomplete = rows + complete, incomplete | missing
     table = pd.DataFrame(rows, columns=ROW)
-    table["label"] = pd.Categorical(table.label, [label for label in dict.fromkeys(CLASSES.values()) if label in set(table.label)])
+    table["label"] = pd.Categorical(table.label, list(dict.fromkeys(CLASSES.values())))
     table.attrs["incomplete"] = incomplete
     return table
 
@@ -101,8 +101,6 @@ def _listing(folder: Path) -> set[str]:
         return {name for name in os.listdir(folder) if not name.startswith(".")}
     except (FileNotFoundError, NotADirectoryError):
         return set()
-    except OSError as error:
-        raise InvalidCorpus(f"{folder} cannot be read ({error.strerror}); permit reading it, or move it out of the corpus.") from None
 
 
 def _label_files(session: Path) -> list[Path]:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib import places
-from kdlib.corpora.features import names
+from kdlib.corpora.features import names, read_csv
 from kdlib.corpora.protocols import SPLIT
 from kdlib.errors import InvalidCorpus
 from kdlib.parameters import Corpus
@@ -64,14 +64,11 @@ def _needed(corpus: Corpus) -> tuple[str, ...]:
 
 def _parsed(path: Path) -> pd.DataFrame:
     """Return the cells as text under their columns. Raises InvalidCorpus where the file is no table."""
-    between = "\t" if path.suffix == ".tsv" else ","
     try:
         # the header is read as a line, so that a line with a cell more is an error; blank lines count as lines
-        cells = pd.read_csv(path, sep=between, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, compression=None)
+        cells = read_csv(path, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except OSError as error:
         raise InvalidCorpus(f"the manifest {path} cannot be read ({error.strerror}); name a file with the parameter corpus.path.") from None
-    except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
-        raise InvalidCorpus(f"{path} is no table in CSV ({' '.join(str(error).split())}); save it as CSV in UTF-8.") from None
     cells = cells.fillna("").map(str.strip).set_axis(range(1, len(cells) + 1))
     lines = cells.iloc[1:].set_axis(list(cells.iloc[0]), axis="columns")
     return lines[(lines != "").any(axis="columns")]

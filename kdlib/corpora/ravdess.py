@@ -49,8 +49,8 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
         else:
             incomplete[take] = f"take {take} has no {'video' if sound else 'sound'}"
     table = pd.DataFrame(rows, columns=["recording", "speaker", "label", "audio", "video", "features"])
-    labels = [_label(emotion, corpus.calm) for emotion in EMOTIONS.values()]
-    table["label"] = pd.Categorical(table.label, categories=[label for label in dict.fromkeys(labels) if label in set(table.label)])
+    labels = dict.fromkeys(_label(emotion, corpus.calm) for emotion in EMOTIONS.values())
+    table["label"] = pd.Categorical(table.label, [label for label in labels if label])
     table.attrs["incomplete"] = incomplete
     return table
 
@@ -58,7 +58,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
 def _takes(folder: Path) -> dict[str, dict[str, str]]:
     """Return the files of each take by modality."""
     takes: dict[str, dict[str, str]] = {}
-    for parent, _, files in os.walk(folder, onerror=_refuse_folder):
+    for parent, _, files in os.walk(folder, onerror=_stop):
         for name in files:
             stem, ending = os.path.splitext(name)
             if ending.lower() not in MEDIA or name.startswith("."):
@@ -85,9 +85,9 @@ def _parts(stem: str, path: str) -> tuple[str, str]:
     return match.group(1), match.group(2)
 
 
-def _refuse_folder(error: OSError) -> None:
+def _stop(error: OSError) -> None:
     """Stop where a folder cannot be listed, which os.walk would pass over in silence."""
-    raise InvalidCorpus(f"{error.filename} cannot be read ({error.strerror}); permit reading it, or move it out of the corpus.")
+    raise error
 
 
 def _label(emotion: str, calm: str) -> str | None:

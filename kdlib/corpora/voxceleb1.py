@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pandas as pd
 
 from kdlib.corpora.features import names
 from kdlib.errors import InvalidCorpus
+from kdlib.faces import TRACK_RATE, read_track
 from kdlib.parameters import Corpus
 
 SPEAKER, UTTERANCE = re.compile(r"id\d{5}", re.ASCII), re.compile(r"\d{5}", re.ASCII)
@@ -30,7 +32,6 @@ VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 META, SPLIT, TRACKS, VIDEOS = "vox1_meta.csv", "iden_split.txt", "txt", "video"
 PEOPLE = ["VoxCeleb1 ID", "VGGFace1 ID", "Set"]
 PARTS = {"1": "train", "2": "validation", "3": "test"}
-TRACK_RATE = 25  # frames a second that the tracks count
 # how many there are in the development set, which identification uses, in the test set, and in the lists of trials
 PUBLISHED = {
     "dev": {"speakers": 1211, "video": 21819, "utterance": 148642},
@@ -43,9 +44,10 @@ COLUMNS = ["recording", "speaker", "label", "audio", "video", "features", "video
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings (see :mod:`kdlib.corpora`): one a video, of which the first utterance is used, or every utterance.
 
-    Speakers whom the trials or ``vox1_meta.csv`` keep for verification are in it only where the official split is asked for and no trials. ``fold`` is the part of ``iden_split.txt``. Rows of
-    ``corpus.features`` named as the recording stand for the video. Raises InvalidCorpus for what does not lie as in
-    VoxCeleb1, for an utterance that is there twice, and for malformed lists and tracks.
+    Speakers whom the trials or ``vox1_meta.csv`` keep for verification are in it only where the official split is asked for
+    and no trials. ``fold`` is the part of ``iden_split.txt``. Rows of ``corpus.features`` named as the recording stand for the
+    video. Raises InvalidCorpus for what does not lie as in VoxCeleb1, for an utterance that is there twice, and for malformed
+    lists and tracks.
     """
     roots, people = _roots(folder), _people(folder)
     verified = set() if _everybody(corpus) else set(people.index[people.Set == "test"])
@@ -112,10 +114,7 @@ def _utterances(roots: list[str], wanted: Callable[[str], bool]) -> tuple[dict[s
     The sound is that of the most preferred tree that has it; it is sorted.
     """
     trees = {tree: _tree(roots, tree, wanted) for tree in SOUND_TREES}
-    found: dict[str, str] = {}
-    for tree in reversed(SOUND_TREES):
-        found |= trees[tree]
-    return dict(sorted(found.items())), trees[CROPS]
+    return dict(sorted(ChainMap(*trees.values()).items())), trees[CROPS]
 
 
 def _tree(roots: list[str], tree: str, wanted: Callable[[str], bool]) -> dict[str, str]:
@@ -238,44 +237,14 @@ def _ends(track: str) -> tuple[float, float]:
     return frames.min(), frames.max()
 
 
-def read_track(path: str | Path) -> np.ndarray:
-    """Return a face track, ``(rows, 5)``: frame number at 25 a second, then left, top, width and height of the box.
-
-    The box is in pixels, or in fractions of the frame as in VoxCeleb2. Raises InvalidCorpus for a malformed line.
-    """
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    first = next((number for number, line in enumerate(lines, 1) if line.split()[:1] == ["FRAME"]), None)
-    if first is None:
-        raise InvalidCorpus(f"{path} has no line that begins with FRAME, so it is no face track; fetch it again.")
-    rows = []
-    for number, line in enumerate(lines[first:], first + 1):
-        if line.strip():
-            rows.append(_box(line, number, path))
-    if not rows:
-        raise InvalidCorpus(f"{path} has no boxes behind its line FRAME; fetch it again.")
-    return np.array(rows)
-
-
-def _box(line: str, number: int, path: str | Path) -> list[float]:
-    try:
-        values = [float(word) for word in line.split()]
-    except ValueError:
-        values = []
-    if len(values) != 5 or not np.isfinite(values).all() or values[0] < 0:
-        raise InvalidCorpus(
-            f"line {number} of {path} is not a frame number and the four numbers of a box; mend it or fetch the file again."
-        )
-    return values
-
-
-def read_trials(folder: Path, names: list[str]) -> pd.DataFrame:
-    """Return the trials of the lists ``names``, in their order: list, genuine (whether of one speaker), first and second.
+def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
+    """Return the trials of these ``lists``, in their order: list, genuine (whether of one speaker), first and second.
 
     A line such as ``1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav`` is one trial; 1 is the same speaker.
     Raises InvalidCorpus where a list is absent or malformed.
     """
     parts = []
-    for name in names:
+    for name in lists:
         table = _lines(folder / name, ["genuine", "first", "second"])
         if table.empty:
             raise InvalidCorpus(f"the list {folder / name} holds no trials; fetch it again.")
@@ -285,7 +254,10 @@ def read_trials(folder: Path, names: list[str]) -> pd.DataFrame:
 
 
 def trial_files(folder: Path, trials: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the files that trials name and that are there (recording: the name in the list, speaker, audio), and the names of those that are not."""
+    """Return the files that trials name and that are there, and the names of those that are not.
+
+    The former have the columns recording (the name in the list), speaker and audio.
+    """
     named = sorted(set(trials["first"]) | set(trials["second"]))
     speakers = {name.partition("/")[0] for name in named}
     sounds, _ = _utterances(_roots(folder), lambda speaker: speaker in speakers)

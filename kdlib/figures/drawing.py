@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,8 +18,6 @@ from kdlib.figures.style import BLUE, GREY, INK, SOUND, VERMILION, Picture
 FLOWS = {"data": (INK, "-"), "classification": (VERMILION, (0, (4, 1.5))), "distillation": (BLUE, (0, (4, 1.5)))}
 TINTS = {"encoder": "#DCEBF7", "aggregator": "#E3F3EA", "head": "#FBEBDD", "frozen": "#E9EBEE"}
 SKIN, DARK, QUIET = "#F0C9A0", "#4A3B32", "#555A61"
-
-
 LETTERS = r"$e$, $a$: embeddings   $p$: class probabilities   $_T$: the teacher's   $y$: label   α: imitation parameter, from 0 to 1"
 
 
@@ -31,10 +29,10 @@ class Node(NamedTuple):
     width: float
     height: float
 
-    def side(self, which: str, shift: float = 0.0) -> tuple[float, float]:
-        """Return the middle of a side (``left``, ``right``, ``top``, ``bottom``), moved along it by ``shift``."""
+    def side(self, which: str) -> tuple[float, float]:
+        """Return the middle of a side: ``left``, ``right``, ``top``, ``bottom``."""
         across, up = {"left": (-0.5, 0), "right": (0.5, 0), "top": (0, 0.5), "bottom": (0, -0.5)}[which]
-        return self.x + across * self.width + (shift if up else 0), self.y + up * self.height + (0 if up else shift)
+        return self.x + across * self.width, self.y + up * self.height
 
 
 def sheet(width: float, height: float) -> tuple[Picture, Axes]:
@@ -48,24 +46,17 @@ def sheet(width: float, height: float) -> tuple[Picture, Axes]:
 
 def box(axes: Axes, node: Node, lines: Sequence[str], fill: str = "white", edge: str = GREY, round_by: float = 0.06) -> None:
     """Draw a box with its title and, smaller, further lines."""
-    corner = (node.x - node.width / 2, node.y - node.height / 2)
-    style = f"round,pad=0,rounding_size={round_by}"
-    axes.add_patch(FancyBboxPatch(corner, node.width, node.height, boxstyle=style, fc=fill, ec=edge, lw=1, zorder=2))
+    _rounded(axes, node, round_by, fc=fill, ec=edge, lw=1, zorder=2)
     step = 0.165
     for number, line in enumerate(lines):
-        title = number == 0 and len(lines) > 1
+        look = {"size": 9, "weight": "bold"} if number == 0 and len(lines) > 1 else {"size": 8}
         y = node.y + step * ((len(lines) - 1) / 2 - number)
-        axes.text(
-            node.x,
-            y,
-            line,
-            ha="center",
-            va="center",
-            size=9 if title else 8,
-            weight="bold" if title else "normal",
-            zorder=4,
-            parse_math=True,
-        )
+        axes.text(node.x, y, line, ha="center", va="center", zorder=4, parse_math=True, **look)
+
+
+def _rounded(axes: Axes, node: Node, radius: float, **look: Any) -> None:
+    corner = (node.x - node.width / 2, node.y - node.height / 2)
+    axes.add_patch(FancyBboxPatch(corner, node.width, node.height, boxstyle=f"round,pad=0,rounding_size={radius}", **look))
 
 
 def component(axes: Axes, node: Node, told: Component, frozen: bool) -> None:
@@ -84,10 +75,8 @@ def shape_text(shape: Sequence[int]) -> str:
 
 def ground(axes: Axes, node: Node, title: str, subtitle: str, fill: str, beside: bool = False) -> None:
     """Draw the ground under a network, its title at the top: centred over the subtitle, or at the left ``beside`` it."""
-    corner = (node.x - node.width / 2, node.y - node.height / 2)
-    style = "round,pad=0,rounding_size=0.1"
-    axes.add_patch(FancyBboxPatch(corner, node.width, node.height, boxstyle=style, fc=fill, ec="none", zorder=0))
-    left, top = corner[0] + 0.15, node.y + node.height / 2 - 0.18
+    _rounded(axes, node, 0.1, fc=fill, ec="none", zorder=0)
+    left, top = node.x - node.width / 2 + 0.15, node.y + node.height / 2 - 0.18
     head, tail = ((left, top), (left + 1.65, top)) if beside else ((node.x, top), (node.x, top - 0.19))
     align = "left" if beside else "center"
     axes.text(*head, title, ha=align, va="center", size=10, weight="bold", zorder=4)

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import UserError
-from kdlib.figures.style import BACKBONES, GREY, INK, METHODS, NETWORKS, Picture, styled
+from kdlib.figures.style import GREY, INK, METHODS, Picture, styled
+from kdlib.paper.findings import network
 
 
 @styled
@@ -71,6 +72,5 @@ def gains(found: pd.DataFrame) -> Picture:
 
 def named(row: dict[str, Any]) -> str:
     """Return what a comparison is called in a picture."""
-    network = NETWORKS[row["setting"]].format(BACKBONES[row["backbone"]])
-    what = {"embedding": "", "softlabel": ", soft label", "multitask": ", multitask"}[row["method"]]
-    return f"{network}{what}, α = {row['alpha']:g}"
+    what = "" if row["method"] == "embedding" else f", {METHODS[row['method']][2]}"
+    return f"{network(row['backbone'], row['setting'])}{what}, α = {row['alpha']:g}"

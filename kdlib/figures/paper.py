@@ -88,19 +88,21 @@ def _diagram(name: str, diagram: Diagram, settings: Settings, folder: Path) -> F
 
 
 def _sweep(name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFrame, folder: Path) -> Figure:
-    datasets = sorted({each.dataset for each in settings if each.corpus.layout == sweep.layout})
-    protocol = next((each.corpus.protocol for each in settings if each.corpus.layout == sweep.layout), "speakers")
-    caption = f"{TESTED[protocol]} All methods start at α = 0 from the same undistilled student (dashed)."
-    if not datasets:
+    of = [each for each in settings if each.corpus.layout == sweep.layout]
+    caption = (
+        f"{TESTED[of[0].corpus.protocol if of else 'speakers']} All methods start at α = 0 from the same undistilled student (dashed)."
+    )
+    if not of:
         return Figure(name, sweep.title, caption, missing="no run of this suite uses that corpus")
+    dataset = min(each.dataset for each in of)
     rows = prevailing(
-        results[(results.dataset == datasets[0]) & (results.stage == "student") & ~results.variant.str.contains("training.targets")]
+        results[(results.dataset == dataset) & (results.stage == "student") & ~results.variant.str.contains("training.targets")]
     )
     means = means_over_folds(rows, sweep.metric)
     if means.empty or means.groupby(["backbone", "setting"]).alpha.nunique().max() < 2:
         return Figure(name, sweep.title, caption, missing="its runs are missing: students of one network at two values of α or more")
     files = save(accuracy_against_alpha(rows, sweep.metric), folder / "figures" / name)
-    return Figure(name, sweep.title, f"{datasets[0]}: {caption}", _spoken(means), files)
+    return Figure(name, sweep.title, f"{dataset}: {caption}", _spoken(means), files)
 
 
 def _spoken(means: pd.DataFrame) -> str:

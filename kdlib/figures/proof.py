@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from kdlib.figures.evidence import agreement, gains, named
-from kdlib.figures.style import BACKBONES, NETWORKS, save
+from kdlib.figures.style import save
+from kdlib.paper.findings import network
 from kdlib.site import Figure
 from kdlib.tables.collected import prevailing
 from kdlib.tables.proven import METRICS, TARGETS
@@ -45,11 +46,12 @@ def pictures(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list
 
 
 def _gains(found: pd.DataFrame, folder: Path) -> list[Figure]:
-    rows = prevailing(found[found.targets == "teacher"])
-    return [
-        _figure("figure-gains", f"{dataset}-{metric}", f"{dataset}, {METRICS[metric]}", part.assign(label=[named(row) for row in part.to_dict("records")]), folder)
-        for (dataset, metric), part in rows.groupby(["dataset", "metric"])
-    ]  # fmt: skip
+    drawn = []
+    rows = prevailing(found[found.targets == "teacher"]).sort_values(["setting", "backbone", "method", "alpha"], kind="stable")
+    for (dataset, metric), part in rows.groupby(["dataset", "metric"]):
+        labelled = part.assign(label=[named(row) for row in part.to_dict("records")])
+        drawn.append(_figure("figure-gains", f"{dataset}-{metric}", f"{dataset}, {METRICS[metric]}", labelled, folder))
+    return drawn
 
 
 def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
@@ -59,16 +61,14 @@ def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
         same = found[(found[place] == list(where)).all(axis=1) & (found.method == "embedding")]
         both = pd.concat([prevailing(same[same.targets == "teacher"]), part])
         label = [TARGETS[row.targets] if row.targets != "teacher" else "the paper’s method" for row in both.itertuples()]
-        name = f"{NETWORKS[where[3]].format(BACKBONES[where[2]])}, α = {where[4]:g}" + (
-            f", {100 * where[5]:g} % of the training set" if where[5] < 1 else ""
-        )
-        subject = f"{where[0]}, {METRICS[where[1]]}, {name}"
+        dataset, metric, *student, alpha, fraction = where
+        share = f", {100 * fraction:g} % of the training set" if fraction < 1 else ""
+        subject = f"{dataset}, {METRICS[metric]}, {network(*student)}, α = {alpha:g}{share}"
         drawn.append(_figure("figure-controls", "-".join(map(str, where)), subject, both.assign(label=label), folder))
     return drawn
 
 
 def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path) -> Figure:
-    rows = rows.sort_values(["setting", "backbone", "method", "alpha"], kind="stable") if kind == "figure-gains" else rows
     files = save(gains(rows), folder / "figures" / f"{kind}-{name}")
     spoken = "; ".join(
         f"{row.label}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}" for row in rows.itertuples()
@@ -81,20 +81,12 @@ def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
     kept = prevailing(histories[histories.method == "embedding"])
     for dataset, rows in kept.groupby("dataset"):
         alphas = rows.groupby(["backbone", "setting"]).alpha.nunique()
-        network = alphas.idxmax()  # the network with most alphas tells most
-        part = rows[(rows.backbone == network[0]) & (rows.setting == network[1])].sort_values(["alpha", "epoch"])
+        backbone, setting = alphas.idxmax()  # the network with most alphas tells most
+        part = rows[(rows.backbone == backbone) & (rows.setting == setting)].sort_values(["alpha", "epoch"])
         part = part.assign(line=part.alpha.map("α = {:g}".format))
         files = save(agreement(part), folder / "figures" / f"figure-agreement-{dataset}")
         last = part[part.epoch == part.epoch.max()].groupby("line").agreement.mean()
         spoken = "Lines over epochs; at the last one " + ", ".join(f"{line}: {value:.2f}" for line, value in last.items())
-        name = NETWORKS[network[1]].format(BACKBONES[network[0]])
-        drawn.append(
-            Figure(
-                f"figure-agreement-{dataset}",
-                f"{TITLES['figure-agreement']}: {dataset}, {name}",
-                CAPTIONS["figure-agreement"],
-                spoken,
-                files,
-            )
-        )
+        title = f"{TITLES['figure-agreement']}: {dataset}, {network(backbone, setting)}"
+        drawn.append(Figure(f"figure-agreement-{dataset}", title, CAPTIONS["figure-agreement"], spoken, files))
     return drawn

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 
 from kdlib import metrics
 from kdlib.errors import UserError
-from kdlib.figures.style import BACKBONES, FILL, GREY, INK, METHODS, METRICS, NETWORKS, TELLING, Picture, styled
+from kdlib.figures.style import FILL, GREY, INK, METHODS, METRICS, TELLING, Picture, styled
+from kdlib.paper.findings import AGGREGATORS, ENCODERS, network
 
 MANY_CLASSES = 40  # from here on the confusions are drawn without numbers
 
@@ -47,12 +48,12 @@ def _order(labels: pd.Series | Sequence[str], columns: Sequence[str] = ()) -> li
 
 
 @styled
-def confusion(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> Picture:
+def confusion(predictions: pd.DataFrame) -> Picture:
     """Show how often each class (row) was taken for each other: share of the row, and count, over all folds together.
 
-    ``classes`` are in the order of the corpus where ``predictions`` says it (see :func:`kdlib.results.predictions`).
+    Classes are in the order of the corpus where ``predictions`` says it (see :func:`kdlib.results.predictions`).
     """
-    classes = list(classes or _order(predictions.label, predictions.columns))
+    classes = _order(predictions.label, predictions.columns)
     many = len(classes) > MANY_CLASSES
     counts = pd.crosstab(predictions.label.astype(str), predictions.predicted.astype(str))
     counts = counts.reindex(index=classes, columns=classes, fill_value=0)
@@ -162,14 +163,14 @@ def accuracy_against_alpha(results: pd.DataFrame, metric: str = "uar") -> Pictur
     panels = [(key, part) for key, part in means.groupby(["backbone", "setting"]) if part.alpha.nunique() > 1]
     if not panels or results.dataset.nunique() > 1:
         raise UserError(f"a picture over alpha needs runs of one dataset with two alphas and metric '{metric}'; give such rows only.")
-    panels.sort(key=lambda panel: (list(BACKBONES).index(panel[0][0]), list(NETWORKS).index(panel[0][1])))
+    panels.sort(key=lambda panel: (list(ENCODERS).index(panel[0][0]), list(AGGREGATORS).index(panel[0][1])))
     columns = min(3, len(panels))
     figure = Picture(figsize=(0.6 + max(3.1 * columns, 5.4), 0.9 + 2.5 * -(-len(panels) // columns)), layout="constrained")
     figure.data = means
     grid = figure.subplots(-(-len(panels) // columns), columns, sharey=True, squeeze=False).ravel()
-    for axes, ((backbone, setting), part) in zip(grid, panels, strict=False):
+    for axes, (key, part) in zip(grid, panels, strict=False):
         _lines(axes, part)
-        axes.set_title(NETWORKS[setting].format(BACKBONES[backbone]))
+        axes.set_title(network(*key))
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}

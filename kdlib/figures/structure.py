@@ -18,7 +18,7 @@ from kdlib.corpora import features
 from kdlib.losses import METHODS, Targets
 from kdlib.models.networks import Network, build_student, build_teacher
 from kdlib.settings import Settings
-from kdlib.spectrogram import Spectrogram, cut_segments
+from kdlib.spectrogram import FrontEnd
 from kdlib.store import Ragged, Store
 from kdlib.teacher import Privileged
 
@@ -48,8 +48,7 @@ class Reading(NamedTuple):
 def student(settings: Settings, store: Store | None = None) -> Reading:
     """Read the student of these settings."""
     media = settings.media
-    heard = Spectrogram(media)(torch.zeros(1, round(media.duration * media.sample_rate)))
-    heard = cut_segments(heard, settings.segments) if settings.sequential else heard
+    heard = FrontEnd(settings)(torch.zeros(1, round(media.duration * media.sample_rate)), settings.segments)
     with torch.device("meta"):
         return _read(build_student(settings, _classes(store)), torch.empty(heard.shape))
 

@@ -24,8 +24,6 @@ METHODS = {
     "softlabel": (ORANGE, "s", "soft label"),
     "multitask": (GREEN, "^", "multitask"),
 }
-BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SEResNet"}
-NETWORKS = {"nonseq": "{}", "em": "{}+BiLSTM+EM", "agg": "{}+BiLSTM+AGG"}
 METRICS = {"uar": "UAR (%)", "accuracy": "accuracy (%)", "eer": "EER (%)"}
 FILL, DIVERGING, SOUND = "Blues", "RdBu_r", "magma"  # colour maps: counts, signed values, spectrograms
 STYLE: dict[str, Any] = {
@@ -77,7 +75,7 @@ def save(figure: Picture, stem: Path) -> list[Path]:
     written = []
     for ending, options in ((".svg", {"metadata": {"Date": None}, "dpi": 120}), (".png", {"metadata": {"Software": None}, "dpi": 150})):
         written.append(stem.with_name(stem.name + ending))
-        with places.replacing(written[-1]) as temporary, matplotlib.rc_context(STYLE):
+        with places.replacing(written[-1]) as temporary:
             figure.savefig(temporary, **options)
     if figure.data is not None:
         written.append(stem.with_name(stem.name + ".csv"))

@@ -148,9 +148,7 @@ def _where(table: Any) -> str:
     return "All tables" if pd.isna(table) else f"Table {table}"
 
 
-def write(folder: Path, found: pd.DataFrame | None = None) -> dict[str, Path]:
-    """Write ``audit.csv`` and return it by its name; ``found`` is what :func:`audit` returns, made where not given."""
-    found = audit() if found is None else found
+def write(folder: Path) -> None:
+    """Write ``audit.csv``."""
     with places.replacing(folder / "audit.csv") as temporary:
-        found.round(4).to_csv(temporary, index=False)
-    return {"audit.csv": folder / "audit.csv"}
+        audit().round(4).to_csv(temporary, index=False)

@@ -132,9 +132,10 @@ def _method(found: pd.DataFrame, *methods: str) -> pd.DataFrame:
     return found[found.method.isin(methods)]
 
 
-def _relative(found: pd.DataFrame) -> pd.DataFrame:
-    """Return gains relative to the undistilled student, as the paper's last columns have them."""
-    return found.assign(**{name: found[name] / found.undistilled for name in ("gain", "low", "high")})
+def _relative(found: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    """Return the proposed method's gains at one α relative to the undistilled student, as the paper's last columns have them."""
+    rows = _method(found, "embedding")[lambda rows: np.isclose(rows.alpha, alpha)]
+    return rows.assign(**{name: rows[name] / rows.undistilled for name in ("gain", "low", "high")})
 
 
 def for_every_alpha(found: pd.DataFrame, alpha: float) -> Evidence:
@@ -165,7 +166,8 @@ def greatest_at_half(found: pd.DataFrame, alpha: float) -> Evidence:
     """
     rows = _method(found, "embedding")
     rows = rows[rows.groupby(NETWORK).alpha.transform("nunique") == rows.alpha.nunique()]
-    means = _mean_over_networks(rows)
+    # the networks hear the same recordings, so the mean's interval is no shorter than theirs on average
+    means = rows.groupby("alpha", as_index=False)[["gain", "low", "high"]].mean()
     near = means[means.alpha.between(*HALF)]
     far = means[~means.alpha.between(*HALF)]
     if near.empty or far.empty:
@@ -174,14 +176,9 @@ def greatest_at_half(found: pd.DataFrame, alpha: float) -> Evidence:
     return Evidence(_stated(_less(half, far), EXCEEDS), bool((far.alpha < HALF[0]).any() and (far.alpha > HALF[1]).any()))
 
 
-def _mean_over_networks(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an α; the networks hear the same recordings, so the mean's interval is no shorter than theirs on average."""
-    return rows.groupby("alpha", as_index=False)[["gain", "low", "high"]].mean()
-
-
 def greatest_network(found: pd.DataFrame, alpha: float, backbone: str, setting: str) -> Evidence:
     """Return the relative gain of the network that gains most in the paper, minus that of each other network."""
-    rows = _relative(_method(found, "embedding")[lambda rows: np.isclose(rows.alpha, alpha)])
+    rows = _relative(found, alpha)
     named = (rows.backbone == backbone) & (rows.setting == setting)
     others = rows[~named] if named.any() else rows[:0]
     return Evidence(_stated(_less(rows[named].loc[lambda row: row.index.repeat(len(others))], others), EXCEEDS), len(rows) == NETWORKS)
@@ -189,7 +186,7 @@ def greatest_network(found: pd.DataFrame, alpha: float, backbone: str, setting: 
 
 def error_falls(found: pd.DataFrame, alpha: float) -> Evidence:
     """Return the relative fall of the error rate of every network; more than the paper's 27 % is not held against it."""
-    rows = _relative(_method(found, "embedding")[lambda rows: np.isclose(rows.alpha, alpha)])
+    rows = _relative(found, alpha)
     return Evidence(_stated(rows, FALLS), len(rows) == NETWORKS)
 
 

@@ -13,9 +13,14 @@ ENCODERS = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SEResNet"}
 AGGREGATORS = {"nonseq": "", "em": "+BiLSTM+EM", "agg": "+BiLSTM+AGG"}
 
 
-def name(row: Any) -> str:
+def network(backbone: str, setting: str) -> str:
     """Return a network as the paper's tables spell it, such as ``SEResNet+BiLSTM+AGG``."""
-    return ENCODERS[row.backbone] + AGGREGATORS[row.setting]
+    return ENCODERS[backbone] + AGGREGATORS[setting]
+
+
+def name(row: Any) -> str:
+    """Return :func:`network` of a row's ``backbone`` and ``setting``."""
+    return network(row.backbone, row.setting)
 
 
 def number(value: Decimal, digits: int) -> str:

@@ -72,8 +72,7 @@ def drifted() -> list[str]:
     ]
 
 
-def write(folder: Path) -> dict[str, Path]:
-    """Write ``ledger.csv`` and return it by its name."""
+def write(folder: Path) -> None:
+    """Write ``ledger.csv``."""
     with places.replacing(folder / "ledger.csv") as temporary:
         ledger().to_csv(temporary, index=False)
-    return {"ledger.csv": folder / "ledger.csv"}

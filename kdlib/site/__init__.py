@@ -21,10 +21,9 @@ from kdlib.site import contents, listing, notebooks, summary
 from kdlib.site.answers import answers
 from kdlib.site.layout import HERE, Links, environment
 from kdlib.tables import Table
+from kdlib.tables.collected import RUNS
 
 __all__ = ["Figure", "build"]
-
-RUNS = ["dataset", "stage", "key", "state", "seconds", "device", "commit", "uncommitted", "finished"]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Links:
     tables: Mapping[str, Sequence[Path]]
 
     def runs(self, runs: Sequence[Any]) -> str:
-        """Return the way to what stands behind a number: the run's notebook, or its first run on the page of runs where there are several."""
+        """Return the way to what stands behind a number: the run's notebook; of several runs the first one's row on the page of runs."""
         places = [(run.settings.dataset, run.stage, run.folder.name) for run in runs]
         if len(places) == 1 and (name := page_of(*places[0])) in self.pages:
             return f"pages/{quote(name)}"
@@ -50,10 +50,8 @@ class Links:
 
     def picture(self, name: str) -> str:
         """Return the picture of a figure, nothing where there is none."""
-        shown = sorted(
-            (path for path in self.figures.get(name, ()) if path.suffix in PICTURES), key=lambda path: PICTURES.index(path.suffix)
-        )
-        return quote(shown[0].as_posix()) if shown else ""
+        shown = [path for path in self.figures.get(name, ()) if path.suffix in PICTURES]
+        return quote(min(shown, key=lambda path: PICTURES.index(path.suffix)).as_posix()) if shown else ""
 
     def downloads(self, name: str) -> dict[str, str]:
         """Return the files of a figure or table by what they are called, such as CSV."""

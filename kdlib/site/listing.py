@@ -37,7 +37,7 @@ class Group:
     @property
     def title(self) -> str:
         """What the group is called."""
-        return f"{self.dataset} · {STAGES.get(self.stage, self.stage)}"
+        return f"{self.dataset} · {STAGES[self.stage]}"
 
     @property
     def open(self) -> bool:
@@ -94,8 +94,8 @@ def states(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
         found = found.merge(more, how="left", on=["dataset", "stage", "key"]) if len(more) else found
     failed_first = found.sort_values("state", key=lambda state: state != "failed", kind="stable")
     found["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
-    names = [(page_of(*place), anchor(*place)) for place in zip(found.dataset, found.stage, found.key)]
-    return found.assign(title=[title(run) for run in found.run], page=[page for page, _ in names], anchor=[mark for _, mark in names])
+    names = list(zip(found.dataset, found.stage, found.key))
+    return found.assign(title=found.run.map(title), page=[page_of(*name) for name in names], anchor=[anchor(*name) for name in names])
 
 
 def groups(found: pd.DataFrame) -> list[Group]:

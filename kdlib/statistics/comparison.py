@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,10 +95,10 @@ def compare(
 
     Which test counts: each fold has students of its own, so folds differ by speakers *and* by training, and are exchanged whole
     (``unit`` fold). Fewer than six folds cannot reach p = 0.05 (2 of 2⁵ signs are 0.06). Then speakers are exchanged, and trainings
-    where there are six; the larger p counts, and the interval spans both (``unit`` speaker and training). With fewer trainings the speakers alone remain
-    (``unit`` speaker). That test, as the interval and McNemar's, takes the trained students as given: it says whether these two
-    differ on other speakers or recordings, and cannot say whether other trainings would. Raises UserError where the runs tested
-    different recordings.
+    where there are six; the larger p counts, and the interval spans both (``unit`` speaker and training). With fewer trainings the
+    speakers alone remain (``unit`` speaker). That test, as the interval and McNemar's, takes the trained students as given: it
+    says whether these two differ on other speakers or recordings, and cannot say whether other trainings would. Raises UserError
+    where the runs tested different recordings.
     """
     both = paired(distilled, undistilled)
     base = right(both, "predicted_undistilled").astype(float)
@@ -139,13 +138,13 @@ def _mcnemar(both: pd.DataFrame) -> float:
     return float(mcnemar(np.bincount(wrong, minlength=4).reshape(2, 2), exact=True).pvalue)
 
 
-def corrected(pvalues: pd.Series | np.ndarray | list[float], method: str = "holm") -> pd.Series:
-    """Return p values corrected for their number (Holm 1979), in their order and with their index.
+def corrected(pvalues: pd.Series | np.ndarray | list[float]) -> pd.Series:
+    """Return p values ``(tests,)`` corrected for their number (Holm 1979), in their order and with their index.
 
     A missing one (NaN: not run, or too few units) stays missing and is not counted.
     """
     found = pd.Series(pvalues, dtype=float).copy()
     there = found.notna()
     if there.any():
-        found[there] = multipletests(found[there], alpha=LEVEL, method=method)[1]
-    return found if there.any() else found * math.nan
+        found[there] = multipletests(found[there], alpha=LEVEL, method="holm")[1]
+    return found

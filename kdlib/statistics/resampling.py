@@ -121,13 +121,13 @@ def times_drawn(chosen: np.ndarray) -> np.ndarray:
     return np.bincount(place.ravel(), minlength=draws * speakers).reshape(draws, speakers).astype(float)
 
 
-def confidence(speakers: int, level: float = LEVEL) -> float:
-    """Return the confidence at which a percentile interval over ``speakers`` covers ``1 - level``.
+def confidence(speakers: int) -> float:
+    """Return the confidence at which a percentile interval over ``speakers`` covers 95 %.
 
     With few speakers percentile intervals are too short; this widens them as Student's t does a normal interval (Hesterberg
     2015, "What teachers should know about the bootstrap", section 5.3: the expanded percentile interval).
     """
-    return 1 - 2 * stats.norm.sf(math.sqrt(speakers / (speakers - 1)) * stats.t.isf(level / 2, speakers - 1))
+    return 1 - 2 * stats.norm.sf(math.sqrt(speakers / (speakers - 1)) * stats.t.isf(LEVEL / 2, speakers - 1))
 
 
 def bootstrap(metric: Callable[[np.ndarray], np.ndarray], speakers: int, draws: int = DRAWS, seed: int = 0):

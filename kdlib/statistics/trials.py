@@ -81,17 +81,15 @@ def _spread(metric, speakers: int, draws: int, seed: int) -> float:
     return float(np.nanstd(found.bootstrap_distribution, ddof=1))
 
 
-def trial_interval(
-    trials: pd.DataFrame, first: np.ndarray, second: np.ndarray, convention: str = "interpolated", draws: int = DRAWS // 2, seed: int = 0
-) -> Interval:
+def trial_interval(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray, draws: int = DRAWS // 2) -> Interval:
     """Return the equal error rate, the mean over students, with its 95 % interval over speakers; arguments as :func:`compare_trials`."""
     first, second, speakers = _numbered(trials, first, second)
     students = _sorted(with_seed(trials), first, second)
 
     def metric(drawn: np.ndarray) -> float:
-        return float(np.mean([student.eer(drawn, convention) for student in students]))
+        return float(np.mean([student.eer(drawn, "interpolated") for student in students]))
 
-    estimate, reach = metric(np.ones(speakers)), _reach(speakers) * _spread(metric, speakers, draws, seed)
+    estimate, reach = metric(np.ones(speakers)), _reach(speakers) * _spread(metric, speakers, draws, seed=0)
     return Interval(estimate, estimate - reach, estimate + reach)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from kdlib.settings import Settings
 
 COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "key", "fold", "metric", "value", "recordings")
+RUNS = ["dataset", "stage", "key", "state", "seconds", "device", "commit", "uncommitted", "finished"]
 NEEDED = ["recording", "speaker", "fold", "label", "predicted"]
 
 
@@ -68,7 +69,7 @@ def prevailing(rows: pd.DataFrame) -> pd.DataFrame:
 def readable(folder: Path, metric: str) -> bool:
     """Return whether a run's answers are still there: somebody may have removed them to save room, or an older suite have written them."""
     file = folder / ("trials.csv" if metric == "eer" else "predictions.csv")
-    return file.exists() and (metric != "eer" or "first_speaker" in file.open().readline())
+    return file.exists() and (metric != "eer" or "first_speaker" in pd.read_csv(file, nrows=0))
 
 
 def predictions(folder: Path) -> pd.DataFrame:
@@ -80,6 +81,12 @@ def trials(folder: Path) -> pd.DataFrame:
     """Return the scored trials of a run's first list, which is the paper's; columns as of :func:`kdlib.verification.scored`."""
     told = pd.read_csv(folder / "trials.csv", dtype={"first_speaker": str, "second_speaker": str})
     return told[told.list == told.list.iloc[0]].reset_index(drop=True)
+
+
+def answers(runs: Iterable[Any], metric: str) -> list[pd.DataFrame]:
+    """Return what each run answered, with its ``seed``: scored trials for ``eer``, else predictions; nothing of runs without."""
+    read = trials if metric == "eer" else predictions
+    return [read(run.folder).assign(seed=run.settings.seed) for run in runs if readable(run.folder, metric)]
 
 
 def histories(runs: Iterable[Any]) -> pd.DataFrame:
@@ -98,7 +105,7 @@ def missing(runs: Iterable[Any]) -> list[Any]:
 
 
 def states(runs: Iterable[Any]) -> pd.DataFrame:
-    """Return one row a run: dataset, stage, key, state (see :class:`kdlib.grid.Run`), wall seconds, device, commit, finished."""
+    """Return one row a run, columns :data:`RUNS` (state: see :class:`kdlib.grid.Run`; wall seconds), ``folder`` and ``run``."""
     rows = []
     for folder, run in distinct(runs).items():
         result = run.result
@@ -117,6 +124,4 @@ def states(runs: Iterable[Any]) -> pd.DataFrame:
                 "run": run,
             }
         )
-    return pd.DataFrame(
-        rows, columns=["dataset", "stage", "key", "state", "seconds", "device", "commit", "uncommitted", "finished", "folder", "run"]
-    )
+    return pd.DataFrame(rows, columns=[*RUNS, "folder", "run"])

@@ -11,9 +11,9 @@ import pandas as pd
 from kdlib.paper import published
 from kdlib.settings import Settings
 from kdlib.statistics import interval, trial_interval
-from kdlib.tables.collected import predictions, readable, trials
+from kdlib.tables.collected import answers
 from kdlib.tables.studies import Cell, Study, cell, places, studies, summarise, values_of
-from kdlib.tables.table import BACKBONES, SETTINGS, Column, Table, number
+from kdlib.tables.table import BACKBONES, NETWORK, SETTINGS, Column, Table, number
 
 METRICS = {"identification_accuracy": "accuracy", "eer": "eer", "unweighted_accuracy": "uar"}
 TASKS = {
@@ -97,8 +97,7 @@ def _columns(printed: list[str], ours: list[str], metric: str) -> list[Column]:
         return Column(prefix + name, title, group, usual if digits is None else digits, spread, signed)
 
     return [
-        Column("backbone", "backbone", header="rowgroup", labels=BACKBONES),
-        Column("setting", "setting", header="row", labels=SETTINGS),
+        *NETWORK,
         *(column(name, "paper_", "paper") for name in printed),
         *(column(name, "", "this suite", f"{name}_sd") for name in ours),
         Column("interval", "distilled, 95 %", "this suite"),
@@ -122,13 +121,11 @@ def _interval(of: Cell, metric: str) -> str | None:
 
     Nothing either where somebody removed the predictions to save room.
     """
-    if of.undone or not of.found or not all(readable(run.folder, metric) for run in of.runs):
+    parts = answers(of.runs, metric) if of.found and not of.undone else []
+    if not parts or len(parts) < len(of.runs):
         return None
-    if metric == "eer":
-        told = pd.concat([trials(run.folder).assign(seed=run.settings.seed) for run in of.runs])
-        found = trial_interval(told, told.first_speaker, told.second_speaker)
-    else:
-        found = interval(pd.concat([predictions(run.folder).assign(seed=run.settings.seed) for run in of.runs]), metric)
+    told = pd.concat(parts)
+    found = trial_interval(told, told.first_speaker, told.second_speaker) if metric == "eer" else interval(told, metric)
     return None if pd.isna(found.low) else f"{number(100 * found.low, 1)}–{number(100 * found.high, 1)}"
 
 
@@ -162,27 +159,22 @@ def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
 
 def not_comparable(settings: Settings) -> str:
     """Return why values cannot be held against the paper's, or nothing."""
-    synthetic = ["the corpus is synthetic"] if settings.corpus.synthetic else []
-    other = (
-        ["networks and training have other sizes than the paper’s"]
-        if any(ours != paper for ours, paper in sizes(settings).values())
-        else []
-    )
-    return " and ".join(synthetic + other)
+    reasons = {
+        "the corpus is synthetic": settings.corpus.synthetic,
+        "networks and training have other sizes than the paper’s": any(ours != paper for ours, paper in sizes(settings).values()),
+    }
+    return " and ".join(reason for reason, holds in reasons.items() if holds)
 
 
 def _facts(study: Study, task: int, rows: pd.DataFrame) -> list[str]:
     """Return what the comparison rests on: dataset, recordings, epochs, widths."""
     synthetic = " (synthetic corpus)" if study.settings.corpus.synthetic else ""
-    tested = (
-        [
-            f"{number(rows.recordings.max(), 0)} recordings tested in {number(rows.folds.max(), 0)} fold{'s' if rows.folds.max() > 1 else ''} (paper: {PAPER_RECORDINGS[task]})"
-        ]
-        if rows.recordings.notna().any()
-        else []
-    )
-    told = [f"{name} {ours:g}" + (f" (paper: {paper:g})" if ours != paper else "") for name, (ours, paper) in sizes(study.settings).items()]
-    return [f"dataset {study.dataset}{synthetic}", *tested, *told]
+    told = [f"dataset {study.dataset}{synthetic}"]
+    if rows.recordings.notna().any():
+        folds = f"{number(rows.folds.max(), 0)} fold{'s' if rows.folds.max() > 1 else ''}"
+        told.append(f"{number(rows.recordings.max(), 0)} recordings tested in {folds} (paper: {PAPER_RECORDINGS[task]})")
+    of = sizes(study.settings).items()
+    return told + [f"{name} {ours:g}" + (f" (paper: {paper:g})" if ours != paper else "") for name, (ours, paper) in of]
 
 
 def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str, scored: float) -> list[str]:

@@ -13,8 +13,8 @@ from kdlib.tables.collected import distinct, prevailing
 from kdlib.tables.table import Table
 
 PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
-# columns whose number is that of the student a row names; of its undistilled twin; of the paper's method with this student's parameters
-OWN, TWIN, METHOD = ("distilled", "gain", "effect", "effect_on_gain"), ("undistilled",), ("method_gain", "over")
+# columns whose number is that of the student a row names; of the paper's method with this student's parameters
+OWN, METHOD = ("distilled", "gain", "effect", "effect_on_gain", "best"), ("method_gain", "over")
 
 
 def linked(table: Table, runs: Iterable[Any], results: pd.DataFrame) -> Table:
@@ -41,9 +41,10 @@ def linked(table: Table, runs: Iterable[Any], results: pd.DataFrame) -> Table:
         twins = [by_key.get((row["dataset"], grid.key(run.settings.undistilled(), "student"))) for run in own]
         taught = "; ".join(part for part in row["variant"].split("; ") if not part.startswith("training.targets="))
         chosen = [run for alpha in str(row.get("alphas", "")).split(", ") if alpha for run in at(row, alpha=float(alpha))]
-        found = dict.fromkeys(OWN, own) | dict.fromkeys(TWIN, [run for run in twins if run])
-        found |= dict.fromkeys(METHOD, at(row, method="embedding", variant=taught)) | {
-            "best": own,
+        found = {
+            **dict.fromkeys(OWN, own),
+            **dict.fromkeys(METHOD, at(row, method="embedding", variant=taught)),
+            "undistilled": [run for run in twins if run],
             "chosen": list(distinct(chosen).values()),
         }
         shown = {column.name for column in table.columns}

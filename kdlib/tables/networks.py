@@ -11,9 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
+import torch
+from torch import nn
 
+from kdlib.models.networks import Network, build_student, build_teacher
+from kdlib.models.resnet import Block
 from kdlib.settings import Settings
-from kdlib.tables.table import BACKBONES, SETTINGS, Column, Table
+from kdlib.tables.table import BACKBONES, NETWORK, Column, Table
 
 # seven emotions, as RAVDESS with calm counted as neutral
 CLASSES = 7
@@ -43,51 +47,44 @@ class Layer:
         }
 
 
-def size(module: Any) -> int:
+def size(module: nn.Module) -> int:
     """Return how many parameters a module learns."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _convolution(layer: Any) -> str:
+def _convolution(layer: nn.Conv2d) -> str:
     return f"{layer.kernel_size[0]}×{layer.kernel_size[1]}, {layer.out_channels}"
 
 
-def _block(block: Any) -> str:
-    from torch import nn
-
+def _block(block: Block) -> str:
     return "; ".join(_convolution(layer) for layer in block.residual if isinstance(layer, nn.Conv2d))
 
 
-def _descriptions() -> dict[type, Callable[[Any], tuple[str, str, str]]]:
-    """Return name, kernel and activation of each type of layer that makes a row of its own."""
-    from torch import nn
-
-    from kdlib.models.resnet import Block
-
-    return {
-        nn.Conv2d: lambda layer: ("Convolution", _convolution(layer), "–"),
-        nn.MaxPool2d: lambda layer: ("Max-pool", f"{layer.kernel_size}×{layer.kernel_size}, stride {layer.stride}", "–"),
-        nn.AdaptiveAvgPool2d: lambda layer: ("Global average pool", "–", "–"),
-        nn.Linear: lambda layer: ("Fully connected", str(layer.out_features), "–"),
-        Block: lambda block: ("Residual block", _block(block), "ReLU"),
-    }
+# name, kernel and activation of each type of layer that makes a row of its own
+DESCRIPTIONS: dict[type, Callable[[Any], tuple[str, str, str]]] = {
+    nn.Conv2d: lambda layer: ("Convolution", _convolution(layer), "–"),
+    nn.MaxPool2d: lambda layer: ("Max-pool", f"{layer.kernel_size}×{layer.kernel_size}, stride {layer.stride}", "–"),
+    nn.AdaptiveAvgPool2d: lambda layer: ("Global average pool", "–", "–"),
+    nn.Linear: lambda layer: ("Fully connected", str(layer.out_features), "–"),
+    Block: lambda block: ("Residual block", _block(block), "ReLU"),
+}
 
 
-def _parts(module: Any, whole: tuple[type, ...]) -> Iterator[Any]:
+def _parts(module: nn.Module) -> Iterator[nn.Module]:
     """Yield the modules that make rows or belong to one, without looking inside of them."""
     children = list(module.children())
-    if isinstance(module, whole) or not children:
+    if type(module) in DESCRIPTIONS or not children:
         yield module
     else:
         for child in children:
-            yield from _parts(child, whole)
+            yield from _parts(child)
 
 
-def trace(network: Any, x: Any, modules: list[Any]) -> list[tuple[Any, tuple[int, ...]]]:
+def trace(network: nn.Module, x: torch.Tensor, modules: list[nn.Module]) -> list[tuple[nn.Module, tuple[int, ...]]]:
     """Return these modules in the order in which ``x`` passes them, with the shape each gives."""
-    passed: list[tuple[Any, tuple[int, ...]]] = []
+    passed: list[tuple[nn.Module, tuple[int, ...]]] = []
 
-    def note(module: Any, _: Any, output: Any) -> None:
+    def note(module: nn.Module, _: Any, output: Any) -> None:
         passed.append((module, tuple((output[0] if isinstance(output, tuple) else output).shape)))
 
     hooks = [module.register_forward_hook(note) for module in modules]
@@ -97,19 +94,16 @@ def trace(network: Any, x: Any, modules: list[Any]) -> list[tuple[Any, tuple[int
     return passed
 
 
-def layers(network: Any, x: Any) -> list[Layer]:
-    """Return the rows of a network without aggregator; batch-norm and ReLU join the row of the layer before them."""
-    from torch import nn
-
-    known = _descriptions()
+def layers(network: Network, x: torch.Tensor) -> list[Layer]:
+    """Return the rows of a network without aggregator, of ``x`` ``(1, 1, bins, columns)``; batch-norm and ReLU join the row before."""
     rows = [Layer("Input", "spectrogram", "–", tuple(x.shape[1:]), 0)]
-    for module, shape in trace(network, x, list(_parts(network, tuple(known)))):
+    for module, shape in trace(network, x, list(_parts(network))):
         if isinstance(module, nn.BatchNorm2d):
             rows[-1] = replace(rows[-1], name=rows[-1].name + ", batch-norm", parameters=rows[-1].parameters + size(module))
         elif isinstance(module, nn.ReLU):
             rows[-1] = replace(rows[-1], activation="ReLU")
-        elif type(module) in known:
-            rows.append(Layer(*known[type(module)](module), shape[1:], size(module)))
+        elif type(module) in DESCRIPTIONS:
+            rows.append(Layer(*DESCRIPTIONS[type(module)](module), shape[1:], size(module)))
     rows[-1] = replace(rows[-1], activation="Softmax")
     return folded(rows)
 
@@ -125,8 +119,8 @@ def folded(rows: list[Layer]) -> list[Layer]:
     return found
 
 
-def aggregated(network: Any, x: Any) -> list[Layer]:
-    """Return the rows of a sequential network, its encoder in one of them."""
+def aggregated(network: Network, x: torch.Tensor) -> list[Layer]:
+    """Return the rows of a sequential network for ``x`` ``(1, segments, 1, bins, columns)``, its encoder in one of them."""
     aggregator = network.aggregator
     shapes = dict(trace(network, x, [network.encoder, *aggregator.layers, aggregator, network.head]))
     recurrent = [Layer("BiLSTM", f"2 × {layer.hidden_size} units", "ReLU", shapes[layer][1:], size(layer)) for layer in aggregator.layers]
@@ -141,12 +135,8 @@ def aggregated(network: Any, x: Any) -> list[Layer]:
     ]
 
 
-def _built(settings: Settings) -> tuple[Any, Any]:
+def _built(settings: Settings) -> tuple[Network, torch.Tensor]:
     """Return a student of full size and an input of the training duration."""
-    import torch
-
-    from kdlib.models.networks import build_student
-
     media = settings.media
     bins, columns = media.fft // 2 + 1, round(media.duration / media.hop)
     shape = (1, settings.segments, 1, bins, columns // settings.segments) if settings.sequential else (1, 1, bins, columns)
@@ -215,10 +205,6 @@ def network_tables() -> list[Table]:
 
 def parameters() -> Table:
     """Return how many parameters the nine teachers and students have."""
-    import torch
-
-    from kdlib.models.networks import build_student, build_teacher
-
     found = []
     with torch.device("meta"):
         for backbone in BACKBONES:
@@ -228,8 +214,7 @@ def parameters() -> Table:
                 counts = {"teacher": size(build_teacher(settings, CLASSES, frame)), "student": size(build_student(settings, CLASSES))}
                 found.append({"backbone": backbone, "setting": setting, **counts})
     columns = [
-        Column("backbone", "backbone", header="rowgroup", labels=BACKBONES),
-        Column("setting", "setting", header="row", labels=SETTINGS),
+        *NETWORK,
         Column("teacher", "teacher (video)", digits=0),
         Column("student", "student (audio)", digits=0),
     ]

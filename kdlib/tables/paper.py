@@ -25,9 +25,8 @@ REMARKABLE = (CONTRADICTS, DOUBTFUL, NOT_DERIVABLE)
 def audit_table(found: pd.DataFrame | None = None) -> Table:
     """Return what the audit objects to; the notes count what it does not. ``found`` is :func:`kdlib.paper.audit.audit`'s."""
     found = audit.audit() if found is None else found
-    order = found.verdict.map({verdict: place for place, verdict in enumerate(REMARKABLE)})
-    rows = found.assign(order=order).dropna(subset=["order"]).sort_values("order", kind="stable")
-    shown = rows.drop(columns="order").assign(table=rows.table.map("Table {}".format, na_action="ignore").fillna("all"))
+    rows = found[found.verdict.isin(REMARKABLE)].sort_values("verdict", key=lambda verdicts: verdicts.map(REMARKABLE.index), kind="stable")
+    shown = rows.assign(table=rows.table.map("Table {}".format, na_action="ignore").fillna("all"))
     return Table(
         name="audit",
         title="The printed numbers, recomputed",
@@ -71,4 +70,6 @@ def ledger_table() -> Table:
 
 def write_documents(folder: Path) -> dict[str, str]:
     """Write ``audit.csv`` and ``ledger.csv`` and return what they are, as :func:`kdlib.site.build` takes its ``documents``."""
-    return {name: DOCUMENTS[name] for name in {**audit.write(folder), **ledger.write(folder)}}
+    audit.write(folder)
+    ledger.write(folder)
+    return DOCUMENTS

@@ -30,13 +30,9 @@ PLACE = [
     Column("method", "method", labels=METHODS),
     Column("alpha", "α", digits=2),
 ]
-COMPARED = [
-    Column("undistilled", "undistilled", digits=1),
-    Column("distilled", "distilled", digits=1),
-    Column("gain", "gain", digits=1, signed=True),
-    Column("interval", "95 %", interval=True),
-    Column("p_text", "p"),
-]
+GAIN = [Column("gain", "gain", digits=1, signed=True), Column("interval", "95 %", interval=True)]
+COMPARED = [Column("undistilled", "undistilled", digits=1), Column("distilled", "distilled", digits=1), *GAIN, Column("p_text", "p")]
+TRAININGS = Column("trainings", "trainings", digits=0)
 DOCUMENTS = {"claims.csv": "the paper’s claims: what was run for each, estimate, interval, verdict"}
 INTERVALS = (
     "A gain above zero is for distillation, for error rates too. Intervals are 95 %, over speakers, and over trainings where these are "
@@ -51,12 +47,14 @@ def between(low: float, high: float) -> str:
 
 
 def _shown(found: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return the rows with the names of their networks, and these fractions as percentages."""
-    percent = {name: 100 * found[name] for name in names if name in found}
-    if "backbone" not in found:
-        return found.assign(**percent)
-    networks = [f"{BACKBONES[row.backbone]} {SETTINGS[row.setting]}" for row in found.itertuples()]
-    return found.assign(**percent, network=pd.Series(networks, index=found.index, dtype=object))
+    """Return the rows with these fractions as percentages, the names of their networks, and ``low`` and ``high`` as one text."""
+    shown = found.assign(**{name: 100 * found[name] for name in names if name in found})
+    if "backbone" in found:
+        networks = [f"{BACKBONES[row.backbone]} {SETTINGS[row.setting]}" for row in found.itertuples()]
+        shown["network"] = pd.Series(networks, index=found.index, dtype=object)
+    if "low" in found:
+        shown["interval"] = [between(*pair) for pair in zip(shown.low, shown.high)]
+    return shown
 
 
 def p_value(p: float) -> str:
@@ -70,10 +68,7 @@ def gains_table(found: pd.DataFrame) -> Table:
     rows = own.sort_values(["dataset", "metric", "variant", "backbone", "setting", "method", "alpha"], kind="stable").reset_index(drop=True)
     if len(rows):
         rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "detectable")
-        rows = rows.assign(
-            interval=[between(*pair) for pair in zip(rows.low, rows.high)],
-            p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value), least=rows.p_least.map(p_value),
-        )  # fmt: skip
+        rows = rows.assign(p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value), least=rows.p_least.map(p_value))
     variant = [Column("variant", "departing in")] if len(rows) and (rows.variant != "").any() else []
     return Table(
         name="gains",
@@ -87,9 +82,9 @@ def gains_table(found: pd.DataFrame) -> Table:
             Column("least", "at least"),
             Column("detectable", "detectable", digits=1),
             Column("unit", "tested over"),
-            Column("trainings", "trainings", digits=0),
+            TRAININGS,
         ],
-        frame=rows.reindex(columns=[*rows, *({"detectable", "unit"} - set(rows))]),
+        frame=rows.reindex(columns=rows.columns.union(["detectable", "unit"], sort=False)),
         notes=[INTERVALS],
         absent="" if len(rows) else "no distilled student and its undistilled twin are both done.",
     )
@@ -101,42 +96,29 @@ def controls_table(found: pd.DataFrame) -> Table:
     if len(rows):
         # a share of a gain that is not there, or that luck may have made, says nothing
         sure = (rows.method_low > 0) & (rows.trainings >= ENOUGH)
-        rows = _shown(
-            rows.assign(kept=(rows.gain / rows.method_gain).where(sure)),
-            "gain",
-            "low",
-            "high",
-            "kept",
-            "over",
-            "over_low",
-            "over_high",
-            "method_gain",
-        )
-        rows = rows.assign(
-            interval=[between(*pair) for pair in zip(rows.low, rows.high)],
-            over_interval=[between(*pair) for pair in zip(rows.over_low, rows.over_high)],
-            over_text=rows.over_p.map(p_value), over_corrected=rows.over_holm.map(p_value),
-        )  # fmt: skip
+        kept = rows.assign(kept=(rows.gain / rows.method_gain).where(sure))
+        rows = _shown(kept, "gain", "low", "high", "kept", "over", "over_low", "over_high", "method_gain")
+        rows["over_interval"] = [between(*pair) for pair in zip(rows.over_low, rows.over_high)]
+        rows = rows.assign(over_text=rows.over_p.map(p_value), over_corrected=rows.over_holm.map(p_value))
         rows["training"] = [";".join(part for part in text.split("; ") if "training.targets" not in part) for text in rows.variant]
     shown = [
         Column("targets", "targets", labels=TARGETS),
         *([Column("training", "departing in")] if len(rows) and (rows.training != "").any() else []),
-        Column("gain", "gain", digits=1, signed=True),
-        Column("interval", "95 %", interval=True),
+        *GAIN,
         Column("method_gain", "the method’s", digits=1, signed=True),
         Column("kept", "kept, %", digits=0),
         Column("over", "method over control", digits=1, signed=True),
         Column("over_interval", "95 % of that", interval=True),
         Column("over_text", "p"),
         Column("over_corrected", "p, Holm"),
-        Column("trainings", "trainings", digits=0),
+        TRAININGS,
     ]
     return Table(
         name="controls",
         title="Controls",
         caption="Students of the same budget whose targets tell less, beside the paper’s method; percentage points.",
         columns=[*PLACE, *shown],
-        frame=rows.reindex(columns=[*rows, *({column.name for column in shown} - set(rows))]),
+        frame=rows.reindex(columns=rows.columns.union([column.name for column in shown], sort=False)),
         notes=[
             "What a control gains is not owed to the video of that recording. The share of the method’s gain that it keeps is told only where that "
             f"gain is above zero with its interval, over {ENOUGH} trainings or more."
@@ -153,18 +135,12 @@ def fractions_table(found: pd.DataFrame) -> Table:
     own = found[(found.targets == "teacher") & found.variant.str.fullmatch(r"(corpus\.fraction=[\d.]+)?")]
     rows = own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
     if len(rows):
-        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "fraction")
-        rows = rows.assign(interval=[between(*pair) for pair in zip(rows.low, rows.high)], p_text=rows.p.map(p_value))
+        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "fraction").assign(p_text=rows.p.map(p_value))
     return Table(
         name="fractions",
         title="With less to learn from",
         caption="The gain where teacher and student train on a share of the training recordings, in percentage points.",
-        columns=[
-            *PLACE,
-            Column("fraction", "training set, %", digits=0),
-            *COMPARED,
-            Column("trainings", "trainings", digits=0),
-        ],
+        columns=[*PLACE, Column("fraction", "training set, %", digits=0), *COMPARED, TRAININGS],
         frame=rows,
         absent="" if len(rows) else "no network of this suite was trained with several corpus.fraction.",
     )
@@ -199,7 +175,6 @@ def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
     drawn = set(found.dataset[found.synthetic.astype(bool)])
     rows["dataset"] = [f"{name} (synthetic)" if name in drawn else name for name in rows.dataset]
     shown = _shown(rows, "estimate", "low", "high").assign(metric=rows.metric.map(METRICS))
-    shown["interval"] = [between(*pair) for pair in zip(shown.low, shown.high)]
     return Table(
         name="claims",
         title="The paper’s claims",

@@ -48,7 +48,8 @@ class Column:
     """A column of a table: where its values are, and how they read.
 
     ``digits`` behind the point (None: text); ``spread`` names the column of the standard deviation shown behind ±;
-    ``header`` is ``row`` or ``rowgroup`` where the cells head their rows; an ``interval`` is text set like a number; ``labels`` replaces values by names.
+    ``header`` is ``row`` or ``rowgroup`` where the cells head their rows; an ``interval`` is text set like a number; ``labels``
+    replaces values by names.
     """
 
     name: str
@@ -60,6 +61,10 @@ class Column:
     header: str = ""
     interval: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+# what names the rows of a table with one row a network
+NETWORK = (Column("backbone", "backbone", header="rowgroup", labels=BACKBONES), Column("setting", "setting", header="row", labels=SETTINGS))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,18 @@
 """The small corpora that the suite makes itself: drawn faces and synthesised voices, in the files of the real ones.
 
 :mod:`.face` draws, :mod:`.voice` speaks; :mod:`.ravdess`, :mod:`.voxceleb1` and :mod:`.iemocap` put both into the trees of
-their corpora by way of :mod:`.writing`. They need moviepy and scipy's filters, so nothing here imports them before there is something to write.
+their corpora by way of :mod:`.writing`. They need moviepy and scipy's filters, so nothing here imports them before there is
+something to write.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+
+import numpy as np
 
 from kdlib.errors import InvalidParameter
 from kdlib.parameters import Synthetic
@@ -46,7 +50,19 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
             return mark.name == TRUTH
     if folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
         raise InvalidParameter(f"{folder} holds files that no synthetic corpus has, so none is written there; {remedy}.")
-    if parameters["video_size"][0] % 2 or parameters["video_size"][1] % 2:
+    if any(side % 2 for side in synthetic.video_size):
         raise InvalidParameter(f"parameter 'corpus.synthetic.video_size' is {parameters['video_size']}, but H.264 needs both even.")
     write_json(folder / BEGUN, {"parameters": parameters})
     return False
+
+
+def shown_and_spoken(labelled: str, emotions: Sequence[str], synthetic: Synthetic, random: np.random.Generator) -> dict[str, str]:
+    """Return the emotion that a recording is ``labelled`` with, that is ``shown`` by the face and ``spoken`` by the voice.
+
+    Each modality has the label with the probability that the parameters give it, and else one drawn from ``emotions``.
+    """
+    truth = {"labelled": labelled}
+    for modality, information in (("shown", synthetic.video_information), ("spoken", synthetic.audio_information)):
+        informs, other = random.random() < information, emotions[random.integers(len(emotions))]
+        truth[modality] = labelled if informs else other
+    return truth

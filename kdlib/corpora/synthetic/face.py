@@ -1,4 +1,4 @@
-"""Faces drawn with PIL: who it is shapes head, hair and colours; what is felt moves brows, lids, nose and mouth.
+"""Faces drawn with PIL: who it is (:mod:`.identity`) shapes them; what is felt moves brows, lids, nose and mouth.
 
 Geometry is in units of half a head's height around the head's centre, y downwards. What each emotion moves follows the
 action units of Ekman & Friesen's EMFACS (happy 6+12, sad 1+4+15, angry 4+5+7+23, fearful 1+2+4+5+20+26, ...).
@@ -7,40 +7,15 @@ action units of Ekman & Friesen's EMFACS (happy 6+12, sad 1+4+15, angry 4+5+7+23
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, int, int]
-# skin and hair
-COLOURS = [
-    ((255, 219, 190), (128, 62, 32)),
-    ((141, 93, 63), (40, 30, 28)),
-    ((241, 194, 152), (214, 170, 96)),
-    ((99, 64, 46), (28, 24, 26)),
-    ((224, 172, 126), (62, 41, 30)),
-    ((255, 212, 184), (164, 158, 156)),
-    ((190, 135, 94), (36, 28, 40)),
-    ((248, 206, 170), (98, 66, 42)),
-]
-IRISES = [(94, 62, 38), (66, 112, 156), (86, 126, 82), (52, 38, 32), (108, 118, 130)]
-SHIRTS = [(52, 64, 84), (110, 58, 62), (58, 90, 84), (84, 76, 104), (46, 46, 52), (142, 116, 84)]
-# volume above the head, hairline, how far it covers the temples, how far it falls behind, curls, parting
-SHORT = [
-    (0.10, -0.62, -0.15, 0.0, 0.0, -0.3),
-    (0.16, -0.55, -0.20, 0.0, 0.05, 0.0),
-    (0.05, -0.72, -0.35, 0.0, 0.0, 0.2),
-    (0.20, -0.58, -0.10, 0.0, 0.0, 0.4),
-]
-LONG = [
-    (0.14, -0.60, 0.20, 1.35, 0.0, -0.2),
-    (0.24, -0.58, 0.10, 0.75, 0.06, 0.1),
-    (0.12, -0.50, 0.30, 0.85, 0.0, 0.45),
-    (0.16, -0.64, -0.05, 1.15, 0.04, 0.0),
-]
+from kdlib.corpora.synthetic.identity import Colour, Identity
+
+CENTRE, HEIGHT = (0.5, 0.46), 0.74  # of the head, relative to the image
 MOUTH_INSIDE, TONGUE, TEETH, WHITE = (84, 26, 32), (206, 104, 104), (250, 248, 242), (252, 252, 250)
 
 
@@ -71,39 +46,6 @@ EXPRESSIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What a face looks like whatever it feels: colours, and sizes in units of half a head's height."""
-
-    skin: Colour
-    hair: Colour
-    iris: Colour
-    shirt: Colour
-    style: tuple[float, ...]
-    male: bool
-    head: float  # half width
-    jaw: float  # 0 pointed, 1 square
-    eye_distance: float
-    eye: float
-    brow: float
-    nose: float
-    mouth: float
-    beard: bool
-    glasses: bool
-
-    @classmethod
-    def of(cls, actor: int, seed: int = 0) -> Identity:
-        """Return the face of an actor; odd numbers are male, as in RAVDESS."""
-        rng, male, turn = np.random.default_rng([seed, actor, 2]), actor % 2 == 1, actor + seed
-        # neighbours by number share no colour; sizes are drawn
-        skin, hair = COLOURS[turn * 3 % 8]
-        colours = skin, hair, IRISES[turn * 2 % 5], SHIRTS[turn * 5 % 6]
-        style = (SHORT if male else LONG)[turn // 2 % 4]
-        spans = ((0.70, 0.80), (0.5, 0.9) if male else (0.1, 0.5), (0.31, 0.35), (0.155, 0.18), (0.055, 0.075) if male else (0.042, 0.055))
-        sizes = [rng.uniform(*span) for span in (*spans, (0.16, 0.24), (0.27, 0.31))]
-        return cls(*colours, style, male, *sizes, beard=bool(male and actor % 3 == 0), glasses=bool(turn % 5 == 3))
-
-
 @lru_cache(1024)
 def shade(colour: Colour, factor: float) -> Colour:
     """Return a colour darker (factor below 1) or nearer to white (above 1)."""
@@ -112,20 +54,19 @@ def shade(colour: Colour, factor: float) -> Colour:
 
 
 def mix(colour: Colour, other: Colour, amount: float) -> Colour:
-    """Return a colour between two."""
-    return tuple(round(a + (b - a) * min(max(amount, 0), 1)) for a, b in zip(colour, other))
+    """Return the colour ``amount`` (0 to 1) of the way from one to another."""
+    return tuple(round(a + (b - a) * amount) for a, b in zip(colour, other))
 
 
 class _Pencil:
     """Fills shapes in head units on an image several times too large, which makes edges smooth once it is reduced."""
 
-    def __init__(self, size: tuple[int, int], centre: tuple[float, float], height: float, background: Colour) -> None:
+    def __init__(self, size: tuple[int, int], background: Colour) -> None:
         self.fine = 2 if size[1] > 300 else 3
         self.image = Image.new("RGB", (size[0] * self.fine, size[1] * self.fine), background)
         self.draw = ImageDraw.Draw(self.image)
-        self.scale = height * size[1] * self.fine / 2
-        self.origin = complex(centre[0] * self.image.width, centre[1] * self.image.height)
-        self.pose(0.0, (0.0, 0.0))
+        self.scale = HEIGHT * size[1] * self.fine / 2
+        self.origin = complex(CENTRE[0] * self.image.width, CENTRE[1] * self.image.height)
 
     def pose(self, angle: float, shift: tuple[float, float]) -> None:
         """Turn what follows by an angle in radians about the chin, then shift it; points are complex numbers x + iy."""
@@ -165,21 +106,19 @@ def draw_face(
     expression: Expression = RELAXED,
     mouth: float = 0.0,
     size: tuple[int, int] = (160, 90),
-    centre: tuple[float, float] = (0.5, 0.46),
-    height: float = 0.74,
     angle: float = 0.0,
     shift: tuple[float, float] = (0.0, 0.0),
     background: Colour = (226, 226, 222),
 ) -> np.ndarray:
     """Draw one person, head and shoulders; returns uint8 RGB ``(height, width, 3)`` for a ``size`` of (width, height) pixels.
 
-    ``mouth`` (0 to 1) opens it to speak. ``centre`` and ``height`` place the head, relative to the image; ``angle``
-    (radians) and ``shift`` (half a head's height) move it.
+    ``mouth`` (0 to 1) opens it to speak; ``angle`` (radians) and ``shift`` (half a head's height) move the head.
     """
-    pencil = _Pencil(size, centre, height, background)
+    pencil = _Pencil(size, background)
     sway = (shift[0], shift[1] + 0.05 * expression.nod)
     pencil.pose(angle, sway)
-    _hair_behind(pencil, identity)
+    if identity.style[3]:  # hair behind the head
+        pencil.fill(*_fall(identity), shade(identity.hair, 0.75))
     pencil.pose(0, (shift[0] * 0.3, 0))
     _shoulders(pencil, identity)
     pencil.pose(angle, sway)
@@ -191,11 +130,6 @@ def draw_face(
     _mouth(pencil, identity, expression, mouth)
     _brows(pencil, identity, expression)
     return pencil.finished()
-
-
-def _hair_behind(pencil: _Pencil, identity: Identity) -> None:
-    if identity.style[3]:
-        pencil.fill(*_fall(identity), shade(identity.hair, 0.75))
 
 
 @lru_cache
@@ -283,7 +217,7 @@ def _eyes(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
         _within(pencil, x, upper, lower, side * identity.eye_distance + 0.03, -0.11, 0.2 * identity.eye, WHITE)
         pencil.stroke(x, upper, 0.035 if identity.male else 0.05, dark)
         if identity.glasses:
-            _glasses(pencil, side * identity.eye_distance)
+            pencil.fill(side * identity.eye_distance + 0.25 * RIM_X, 0.22 * RIM_Y - 0.04, (48, 46, 52))
 
 
 def _within(
@@ -292,10 +226,6 @@ def _within(
     """Fill the part of a disc that lies between two lids."""
     inside = at + radius * COS[::3]
     pencil.fill(inside, np.clip(y + radius * SIN[::3], np.interp(inside, x, upper), np.interp(inside, x, lower)), colour)
-
-
-def _glasses(pencil: _Pencil, at: float) -> None:
-    pencil.fill(at + 0.25 * RIM_X, 0.22 * RIM_Y - 0.04, (48, 46, 52))
 
 
 def _nose(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
@@ -341,9 +271,9 @@ def animate(
     intensity: float = 1.0,
     size: tuple[int, int] = (160, 90),
 ) -> Iterator[np.ndarray]:
-    """Yield the frames, uint8 RGB, of somebody who shows an emotion while speaking.
+    """Yield the frames, uint8 RGB ``(height, width, 3)``, of somebody who shows an emotion while speaking.
 
-    ``envelope`` has the amplitude of the sound, 0 to 1, at each frame. The face is neutral at both ends and strongest
+    ``envelope`` ``(frames,)`` has the amplitude of the sound, 0 to 1, at each frame. The face is neutral at both ends and strongest
     near the middle. ``intensity`` above 1 exaggerates.
     """
     count, rest = len(envelope), np.array(EXPRESSIONS["neutral"])

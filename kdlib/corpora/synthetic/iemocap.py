@@ -18,10 +18,9 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from kdlib.corpora.iemocap import CLASSES
-from kdlib.corpora.synthetic import face, voice
-from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
+from kdlib.corpora.synthetic import face, shown_and_spoken, voice
+from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_text, write_video
 from kdlib.parameters import Synthetic
-from kdlib.places import replacing
 
 CODES = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
 UNUSED = ("fru", "xxx")
@@ -95,12 +94,7 @@ def _codes(actor: int, place: int, synthetic: Synthetic) -> list[str]:
 
 def displayed(turn: Turn, synthetic: Synthetic) -> dict[str, str]:
     """Return the emotion that a turn is ``labelled`` with, that is ``shown`` by the face and ``spoken`` by the voice."""
-    rng, classes = _random(turn.name, synthetic, 0), list(dict.fromkeys(CLASSES.values()))
-    truth = {"labelled": FELT[turn.code]}
-    for modality, information in (("shown", synthetic.video_information), ("spoken", synthetic.audio_information)):
-        informs, other = rng.random() < information, classes[rng.integers(len(classes))]
-        truth[modality] = FELT[turn.code] if informs else other
-    return truth
+    return shown_and_spoken(FELT[turn.code], list(dict.fromkeys(CLASSES.values())), synthetic, _random(turn.name, synthetic, 0))
 
 
 def _random(name: str, synthetic: Synthetic, purpose: int) -> np.random.Generator:
@@ -121,7 +115,7 @@ def timeline(dialogue: str, synthetic: Synthetic) -> list[Said]:
 
 
 def render(dialogue: str, said: list[Said], synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Return the sound of a dialogue, float32 at 48 kHz, and its frames, uint8 RGB, two of ``video_size`` side by side."""
+    """Return the sound of a dialogue, float32 ``(samples,)`` at 48 kHz, and its frames, uint8 RGB ``(height, 2 * width, 3)``."""
     count = round((said[-1].end + PAUSE[1]) * FPS)
     sound = np.zeros(round(count / FPS * voice.RATE), np.float32)
     for one in said:
@@ -153,7 +147,7 @@ def _listening(looks: face.Identity, count: int, rng: np.random.Generator, synth
 
 def _speaking(looks: face.Identity, one: Said, frames: np.ndarray, synthetic: Synthetic) -> Iterator[np.ndarray]:
     times = (frames + 0.5) / FPS - one.start
-    heard = np.interp(times, np.arange(len(one.envelope)) / voice.ENVELOPE_RATE, one.envelope)
+    heard = voice.amplitude(one.envelope, times)
     shown, force = displayed(one.turn, synthetic)["shown"], INTENSITY.get(one.turn.code, 1.0)
     return face.animate(looks, shown, heard, _random(one.turn.name, synthetic, 2), force, synthetic.video_size)
 
@@ -181,15 +175,10 @@ def _write(file: Path, synthetic: Synthetic) -> None:
     sound, frames = render(dialogue, said, synthetic)
     width, height = synthetic.video_size
     write_video(video, frames, (2 * width, height), sound, CODECS, QUALITY)
-    _write_words(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", [f"{one.turn.name} :{_word(one)}; ()\n" for one in said])
+    write_text(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", "".join(f"{one.turn.name} :{_word(one)}; ()\n" for one in said))
     for beside in (file, video, sounds / f"{said[0].turn.name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
-    _write_words(file, ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n", *map(_label, said)])
-
-
-def _write_words(file: Path, lines: list[str]) -> None:
-    with replacing(file) as temporary:
-        temporary.write_text("".join(lines))
+    write_text(file, "".join(["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n", *map(_label, said)]))
 
 
 def _word(one: Said) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from kdlib.corpora.ravdess import EMOTIONS
-from kdlib.corpora.synthetic import face, voice
+from kdlib.corpora.synthetic import face, shown_and_spoken, voice
 from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
 from kdlib.parameters import Synthetic
 
@@ -60,12 +60,8 @@ def _in_turn(lists: Sequence[list[str]], first: int) -> list[str]:
 def displayed(take: str, synthetic: Synthetic) -> dict[str, str]:
     """Return the names of the emotions that a take is ``labelled`` with, that are ``shown`` by the face and ``spoken`` by the voice."""
     channel, emotion = take.split("-")[:2]
-    rng, names = _random(take, synthetic, 0), [EMOTIONS[code] for code in CHANNEL_EMOTIONS[channel]]
-    truth = {"labelled": EMOTIONS[emotion]}
-    for modality, information in (("shown", synthetic.video_information), ("spoken", synthetic.audio_information)):
-        informs, other = rng.random() < information, names[rng.integers(len(names))]
-        truth[modality] = EMOTIONS[emotion] if informs else other
-    return truth
+    names = [EMOTIONS[code] for code in CHANNEL_EMOTIONS[channel]]
+    return shown_and_spoken(EMOTIONS[emotion], names, synthetic, _random(take, synthetic, 0))
 
 
 def _random(take: str, synthetic: Synthetic, purpose: int) -> np.random.Generator:
@@ -74,7 +70,7 @@ def _random(take: str, synthetic: Synthetic, purpose: int) -> np.random.Generato
 
 
 def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Return the sound of a take, float32 at 48 kHz, and its frames, uint8 RGB at 30000/1001 a second, of equal length."""
+    """Return the sound of a take, float32 ``(samples,)`` at 48 kHz, and frames as long, uint8 RGB ``(height, width, 3)`` at :data:`FPS`."""
     channel, _, intensity, statement, _, actor = take.split("-")
     truth, force = displayed(take, synthetic), INTENSITY[intensity]
     speaker, looks = voice.Voice.of(int(actor), synthetic.seed), face.Identity.of(int(actor), synthetic.seed)
@@ -82,7 +78,7 @@ def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.nda
         speaker, truth["spoken"], synthetic.seconds, _random(take, synthetic, 1), int(statement), force, sung=channel == "02"
     )
     times = np.arange(int(len(sound) / voice.RATE * FPS)) / FPS
-    heard = np.interp(times + 0.5 / FPS, np.arange(len(envelope)) / voice.ENVELOPE_RATE, envelope)
+    heard = voice.amplitude(envelope, times + 0.5 / FPS)
     frames = face.animate(looks, truth["shown"], heard, _random(take, synthetic, 2), force, synthetic.video_size)
     return sound[: round(len(times) / FPS * voice.RATE)], frames
 

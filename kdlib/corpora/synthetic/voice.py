@@ -99,8 +99,8 @@ def speak(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Say or sing a statement; ``seconds`` is the mean length over emotions, with a short silence at both ends.
 
-    ``intensity`` above 1 exaggerates the emotion. Returns the sound, float32 within -1 to 1 at ``RATE`` Hz, and the
-    amplitude envelope for the mouth, float32 within 0 to 1 at ``ENVELOPE_RATE`` Hz.
+    ``intensity`` above 1 exaggerates the emotion. Returns the sound, float32 ``(samples,)`` within -1 to 1 at ``RATE`` Hz,
+    and the amplitude envelope for the mouth, float32 ``(values,)`` within 0 to 1 at ``ENVELOPE_RATE`` Hz.
     """
     prosody = _between(PROSODY["neutral"], PROSODY[emotion], intensity)
     count = round(seconds * prosody.stretch * rng.uniform(0.95, 1.05) * TRACT_RATE / STEP)
@@ -194,3 +194,8 @@ def _recorded(sound: np.ndarray, loudness: float, rng: np.random.Generator) -> t
     envelope = _smooth(np.sqrt(np.mean(parts**2, axis=1)), 7)
     sound = np.clip(sound + 3e-4 * rng.standard_normal(len(sound)), -1, 1)
     return sound.astype(np.float32), (envelope / envelope.max()).astype(np.float32)
+
+
+def amplitude(envelope: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return the amplitude at ``times`` (seconds) of an envelope that :func:`speak` returned, in the shape of ``times``."""
+    return np.interp(times, np.arange(len(envelope)) / ENVELOPE_RATE, envelope)

@@ -17,10 +17,10 @@ from scipy.signal import resample_poly
 
 from kdlib.corpora.ravdess import EMOTIONS
 from kdlib.corpora.synthetic import face, voice
-from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
-from kdlib.corpora.voxceleb1 import META, SPLIT, TRACK_RATE, TRACKS, VIDEOS
+from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_text, write_video
+from kdlib.corpora.voxceleb1 import META, SPLIT, TRACKS, VIDEOS
+from kdlib.faces import TRACK_RATE
 from kdlib.parameters import Synthetic
-from kdlib.places import replacing
 
 SOUND_RATE = 16000
 ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
@@ -82,8 +82,7 @@ def write_voxceleb1(folder: Path, synthetic: Synthetic, workers: int | None = No
 
 def _write(file: Path, synthetic: Synthetic) -> None:
     if file.name in LISTS:
-        with replacing(file) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in LISTS[file.name](synthetic)))
+        write_text(file, "".join(f"{line}\n" for line in LISTS[file.name](synthetic)))
     elif file.suffix == ".wav":
         _write_utterance(file, _speak("/".join([*file.parts[-3:-1], file.stem]), synthetic)[0])
     else:
@@ -155,7 +154,7 @@ def _scene(pictures: list, count: int, synthetic: Synthetic) -> Iterator[np.ndar
 def _faces(utterance: str, envelope: np.ndarray, frames: int, synthetic: Synthetic) -> Iterator[np.ndarray]:
     truth = displayed(utterance, synthetic)
     looks = face.Identity.of(int(truth["shown"]), synthetic.seed)
-    heard = np.interp((np.arange(frames) + 0.5) / FPS, np.arange(len(envelope)) / voice.ENVELOPE_RATE, envelope)
+    heard = voice.amplitude(envelope, (np.arange(frames) + 0.5) / FPS)
     return face.animate(looks, str(truth["emotion"]), heard, _random(utterance, synthetic, 2), INTENSITY, synthetic.video_size)
 
 
@@ -177,8 +176,7 @@ def _write_track(file: Path, utterance: str, first: int, place: np.ndarray, synt
     for number in range(begin, end):
         left, top = place[min(max(round(number / TRACK_RATE * FPS) - first, 0), len(place) - 1)]
         lines.append(f"{number:06d} \t{left + (width - side) // 2} \t{top + (height - side) // 2} \t{side} \t{side} ")
-    with replacing(file) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+    write_text(file, "\n".join(lines) + "\n")
 
 
 def _meta_lines(synthetic: Synthetic) -> Iterator[str]:

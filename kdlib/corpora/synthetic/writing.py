@@ -44,7 +44,7 @@ def write_corpus(
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def _written(files: Sequence[Path], write: Callable[[Path, Synthetic], None], synthetic: Synthetic, workers: int) -> Iterator[None]:
@@ -63,6 +63,12 @@ def _report(done: Iterable[None], count: int, folder: Path) -> None:
             said = time.monotonic()
 
 
+def write_text(file: Path, text: str) -> None:
+    """Write text in one step."""
+    with replacing(file) as temporary:
+        temporary.write_text(text)
+
+
 def write_sound(file: Path, sound: np.ndarray, rate: int = voice.RATE) -> None:
     """Write sound, float ``(samples,)`` or ``(samples, channels)`` in -1 to 1, in the format of the file's ending, in one step."""
     with replacing(file) as temporary:
@@ -77,7 +83,10 @@ def write_video(
     codecs: tuple[str, str] = ("libx264", "aac"),
     options: Sequence[str] = ("-crf", "20", "-movflags", "+faststart"),
 ) -> None:
-    """Write uint8 RGB frames of ``size`` (width, height) at :data:`FPS`, and sound at ``voice.RATE`` Hz, in one step."""
+    """Write uint8 RGB frames of ``size`` (width, height) at :data:`FPS`, and sound ``(samples,)`` at ``voice.RATE`` Hz, in one step.
+
+    Frames are ``(height, width, 3)``. Raises OSError where ffmpeg fails.
+    """
     with tempfile.TemporaryDirectory() as scratch, replacing(file) as temporary:
         wave = None
         if sound is not None:
