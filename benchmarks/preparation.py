@@ -1,29 +1,24 @@
 """Whether preparing a corpus keeps up with plain ffmpeg: the same filters on the same files, one process a core.
 
-    python benchmarks/preparation.py [TAKES] [REPEATS] [FOLDER]
-
-Writes TAKES clips of 4 s as RAVDESS has them (1280×720, about 30 frames a second, sound in the file) and twice as many of
-3 s as GRID has them (360×288, 25 frames a second), or takes the videos in FOLDER. Plain ffmpeg writes raw frames and a
-sound file for each; kdlib builds its store. The two take turns, and the last line is JSON: seconds, and the ratio
-of kdlib's throughput to ffmpeg's. Nothing else should run beside it.
+Clips of 4 s as RAVDESS has them (1280×720, about 30 frames a second, sound in the file) and twice as many of 3 s as GRID has them
+(360×288, 25 frames a second). Plain ffmpeg writes raw frames and a sound file for each; kdlib builds its store. The two take turns.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import pandas as pd
 
+from benchmarks import report, timing
 from kdlib import corpora, faces, store
 from kdlib.settings import Settings, load
 
@@ -70,35 +65,29 @@ def ours(files: list[Path], settings: Settings, out: Path) -> None:
     store._build(out / "store", table.assign(label=pd.Categorical(table.label)), settings, WORKERS)
 
 
-def seconds(work, files: list[Path], settings: Settings) -> float:
-    """Return the wall time of one way to decode all files; what it wrote is removed."""
-    with tempfile.TemporaryDirectory() as out:
-        began = time.monotonic()
-        work(files, settings, Path(out))
-        return time.monotonic() - began
-
-
-def compare(name: str, files: list[Path], settings: Settings, repeats: int) -> dict[str, float]:
-    """Let the two take turns and return the best time of each."""
-    turns = [(seconds(plain, files, settings), seconds(ours, files, settings)) for _ in range(repeats)]
-    fastest = [min(times) for times in zip(*turns)]
-    print(
-        f"{name}: {len(files)} files, ffmpeg {fastest[0]:.2f} s, kdlib {fastest[1]:.2f} s, ratio {fastest[0] / fastest[1]:.2f}", flush=True
-    )
-    return {"files": len(files), "ffmpeg": round(fastest[0], 3), "kdlib": round(fastest[1], 3), "ratio": round(fastest[0] / fastest[1], 3)}
-
-
-def main(takes: int, repeats: int, folder: str) -> None:
-    """Print a line a kind of file, then JSON."""
-    settings = load(dataset="ravdess", media={"frame_size": 224})
+def measure(quick: bool) -> dict[str, Any]:
+    """Return, for each kind of file, kdlib's throughput as a share of ffmpeg's."""
+    settings, rows, takes = load(dataset="ravdess", media={"frame_size": 224}), [], 1 if quick else 12
     with tempfile.TemporaryDirectory() as scratch:
-        kinds = {kind: write_clips(Path(scratch), kind, takes * (1 + (kind == "grid"))) for kind in KINDS} if not folder else {}
-        found = kinds or {Path(folder).name: sorted(file for file in Path(folder).iterdir() if file.is_file())}
-        report = {kind: compare(kind, files, settings, repeats) for kind, files in found.items()}
+        for kind in KINDS:
+            files = write_clips(Path(scratch), kind, takes * (1 + (kind == "grid")))
+
+            def into_nothing(work, files=files) -> None:
+                with tempfile.TemporaryDirectory() as out:
+                    work(files, settings, Path(out))
+
+            ways = {name: lambda work=work: into_nothing(work) for name, work in {"ffmpeg": plain, "kdlib": ours}.items()}
+            times = timing.turns(ways, 0, *(1, 1) if quick else (3, 3))
+            found = timing.ratio(times, "ffmpeg", "kdlib")
+            rows.append({"kind": kind, "files": len(files), **found, "files_a_second": round(len(files) / min(times["kdlib"]), 2)})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**report, "workers": WORKERS, "peak_megabytes": round(peak)}))
+    return {
+        "goals": [report.goal(f"throughput of a store to that of plain ffmpeg, {row['kind']}", row["ratio"], "≥", 0.8) for row in rows],
+        "rows": rows,
+        "notes": [f"{WORKERS} decoders at once; peak memory {peak:.0f} MB."],
+        "not_measured": [],
+    }
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:] + [None] * 3
-    main(int(given[0] or 12), int(given[1] or 3), given[2] or "")
+    report.main("preparation", measure)

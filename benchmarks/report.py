@@ -12,9 +12,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
-from benchmarks.timing import DEVICE
 from kdlib import places
 
 Row = dict[str, Any]
@@ -29,6 +26,10 @@ def goal(what: str, measured: float, sign: str = "", value: float | None = None,
 
 def device_name() -> str:
     """Return the card's name, or that of the processor."""
+    import torch
+
+    from benchmarks.timing import DEVICE
+
     if DEVICE.type == "cuda":
         return torch.cuda.get_device_name(DEVICE)
     with open("/proc/cpuinfo") as lines:
@@ -54,7 +55,8 @@ def main(name: str, measure: Callable[[bool], dict[str, Any]]) -> None:
     ``measure`` returns ``goals`` (see :func:`goal`), ``rows`` and, as sentences, ``notes`` and ``not_measured``.
     """
     quick, began = "--quick" in sys.argv[1:], time.monotonic()
-    found = {"benchmark": name, "quick": quick, **provenance(), **measure(quick)}
+    measured = measure(quick)
+    found = {"benchmark": name, "quick": quick, **provenance(), **measured}
     found["minutes"] = round((time.monotonic() - began) / 60, 2)
     folder = places.REPORTS / "benchmarks"
     places.write_json(folder / f"{name}.json", found)
@@ -64,6 +66,8 @@ def main(name: str, measure: Callable[[bool], dict[str, Any]]) -> None:
 
 def provenance() -> Row:
     """Return where the numbers come from."""
+    import torch  # late: a process counts as at least as large as the one that started it, and `scale` measures memory
+
     return {
         "device": device_name(),
         "cores": len(os.sched_getaffinity(0)),

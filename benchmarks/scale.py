@@ -1,10 +1,8 @@
 """What thousands of runs cost beside their training: planning, Snakemake, collecting the results, the site.
 
-    python benchmarks/scale.py [SEEDS]
-
 The paper's grid is nine networks over alpha in steps of a tenth, both baselines on three of them, each fold a job of its own; the large one
-has SEEDS seeds, else eleven: more than 50,000 runs. Both live in a temporary folder, of half a gigabyte. Trainings are stubs: a shell script in the place of
-papermill drives the paper's grid, and results of the usual size are written for the large one. Nothing else should run beside it.
+has eleven seeds: more than 50,000 runs. Both live in a temporary folder, of half a gigabyte. Trainings are stubs: a shell script in the place of
+papermill drives the paper's grid, and results of the usual size are written for the large one.
 """
 
 from __future__ import annotations
@@ -21,6 +19,8 @@ from typing import Any
 
 import yaml
 
+from benchmarks import report
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDS = {"ravdess": 24, "iemocap": 5, "voxceleb1": 1}
 ALPHAS = [tenth / 10 for tenth in range(11)]
@@ -34,11 +34,11 @@ echo '{}' > "$folder/result.json"
 PLAN = "from kdlib import grid; print(len(grid.runs({suite!r})))"
 
 
-def suite(seeds: int) -> dict[str, Any]:
+def suite(seeds: int, folds: dict[str, int]) -> dict[str, Any]:
     """Return the grid as a file in ``params/grids`` has it."""
     runs = []
-    for dataset, folds in FOLDS.items():
-        base = {"dataset": dataset, "setting": ["nonseq", "em", "agg"], "folds": list(range(folds)), "seed": list(range(seeds))}
+    for dataset, count in folds.items():
+        base = {"dataset": dataset, "setting": ["nonseq", "em", "agg"], "folds": list(range(count)), "seed": list(range(seeds))}
         runs.append({**base, "backbone": ["vgg", "resnet", "seresnet"], "alpha": ALPHAS})
         runs.append({**base, "backbone": "vgg", "method": ["softlabel", "multitask"], "alpha": ALPHAS[1:]})
     return {"title": f"The paper's grid, {seeds} seed(s)", "runs": runs}
@@ -100,40 +100,54 @@ def collect(name: str) -> None:
     )
 
 
-def main(seeds: int = 11, cores: int | None = None) -> dict[str, Any]:
-    """Measure all; print a line for each part and, last, everything as JSON."""
-    cores, found = cores or len(os.sched_getaffinity(0)), {}
+def measure(quick: bool) -> dict[str, Any]:
+    """Return what planning, driving and collecting take, in seconds and megabytes."""
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="kdlib-scale-") as folder:
         home = Path(folder)
         shutil.copytree(ROOT / "params", home / "params")
-        grids = {"paper": suite(1), "large": suite(seeds)}
-        for name, described in grids.items():
-            (home / "params" / "grids" / f"{name}.yaml").write_text(yaml.safe_dump(described))
+        folds = {"iemocap": 1} if quick else FOLDS
+        for name, seeds in (("paper", 1), ("large", 1 if quick else 11)):
+            (home / "params" / "grids" / f"{name}.yaml").write_text(yaml.safe_dump(suite(seeds, folds)))
         (home / "bin").mkdir()
         (home / "bin" / "papermill").write_text(STUB)
         (home / "bin" / "papermill").chmod(0o755)
         given = {"KDLIB_PARAMS": "params", "KDLIB_DATA": "data", "KDLIB_REPORTS": "reports"}
         environment = {name: str(home / place) for name, place in given.items()}
-        environment |= {"PYTHONPATH": str(ROOT), "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-        for name in grids:
+        bins = [str(home / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        environment |= {"PYTHONPATH": str(ROOT), "PATH": os.pathsep.join(bins)}
+        for name in ("paper", "large"):
             found[f"plan {name}"] = measured(f"plan the {name} grid", "-c", PLAN.format(suite=name), **environment)
-            print(f"  {found[f'plan {name}']['said']} runs")
             found[f"dry run {name}"] = measured(f"dry run of the {name} grid", *snakemake(name, home, "--dry-run"), **environment)
-        driven = measured("drive the paper's grid with stubs", *snakemake("paper", home, "--cores", str(cores)), **environment)
-        driven["wall_a_run"] = driven["wall"] / int(found["plan paper"]["said"])
-        print(f"  {1000 * driven['wall_a_run']:.1f} ms a run on {cores} core(s)")
-        found["drive paper"] = driven
-        found["again paper"] = measured("the same again, nothing to do", *snakemake("paper", home, "--cores", str(cores)), **environment)
+        found["drive paper"] = measured("drive the paper's grid with stubs", *snakemake("paper", home, "--cores", "all"), **environment)
+        found["again paper"] = measured("the same again, nothing to do", *snakemake("paper", home, "--cores", "all"), **environment)
         shutil.rmtree(home / "reports")
-        measured("write the results of the large grid", __file__, "leave_results", "large", **environment)
-        found["collect large"] = measured("collect them and write the site", __file__, "collect", "large", **environment)
-        print(f"  {found['collect large']['said']}")
-    print(json.dumps(found))
-    return found
+        measured("write the results of the large grid", "-m", "benchmarks.scale", "leave_results", "large", **environment)
+        found["collect large"] = measured("collect them and write the site", "-m", "benchmarks.scale", "collect", "large", **environment)
+    return {"goals": _goals(found), "rows": [{"what": what, **each} for what, each in found.items()], "notes": [], "not_measured": []}
+
+
+def _goals(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the lines of the table; the goal is that 50,000 results are collected in under a minute."""
+    runs = {name: int(found[f"plan {name}"]["said"]) for name in ("paper", "large")}
+    each = 1000 * found["drive paper"]["wall"] / runs["paper"]
+    collected = json.loads(found["collect large"]["said"])
+    return [
+        *(report.goal(f"planning {count:,} runs", found[f"plan {name}"]["wall"], unit="s") for name, count in runs.items()),
+        *(
+            report.goal(f"Snakemake's dry run of {count:,} runs", found[f"dry run {name}"]["wall"], unit="s")
+            for name, count in runs.items()
+        ),
+        report.goal("its memory for the larger", found["dry run large"]["memory"], unit="MB"),
+        report.goal(f"scheduling a run, of {runs['paper']:,} stubs", each, unit="ms"),
+        report.goal("the same suite again, nothing to do", found["again paper"]["wall"], unit="s"),
+        report.goal(f"collecting {runs['large']:,} results", collected["collect"], "≤", 60, "s"),
+        report.goal("their site", collected["site"], unit="s"),
+    ]
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
+    if sys.argv[1:2] and sys.argv[1] in ("leave_results", "collect"):
         {"leave_results": leave_results, "collect": collect}[sys.argv[1]](sys.argv[2])
     else:
-        main(*map(int, sys.argv[1:]))
+        report.main("scale", measure)

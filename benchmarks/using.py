@@ -1,34 +1,27 @@
 """How fast a student answers: seconds of sound for a second of work on one core.
 
-    python benchmarks/using.py [STUDENT] [REPEATS]
-
-Without a student it takes untrained ones of the paper's size, for each backbone with and without aggregator; the time does not
-hang on the weights. Stereo files of 1 to 60 s are predicted, reading included, each REPEATS times after one that does not
-count. The last line is JSON: the lowest ratio of all. Nothing else should run beside it.
+Untrained students of the paper's size, for each backbone with and without aggregator; the time does not hang on the weights. Stereo
+files of 1 to 60 s are predicted, reading included.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-os.environ["OMP_NUM_THREADS"] = "1"
+import numpy as np
+import soundfile
+import torch
 
-import numpy as np  # noqa: E402
-import soundfile  # noqa: E402
-import torch  # noqa: E402
+import kdlib
+from benchmarks import report, timing
+from kdlib import kept
+from kdlib.models.networks import BACKBONES, build_student
+from kdlib.settings import Settings
 
-import kdlib  # noqa: E402
-from kdlib import kept  # noqa: E402
-from kdlib.models.networks import BACKBONES, build_student  # noqa: E402
-from kdlib.settings import Settings  # noqa: E402
-
-SECONDS = (1, 4, 15, 60)
-FORMATS = ((".wav", 44100), (".mp3", 44100))
+SECONDS, FORMATS, RATE = (1, 4, 15, 60), (".wav", ".mp3"), 44100
 
 
 def untrained(folder: Path) -> list[Path]:
@@ -46,36 +39,26 @@ def untrained(folder: Path) -> list[Path]:
     return files
 
 
-def ratio(work, file: Path, seconds: float, repeats: int) -> float:
-    """Return seconds of sound for a second of work, at the best of ``repeats``."""
-    work(file)
-    times = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        work(file)
-        times.append(time.perf_counter() - began)
-    return seconds / min(times)
-
-
-def main(student: Path | None, repeats: int) -> None:
-    """Print a line for each student, length and format."""
+def measure(quick: bool) -> dict[str, Any]:
+    """Return, for each student, length and format, how many times faster than real time it answers."""
     torch.set_num_threads(1)
-    lowest = float("inf")
+    rows, repeats = [], 1 if quick else 3
     with tempfile.TemporaryDirectory() as folder:
-        for path in [student] if student else untrained(Path(folder)):
-            began = time.perf_counter()
+        sounds = {}
+        for seconds in SECONDS[: 1 if quick else None]:
+            for ending in FORMATS:
+                sounds[seconds, ending] = Path(folder) / f"{seconds}{ending}"
+                soundfile.write(sounds[seconds, ending], 0.1 * np.random.default_rng(0).normal(size=(RATE * seconds, 2)), RATE)
+        for path in untrained(Path(folder))[:: 4 if quick else 1]:
             loaded = kdlib.load_student(path)
-            print(f"{path.stem}: loaded in {time.perf_counter() - began:.2f} s", flush=True)
-            for seconds in SECONDS:
-                told = {}
-                for ending, rate in FORMATS:
-                    file = Path(folder) / f"sound{ending}"
-                    soundfile.write(file, 0.1 * np.random.default_rng(0).normal(size=(rate * seconds, 2)), rate)
-                    told[ending] = ratio(loaded.predict, file, seconds, repeats)
-                lowest = min(lowest, *told.values())
-                print(f"  {seconds:2d} s: " + ", ".join(f"{ending} {value:.1f}" for ending, value in told.items()), flush=True)
-    print(json.dumps({"lowest_ratio": round(lowest, 2)}))
+            for (seconds, ending), file in sounds.items():
+                loaded.predict(file)  # the first one does not count
+                fastest = min(timing.seconds(partial(loaded.predict, file)) for _ in range(repeats))
+                rows.append({"student": path.stem, "seconds": seconds, "format": ending[1:], "times_real": round(seconds / fastest, 2)})
+    slowest = min(rows, key=lambda row: row["times_real"])
+    what = f"seconds of sound for one of work on one core, slowest ({slowest['student']}, {slowest['seconds']} s of {slowest['format']})"
+    return {"goals": [report.goal(what, slowest["times_real"], "≥", 1)], "rows": rows, "notes": [], "not_measured": []}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None, int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    report.main("using", measure)
