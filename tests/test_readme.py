@@ -26,7 +26,6 @@ INSTEAD = {
     r"^source .*": "",
     r"^conda .*": "",
     r"^pip install .*": "",
-    r"^python benchmarks/.*": "",  # minutes on a quiet machine; tests/test_benchmarks.py runs what has a short form
     r"^nbdiff-web ": "nbdiff ",
     r"\.venv/bin/snakemake": "snakemake --dry-run --quiet",
     r"--profile \S+": "--cores 1",
