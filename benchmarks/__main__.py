@@ -9,7 +9,7 @@ import sys
 from benchmarks.report import write_index
 from kdlib import places
 
-NAMES = ("floor",)
+NAMES = ("floor", "peers", "together")
 
 
 def main(arguments: list[str]) -> str | None:
