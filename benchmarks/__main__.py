@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 from benchmarks.report import write_index
 from kdlib import places
 
-NAMES = ("floor", "commands", "preparation", "using", "scale")
+# what a benchmark takes beyond torch: on a machine without it the others are run
+NEEDS = {
+    "floor": (), "peers": ("moviepy", "soundfile"), "together": (), "commands": ("papermill", "snakemake"), "preparation": ("imageio_ffmpeg",),
+    "using": ("soundfile",), "scale": ("snakemake",),
+}  # fmt: skip
+NAMES = tuple(NEEDS)
 
 
 def main(arguments: list[str]) -> str | None:
@@ -21,6 +27,9 @@ def main(arguments: list[str]) -> str | None:
     environment = {"OMP_NUM_THREADS": "1", **os.environ}
     failed = []
     for name in names:
+        if absent := [module for module in NEEDS[name] if find_spec(module) is None]:
+            print(f"{name} is left out, for {absent[0]} is not installed", flush=True)
+            continue
         print(name, flush=True)
         command = [sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if "--quick" in arguments else [])]
         if subprocess.run(command, cwd=places.ROOT, env=environment, stdin=subprocess.DEVNULL).returncode:

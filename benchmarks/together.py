@@ -1,0 +1,224 @@
+"""Whether several students train faster at once than one after the other, in one process, on the batches that they share.
+
+Students that are compared start from the same weights and see the same crops in the same order, so those of several α can hear each batch
+together: it is cut, turned into spectrograms and given its targets once. Their numbers must be those of kdlib's own trainings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.optim.lr_scheduler import CyclicLR
+
+from benchmarks import report, timing
+from benchmarks.material import STUDENTS, USUAL, fold_of, noise, sized, told
+from benchmarks.timing import DEVICE
+from kdlib import student
+from kdlib.corpora import Fold
+from kdlib.losses import Targets, Terms, agreement, objective
+from kdlib.models.networks import build_student
+from kdlib.parameters import Training
+from kdlib.settings import Settings
+from kdlib.store import Store
+from kdlib.student import Ear, listen
+from kdlib.targets import by_teacher
+from kdlib.teacher import Privileged
+from kdlib.training import Progress, batches, seeded
+from kdlib.windows import random_crops
+
+ALPHAS = (0.25, 0.5, 0.75, 1.0)
+EPOCHS = 2
+RECORDINGS = {"demo": 72, "paper": 128}
+# a probability's largest difference that is rounding
+ROUNDING = 1e-6
+# from settings, store, fold and targets to the test probabilities of each student
+Way = Callable[..., list[np.ndarray]]
+
+
+class Pupil:
+    """One of the students: its network and objective, initialised as a run does; ``generator`` draws its batches and crops."""
+
+    def __init__(self, settings: Settings, store: Store, fold: Fold) -> None:
+        self.generator = seeded(settings.seed, "student", settings.backbone, settings.sequential, fold.number)
+        self.network = build_student(settings, len(store.classes)).to(store.device).train()
+        self.goal = objective(settings.method, settings.alpha, settings.training.distance, settings.model.embedding).to(store.device)
+        self.settings = settings
+
+    def terms(self, batch: Batch) -> Terms:
+        """Return both losses of a batch."""
+        output = self.network(batch.heard, self.goal.keep)
+        return self.goal.terms(output.logits, output.distilled, batch.labels, batch.targets)
+
+
+class Optimizer:
+    """kdlib's: fused Adam, and a rate that cycles."""
+
+    def __init__(self, learned: Iterable[torch.Tensor], training: Training, recordings: int) -> None:
+        low, high = training.learning_rate
+        self.adam = torch.optim.Adam(learned, lr=low, betas=training.betas, fused=True)
+        steps = max(1, round(training.cycle * math.ceil(recordings / training.batch_size)))
+        self.schedule = CyclicLR(self.adam, low, high, step_size_up=steps, cycle_momentum=False)
+
+    def step(self, loss: torch.Tensor) -> None:
+        """Learn from a loss."""
+        self.adam.zero_grad(set_to_none=True)
+        loss.backward()
+        self.adam.step()
+        self.schedule.step()
+
+
+class Batch(NamedTuple):
+    """What all students share of a batch; the ``first`` of an epoch is where a run looks at the agreement of label and teacher."""
+
+    heard: torch.Tensor
+    labels: torch.Tensor
+    targets: Targets
+    first: bool
+
+
+def shared(pupil: Pupil, store: Store, fold: Fold, privileged: Privileged) -> Iterator[Batch]:
+    """Yield the batches of all epochs, as any of the students would draw them."""
+    settings, generator = pupil.settings, pupil.generator
+    ear, guide = Ear(settings, store), by_teacher(settings, store, fold, privileged, generator)
+    rows = torch.from_numpy(fold.train).to(store.device)
+    for _ in range(settings.training.epochs):
+        for number, items in enumerate(batches(torch.arange(len(rows)), settings.training.batch_size, generator)):
+            chosen = rows[items.to(rows.device)]
+            begin = random_crops(store, chosen, settings.media, generator)
+            heard = ear(chosen, begin, settings.segments)
+            yield Batch(heard, store.labels[chosen], guide(chosen, begin, heard), number == 0)
+
+
+def tested(pupils: list[Pupil], store: Store, fold: Fold) -> list[np.ndarray]:
+    """Return each student's class probabilities of the test recordings, ``(tested, classes)``."""
+    return [listen(pupil.network, pupil.settings, store, fold.test).logits.softmax(dim=-1).cpu().numpy() for pupil in pupils]
+
+
+def together(group: list[Settings], store: Store, fold: Fold, privileged: Privileged, streams: bool = False) -> list[np.ndarray]:
+    """Train a student for each of ``group``, settings that differ in α, in turns on each batch, with ``streams`` each on a stream of its own."""
+    pupils = [Pupil(settings, store, fold) for settings in group]
+    optimizers = [
+        Optimizer([*pupil.network.parameters(), *pupil.goal.parameters()], pupil.settings.training, len(fold.train)) for pupil in pupils
+    ]
+    own = [torch.cuda.Stream(store.device) if streams else None for _ in pupils]
+    for batch in shared(pupils[0], store, fold, privileged):
+        for stream in filter(None, own):
+            stream.wait_stream(torch.cuda.current_stream())
+        for pupil, optimizer, stream in zip(pupils, optimizers, own):
+            with torch.cuda.stream(stream):
+                terms = pupil.terms(batch)
+                if batch.first:
+                    agreement(terms, pupil.network.encoder.parameters())
+                optimizer.step(pupil.goal.total(terms))
+        for stream in filter(None, own):  # the next batch may take this one's memory only then
+            torch.cuda.current_stream().wait_stream(stream)
+    return tested(pupils, store, fold)
+
+
+class Encoded(nn.Module):
+    """Stands for a student's encoder while all encoders work as one: it says what was computed for this student."""
+
+    def forward(self, items: torch.Tensor) -> torch.Tensor:
+        """Return ``said``, the embeddings ``(items, embedding)``."""
+        return self.said
+
+
+def stacked(group: list[Settings], store: Store, fold: Fold, privileged: Privileged) -> list[np.ndarray]:
+    """Train the same students, their encoders' weights stacked and vectorised over: a convolution of all is one call."""
+    pupils = [Pupil(settings, store, fold) for settings in group]
+    encoders = [pupil.network.encoder for pupil in pupils]
+    weights, buffers = stack_module_state(encoders)  # (students, …)
+    plan = copy.deepcopy(encoders[0]).to("meta")
+    encode = vmap(lambda weights, buffers, items: functional_call(plan, (weights, buffers), (items,)), in_dims=(0, 0, None))
+    for pupil in pupils:
+        pupil.network.encoder = Encoded()
+    others = [weight for pupil in pupils for part in (pupil.network, pupil.goal) for weight in part.parameters()]
+    optimizer = Optimizer([*weights.values(), *others], group[0].training, len(fold.train))
+    for batch in shared(pupils[0], store, fold, privileged):
+        embeddings = encode(weights, buffers, batch.heard.flatten(0, 1) if group[0].sequential else batch.heard)
+        for pupil, said in zip(pupils, embeddings):
+            pupil.network.encoder.said = said
+        terms = [pupil.terms(batch) for pupil in pupils]
+        if batch.first:  # no student's loss hangs on another's weights, so that one pass gives the gradients of all
+            agreement(Terms(*map(sum, zip(*terms))), weights.values())
+        optimizer.step(sum(pupil.goal.total(each) for pupil, each in zip(pupils, terms)))
+    for number, (pupil, encoder) in enumerate(zip(pupils, encoders)):
+        encoder.load_state_dict({name: value[number] for name, value in {**weights, **buffers}.items()})
+        pupil.network.encoder = encoder
+    return tested(pupils, store, fold)
+
+
+def apart(group: list[Settings], store: Store, fold: Fold, privileged: Privileged) -> list[np.ndarray]:
+    """Train the same students one after the other, by kdlib's own :func:`kdlib.student.train`; return the same."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        progress = Progress("benchmark", group[0].training.epochs, len(group))
+        return [student.train(settings, store, fold, privileged, progress).probabilities for settings in group]
+
+
+def refused(way: Way, given: tuple) -> str | None:
+    """Return why a way cannot go, such as for want of memory; None where it can."""
+    try:
+        way(*given)
+    except RuntimeError as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
+def compared(size: str, backbone: str, setting: str, recordings: int, rounds: tuple[float, int]) -> tuple[dict[str, Any], list[str]]:
+    """Return the time of each way to that apart, and by how much a test probability differs at most; and what could not be measured."""
+    group = [sized(size, backbone=backbone, setting=setting, alpha=alpha, training={"epochs": EPOCHS}) for alpha in ALPHAS]
+    store = noise(group[0], recordings)
+    given = group, store, fold_of(store), told(group[0], store)
+    ways: dict[str, Way] = {"together": together, "stacked": stacked}
+    if DEVICE.type == "cuda":
+        ways["streams"] = partial(together, streams=True)
+    missing = {name: why for name in list(ways)[1:] if (why := refused(ways[name], given))}
+    ways = {"apart": apart, **{name: way for name, way in ways.items() if name not in missing}}
+    found: dict[str, list[np.ndarray]] = {}
+    times = timing.turns({name: lambda name=name: found.update({name: ways[name](*given)}) for name in ways}, *rounds)
+    row = {"backbone": backbone, "setting": setting, "students": len(group), "rounds": len(times["apart"])}
+    row["difference_alphas"] = float(np.abs(found["apart"][0] - found["apart"][-1]).max())
+    for name in list(ways)[1:]:
+        row |= {f"{key}_{name}": value for key, value in timing.ratio(times, name, "apart").items()}
+        row[f"difference_{name}"] = float(np.abs(np.array(found[name]) - np.array(found["apart"])).max())
+    return row, [f"{name} with {backbone} {setting}: {why}" for name, why in missing.items()]
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Return for the nine students what training several α at once saves."""
+    size = "demo" if quick else USUAL
+    recordings = 8 if quick else RECORDINGS[size]
+    students = STUDENTS[:: 8 if quick else 1]
+    rows, missing = zip(*[compared(size, *names, recordings, (0, 1) if quick else (4, 3)) for names in students])
+    difference = max(row["difference_together"] for row in rows)
+    exact = ("≤", ROUNDING) if DEVICE.type == "cpu" else ()
+    goals = [report.goal("largest difference of a test probability, together and apart", difference, *exact)]
+    found = [
+        f"α of {', '.join(map(str, ALPHAS))}, {EPOCHS} epochs of {recordings} recordings, students of the {size} size; apart is kdlib.student.train.",
+        "together: each batch's crops, spectrograms and targets are made once; stacked: also one call of vmap for the encoders of all; streams: each α on one of its own.",
+        "What is stacked is rounded otherwise, and training makes that grow; difference_alphas, between the α themselves, is the measure of the differences in the rows.",
+    ]  # fmt: skip
+    for way in ("together", "stacked", "streams"):
+        ratios = {f"{row['backbone']} {row['setting']}": row[f"ratio_{way}"] for row in rows if f"ratio_{way}" in row}
+        if ratios:
+            best, worst = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
+            goals.append(report.goal(f"{len(ALPHAS)} α at once ({way}) to one after the other, best ({best})", ratios[best]))
+            goals.append(report.goal(f"the same, worst ({worst})", ratios[worst]))
+            slower = [name for name, ratio in ratios.items() if ratio > 0.95]
+            found.append(f"{way} saves less than 5 % with {', '.join(slower) or 'none of them'}.")
+    return {"size": size, "goals": goals, "rows": list(rows), "notes": found, "not_measured": list(chain(*missing))}
+
+
+if __name__ == "__main__":
+    report.main("together", measure)
