@@ -12,7 +12,7 @@ from kdlib import places
 
 # what a benchmark takes beyond torch: on a machine without it the others are run
 NEEDS = {
-    "floor": (), "peers": ("moviepy", "soundfile"), "together": (), "commands": ("papermill", "snakemake"), "preparation": ("imageio_ffmpeg",),
+    "floor": (), "peers": ("moviepy", "soundfile"), "together": (), "device": (), "commands": ("papermill", "snakemake"), "preparation": ("imageio_ffmpeg",),
     "using": ("soundfile",), "scale": ("snakemake",),
 }  # fmt: skip
 NAMES = tuple(NEEDS)

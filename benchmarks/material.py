@@ -31,8 +31,8 @@ USUAL = "paper" if DEVICE.type == "cuda" else "demo"
 
 
 def sized(size: str, **given: Any) -> Settings:
-    """Return the settings of a size, without checkpoints in the middle of an epoch."""
-    training = {"checkpoint": 1e9, "epochs": 1000, "teacher_epochs": None, **given.pop("training", {})}
+    """Return the settings of a size, without checkpoints or kept students."""
+    training = {"checkpoint": 1e9, "epochs": 1000, "teacher_epochs": None, "keep_students": False, **given.pop("training", {})}
     return load(dataset=SIZES[size], training=training, **given)
 
 

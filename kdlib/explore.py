@@ -85,7 +85,7 @@ def as_html(shown: Any) -> str:
     """Return a picture, a sentence or whatever a notebook shows as HTML."""
     if isinstance(shown, Picture):
         png, size = shown._repr_png_()
-        return f'<img alt="{shown.get_suptitle() or "what the text above explains"}" width="{size["width"]}" src="data:image/png;base64,{b64encode(png).decode()}">'
+        return f'<img alt="what the text above explains" width="{size["width"]}" src="data:image/png;base64,{b64encode(png).decode()}">'
     return f"<p>{escape(shown)}</p>" if isinstance(shown, str) else shown._repr_html_()
 
 
