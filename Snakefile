@@ -43,28 +43,32 @@ def run_of(wildcards):
     return RUNS[places.REPORTS / "runs" / wildcards.dataset / wildcards.stage / wildcards.key]
 
 
-STORES = {}
+def code_of(run):
+    return sources.of_result(sources.kind(run.settings, run.stage))
 
 
-def store_of(settings):
-    """Tell a corpus from what it was by its files, looked at once; a synthetic one is told by its parameters."""
-    if settings.corpus.synthetic:
+FOUND = {}
+
+
+def found(run, what):
+    """Tell the "store" or the "trials" of a corpus from what they were by its files, looked at once; a synthetic one is told by its parameters."""
+    corpus = run.settings.corpus
+    if corpus.synthetic or (what == "trials" and (run.stage == "teacher" or not corpus.trials)):  # a teacher hears no trials
         return ""
-    name = settings.corpus.model_dump_json() + settings.media.model_dump_json()
-    if name not in STORES:
+    name = what, corpus.model_dump_json(), run.settings.media.model_dump_json()
+    if name not in FOUND:
         from kdlib import corpora  # late: pandas takes a second
 
-        STORES[name] = corpora.on_disk(settings)
-    return STORES[name]
+        FOUND[name] = {"store": corpora.on_disk, "trials": corpora.trials_on_disk}[what](run.settings)
+    return FOUND[name]
 
 
-def trials_of(settings):
-    """Tell the trial lists that students are scored with from what they were."""
-    if settings.corpus.synthetic or not settings.corpus.trials:
-        return ""
-    from kdlib import corpora
-
-    return corpora.lists_on_disk(settings.corpus)
+def same(run):
+    """Whether a run that is done would come out the same now; what results of former times do not tell counts as the same."""
+    if not run.done:
+        return False
+    now = {"store": found(run, "store"), "trials": found(run, "trials"), "code": code_of(run)}
+    return all(value in ("", run.result[name] or value) for name, value in now.items())
 
 
 def results_before(wildcards):
@@ -72,11 +76,10 @@ def results_before(wildcards):
     run = run_of(wildcards)
     needed = grid.needed(run.settings)
     before = needed[: needed.index(run.stage)]
-    folders = [grid.folder(run.settings, stage) for stage in before]
-    # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake looks at nothing
-    # behind an ancient file, so one that will be made anew (other parameters, code or corpus) is not called that
-    same = store_of(run.settings) in ("", grid.store_found(run.settings))
-    return [(ancient if same and RUNS[folder].done else str)(str(folder / "result.json")) for folder in folders]
+    # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake plans nothing behind
+    # an ancient file that it makes anew, so a run that is itself out of date has its files plain
+    file = ancient if same(run) else str
+    return [file(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
 
 
 onerror:
@@ -128,10 +131,10 @@ rule data:
         notebook=lambda wildcards: places.ROOT / "notebooks" / f"{grid.STAGES[wildcards.stage]}.ipynb",
         given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
         # not used by the command: a change of any parameter, or of the corpus, makes the runs it concerns out of date
-        fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage) + store_of(run_of(wildcards).settings),
-        # nor these: nor do other code behind a stage's numbers, or other trial lists, leave them as they were
-        code=lambda wildcards: sources.of(run_of(wildcards).settings, wildcards.stage),
-        trials=lambda wildcards: trials_of(run_of(wildcards).settings) if wildcards.stage == "student" else "",
+        fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage) + found(run_of(wildcards), "store"),
+        # nor these: nor do other trials, or other code behind a stage's numbers, leave them as they were
+        trials=lambda wildcards: found(run_of(wildcards), "trials"),
+        code=lambda wildcards: code_of(run_of(wildcards)),
     # the data run decodes with all cores
     threads: lambda wildcards: workflow.cores
     resources:

@@ -12,13 +12,15 @@ from typing import Any
 
 import yaml
 
-from kdlib import places, sources
+from kdlib import places
 from kdlib.errors import InvalidParameter, UserError
 from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest, read_yaml
 
 AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
 LOG = "papermill.log"
+# libyaml's, where PyYAML was built with it, writes the same ten times as fast
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``; ``outdated`` (the result is of other parameters, other code, or other recordings than the data run found); ``failed`` (a notebook
+        """``done``; ``outdated`` (the result is of other parameters, or of other recordings or trials than the data run found); ``failed`` (a notebook
         or its log, and no result) or ``missing``.
         """
         return self._read()[0]
@@ -81,9 +83,9 @@ class Run:
             state = "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
             self._known.update(stamp=stamp, read=(state, _asked(kept)))
         state, found = self._known["read"]
-        stores = {found["store"], store_found(self.settings)} - {None}
-        other = found["code"] not in (None, sources.of(self.settings, self.stage))
-        return ("outdated" if len(stores) > 1 or other else state), found
+        told = told_by_data(self.settings)
+        differs = any(len({found[name], told.get(name)} - {None, ""}) > 1 for name in ("store", "trials"))
+        return ("outdated" if differs else state), found
 
 
 def _asked(kept: dict[str, Any]) -> dict[str, Any]:
@@ -97,19 +99,19 @@ def _asked(kept: dict[str, Any]) -> dict[str, Any]:
         "folds": kept.get("folds", []),
         "agreement": {fold: epochs for fold, epochs in agreed.items() if epochs},
         "wall": kept.get("seconds", {}).get("wall", math.nan),
-        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished", "store", "code")},
+        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished", "store", "code", "trials")},
     }
 
 
-def store_found(settings: Settings) -> str | None:
-    """Return the name of the store that the data run of these settings left, None where there was no such run."""
+def told_by_data(settings: Settings) -> dict[str, Any]:
+    """Return the provenance that the data run of these settings left, with the names of its ``store`` and ``trials``; empty where there is none."""
     result = folder(settings, "data") / "result.json"
-    return _store(result, result.stat().st_mtime_ns) if result.exists() else None
+    return _provenance(result, result.stat().st_mtime_ns) if result.exists() else {}
 
 
 @lru_cache
-def _store(result: Path, changed: int) -> str | None:
-    return json.loads(result.read_bytes()).get("provenance", {}).get("store")
+def _provenance(result: Path, changed: int) -> dict[str, Any]:
+    return json.loads(result.read_bytes()).get("provenance", {})
 
 
 def same_numbers(kept: dict[str, Any] | None, settings: Settings, stage: str) -> bool:
@@ -191,7 +193,7 @@ def runs(suite: str) -> list[Run]:
 
 def as_yaml(given: dict[str, Any]) -> str:
     """Return one line for ``papermill -y``; JSON would not do, for YAML reads its 1e-05 as text."""
-    return yaml.safe_dump(given, default_flow_style=True, width=10**6).strip()
+    return yaml.dump(given, Dumper=DUMPER, default_flow_style=True, width=10**6).strip()
 
 
 def needed(settings: Settings) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kdlib import STARTED, metrics, places, sources, verification
+from kdlib import STARTED, corpora, metrics, places, sources, verification
 from kdlib.corpora import Fold
 from kdlib.grid import folder, key
 from kdlib.settings import Settings
@@ -81,7 +81,12 @@ def write(
             "wall": time.time() - STARTED,
             "device": sum(epoch["seconds"] for history in facts.get("history", {}).values() for epoch in history),
         },
-        "provenance": {**provenance(store), "code": sources.of(settings, stage)},
+        "provenance": {
+            **provenance(store),
+            "code": sources.of_result(sources.kind(settings, stage)),
+            # a teacher hears no trials
+            "trials": corpora.trials_on_disk(settings) if trials else "",
+        },
     }
     places.write_json(home / "result.json", result)
     return home / "result.json"

@@ -109,14 +109,19 @@ class Settings(Section):
         }
 
     def fingerprint(self, stage: str) -> str:
-        """Return a short hash of every parameter that the numbers of ``stage`` depend on; an undistilled student knows no teacher."""
+        """Return a short hash of every parameter that the numbers of ``stage`` depend on.
+
+        Those of a student without a teacher do not depend on what only the teacher, or at alpha = 0 only its targets, would know.
+        """
         facts = self.upto(stage)
         if stage == "teacher":
             facts["sequential"] = self.sequential
-        if stage == "student" and not self.alpha:
+        elif stage == "student" and not self.asks_teacher:
+            unknown = DISTILLATION if not self.alpha else ()
             for section in ("model", "training"):
-                alone = {name for name in facts[section] if not name.startswith("teacher_") and name not in DISTILLATION}
-                facts[section] = {name: facts[section][name] for name in alone}
+                facts[section] = {
+                    name: value for name, value in facts[section].items() if name not in unknown and not name.startswith(OF_TEACHER)
+                }
         return digest(facts)
 
 
@@ -133,6 +138,8 @@ def nearest(name: str, choices: Any) -> str:
 
 # parameters of the training that an undistilled student does not know
 DISTILLATION = ("distance", "temperature", "targets")
+# how parameters of the sections model and training are called that only the teacher knows
+OF_TEACHER = "teacher_"
 # what a file in params or params/grids may be called: its name becomes that of folders, links and files
 PLAIN = re.compile(r"\w[\w.-]*")
 MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training, "synthetic": Synthetic}

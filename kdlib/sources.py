@@ -11,26 +11,36 @@ from functools import cache
 from kdlib import places
 from kdlib.settings import Settings, digest
 
+# goes up with every change of what a store holds, for to decode a corpus again is dear: stores of an older kind are then made anew, not misread
+FORMAT = 3
 TRAINING = ("training.py", "windows.py", "models")
-TEACHER = (*TRAINING, "teacher.py")
 STUDENT = (*TRAINING, "student.py", "losses.py", "spectrogram.py")
-# the first stage has a number of its own, kdlib.corpora.FORMAT: to decode a corpus again is dear
-MODULES = {"teacher": TEACHER, "student": (*STUDENT, "teacher.py", "targets.py"), "undistilled": STUDENT}
+MODULES = {"teacher": (*TRAINING, "teacher.py"), "student": (*STUDENT, "teacher.py", "targets.py"), "undistilled": STUDENT}
+# what splits the recordings and scores the answers: results hang on it, trained networks do not
+SCORES = ("corpora/protocols.py", "metrics.py")
+SCORING = {"teacher": SCORES, "student": (*SCORES, "verification.py"), "undistilled": (*SCORES, "verification.py")}
 
 
-def of(settings: Settings, stage: str) -> str:
-    """Return a short hash of the code behind the numbers of a stage with these settings, "" for the first stage."""
-    kind = "undistilled" if stage == "student" and not settings.alpha else stage
-    return fingerprint(kind) if kind in MODULES else ""
+def kind(settings: Settings, stage: str) -> str:
+    """Return what a run of a stage is by the code behind it: the stage, or ``undistilled`` for a student that knows no teacher."""
+    return "undistilled" if stage == "student" and not settings.alpha else stage
 
 
 @cache
-def fingerprint(stage: str) -> str:
-    """Return a short hash of the code of a stage in :data:`MODULES`."""
+def fingerprint(kind: str) -> str:
+    """Return a short hash of the code that trains a ``teacher``, a ``student`` or an ``undistilled`` one."""
+    return _digest(MODULES[kind])
+
+
+@cache
+def of_result(kind: str) -> str:
+    """Return a short hash of the code behind the result of any run: what decodes, trains and scores."""
+    return digest([FORMAT, *([] if kind == "data" else [fingerprint(kind), _digest(SCORING[kind])])])
+
+
+def _digest(names: tuple[str, ...]) -> str:
     library = places.ROOT / "kdlib"
-    files = [
-        file for name in MODULES[stage] for file in ([library / name] if name.endswith(".py") else sorted((library / name).glob("*.py")))
-    ]
+    files = [file for name in names for file in ([library / name] if name.endswith(".py") else sorted((library / name).glob("*.py")))]
     return digest([meaning(file.read_text(encoding="utf-8")) for file in files])
 
 

@@ -81,7 +81,7 @@ def _kept(settings: Settings, store: Store, fold: Fold, trials: Store | None) ->
         store.fingerprint,
         trials and [trials.fingerprint, sorted(trials.left_out)],
         settings.canonical().fingerprint("student"),
-        sources.of(settings, "student"),
+        sources.fingerprint(sources.kind(settings, "student")),
     ]
     return places.DATA / "checkpoints" / digest(heard) / f"{fold.key(store.recordings)}.safetensors"
 

@@ -20,16 +20,30 @@ QUICK = {
     "corpus": {"synthetic": {"actors": 2, "takes": 7, "actors_without_song": [1, 2]}, "path": "tiny", "groups": 2},
     "training": {"epochs": 1, "device": "cpu"},
 }
-SUITE = {"title": "two folds", "runs": [{"dataset": "tiny", "backbone": "vgg", "alpha": 0, "folds": ["all", 0, 1]}]}
-STUDENT = "vgg-nonseq-embedding-a0.00-s0"
+SUITE = {
+    "title": "two folds, and a teacher",
+    "runs": [
+        {"dataset": "tiny", "backbone": "vgg", "alpha": 0, "folds": ["all", 0, 1]},
+        {"dataset": "tiny", "backbone": "vgg", "alpha": 0.5},
+    ],
+}
+STUDENT, DISTILLED = "vgg-nonseq-embedding-a0.00-s0", "vgg-nonseq-embedding-a0.50-s0"
 # there is no network file system to wait for, and small jobs are soon done
-HASTE = ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "4"]
+HASTE = ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "4", "--seconds-between-status-checks", "4"]
+TABLE = """
+from kdlib import grid, tables
+print(tables.collect([run for run in grid.runs("tiny") if run.key in ("vgg-nonseq-s0", "vgg-nonseq-embedding-a0.50-s0")]).to_csv(index=False))
+"""
 
 
-def snakemake(home: Path, reports: str, students: list[str], *arguments: str, **environment: str) -> str:
+def places_of(home: Path, reports: str, data: str = "data") -> dict[str, str]:
+    """Return the environment in which the tiny suite and what it leaves are found."""
+    return {name: str(home / folder) for name, folder in {"KDLIB_PARAMS": "params", "KDLIB_DATA": data, "KDLIB_REPORTS": reports}.items()}
+
+
+def snakemake(home: Path, reports: str, students: list[str], *arguments: str, data: str = "data", **environment: str) -> str:
     """Run students of the tiny suite; return what Snakemake said."""
-    given = {"KDLIB_PARAMS": "params", "KDLIB_DATA": "data", "KDLIB_REPORTS": reports}
-    environment = {**os.environ, **environment} | {name: str(home / folder) for name, folder in given.items()}
+    environment = {**os.environ, **environment, **places_of(home, reports, data)}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     files = [home / reports / "runs" / "tiny" / "student" / student / "result.json" for student in students]
     command = [sys.executable, "-m", "snakemake", "--snakefile", places.ROOT / "Snakefile", "--directory", home / reports]
@@ -55,6 +69,12 @@ def local(tmp_path_factory):
     return home
 
 
+def results_csv(home: Path, reports: str) -> str:
+    """Return what results.csv has of the teacher and the distilled student."""
+    told = [sys.executable, "-c", TABLE]
+    return subprocess.run(told, capture_output=True, text=True, check=True, env={**os.environ, **places_of(home, reports)}).stdout
+
+
 def results(home: Path, reports: str) -> list[dict]:
     files = sorted((home / reports / "runs" / "tiny" / "student").glob("*/result.json"))
     return [json.loads(file.read_text()) for file in files]
@@ -71,3 +91,15 @@ def test_folds_spread_over_the_jobs_of_a_cluster_have_the_numbers_of_one_local_r
     (here,), there = results(local, "here"), results(local, "there")
     assert [fold for result in there for fold in result["folds"]] == here["folds"] and len(here["folds"]) == 2
     assert {**there[0]["settings"], "folds": "all"} == here["settings"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(slurm.lacking() is not None, reason=slurm.lacking() or "")
+def test_the_grid_on_a_cluster_has_the_results_of_the_grid_on_one_machine(local):
+    snakemake(local, "here", [DISTILLED], "--cores", "1")
+    with slurm.cluster() as environment:  # with data of its own, so that nothing was decoded or trained before
+        said = snakemake(local, "grid", [DISTILLED], "--profile", str(PROFILE), *HASTE, data="data-of-grid", **environment)
+    assert said.count("SLURM jobid") >= 3
+    stages = {path.parent.parent.name for path in (local / "grid" / "runs" / "tiny").glob("*/*/result.json")}
+    table = results_csv(local, "grid")
+    assert stages == {"data", "teacher", "student"} and table.count("\n") > 8 and table == results_csv(local, "here")

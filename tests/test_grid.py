@@ -129,3 +129,23 @@ def test_a_result_of_other_parameters_is_outdated(tmp_path, monkeypatch):
     (run.folder / "result.json").unlink()
     (run.folder / "notebook.ipynb").write_text("{}")
     assert run.state == "failed" and not run.done
+
+
+def test_a_result_of_other_recordings_or_trials_than_the_data_run_found_is_outdated(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    settings = load(backbone="vgg")
+    data, teacher, student = (grid.Run(stage, settings, {}) for stage in grid.STAGES)
+
+    def leave(run, **provenance):
+        places.write_json(run.folder / "result.json", {"settings": settings.model_dump(mode="json"), "provenance": provenance})
+
+    leave(data, store="a", trials="b")
+    leave(teacher, store="a", trials="")
+    leave(student, store="a", trials="b")
+    assert [run.state for run in (data, teacher, student)] == ["done"] * 3
+    leave(data, store="a", trials="c")
+    assert [run.state for run in (data, teacher, student)] == ["done", "done", "outdated"]
+    leave(data, store="c", trials="b")
+    assert [run.state for run in (data, teacher, student)] == ["done", "outdated", "outdated"]
+    leave(student)  # of a time when nothing was told
+    assert student.state == "done"

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from papermill import inspect_notebook
 
-from kdlib import places
+from kdlib import places, sources
 from kdlib.settings import Settings
 
 NOTEBOOKS = sorted((places.ROOT / "notebooks").glob("*.ipynb"))
@@ -85,6 +85,7 @@ def test_student_from_nothing_leaves_a_complete_result(suite):
     assert [fold["recordings"] for fold in result["folds"]] == [14, 14] and set(result["metrics"]) == {"uar", "accuracy"}
     assert result["seconds"]["wall"] > result["seconds"]["device"] > 0
     assert result["provenance"]["packages"]["torch"] and result["provenance"]["store"]
+    assert result["provenance"]["code"] == sources.of_result("student")
     lines = (home / "predictions.csv").read_text().splitlines()
     assert lines[0].startswith("recording,speaker,fold,label,predicted,p_") and len(lines) == 29
 

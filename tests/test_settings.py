@@ -111,6 +111,30 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
     assert load(setting="em").fingerprint("teacher") == load(setting="agg").fingerprint("teacher") != base.fingerprint("teacher")
 
 
+@pytest.mark.parametrize(
+    "given,alone,smoothed",
+    [
+        ({"training": {"teacher_epochs": 99}}, False, False),
+        ({"training": {"teacher_frames": 2}}, False, False),
+        ({"model": {"teacher_width": 0.9}}, False, False),
+        ({"model": {"teacher_weights": "x.pt"}}, False, False),
+        ({"training": {"temperature": 3.0}}, False, True),
+        ({"training": {"distance": "smooth_l1"}}, False, True),
+        ({"media": {"frame_stride": 5}}, True, True),  # crops of the sound lie on the teacher's frames
+        ({"training": {"epochs": 99}}, True, True),
+        ({"model": {"width": 0.9}}, True, True),
+    ],
+    ids=str,
+)
+def test_students_without_a_teacher_do_not_depend_on_one(given, alone, smoothed):
+    def prints(**given):
+        training = {"targets": "uniform", **given.get("training", {})}
+        student = load(alpha=0, **given), load(**given), load(method="softlabel", **{**given, "training": training})
+        return [settings.fingerprint("student") for settings in student]
+
+    assert [now != then for now, then in zip(prints(**given), prints())] == [alone, True, smoothed]
+
+
 def test_every_parameter_has_help_and_a_stage():
     def walk(model):
         for name, field in model.model_fields.items():

@@ -18,7 +18,7 @@ def test_a_function_of_nothing_but_its_docstring_has_a_meaning():
 
 def test_each_stage_has_its_code(tmp_path, monkeypatch):
     library = tmp_path / "kdlib"
-    for name in {name for names in sources.MODULES.values() for name in names}:
+    for name in {name for names in (*sources.MODULES.values(), *sources.SCORING.values()) for name in names}:
         file = library / name if name.endswith(".py") else library / name / "network.py"
         assert (places.ROOT / "kdlib" / name).exists()
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +29,10 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
         sources.fingerprint.cache_clear()
         return [sources.fingerprint(stage) for stage in sources.MODULES]
 
+    def of_results():
+        sources.of_result.cache_clear()
+        return [sources.of_result(stage) for stage in ("data", "teacher", "student")]
+
     before = prints()
     (library / "losses.py").write_text(SOURCE.replace("+", "*"))
     losses = prints()
@@ -38,4 +42,10 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
     assert losses[0] != before[0] and losses[1] != before[1] and losses[2] == before[2]  # nobody taught the undistilled student
     (library / "models" / "network.py").write_text(SOURCE.replace("+", "*"))
     assert all(now != then for now, then in zip(prints(), losses))
+    trained, results = prints(), of_results()
+    (library / "verification.py").write_text(SOURCE.replace("+", "*"))
+    assert [now != then for now, then in zip(of_results(), results)] == [False, False, True] and prints() == trained
+    monkeypatch.setattr(sources, "FORMAT", sources.FORMAT + 1)
+    assert all(now != then for now, then in zip(of_results(), results)) and prints() == trained
     sources.fingerprint.cache_clear()
+    sources.of_result.cache_clear()

@@ -22,22 +22,9 @@ STUB = f"""#!/bin/sh
 # papermill --engine kdlib --no-progress-bar NOTEBOOK OUTPUT -y GIVEN
 folder=$(dirname "$5")
 echo "$folder" >> "$CALLS"
-case "$REAL$folder" in yes*/broken/*|yes*/two) exec "{BIN}/papermill" "$@";; */two) : > "$folder/index.html"; exit;; esac
-exec "{sys.executable}" "$(dirname "$0")/stub.py" "$5" "$7"
-"""
-# what a run leaves that a report looks at
-RESULT = """
-import json, sys
-from pathlib import Path
-
-import yaml
-
-from kdlib import settings, sources
-
-folder, given = Path(sys.argv[1]).parent, settings.load(**yaml.safe_load(sys.argv[2])).canonical()
-code = sources.of(given, folder.parent.name)
-told = {"settings": given.model_dump(mode="json"), "folds": [{"fold": 0, "uar": 0.5, "recordings": 9}], "provenance": {"code": code}}
-(folder / "result.json").write_text(json.dumps(told))
+case "$REAL$folder" in yes*/broken/*|yes*/two) exec "{BIN}/papermill" "$@";; esac
+echo '{{"folds": [{{"fold": 0, "uar": 0.5, "recordings": 9}}]}}' > "$folder/result.json"
+: > "$folder/index.html"
 """
 
 
@@ -57,7 +44,6 @@ def home(tmp_path_factory):
     (home / "bin").mkdir()
     (home / "bin" / "papermill").write_text(STUB)
     (home / "bin" / "papermill").chmod(0o755)
-    (home / "bin" / "stub.py").write_text(RESULT)
     return home
 
 
@@ -98,58 +84,3 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
     code, said, called = snakemake(home)
     assert code == 0, said
     assert called == {f"runs/{run}" for run in runs("broken", "data", "teacher", "student")} | {"two"}, said
-
-
-def planned(said: str) -> set[str]:
-    """Return the runs and the report that a dry run lists."""
-    return {line.split("reports/")[1].rsplit("/", 1)[0] for line in said.splitlines() if line.strip().startswith("output:")}
-
-
-def test_a_change_makes_exactly_the_runs_it_concerns_out_of_date(home):
-    """Of parameters, code or trial lists; a dry run announces what is done, in one call."""
-    assert snakemake(home)[0] == 0
-    teacher, undistilled, distilled = (
-        "teacher/vgg-nonseq-s0",
-        "student/vgg-nonseq-embedding-a0.00-s0",
-        "student/vgg-nonseq-embedding-a0.50-s0",
-    )
-
-    def after(file: Path, text: str) -> set[str]:
-        """Return what a dry run lists of a dataset once a file has been changed, and change it back."""
-        usual = file.read_text()
-        file.write_text(text)
-        code, said, called = snakemake(home, "--dry-run")
-        file.write_text(usual)
-        assert code == 0 and called == set(), said
-        listed = planned(said)
-        assert not listed or "two" in listed
-        return {run.split("/", 2)[2] for run in listed - {"two"} if run.split("/")[1] == "whole"}
-
-    params = home / "params" / "whole.yaml"
-    values = yaml.safe_load(params.read_text())
-
-    def told(**training) -> str:
-        return yaml.safe_dump({**values, "training": {**values["training"], **training}})
-
-    assert after(params, told(teacher_epochs=5)) == {teacher, distilled}
-    assert after(params, told(distance="mse")) == {distilled}
-    assert after(params, told(epochs=5, teacher_epochs=None)) == {teacher, undistilled, distilled}
-    assert after(params, told(keep_students=False)) == set()
-    assert after(params, yaml.safe_dump({**values, "media": {**values["media"], "crop": 0.5}})) == {
-        "data/all",
-        teacher,
-        undistilled,
-        distilled,
-    }
-
-    library = home / "kdlib"
-    code = {name: (library / name).read_text() for name in ("teacher.py", "losses.py", "training.py", "figures/style.py")}
-    assert after(library / "teacher.py", code["teacher.py"] + "\nONE_MORE = 1\n") == {teacher, distilled}
-    assert after(library / "losses.py", code["losses.py"] + "\nONE_MORE = 1\n") == {undistilled, distilled}
-    assert after(library / "training.py", "# a comment\n" + code["training.py"]) == set()
-    assert after(library / "figures/style.py", code["figures/style.py"] + "\nONE_MORE = 1\n") == set()
-
-    params.write_text(told(teacher_epochs=5))
-    code, said, called = snakemake(home)
-    assert code == 0 and called == {f"runs/whole/{run}" for run in (teacher, distilled)} | {"two"}
-    assert snakemake(home)[2] == set()

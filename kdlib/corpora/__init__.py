@@ -34,6 +34,7 @@ from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
 from kdlib.faces import is_track
 from kdlib.parameters import Corpus
 from kdlib.settings import Settings, digest
+from kdlib.sources import FORMAT
 
 __all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "stamp", "trials"]
 
@@ -42,8 +43,6 @@ COLUMNS = {
     "recording": "", "speaker": "", "label": "", "audio": "", "video": "", "features": "",
     "audio_start": 0.0, "video_start": 0.0, "seconds": np.nan, "face": "", "source": "", "fold": "",
 }  # fmt: skip
-# goes up with every change of what a store holds: stores of an older kind are then made anew, not misread
-FORMAT = 3
 # how a cell begins that a spreadsheet computes: with = or @, or with + or - before a call or a command
 FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
 READERS: dict[str, Callable[[Path, Corpus], pd.DataFrame]] = {
@@ -198,10 +197,18 @@ def on_disk(settings: Settings) -> str:
         return ""
 
 
-def lists_on_disk(corpus: Corpus) -> str:
-    """Return a short hash of what the lists of verification trials hold now; one that is absent holds nothing."""
-    files = [places.corpus(corpus.path) / name for name in corpus.trials]
-    return digest([hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "" for file in files])
+def trials_on_disk(settings: Settings) -> str:
+    """Return a short hash of the verification trials and of the files they name as they lie there now, "" where there are none to read.
+
+    So of a synthetic corpus, which is told by its parameters.
+    """
+    if settings.corpus.synthetic or not settings.corpus.trials:
+        return ""
+    try:
+        pairs, files, _ = trials(settings.corpus)
+    except (UserError, OSError):
+        return ""
+    return digest([pairs.astype(str).values.tolist(), [stamp(path) for path in files.audio]])
 
 
 def stamp(path: str) -> list:

@@ -1,0 +1,147 @@
+"""What a change makes out of date: exactly the runs whose numbers hang on it, all of them in one plan, and nothing once they were run again.
+
+Trainings are stubs that tell of themselves what real ones do.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kdlib import places
+from kdlib.corpora import synthetic
+from kdlib.parameters import Synthetic
+from tests.test_suite import snakemake
+
+STUB = f"""#!{sys.executable}
+import json, os, sys
+from pathlib import Path
+
+import yaml
+
+from kdlib import grid, sources
+from kdlib.settings import load
+
+notebook, output, given = Path(sys.argv[4]), Path(sys.argv[5]), yaml.safe_load(sys.argv[7])  # as in tests/test_suite.py
+print(output.parent, file=open(os.environ["CALLS"], "a"))
+if notebook.stem == "04_analysis":
+    (output.parent / "index.html").touch()
+    sys.exit()
+settings, stage = load(**given), {{name: stage for stage, name in grid.STAGES.items()}}[notebook.stem]
+told = {{"code": sources.of_result(sources.kind(settings, stage))}}
+if settings.corpus.trials:
+    from kdlib import corpora
+
+    told |= {{"store": corpora.on_disk(settings), "trials": "" if stage == "teacher" else corpora.trials_on_disk(settings)}}
+result = {{"settings": settings.canonical().model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}
+(output.parent / "result.json").write_text(json.dumps(result))
+"""
+pytestmark = pytest.mark.slow
+REPORT = {"two"}
+DATASETS = ("faces", "voices")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A copy of the suite with two datasets, all of its runs done; of ``voices`` also the corpus is there, with a trial list."""
+    home = tmp_path_factory.mktemp("stale")
+    for name in ("kdlib", "notebooks", "params"):
+        shutil.copytree(places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(places.ROOT / "Snakefile", home)
+    synthetic.ensure("voxceleb1", home / "tree", Synthetic(actors=2, takes=2, outsiders=2))
+    for name, usual, path in (("faces", "demo-ravdess", "nowhere"), ("voices", "demo-voxceleb1", str(home / "tree"))):
+        file = yaml.safe_load((places.ROOT / "params" / f"{usual}.yaml").read_text())
+        corpus = {**file["corpus"], "path": path, "synthetic": None}
+        (home / "params" / f"{name}.yaml").write_text(yaml.safe_dump({**file, "dataset": name, "corpus": corpus}))
+    runs = [{"dataset": list(DATASETS), "backbone": "vgg", "alpha": [0, 0.5]}]
+    runs.append({"dataset": "faces", "backbone": "vgg", "method": "softlabel", "training": {"targets": "uniform"}})
+    (home / "params" / "grids" / "two.yaml").write_text(yaml.safe_dump({"title": "two", "runs": runs}))
+    (home / "bin").mkdir()
+    (home / "bin" / "papermill").write_text(STUB)
+    (home / "bin" / "papermill").chmod(0o755)
+    code, said, called = snakemake(home)
+    assert code == 0 and len(called) == 2 * 4 + 1 + 1, said
+    return home
+
+
+def runs(stage: str, *datasets: str, alpha: str = "") -> set[str]:
+    """Return the runs of a stage; of students those of an ``alpha``, all of them where it is not given."""
+    keys = {"data": ["all"], "teacher": ["vgg-nonseq-s0"], "student": [f"vgg-nonseq-embedding-a{which}-s0" for which in ("0.00", "0.50")]}
+    found = {f"runs/{dataset}/{stage}/{key}" for dataset in datasets for key in keys[stage] if alpha in key}
+    return found
+
+
+def smoothed(home: Path) -> set[str]:
+    """Return the student of equal probabilities, which has no teacher."""
+    return {str(folder.relative_to(home / "reports")) for folder in (home / "reports" / "runs" / "faces" / "student").glob("*softlabel*")}
+
+
+def planned(home: Path) -> set[str]:
+    """Return the runs that a dry run lists."""
+    code, said, called = snakemake(home, "--dry-run")
+    assert code == 0 and not called, said
+    return {str(Path(file).parent.relative_to(home / "reports")) for file in re.findall(r"^    output: (\S+)", said, re.MULTILINE)}
+
+
+def check(home: Path, expected: set[str]) -> None:
+    """Check that one plan lists these runs, that they are run, and that nothing is left to do."""
+    assert planned(home) == expected
+    code, said, called = snakemake(home)
+    assert code == 0 and called == expected, said
+    assert planned(home) == set()
+
+
+def change(file: Path, **sections: dict) -> None:
+    """Lay parameters over those of a dataset's file."""
+    values = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**values, **{name: {**values[name], **over} for name, over in sections.items()}}))
+
+
+def append(file: Path, text: str) -> None:
+    file.write_text(file.read_text() + text)
+
+
+def test_another_teacher_makes_its_distilled_students_out_of_date_and_no_other(home):
+    change(home / "params" / "faces.yaml", training={"teacher_epochs": 77}, model={"teacher_width": 0.7})
+    check(home, runs("teacher", "faces") | runs("student", "faces", alpha="0.50") | REPORT)
+
+
+def test_another_distance_makes_the_students_with_a_target_out_of_date(home):
+    change(home / "params" / "faces.yaml", training={"distance": "smooth_l1"})
+    check(home, runs("student", "faces", alpha="0.50") | smoothed(home) | REPORT)
+
+
+def test_another_trial_list_makes_those_who_hear_it_out_of_date(home):
+    file = home / "tree" / "veri_test.txt"
+    assert planned(home) == set()
+    file.write_text("\n".join(file.read_text().splitlines()[:-1]) + "\n")
+    check(home, runs("data", "voices") | runs("student", "voices") | REPORT)
+
+
+@pytest.mark.parametrize(
+    "module,stages",
+    [("losses.py", ["student"]), ("verification.py", ["student"]), ("models/vgg.py", ["teacher", "student"]), ("metrics.py", ["teacher", "student"])],
+)  # fmt: skip
+def test_other_code_makes_the_runs_behind_it_out_of_date(home, module, stages):
+    append(home / "kdlib" / module, "\nOTHER = 1\n")
+    check(home, {run for stage in stages for run in runs(stage, *DATASETS)} | smoothed(home) | REPORT)
+
+
+def test_other_code_of_the_teacher_leaves_undistilled_students_alone(home):
+    append(home / "kdlib" / "teacher.py", "\nOTHER = 1\n")
+    check(home, runs("teacher", *DATASETS) | runs("student", *DATASETS, alpha="0.50") | smoothed(home) | REPORT)
+
+
+def test_a_comment_a_figure_and_a_run_by_hand_retrain_nothing(home):
+    append(home / "kdlib" / "training.py", "# so\n")
+    append(home / "kdlib" / "diagrams.py", "\nOTHER = 1\n")
+    append(home / "params" / "faces.yaml", "# so\n")
+    assert planned(home) == set()
+    for run in runs("data", "faces") | runs("teacher", "faces"):
+        append(home / "reports" / run / "result.json", "\n")
+    check(home, REPORT)
