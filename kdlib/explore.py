@@ -21,8 +21,9 @@ from IPython.display import Audio
 
 from kdlib import corpora, figures, places, results, teacher
 from kdlib.corpora import Fold
-from kdlib.figures.style import BACKBONES, METHODS, NETWORKS, Picture
+from kdlib.figures.style import METHODS, Picture
 from kdlib.grid import Run
+from kdlib.paper import findings
 from kdlib.settings import Settings
 from kdlib.store import prepare
 from kdlib.using import Student, load_student
@@ -54,7 +55,7 @@ def networks(settings: Settings) -> dict[str, dict[float, Path]]:
         }
         done = {alpha: run.folder for alpha, run in runs.items() if run.done and any(run.folder.glob("fold-*.safetensors"))}
         if set(done) - {0.0}:
-            found[f"{NETWORKS[setting].format(BACKBONES[backbone])}, {METHODS[method][2]}"] = done
+            found[f"{findings.network(backbone, setting)}, {METHODS[method][2]}"] = done
     return found
 
 
