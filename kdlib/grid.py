@@ -42,6 +42,11 @@ class Run:
         """Where the run leaves its result, predictions and executed notebook."""
         return folder(self.settings, self.stage)
 
+    @cached_property
+    def _data(self) -> Path:
+        """The result of the data run of these settings, which tells the recordings and trials there are."""
+        return folder(self.settings, "data") / "result.json"
+
     @property
     def done(self) -> bool:
         """Whether the run has left its result, and with the parameters of today."""
@@ -83,7 +88,7 @@ class Run:
             state = "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
             self._known.update(stamp=stamp, read=(state, _asked(kept)))
         state, found = self._known["read"]
-        told = told_by_data(self.settings)
+        told = _provenance(self._data)
         differs = any(len({found[name], told.get(name)} - {None, ""}) > 1 for name in ("store", "trials"))
         return ("outdated" if differs else state), found
 
@@ -103,14 +108,13 @@ def _asked(kept: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def told_by_data(settings: Settings) -> dict[str, Any]:
-    """Return the provenance that the data run of these settings left, with the names of its ``store`` and ``trials``; empty where there is none."""
-    result = folder(settings, "data") / "result.json"
-    return _provenance(result, result.stat().st_mtime_ns) if result.exists() else {}
+def _provenance(result: Path) -> dict[str, Any]:
+    """Return the provenance that a run left in its result, empty where there is none."""
+    return _read_provenance(result, result.stat().st_mtime_ns) if result.exists() else {}
 
 
 @lru_cache
-def _provenance(result: Path, changed: int) -> dict[str, Any]:
+def _read_provenance(result: Path, changed: int) -> dict[str, Any]:
     return json.loads(result.read_bytes()).get("provenance", {})
 
 
