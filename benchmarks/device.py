@@ -143,7 +143,7 @@ def compared(kind: str, settings: Settings, compiled: bool, rounds: tuple[float,
 
 def ceilings() -> dict[str, float]:
     """Return GFLOP/s of a product of large matrices, in float32, TF32 (GPU) and bf16, and GB/s read and written by a large copy."""
-    side, found = (8192 if CUDA else 1536), {}
+    side, found = (8192 if CUDA else 512), {}
     kinds = {"float32": (torch.float32, "highest"), "bf16": (torch.bfloat16, "highest")} | (
         {"tf32": (torch.float32, "high")} if CUDA else {}
     )
