@@ -93,7 +93,7 @@ def test_folds_spread_over_the_jobs_of_a_cluster_have_the_numbers_of_one_local_r
     assert {**there[0]["settings"], "folds": "all"} == here["settings"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(slurm.lacking() is not None, reason=slurm.lacking() or "")
 def test_the_grid_on_a_cluster_has_the_results_of_the_grid_on_one_machine(local):
     snakemake(local, "here", [DISTILLED], "--cores", "1")

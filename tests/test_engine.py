@@ -28,7 +28,7 @@ def papermill(notebook, out, **environment):
     return subprocess.Popen(command, env={**os.environ, **environment}, **pipes)
 
 
-@pytest.mark.parametrize("together", [6, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("together", [6, pytest.param(20, marks=pytest.mark.long)])
 def test_kernels_that_start_at_once_neither_clash_nor_warn(notebook, together):
     started = [papermill(notebook, f"out-{number}.ipynb") for number in range(together)]
     for process in started:
