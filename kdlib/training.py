@@ -127,11 +127,28 @@ class Checkpoint:
             print(f"the checkpoint {self.file} cannot be read; this training begins anew", flush=True)
             return None
 
-    def write(self, state: Callable[[], dict[str, Any]]) -> None:
-        """Write what ``state`` returns, in one step, unless the last time was only just now."""
+    def restore(self, parts: dict[str, Any], generator: torch.Generator, device: torch.device) -> list[dict[str, float]]:
+        """Set ``parts`` and ``generator`` to where :meth:`write` found them; return the epochs before, none where nothing was written.
+
+        Raises UserError where the file is of another training.
+        """
+        kept = self.read(device)
+        if kept is None:
+            return []
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(kept[name])
+            generator.set_state(kept["generator"].cpu())
+            return [{**epoch, **{name: float(epoch[name]) for name in ("loss", "rate", "seconds")}} for epoch in kept["history"]]
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
+            raise UserError(f"the checkpoint {self.file} is not of this training; remove it and start again.") from None
+
+    def write(self, parts: dict[str, Any], generator: torch.Generator, history: list[dict[str, float]]) -> None:
+        """Write the states of ``parts`` and ``generator`` and the epochs so far, in one step, unless the last time was only just now."""
         if time.monotonic() - self.written >= self.seconds:
+            states = {name: part.state_dict() for name, part in parts.items()}
             with places.replacing(self.file) as temporary:
-                torch.save(state(), temporary)
+                torch.save({**states, "generator": generator.get_state(), "history": history}, temporary)
             self.written = time.monotonic()
 
     def forget(self) -> None:
@@ -164,27 +181,19 @@ def fit(
     # Adam has no momentum to cycle; left alone, CyclicLR would cycle its first beta
     schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
     device = next(module.parameters()).device
-    kept = checkpoint and checkpoint.read(device)
-    history: list[dict[str, float]] = []
-    if kept:
-        try:
-            history = [{**epoch, **{name: float(epoch[name]) for name in ("loss", "rate", "seconds")}} for epoch in kept["history"]]
-            for part, state in ((module, "module"), (optimizer, "optimizer"), (schedule, "schedule")):
-                part.load_state_dict(kept[state])
-            generator.set_state(kept["generator"].cpu())
-        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
-            raise UserError(f"the checkpoint {checkpoint.file} is not of this training; remove it and start again.") from None
-        yield from history
+    parts = {"module": module, "optimizer": optimizer, "schedule": schedule}
+    history = checkpoint.restore(parts, generator, device) if checkpoint else []
+    yield from history
     for epoch in range(len(history) + 1, training.epochs + 1):
         began, total = time.monotonic(), torch.zeros(())
         dealt = [batch.split(math.ceil(len(batch) / training.accumulate)) for batch in batches(items, training.batch_size, generator)]
-        parts = itertools.chain.from_iterable(dealt)
-        given = ahead(load, parts, device) if prefetch else map(load, parts)
+        pieces = itertools.chain.from_iterable(dealt)
+        given = ahead(load, pieces, device) if prefetch else map(load, pieces)
         for batch in dealt:
             optimizer.zero_grad(set_to_none=True)
-            for part in batch:
+            for piece in batch:
                 loss = loss_of(*next(given))
-                share = torch.full_like(loss, len(part) / sum(map(len, batch)))
+                share = torch.full_like(loss, len(piece) / sum(map(len, batch)))
                 loss.backward(share)
                 total = total.to(loss.device) + share * loss.detach()  # stays on the device: reading it would wait for every step
             optimizer.step()
@@ -195,12 +204,4 @@ def fit(
         history.append({"loss": mean, "rate": schedule.get_last_lr()[0], "seconds": time.monotonic() - began, **told()})
         yield history[-1]
         if checkpoint and epoch < training.epochs:
-            checkpoint.write(
-                lambda: {
-                    "module": module.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "schedule": schedule.state_dict(),
-                    "generator": generator.get_state(),
-                    "history": history,
-                }
-            )
+            checkpoint.write(parts, generator, history)

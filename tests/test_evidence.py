@@ -13,7 +13,7 @@ from kdlib.grid import Run
 from kdlib.settings import load
 from kdlib.site.answers import answers
 from kdlib.statistics import compare
-from kdlib.statistics.simulation import World, simulate
+from tests.simulation import World, simulate
 from kdlib.tables import proven
 
 

@@ -150,7 +150,7 @@ def touch(path: Path) -> None:
 PART = st.one_of(st.sampled_from(["01", "02", "03", "05", "12", "1", "99", "٠١", "0\n"]), NAMES)
 TAKES = st.builds(
     lambda parts, ending: "-".join(parts) + ending,
-    st.lists(PART, min_size=6, max_size=8),
+    st.check_lists(PART, min_size=6, max_size=8),
     st.sampled_from([".mp4", ".wav", ".WAV", ".txt"]),
 )
 GOOD = st.tuples(
@@ -159,7 +159,7 @@ GOOD = st.tuples(
 
 
 @cases(40)
-@given(st.lists(st.one_of(GOOD, GOOD, TAKES, NAMES), min_size=1, max_size=5))
+@given(st.check_lists(st.one_of(GOOD, GOOD, TAKES, NAMES), min_size=1, max_size=5))
 def test_names_of_ravdess(names):
     with folder() as home:
         for name in names:
@@ -169,7 +169,7 @@ def test_names_of_ravdess(names):
 
 @cases(40)
 @given(
-    st.lists(
+    st.check_lists(
         st.tuples(st.sampled_from(["id10001", "id10002", "id1000٣"]), NAMES, st.sampled_from(["00001.wav", "00002.m4a", "0001.wav"])),
         max_size=4,
     )
@@ -215,7 +215,7 @@ META = (
 )
 
 
-def lists(text: dict[str, bytes], **given):
+def check_lists(text: dict[str, bytes], **given):
     """Read a small VoxCeleb1 with these lists; return its table and trials."""
     with folder() as home:
         for key in ("id10001/abc", "id10001/abd", "id10002/abe"):
@@ -235,20 +235,20 @@ def lists(text: dict[str, bytes], **given):
 @example(b"1 ../../etc/passwd /etc/passwd\n")
 @example(b"")
 def test_trial_lists(text):
-    lists({"veri_test.txt": text}, protocol="given", trials=["veri_test.txt"])
+    check_lists({"veri_test.txt": text}, protocol="given", trials=["veri_test.txt"])
 
 
 @cases(40)
 @given(near(SPLIT))
 def test_identification_splits(text):
-    lists({voxceleb1.SPLIT: text}, protocol="given")
+    check_lists({voxceleb1.SPLIT: text}, protocol="given")
 
 
 @cases(40)
 @given(near(META))
 @example(META + META)
 def test_lists_of_speakers(text):
-    lists({voxceleb1.META: text})
+    check_lists({voxceleb1.META: text})
 
 
 LABELS = b"% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n" + b"".join(
@@ -282,7 +282,7 @@ FEATURES = b"recording,time,brow,lip\n" + b"".join(
 )
 
 
-def own(home: Path, text: bytes, ending: str, **given):
+def check_manifest(home: Path, text: bytes, ending: str, **given):
     """Read a manifest."""
     for name in ("a.wav", "b.wav", "a.mp4", "b.mp4", "faces/1.jpg", "track.txt"):
         touch(home / name)
@@ -297,13 +297,13 @@ def own(home: Path, text: bytes, ending: str, **given):
 @example(MANIFEST.replace(b"Ann", b"=HYPERLINK(1)"), ".csv")
 def test_manifests(text, ending):
     with folder() as home:
-        own(home, text.replace(b",", b"\t") if ending == ".tsv" else text, ending)
+        check_manifest(home, text.replace(b",", b"\t") if ending == ".tsv" else text, ending)
 
 
 @cases(40)
 @given(
-    st.lists(
-        st.lists(
+    st.check_lists(
+        st.check_lists(
             st.one_of(st.sampled_from(["a.wav", "b.wav", "a.mp4", "Ann", "Bob", "yes", "1", "2.5", "train", "left", ""]), WORDS),
             min_size=5,
             max_size=5,
@@ -317,7 +317,7 @@ def test_cells_of_manifests(rows):
             ",".join('"' + cell.replace('"', '""') + '"' for cell in row)
             for row in [["audio", "speaker", "label", "start", "recording"], *rows]
         )
-        own(home, text.encode("utf-8", "surrogateescape"), ".csv")
+        check_manifest(home, text.encode("utf-8", "surrogateescape"), ".csv")
 
 
 @cases(40)
@@ -328,7 +328,7 @@ def test_tables_of_face_measurements(text):
     with folder() as home:
         (home / "faces.csv").write_bytes(text)
         given = {"features": str(home / "faces.csv"), "standardise": "speaker"}
-        table = own(home, MANIFEST, ".csv", **given)
+        table = check_manifest(home, MANIFEST, ".csv", **given)
         if table is not None:
             corpus = Corpus(layout="manifest", path=str(home), **given)
             rows = told(lambda: features.measurements(table, corpus, 25), "face measurements")
@@ -347,7 +347,7 @@ LEAVES = st.one_of(
 )
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.sampled_from(FIELDS), LEAVES), inner, max_size=4)),
+    lambda inner: st.one_of(st.check_lists(inner, max_size=3), st.dictionaries(st.one_of(st.sampled_from(FIELDS), LEAVES), inner, max_size=4)),
     max_leaves=8,
 )
 

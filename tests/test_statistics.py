@@ -16,7 +16,7 @@ from kdlib.errors import UserError
 from kdlib.paper import published
 from kdlib.statistics import compare, compare_trials
 from kdlib.statistics.resampling import cells, right, shares, with_seed
-from kdlib.statistics.simulation import (
+from tests.simulation import (
     NOTHING_TO_GAIN,
     TEACHER_IS_WORSE,
     VIDEO_KNOWS_MORE,

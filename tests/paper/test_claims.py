@@ -12,7 +12,7 @@ import pytest
 from kdlib.paper import claims as module
 from kdlib.paper.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, claims
 from kdlib.statistics import compare
-from kdlib.statistics.simulation import NOTHING_TO_GAIN, VIDEO_KNOWS_MORE, simulate
+from tests.simulation import NOTHING_TO_GAIN, VIDEO_KNOWS_MORE, simulate
 
 NINE = list(product(("vgg", "resnet", "seresnet"), ("nonseq", "em", "agg")))
 FIVE = NINE[:5]
