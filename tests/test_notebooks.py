@@ -26,6 +26,7 @@ QUICK = {
 def test_committed_notebooks_are_clean_and_short(file):
     notebook = nbformat.read(file, 4)
     nbformat.validate(notebook)
+    assert nbformat.writes(notebook) + "\n" == file.read_text()  # as JupyterLab saves it, so that opening it changes nothing
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert notebook.metadata.kernelspec.name == "python3" and len(code) <= 15
     for cell in code:
