@@ -13,8 +13,8 @@ from kdlib.grid import Run
 from kdlib.settings import load
 from kdlib.site.answers import answers
 from kdlib.statistics import compare
-from tests.simulation import World, simulate
 from kdlib.tables import proven
+from tests.simulation import World, simulate
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from kdlib.errors import UserError
 from kdlib.paper import published
 from kdlib.statistics import compare, compare_trials
 from kdlib.statistics.resampling import cells, right, shares, with_seed
+from kdlib.statistics.trials import _sorted
 from tests.simulation import (
     NOTHING_TO_GAIN,
     TEACHER_IS_WORSE,
@@ -25,7 +26,6 @@ from tests.simulation import (
     simulate,
     simulate_trials,
 )
-from kdlib.statistics.trials import _sorted
 
 QUICK = {"draws": 200, "flips": 199}
 # 300 tests at 5 % give more than 8 % false alarms, or fewer than 2 %, about once in 100 times

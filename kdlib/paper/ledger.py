@@ -11,7 +11,7 @@ import yaml
 
 from kdlib import places
 from kdlib.errors import InvalidParameter
-from kdlib.settings import Settings, load
+from kdlib.settings import Settings, datasets, load
 
 MARKS = ("choice", "elsewhere", "decoded")
 COLUMNS = ["id", "question", "says", "mark", "default", "alternatives", "parameter", "dataset", "settled"]
@@ -23,8 +23,15 @@ def entries() -> list[dict[str, Any]]:
 
 
 def ledger() -> pd.DataFrame:
-    """Return the ledger as text, one row an entry, columns COLUMNS; where a parameter is named, the default is the code's own."""
-    rows = [{**entry, "default": in_code(entry) if "parameter" in entry else entry["default"]} for entry in entries()]
+    """Return the ledger as text, one row an entry, columns COLUMNS; where a parameter is named, the default is the code's own.
+
+    That of a dataset whose file is not in ``params``, which ``$KDLIB_PARAMS`` may have moved, is as written.
+    """
+    found = {None, *datasets()}
+    rows = [
+        {**entry, "default": in_code(entry) if "parameter" in entry and entry.get("dataset") in found else entry["default"]}
+        for entry in entries()
+    ]
     frame = pd.DataFrame(rows, columns=COLUMNS).astype(object)
     shown = frame.assign(default=frame.default.map(_text), alternatives=[" · ".join(map(_text, row["alternatives"])) for row in rows])
     return shown.where(shown.notna(), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kdlib import grid, settings
+from kdlib import grid, places, settings
 from kdlib.errors import InvalidParameter
 from kdlib.paper import ledger
 from kdlib.tables.paper import ledger_table
@@ -50,6 +50,12 @@ def test_a_default_that_drifts_is_told(monkeypatch):
     monkeypatch.setattr(ledger, "Settings", lambda: other)
     assert ledger.drifted() == ["entry window-step: media.hop is 0.02 in the code, 0.01 in ledger.yaml."]
     assert ledger.ledger().set_index("id").default["window-step"] == "0.02"
+
+
+def test_a_folder_of_parameters_needs_not_have_the_corpora_of_the_paper(monkeypatch, tmp_path):
+    whole = ledger.ledger()
+    monkeypatch.setattr(places, "PARAMS", tmp_path)
+    assert ledger.ledger().equals(whole)
 
 
 def test_a_parameter_that_does_not_exist_is_told():
