@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 import time
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def provenance(store: Store) -> dict[str, Any]:
     }
 
 
+@lru_cache  # the code that a process has read is that of its beginning, and a run of many folds asks for each
 def _git(*arguments: str) -> str | None:
     """Return what git says of the repository, None outside of one."""
     try:

@@ -150,7 +150,7 @@ def touch(path: Path) -> None:
 PART = st.one_of(st.sampled_from(["01", "02", "03", "05", "12", "1", "99", "٠١", "0\n"]), NAMES)
 TAKES = st.builds(
     lambda parts, ending: "-".join(parts) + ending,
-    st.check_lists(PART, min_size=6, max_size=8),
+    st.lists(PART, min_size=6, max_size=8),
     st.sampled_from([".mp4", ".wav", ".WAV", ".txt"]),
 )
 GOOD = st.tuples(
@@ -159,7 +159,7 @@ GOOD = st.tuples(
 
 
 @cases(40)
-@given(st.check_lists(st.one_of(GOOD, GOOD, TAKES, NAMES), min_size=1, max_size=5))
+@given(st.lists(st.one_of(GOOD, GOOD, TAKES, NAMES), min_size=1, max_size=5))
 def test_names_of_ravdess(names):
     with folder() as home:
         for name in names:
@@ -169,7 +169,7 @@ def test_names_of_ravdess(names):
 
 @cases(40)
 @given(
-    st.check_lists(
+    st.lists(
         st.tuples(st.sampled_from(["id10001", "id10002", "id1000٣"]), NAMES, st.sampled_from(["00001.wav", "00002.m4a", "0001.wav"])),
         max_size=4,
     )
@@ -302,8 +302,8 @@ def test_manifests(text, ending):
 
 @cases(40)
 @given(
-    st.check_lists(
-        st.check_lists(
+    st.lists(
+        st.lists(
             st.one_of(st.sampled_from(["a.wav", "b.wav", "a.mp4", "Ann", "Bob", "yes", "1", "2.5", "train", "left", ""]), WORDS),
             min_size=5,
             max_size=5,
@@ -347,7 +347,7 @@ LEAVES = st.one_of(
 )
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.check_lists(inner, max_size=3), st.dictionaries(st.one_of(st.sampled_from(FIELDS), LEAVES), inner, max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.sampled_from(FIELDS), LEAVES), inner, max_size=4)),
     max_leaves=8,
 )
 
