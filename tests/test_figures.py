@@ -182,6 +182,15 @@ def test_tsne_lays_out_few_and_many_points(points):
     assert np.isfinite(points_drawn.get_offsets()).all() and len(points_drawn.get_offsets()) == points
 
 
+@pytest.mark.parametrize("values", [0, 0.3, 1e-30])
+def test_tsne_of_a_network_that_died_in_training_is_drawn(values):
+    """scikit-learn's own beginning is NaN there, which crashes the process."""
+    embeddings = np.full((69, 32), values) * (np.random.default_rng(0).normal(size=(69, 32)) if values == 1e-30 else 1)
+    axes = figures.embedding_map(embeddings, ["only"] * 69, method="tsne").axes[0]
+    assert np.isfinite(axes.collections[0].get_offsets()).all()
+    assert (axes.get_xlabel() == "all embeddings are the same") is (values != 1e-30)
+
+
 def over_alpha() -> pd.DataFrame:
     """Return results of two networks: AGG, whose undistilled student is filed as em, and one with a single alpha."""
     rows = [("d", "vgg", "em", "embedding", 0.0, 0, fold, "uar", value) for fold, value in ((0, 0.5), (1, 0.3))]

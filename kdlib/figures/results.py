@@ -126,11 +126,15 @@ def _tsne(embeddings: np.ndarray) -> tuple[np.ndarray, list[str]]:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
+    # of points that are all the same, as of a network that died in training, scikit-learn makes NaN, and crashes the process on them
+    largest = np.abs(embeddings).max()
+    if not np.ptp(embeddings, axis=0).max() > np.finfo(np.float32).eps * largest:
+        return _pca(embeddings)[0], ["all embeddings are the same", ""]
     # the perplexity must stay below the number of points; a third of it is scikit-learn's advice turned round
     perplexity = min(30, max(1, (len(embeddings) - 1) / 3))
     # so little work is done faster by one thread than by several that wait for each other
     with threadpool_limits(1):
-        return TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(embeddings), ["t-SNE 1", "t-SNE 2"]
+        return TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(embeddings / largest), ["t-SNE 1", "t-SNE 2"]
 
 
 PROJECTIONS = {"pca": _pca, "tsne": _tsne}
