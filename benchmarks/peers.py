@@ -32,6 +32,8 @@ from kdlib.teacher import Privileged
 
 # speakers, clips of each, their seconds and size; as many clips as the demo trains on, or two batches of the paper's size
 CORPUS = {"demo": (12, 6, 2.4, (160, 90)), "paper": (16, 4, 4.0, (320, 180))}
+# those of the sweep, whose video has the size of RAVDESS's: decoding it at every epoch is what a sweep pays for
+SWEPT = {"demo": (4, 6, 2.4, (1280, 720)), "paper": (8, 4, 4.0, (1280, 720))}
 # rounds against torchdistill
 ROUNDS = {"demo": 5, "paper": 3}
 # the teacher of the nine students sees every n-th frame: the demo's own, and as few as make the paper's size bearable
@@ -47,8 +49,8 @@ Ways = dict[str, Callable[[], Any]]
 class Clips:
     """Clips in a folder, as files for the loop and as a prepared store; ``decoding`` is the seconds that preparing it took."""
 
-    def __init__(self, size: str, folder: Path, few: bool) -> None:
-        actors, takes, seconds, shape = CORPUS[size]
+    def __init__(self, size: str, folder: Path, of: tuple[int, int, float, tuple[int, int]], few: bool) -> None:
+        actors, takes, seconds, shape = of
         synthetic = {"actors": 2 if few else actors, "takes": 4 if few else takes, "seconds": seconds, "video_size": shape}
         self.size, self.corpus, self.folder = size, {"path": str(folder / "corpus"), "synthetic": synthetic}, folder
         settings = self.settings()
@@ -133,13 +135,14 @@ def measure(quick: bool) -> dict[str, Any]:
     except Exception as error:  # one that was installed by halves raises errors of many kinds
         missing.append(f"torchdistill, which cannot be imported ({type(error).__name__}: {error})")
     with tempfile.TemporaryDirectory(prefix="kdlib-peers-") as folder:
-        clips = Clips(size, Path(folder), quick)
+        clips = Clips(size, Path(folder) / "nine", CORPUS[size], quick)
         rounds = (1, 1) if quick else (ROUNDS[size], 1)
         nine = [
             compared(clips.settings(backbone=backbone, setting=setting, media={"frame_stride": STRIDE[size]}), clips, not missing, rounds)
             for backbone, setting in STUDENTS[:: 8 if quick else 1]
         ]
         rounds = (1, 1) if quick else (3, 2)
+        clips = clips if quick else Clips(size, Path(folder) / "swept", SWEPT[size], quick)
         rows = [
             compared(clips.settings(setting="agg", method=method, media={"frame_stride": 1}), clips, not missing, rounds, decoding=True)
             for method in list(METHODS)[:: 3 if quick else 1]
@@ -159,15 +162,16 @@ def measure(quick: bool) -> dict[str, Any]:
         "goals": goals,
         "rows": [*nine, *rows],
         "sweep": {"parts": parts, "seconds": {name: round(seconds, 1) for name, seconds in totals.items()}},
-        "notes": notes(size, len(clips.recordings), len(rows), epochs),
+        "notes": notes(size, CORPUS[size], SWEPT[size], len(rows), epochs),
         "not_measured": missing,
     }
 
 
-def notes(size: str, count: int, methods: int, epochs: int) -> list[str]:
+def notes(size: str, nine: tuple, swept: tuple, methods: int, epochs: int) -> list[str]:
     """Return what each rival does, and what the sweep is the sum of."""
     return [
-        f"{count} clips an epoch, students of the {size} size, α = 0.5; kdlib's epochs are those of a run, with agreement of label and teacher, which no peer has.",
+        f"{nine[0] * nine[1]} clips of {nine[3][0]}×{nine[3][1]} pixels an epoch, in the sweep {swept[0] * swept[1]} of {swept[3][0]}×{swept[3][1]}, "
+        f"as RAVDESS has them; students of the {size} size, α = 0.5; kdlib's epochs are those of a run, with agreement of label and teacher, which no peer has.",
         "torchdistill: its DistillationBox, forward hooks on student and teacher and an online teacher, on kdlib's store in memory, crops and spectrograms.",
         f"loop: a DataLoader ({WORKERS} processes) decodes each item by kdlib's own readers (faster than moviepy's), then crops and transforms it; the teacher at every step.",
         f"The nine students' teacher sees each {STRIDE[size]}th frame, the sweep's all 25 a second; it has random weights, and looks at the crop, in kdlib at the whole clip.",

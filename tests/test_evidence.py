@@ -11,7 +11,10 @@ import pytest
 from kdlib import evidence, places, tables
 from kdlib.grid import Run
 from kdlib.settings import load
+from kdlib.site import listing
 from kdlib.site.answers import answers
+from kdlib.site.layout import Links
+from kdlib.site.summary import headline
 from kdlib.statistics import compare
 from kdlib.tables import proven
 from tests.simulation import World, simulate
@@ -103,7 +106,20 @@ def test_tables_and_answers_say_what_is_proven():
     assert abs(made[1].frame.kept[0]) < 30
     told = answers(made)
     assert "on average over 1 student; 1 gain for sure, 0 lose for sure" in told["gains"][0]
-    assert "students with targets of another recording +" in told["controls"][0] and "No real recordings" in told["claims"][0]
+    assert "students with targets of another recording +" in told["controls"][0] and "No corpus of the paper was run" in told["claims"][0]
+
+
+def test_the_first_screen_of_a_suite_without_the_paper_s_corpora_tells_the_first_gain():
+    runs = suite()
+    results = tables.collect(runs)
+    made, states = [proven.gains_table(evidence.comparisons(runs, results))], listing.states(runs, results)
+    gained, levels, done = headline(made, states, Links({}, frozenset(), {}, {}))
+    means = results[results.metric == "uar"].groupby(["alpha", "variant"]).value.mean() * 100
+    after, before = means[0.5, ""], means[0, ""]
+    assert gained.label == "UAR gained by distillation, mean of 1 student" and gained.about == "demo-ravdess"
+    assert float(gained.value.removesuffix(" points")) == pytest.approx(after - before, abs=0.1)
+    assert levels.value == f"{before:.1f} %, {after:.1f} %" and done.value == "6 of 6"
+    assert [number.label for number in headline([], states, Links({}, frozenset(), {}, {}))] == ["runs are done"]
 
 
 def test_nothing_is_gained_where_nothing_is_to_gain():

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdlib import places, tables
+from kdlib import grid, places, tables
 from kdlib.errors import UserError
 from kdlib.site import contents, listing, notebooks, summary
 from kdlib.site.answers import answers
@@ -81,6 +81,7 @@ def build(
     told = answers(made)
     common = {
         "suite": suite,
+        "title": grid.read_suite(suite).get("title", "") if suite in grid.suites() else "",
         "pages": parts,
         "links": links,
         "warnings": summary.warnings(states),

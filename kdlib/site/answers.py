@@ -36,7 +36,9 @@ def claims(made: Mapping[str, Table]) -> list[str]:
     counts = real.drop_duplicates(["claim", "corpus", "metric"]).verdict.value_counts()
     run = real.verdict != NOT_RUN
     if not run.any():
-        return ["No real recordings were run; what synthetic ones say of the method is in the table, and it says nothing of the paper."]
+        return [
+            "No corpus of the paper was run; what other recordings say of the method is in the table, and it says nothing of the paper."
+        ]
     told = [f"{counts[verdict]} {verdict.replace(': too little data', ' (too little data)')}" for verdict in VERDICTS if verdict in counts]
     return [f"Of {counts.sum()} claims on a corpus and metric, {', '.join(told)}."]
 

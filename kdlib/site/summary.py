@@ -12,6 +12,7 @@ import pandas as pd
 from kdlib.site.layout import Links
 from kdlib.tables import BACKBONES, SETTINGS, Table
 from kdlib.tables.comparison import not_comparable
+from kdlib.tables.proven import METRICS
 from kdlib.tables.table import number
 
 
@@ -27,11 +28,11 @@ class KeyNumber:
 
 
 def headline(tables: Sequence[Table], states: pd.DataFrame, links: Links) -> list[KeyNumber]:
-    """Return the key numbers: those of the first comparison that has any, and how many runs are done."""
+    """Return the key numbers: those of the first comparison with the paper that has any, or of the first gain, and how many runs are done."""
     found = leading(tables)
-    numbers = _gains(found) + _levels(found, links) if found else []
+    numbers = [replace(each, about=dataset(found)) for each in _gains(found) + _levels(found, links)] if found else _of_no_corpus(tables)
     runs = KeyNumber(f"{(states.state == 'done').sum()} of {len(states)}", "runs are done", href="runs.html", about="the whole suite")
-    return [*(replace(number, about=dataset(found)) for number in numbers), runs]
+    return [*numbers, runs]
 
 
 def leading(tables: Sequence[Table]) -> Table | None:
@@ -85,6 +86,19 @@ def _levels(table: Table, links: Links) -> list[KeyNumber]:
         value = f"{both.teacher.mean():.1f} %, {both.undistilled.mean():.1f} %"
         numbers.append(KeyNumber(value, "teacher (sees), undistilled student (hears), mean", printed, f"results.html#{table.name}"))
     return numbers
+
+
+def _of_no_corpus(tables: Sequence[Table]) -> list[KeyNumber]:
+    """Return what the paper's method gains on the first dataset by its first metric, where no corpus of the paper has numbers."""
+    gains = next((table.frame for table in tables if table.name == "gains"), pd.DataFrame(columns=["dataset", "metric", "method"]))
+    for (name, metric), rows in gains[gains.method == "embedding"].groupby(["dataset", "metric"], sort=False):
+        many = f"mean of {len(rows)} student{'s' if len(rows) > 1 else ''}"
+        found = {
+            f"{METRICS[metric]} gained by distillation, {many}": f"{number(rows.gain.mean(), 1, signed=True)} points",
+            f"{METRICS[metric]}, undistilled and distilled, {many}": f"{rows.undistilled.mean():.1f} %, {rows.distilled.mean():.1f} %",
+        }
+        return [KeyNumber(value, label, href="gains.html#gains", about=name) for label, value in found.items()]
+    return []
 
 
 def warnings(states: pd.DataFrame) -> list[tuple[str, str]]:
