@@ -17,8 +17,9 @@ import torch
 from benchmarks.timing import DEVICE, Epochs
 from kdlib import student, teacher
 from kdlib.corpora import Fold
+from kdlib.ragged import Ragged
 from kdlib.settings import Settings, load
-from kdlib.store import Ragged, Store
+from kdlib.store import Store
 from kdlib.teacher import Privileged
 
 CLASSES = 7

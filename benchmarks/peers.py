@@ -26,8 +26,9 @@ from kdlib import corpora, teacher
 from kdlib import store as stores
 from kdlib.losses import METHODS
 from kdlib.models.networks import Network, build_teacher
+from kdlib.ragged import Ragged
 from kdlib.settings import Settings, load
-from kdlib.store import Ragged, Store
+from kdlib.store import Store
 from kdlib.teacher import Privileged
 
 # speakers, clips of each, their seconds and size; as many clips as the demo trains on, or two batches of the paper's size

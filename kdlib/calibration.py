@@ -24,8 +24,9 @@ from kdlib.corpora import Fold
 from kdlib.losses import Targets
 from kdlib.models.networks import build_student, build_teacher
 from kdlib.parameters import Training
+from kdlib.ragged import Ragged
 from kdlib.settings import Settings, load
-from kdlib.store import Ragged, Store
+from kdlib.store import Store
 from kdlib.training import device_of
 
 # steps of more FLOPs than this are measured on a CPU with two examples of one segment, and scaled

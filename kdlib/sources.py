@@ -13,7 +13,7 @@ from kdlib.settings import Settings, digest
 
 # goes up with every change of what a store holds, for to decode a corpus again is dear: stores of an older kind are then made anew, not misread
 FORMAT = 3
-TRAINING = ("training.py", "windows.py", "models")
+TRAINING = ("training.py", "windows.py", "ragged.py", "models")
 STUDENT = (*TRAINING, "student.py", "losses.py", "spectrogram.py")
 MODULES = {"teacher": (*TRAINING, "teacher.py"), "student": (*STUDENT, "teacher.py", "targets.py"), "undistilled": STUDENT}
 # what splits the recordings and scores the answers: results hang on it, trained networks do not
@@ -50,4 +50,12 @@ def meaning(source: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    return _plain(tree)
+
+
+def _plain(part: object) -> str:
+    """Return a syntax tree as text, without empty fields: each version of Python has others of them, and ast.dump tells them."""
+    if isinstance(part, ast.AST):
+        told = [f"{name}={_plain(value)}" for name, value in ast.iter_fields(part) if value is not None and value != []]
+        return f"{type(part).__name__}({', '.join(told)})"
+    return f"[{', '.join(map(_plain, part))}]" if isinstance(part, list) else repr(part)

@@ -21,8 +21,9 @@ from kdlib.corpora import Fold
 from kdlib.errors import InvalidCorpus
 from kdlib.losses import Targets
 from kdlib.models.networks import Network, build_teacher
+from kdlib.ragged import Ragged
 from kdlib.settings import Settings, digest
-from kdlib.store import Ragged, Store
+from kdlib.store import Store
 from kdlib.training import Checkpoint, Progress, autocast, fit, seeded
 from kdlib.windows import inference_windows, random_crops
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
+from kdlib.ragged import Ragged
 from kdlib.settings import load
-from kdlib.store import Ragged, Store
+from kdlib.store import Store
 
 SMALL = {
     "media": {"duration": 0.8, "segment": 0.4, "frame_size": 32, "frame_stride": 5, "bins": 16, "hop": 0.02, "window": 0.03},

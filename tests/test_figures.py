@@ -21,8 +21,8 @@ from kdlib.figures import structure
 from kdlib.figures.style import METHODS
 from kdlib.losses import scale_gradient
 from kdlib.models import networks
+from kdlib.ragged import Ragged
 from kdlib.spectrogram import Spectrogram
-from kdlib.store import Ragged
 from kdlib.teacher import Privileged
 from tests.conftest import noise_store, small
 

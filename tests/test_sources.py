@@ -16,6 +16,14 @@ def test_a_function_of_nothing_but_its_docstring_has_a_meaning():
     assert sources.meaning('def f():\n    """Say."""\n') == sources.meaning("def f():\n    pass\n")
 
 
+def test_a_meaning_is_the_same_under_every_python():
+    """Syntax trees of Python 3.12 have fields that those of 3.11 have not, and nothing in them."""
+    arguments = "arguments(args=[arg(arg='x')], kwonlyargs=[arg(arg='y'), arg(arg='z')], kw_defaults=[None, Constant()])"
+    returned = "Tuple(elts=[Constant(value=0), Name(id='y', ctx=Load()), Tuple(ctx=Load())], ctx=Load())"
+    expected = f"Module(body=[FunctionDef(name='f', args={arguments}, body=[If(test=Name(id='x', ctx=Load()), body=[Return()]), Return(value={returned})])])"
+    assert sources.meaning("def f(x, *, y, z=None):\n    if x:\n        return\n    return 0, y, ()\n") == expected
+
+
 def test_each_stage_has_its_code(tmp_path, monkeypatch):
     library = tmp_path / "kdlib"
     for name in {name for names in (*sources.MODULES.values(), *sources.SCORING.values()) for name in names}:

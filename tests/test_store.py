@@ -10,11 +10,12 @@ import pytest
 import soundfile
 import torch
 
-from kdlib import corpora, store
+from kdlib import corpora, ragged, store
 from kdlib.arrays import GrowingArrays
 from kdlib.errors import FullDisk, UnreadableRecording
+from kdlib.ragged import Ragged
 from kdlib.settings import load
-from kdlib.store import Ragged, prepare, prepare_trials
+from kdlib.store import prepare, prepare_trials
 from tests.conftest import noise_store
 
 
@@ -253,7 +254,7 @@ def test_files_that_change_places_or_contents_make_another_store(tmp_path):
 
 def test_arrays_that_do_not_fit_stay_with_the_cpu(monkeypatch):
     data, meta = noise_store(), torch.device("meta")
-    monkeypatch.setattr(store, "free_memory", lambda device: 2 * data.waveforms.values.nbytes / store.ROOM)
+    monkeypatch.setattr(ragged, "free_memory", lambda device: 2 * data.waveforms.values.nbytes / ragged.ROOM)
     moved = data.to(meta)
     assert data.frames.values.nbytes > 2 * data.waveforms.values.nbytes
     assert moved.device == moved.waveforms.values.device == moved.frames.starts.device == meta

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdlib import corpora, store, teacher
+from kdlib import corpora, ragged, teacher
 from kdlib.errors import InvalidParameter
 from kdlib.models.networks import build_teacher
 from kdlib.parameters import Corpus
@@ -109,10 +109,10 @@ def test_a_teacher_learns_what_is_there_to_learn(own_data):
 def test_a_store_that_does_not_fit_is_streamed_with_the_same_bits(own_data, monkeypatch, setting, drawn):
     settings = small(backbone="resnet", setting=setting, training={"teacher_frames": drawn})
     resident = ensure(settings, noise_store())
-    monkeypatch.setattr(store, "free_memory", lambda device: 0)
+    monkeypatch.setattr(ragged, "free_memory", lambda device: 0)
     monkeypatch.setattr(teacher.places, "DATA", own_data / "other")
-    gather, threads = store.Ragged.take, []
-    monkeypatch.setattr(store.Ragged, "take", lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[1])
+    gather, threads = ragged.Ragged.take, []
+    monkeypatch.setattr(ragged.Ragged, "take", lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[1])
     streamed = ensure(settings, noise_store().to(torch.device("cpu")))
     assert streamed.folder != resident.folder and streamed.history[-1]["loss"] == resident.history[-1]["loss"]
     assert torch.equal(streamed.frames.values, resident.frames.values) and torch.equal(streamed.whole, resident.whole)

@@ -17,9 +17,10 @@ from torchvision.ops import SqueezeExcitation
 from kdlib.corpora import features
 from kdlib.losses import METHODS, Targets
 from kdlib.models.networks import Network, build_student, build_teacher
+from kdlib.ragged import Ragged
 from kdlib.settings import Settings
 from kdlib.spectrogram import FrontEnd
-from kdlib.store import Ragged, Store
+from kdlib.store import Store
 from kdlib.teacher import Privileged
 
 EMOTIONS = 7  # classes where no store tells their number
