@@ -29,6 +29,9 @@ OMP_NUM_THREADS={threads} papermill --engine kdlib --no-progress-bar {params.not
 """
 # of runs that failed
 LISTED = 50
+# older than every other file; Snakemake takes no notice of files of the time 0
+OLD = 1, 1
+RESULTS = [folder / "result.json" for folder in RUNS]
 FOLDER = places.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
 # what a run asks of a cluster (--set-resources student:runtime=60 asks something else); on one machine --resources gpu=2 lets two at a time
 RESOURCES = {
@@ -60,7 +63,7 @@ def found(run, what):
         from kdlib import corpora  # late: pandas takes a second
 
         FOUND[name] = {"store": corpora.on_disk, "trials": corpora.trials_on_disk}[what](run.settings)
-    return FOUND[name]
+    return FOUND[name] or run.result.get(what) or ""  # a corpus that is away for now is no other one
 
 
 def same(run):
@@ -79,6 +82,9 @@ def results_before(wildcards):
     # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake plans nothing behind
     # an ancient file that it makes anew, so a run that is itself out of date has its files plain
     file = ancient if same(run) else str
+    result = run.folder / "result.json"
+    if file is str and result.exists():  # of a result made elsewhere Snakemake remembers nothing that would tell it
+        os.utime(result, OLD)
     return [file(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
 
 
@@ -96,13 +102,20 @@ onerror:
         SITE.mkdir(parents=True, exist_ok=True)
         shell(PAPERMILL, log=SITE / "notebook.ipynb", params=SimpleNamespace(**ANALYSIS), threads=workflow.cores)
         # older than every result, so that rule report writes it anew
-        os.utime(SITE / "index.html", (1, 1))
+        os.utime(SITE / "index.html", OLD)
         print(f"The report, with gaps, is {SITE / 'index.html'}", file=sys.stderr)
+
+
+rule suite:
+    # the results too, or one that was removed would not be missed as long as the page made of it is there
+    input:
+        RESULTS,
+        SITE / "index.html",
 
 
 rule report:
     input:
-        [run.folder / "result.json" for run in RUNS.values()],
+        RESULTS,
         ANALYSIS["notebook"],
     output:
         SITE / "index.html",

@@ -137,6 +137,28 @@ def test_other_code_of_the_teacher_leaves_undistilled_students_alone(home):
     check(home, runs("teacher", *DATASETS) | runs("student", *DATASETS, alpha="0.50") | smoothed(home) | REPORT)
 
 
+def test_a_corpus_that_is_away_for_now_makes_nothing_out_of_date(home):
+    (home / "tree").rename(home / "away")
+    assert planned(home) == set()
+    (home / "away").rename(home / "tree")
+    assert planned(home) == set()
+
+
+def test_a_removed_result_is_made_again_with_those_behind_it(home):
+    removed = runs("teacher", "faces") | runs("student", "voices", alpha="0.00")
+    for run in removed:
+        (home / "reports" / run / "result.json").unlink()
+    check(home, removed | runs("student", "faces", alpha="0.50") | REPORT)
+
+
+def test_results_that_snakemake_does_not_remember_are_judged_by_what_they_tell(home):
+    """So are those that were made elsewhere and copied here."""
+    shutil.rmtree(home / ".snakemake")
+    assert planned(home) == set()
+    append(home / "kdlib" / "verification.py", "\nELSEWHERE = 1\n")
+    check(home, runs("student", *DATASETS) | smoothed(home) | REPORT)
+
+
 def test_a_comment_a_figure_and_a_run_by_hand_retrain_nothing(home):
     append(home / "kdlib" / "training.py", "# so\n")
     append(home / "kdlib" / "diagrams.py", "\nOTHER = 1\n")
