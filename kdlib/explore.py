@@ -7,11 +7,12 @@ explorer.show(explorer.listen)       # controls, and below them what they choose
 from __future__ import annotations
 
 import inspect
+import itertools
+import shlex
 from base64 import b64encode
 from collections.abc import Callable
 from functools import lru_cache
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pandas as pd
 import torch
 from IPython.display import Audio
 
-from kdlib import corpora, figures, places, results, teacher
+from kdlib import corpora, figures, grid, places, results, teacher
 from kdlib.corpora import Fold
 from kdlib.figures.style import METHODS, Picture
 from kdlib.grid import Run
@@ -32,31 +33,46 @@ from kdlib.windows import samples_a_segment
 if TYPE_CHECKING:
     from ipywidgets import Widget
 
+NETWORK = ("backbone", "setting", "method")  # what makes a network, beside alpha
 CHOICES = 300  # recordings in the list, of corpora that have more
 NEIGHBOURS = 5
 WINDOWS = 4  # a segment: how often a student is asked
 
 
-def networks(settings: Settings) -> dict[str, dict[float, Path]]:
-    """Return, by the network's name, the folders by alpha of finished runs that kept their students.
+def networks(settings: Settings) -> dict[str, dict[float, Run]]:
+    """Return, by the network's name, the finished runs by alpha that kept their students.
 
     They have the dataset, sections, folds and seed of ``settings``; the network of ``settings`` comes first. The undistilled student,
     alpha = 0, stands in each.
     """
-    found: dict[str, dict[float, Path]] = {}
+    found: dict[str, dict[float, Run]] = {}
     home = places.REPORTS / "runs" / settings.dataset / "student"
     kept = [results.read(file)["settings"] for file in sorted(home.glob("*/result.json")) if any(file.parent.glob("fold-*.safetensors"))]
-    axes = sorted({tuple(each[axis] for axis in ("backbone", "setting", "method")) for each in kept if each["alpha"]})
-    axes.sort(key=lambda values: values != (settings.backbone, settings.setting, settings.method))
-    for backbone, setting, method in axes:
-        network = settings.model_copy(update={"backbone": backbone, "setting": setting, "method": method})
-        runs = {
-            alpha: Run("student", network.model_copy(update={"alpha": alpha}), {}) for alpha in sorted({each["alpha"] for each in kept})
-        }
-        done = {alpha: run.folder for alpha, run in runs.items() if run.done and any(run.folder.glob("fold-*.safetensors"))}
+    axes = sorted({tuple(each[axis] for axis in NETWORK) for each in kept if each["alpha"]})
+    axes.sort(key=lambda values: values != tuple(getattr(settings, axis) for axis in NETWORK))
+    # where the dataset's file does not ask for it, a run that was told to keep its students is filed under another key
+    trainings = [settings.training, settings.training.model_copy(update={"keep_students": True})]
+    for values in axes:
+        network = settings.model_copy(update=dict(zip(NETWORK, values)))
+        choices = itertools.product(sorted({each["alpha"] for each in kept}), trainings)
+        runs = [Run("student", network.model_copy(update={"alpha": alpha, "training": training}), {}) for alpha, training in choices]
+        done = {run.settings.alpha: run for run in runs if run.done and any(run.folder.glob("fold-*.safetensors"))}
         if set(done) - {0.0}:
-            found[f"{findings.network(backbone, setting)}, {METHODS[method][2]}"] = done
+            found[f"{findings.network(network.backbone, network.setting)}, {METHODS[network.method][2]}"] = done
     return found
+
+
+def to_make(stage: str, settings: Settings) -> str:
+    """Return the sentence that tells which command makes a run, of a student one that keeps it."""
+    sections: dict[str, dict[str, Any]] = {"training": {"keep_students": True}} if stage == "student" else {}
+    for name, value in settings.departures(stage).items():
+        section, parameter = name.split(".")
+        sections.setdefault(section, {})[parameter] = value
+    given = grid.as_yaml({**{axis: getattr(settings, axis) for axis in grid.AXES}, **sections})
+    command = f"papermill notebooks/{grid.STAGES[stage]}.ipynb OUT.ipynb -y {shlex.quote(given)}"
+    usual = grid.runs("demo") if "demo" in grid.suites() else []
+    whole = "make reports, or " if grid.folder(settings, stage) in [run.folder for run in usual] else ""
+    return f"Run {whole}{command}, then this notebook again."
 
 
 def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:
@@ -150,12 +166,14 @@ class Explorer:
         ]
 
     def saw(self, row: int) -> list[Any]:
-        """Return what the frozen teacher says of a recording that it never saw in training: its peak frame and probabilities."""
+        """Return what the frozen teacher of ``settings`` says of a recording that it never saw in training: peak frame, probabilities."""
         if not len(self.store.frames.values):
             return ["The recordings of this corpus have no video, so no teacher saw them."]
         told = teacher.trained(self.settings, self.store, self.folds[row])
-        missing = f"No teacher of this network is trained yet. {self._command('02_teacher')}"
-        return [figures.privileged(self.store, told, [row], self.settings) if told else missing]
+        name = findings.network(self.settings.backbone, "em" if self.settings.sequential else "nonseq")
+        if told is None:
+            return [f"No teacher {name} is trained yet. {to_make('teacher', self.settings)}"]
+        return [f"The teacher is {name}.", figures.privileged(self.store, told, [row], self.settings)]
 
     def opinions(self, row: int, network: str | None, alpha: float) -> list[Any]:
         """Return what the undistilled and the distilled student say of each moment of a recording."""
@@ -183,22 +201,16 @@ class Explorer:
 
     def _students(self, row: int, network: str | None, alpha: float) -> tuple[dict[str, Student], list[str]]:
         """Return the students to ask by name, undistilled first, and what to run for those that are missing."""
-        folders = self.networks.get(network, {})
-        files = {each: folders[each] / f"fold-{self.folds[row].number}.safetensors" for each in (0.0, alpha) if each in folders}
+        runs = self.networks.get(network, {})
+        files = {each: runs[each].folder / f"fold-{self.folds[row].number}.safetensors" for each in (0.0, alpha) if each in runs}
         there = {each: file for each, file in files.items() if file.exists()}
         missing = []
         if not there:
-            missing = [f"No student of this dataset and seed was kept. {self._command('03_student', self.settings.alpha)}"]
+            distilled = self.settings.model_copy(update={"alpha": self.settings.alpha or Settings.model_fields["alpha"].default})
+            missing = [f"No student of this dataset and seed was kept. {to_make('student', distilled)}"]
         elif 0.0 not in there:
-            missing = [f"No undistilled student of this network was kept. {self._command('03_student', 0)}"]
+            missing = [f"No undistilled student of this network was kept. {to_make('student', runs[alpha].settings.undistilled())}"]
         return {f"α = {each:g}" if each else "undistilled": self._student(str(file)) for each, file in there.items()}, missing
-
-    def _command(self, notebook: str, alpha: float | None = None) -> str:
-        """Return the sentence that tells how to make what is missing."""
-        settings = self.settings
-        given = "" if alpha is None else f' -p alpha {alpha:g} -y "training: {{keep_students: true}}"'
-        told = f"-p dataset {settings.dataset} -p backbone {settings.backbone} -p setting {settings.setting} -p seed {settings.seed}{given}"
-        return f"Run make reports, or papermill notebooks/{notebook}.ipynb OUT.ipynb {told}, then this notebook again."
 
     def _waveform(self, row: int) -> torch.Tensor:
         return self.store.waveforms[row].float() / 32768

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn.neighbors import NearestNeighbors
 
 from kdlib import explore, figures, places
 from kdlib.grid import folder
 from kdlib.kept import write
 from kdlib.models.networks import build_student
+from kdlib.settings import load
 from kdlib.using import load_student
 from tests.conftest import noise_store, small
 
@@ -46,8 +49,28 @@ def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):
 
     found = explore.networks(small(backbone="resnet"))
     assert [(name.split(",")[0], list(folders)) for name, folders in found.items()] == [("ResNet", [0.75]), ("VGG", [0, 0.25, 0.5])]
-    assert list(explore.networks(small(backbone="vgg")).values())[0] == homes
+    first = list(explore.networks(small(backbone="vgg")).values())[0]
+    assert {alpha: run.folder for alpha, run in first.items()} == homes
     assert explore.networks(small(seed=2)) == {}
+
+
+@pytest.mark.parametrize("dataset", ["demo-ravdess", "ravdess"])
+@pytest.mark.parametrize("alpha", [0, 0.5])
+def test_the_command_that_is_told_makes_a_run_that_is_found(reports, dataset, alpha):
+    """Whether or not the dataset's file asks to keep students; here with sections, whose values a shell must leave alone."""
+    settings = load(dataset=dataset, backbone="vgg", alpha=alpha, seed=3, training={"epochs": 1, "learning_rate": [1e-5, 0.003]})
+    command, output, *given = shlex.split(explore.to_make("student", settings).split("Run ")[1].split(", then")[0])[1:]
+    assert (command, output, given[0], len(given)) == ("notebooks/03_student.ipynb", "OUT.ipynb", "-y", 2)
+    told = load(**yaml.safe_load(given[1]))
+    assert told.training.keep_students and told.fingerprint("student") == settings.fingerprint("student")
+    keep(told, noise_store())
+    keep(told.model_copy(update={"alpha": 0.75}), noise_store())
+    assert [list(runs) for runs in explore.networks(settings).values()] == [sorted({alpha, 0.75})]
+
+
+def test_make_reports_is_told_only_of_what_it_makes(reports):
+    assert "make reports" in explore.to_make("teacher", load(dataset="demo-ravdess"))
+    assert "make reports" not in explore.to_make("teacher", load(dataset="demo-ravdess", seed=7))
 
 
 def test_an_opinion_is_what_the_student_says_of_each_window_by_itself(reports):
