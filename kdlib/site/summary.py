@@ -82,8 +82,8 @@ def _levels(table: Table, links: Links) -> list[KeyNumber]:
         )
     both = frame.dropna(subset=["teacher", "undistilled"]) if "teacher" in frame else frame.iloc[:0]
     if len(both):
-        printed = f"paper: {frame.paper_teacher.mean():.1f} %, {frame.paper_undistilled.mean():.1f} %"
-        value = f"{both.teacher.mean():.1f} %, {both.undistilled.mean():.1f} %"
+        printed = f"paper: {frame.paper_teacher.mean():.1f}, {frame.paper_undistilled.mean():.1f} %"
+        value = f"{both.teacher.mean():.1f}, {both.undistilled.mean():.1f} %"
         numbers.append(KeyNumber(value, "teacher (sees), undistilled student (hears), mean", printed, f"results.html#{table.name}"))
     return numbers
 
