@@ -8,6 +8,7 @@ A run is done if and only if its result.json exists; the executed notebook is it
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -82,9 +83,9 @@ def results_before(wildcards):
     # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake plans nothing behind
     # an ancient file that it makes anew, so a run that is itself out of date has its files plain
     file = ancient if same(run) else str
-    result = run.folder / "result.json"
-    if file is str and result.exists():  # of a result made elsewhere Snakemake remembers nothing that would tell it
-        os.utime(result, OLD)
+    if file is str:  # of a result made elsewhere Snakemake remembers nothing that would tell it
+        with suppress(OSError):  # there may be none
+            os.utime(run.folder / "result.json", OLD)
     return [file(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
 
 
