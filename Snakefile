@@ -82,10 +82,11 @@ def results_before(wildcards):
     before = needed[: needed.index(run.stage)]
     # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake plans nothing behind
     # an ancient file that it makes anew, so a run that is itself out of date has its files plain
-    file = ancient if same(run) else str
-    if file is str:  # of a result made elsewhere Snakemake remembers nothing that would tell it
-        with suppress(OSError):  # there may be none
+    current = same(run)
+    if not current:  # of a result made elsewhere Snakemake remembers nothing that would tell it
+        with suppress(OSError):  # there may be none, or it is somebody else's
             os.utime(run.folder / "result.json", OLD)
+    file = ancient if current else str
     return [file(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
 
 

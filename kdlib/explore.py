@@ -27,6 +27,7 @@ from kdlib.grid import Run
 from kdlib.paper import findings
 from kdlib.settings import Settings
 from kdlib.store import prepare
+from kdlib.tables import BACKBONES, SETTINGS
 from kdlib.using import Student, load_student
 from kdlib.windows import samples_a_segment
 
@@ -51,7 +52,7 @@ def networks(settings: Settings) -> dict[str, dict[float, Run]]:
     axes = sorted({tuple(each[axis] for axis in NETWORK) for each in kept if each["alpha"]})
     axes.sort(key=lambda values: values != tuple(getattr(settings, axis) for axis in NETWORK))
     # where the dataset's file does not ask for it, a run that was told to keep its students is filed under another key
-    trainings = [settings.training, settings.training.model_copy(update={"keep_students": True})]
+    trainings = [settings.training.model_copy(update={"keep_students": keep}) for keep in {settings.training.keep_students, True}]
     for values in axes:
         network = settings.model_copy(update=dict(zip(NETWORK, values)))
         choices = itertools.product(sorted({each["alpha"] for each in kept}), trainings)
@@ -170,10 +171,10 @@ class Explorer:
         if not len(self.store.frames.values):
             return ["The recordings of this corpus have no video, so no teacher saw them."]
         told = teacher.trained(self.settings, self.store, self.folds[row])
-        name = findings.network(self.settings.backbone, "em" if self.settings.sequential else "nonseq")
+        name = f"{SETTINGS['sequential' if self.settings.sequential else 'nonseq']} {BACKBONES[self.settings.backbone]} teacher"
         if told is None:
-            return [f"No teacher {name} is trained yet. {to_make('teacher', self.settings)}"]
-        return [f"The teacher is {name}.", figures.privileged(self.store, told, [row], self.settings)]
+            return [f"No {name} is trained yet. {to_make('teacher', self.settings)}"]
+        return [f"This is the {name}.", figures.privileged(self.store, told, [row], self.settings)]
 
     def opinions(self, row: int, network: str | None, alpha: float) -> list[Any]:
         """Return what the undistilled and the distilled student say of each moment of a recording."""

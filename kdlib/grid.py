@@ -169,7 +169,7 @@ def read_suite(suite: str) -> dict[str, Any]:
             f"unknown suite {suite!r}{nearest(suite, suites())}choose from {', '.join(suites())}, or write params/grids/{suite}.yaml."
         )
     # with aliases, by which an entry says what it shares with another one
-    return read_yaml(places.PARAMS / "grids" / f"{suite}.yaml", yaml.SafeLoader)
+    return read_yaml(places.PARAMS / "grids" / f"{suite}.yaml", aliases=True)
 
 
 def runs(suite: str) -> list[Run]:

@@ -150,25 +150,21 @@ def datasets() -> list[str]:
     return sorted(name.removesuffix(".yaml") for name in os.listdir(places.PARAMS) if name.endswith(".yaml"))
 
 
-class PlainYaml(yaml.SafeLoader):
-    """YAML without aliases, by which a few lines of text become gigabytes, or hold themselves."""
+def read_yaml(path: Path, aliases: bool = False) -> dict[str, Any]:
+    """Return what a parameter file holds, read again where it has changed; raise InvalidParameter where it is not a YAML mapping.
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Return the next node; raise YAMLError where it is an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        return super().compose_node(parent, index)
-
-
-def read_yaml(path: Path, loader: type[yaml.SafeLoader] = PlainYaml) -> dict[str, Any]:
-    """Return what a parameter file holds, read again where it has changed; raise InvalidParameter where it is not a YAML mapping."""
-    return _read_yaml(path, path.stat().st_mtime_ns, loader)
+    Without ``aliases``, by which a few lines of text become gigabytes, or hold themselves, they are refused.
+    """
+    return _read_yaml(path, path.stat().st_mtime_ns, aliases)
 
 
 @lru_cache
-def _read_yaml(path: Path, changed: int, loader: type[yaml.SafeLoader]) -> dict[str, Any]:
+def _read_yaml(path: Path, changed: int, aliases: bool) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), loader) or {}
+        text = path.read_text(encoding="utf-8")
+        if not aliases and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise yaml.YAMLError("aliases (*name) are not allowed")
+        values = yaml.safe_load(text) or {}
     except Exception as error:  # PyYAML lets errors of every kind through, a KeyError for !!bool
         told = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidParameter(f"{path.name} is not valid YAML ({told}); mend that file.") from None

@@ -127,4 +127,4 @@ def test_where_something_is_missing_it_says_what_to_run(home, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr
     told = (tmp_path / "out.ipynb").read_text()
-    assert "No teacher SEResNet is trained yet" in told and "No student of this dataset and seed was kept" in told
+    assert "No non-sequential SE-ResNet teacher is trained yet" in told and "No student of this dataset and seed was kept" in told

@@ -7,7 +7,7 @@ from papermill.iorw import read_yaml_file
 
 from kdlib import parameters, places, settings
 from kdlib.errors import InvalidParameter
-from kdlib.settings import NotebookParameters, choose_folds, load
+from kdlib.settings import NotebookParameters, choose_folds, load, read_yaml
 
 FILES = sorted(places.PARAMS.glob("*.yaml"))
 
@@ -143,3 +143,11 @@ def test_every_parameter_has_help_and_a_stage():
 
     for model in (settings.Settings, settings.Corpus, settings.Media, settings.Model, settings.Training, settings.Synthetic):
         walk(model)
+
+
+def test_aliases_are_refused_but_where_a_suite_says_what_it_shares(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("media: &shared {hop: 0.01}\nmodel: *shared\n")
+    with pytest.raises(InvalidParameter, match=r"aliases \(\*name\) are not allowed"):
+        read_yaml(file)
+    assert read_yaml(file, aliases=True)["model"] == {"hop": 0.01}
