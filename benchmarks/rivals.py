@@ -26,7 +26,7 @@ from kdlib.settings import Settings
 from kdlib.spectrogram import FrontEnd
 from kdlib.store import Store
 from kdlib.student import Ear
-from kdlib.teacher import FRAMES_A_PASS, peak_frame, to_input
+from kdlib.teacher import FRAMES_A_PASS, peak_score, to_input
 from kdlib.training import batches
 from kdlib.windows import random_crops
 
@@ -56,7 +56,7 @@ class Level(nn.Module):
             return Targets(embeddings.unflatten(1, (self.settings.segments, -1)).mean(dim=2), None)
         probabilities = logits.softmax(dim=-1)
         if self.settings.setting == "nonseq":
-            peak = torch.stack([peak_frame(row) for row in probabilities])
+            peak = peak_score(logits).argmax(dim=1)
             rows = torch.arange(len(peak), device=peak.device)
             embeddings, probabilities = embeddings[rows, peak], probabilities[rows, peak]
         return Targets(embeddings, probabilities)
@@ -87,7 +87,7 @@ class Guided(nn.Module):
     def __init__(self, settings: Settings, classes: int) -> None:
         super().__init__()
         self.network = build_student(settings, classes)
-        self.goal = objective(settings.method, settings.alpha, settings.training.distance, settings.model.embedding)
+        self.goal = objective(settings.method, settings.alpha, settings.model.embedding, settings.training)
         self.to(DEVICE).train()
 
     def forward(self, x: torch.Tensor) -> Output:

@@ -26,7 +26,7 @@ from benchmarks.material import STUDENTS, USUAL, fold_of, noise, sized, told
 from benchmarks.timing import DEVICE
 from kdlib import student
 from kdlib.corpora import Fold
-from kdlib.losses import Targets, Terms, agreement, objective
+from kdlib.losses import Targets, Terms, gradients, objective
 from kdlib.models.networks import build_student
 from kdlib.parameters import Training
 from kdlib.settings import Settings
@@ -52,7 +52,7 @@ class Pupil:
     def __init__(self, settings: Settings, store: Store, fold: Fold) -> None:
         self.generator = seeded(settings.seed, "student", settings.backbone, settings.sequential, fold.number)
         self.network = build_student(settings, len(store.classes)).to(store.device).train()
-        self.goal = objective(settings.method, settings.alpha, settings.training.distance, settings.model.embedding).to(store.device)
+        self.goal = objective(settings.method, settings.alpha, settings.model.embedding, settings.training).to(store.device)
         self.settings = settings
 
     def terms(self, batch: Batch) -> Terms:
@@ -119,7 +119,7 @@ def together(group: list[Settings], store: Store, fold: Fold, privileged: Privil
             with torch.cuda.stream(stream):
                 terms = pupil.terms(batch)
                 if batch.first:
-                    agreement(terms, pupil.network.encoder.parameters())
+                    gradients(terms, pupil.goal.weights, pupil.network.encoder.parameters())
                 optimizer.step(pupil.goal.total(terms))
         for stream in filter(None, own):  # the next batch may take this one's memory only then
             torch.cuda.current_stream().wait_stream(stream)
@@ -151,7 +151,7 @@ def stacked(group: list[Settings], store: Store, fold: Fold, privileged: Privile
             pupil.network.encoder.said = said
         terms = [pupil.terms(batch) for pupil in pupils]
         if batch.first:  # no student's loss hangs on another's weights, so that one pass gives the gradients of all
-            agreement(Terms(*map(sum, zip(*terms))), weights.values())
+            gradients(Terms(*map(sum, zip(*terms))), pupils[0].goal.weights, weights.values())
         optimizer.step(sum(pupil.goal.total(each) for pupil, each in zip(pupils, terms)))
     for number, (pupil, encoder) in enumerate(zip(pupils, encoders)):
         encoder.load_state_dict({name: value[number] for name, value in {**weights, **buffers}.items()})

@@ -19,6 +19,8 @@ from kdlib.settings import ALL_FOLDS, SECTIONS, Settings, digest, load, nearest,
 AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
 LOG = "papermill.log"
+# what a student's epoch keeps of the gradients of label and teacher (kdlib.losses.gradients)
+GRADIENTS = ("agreement", "label_gradient", "teacher_gradient")
 # libyaml's, where PyYAML was built with it, writes the same ten times as fast
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -97,7 +99,7 @@ def _asked(kept: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a result that an analysis asks for: all of fifty thousand would not fit into memory."""
     told = kept.get("provenance", {})
     agreed = {
-        int(fold): [(epoch["epoch"], epoch["agreement"]) for epoch in epochs if "agreement" in epoch]
+        int(fold): [(epoch["epoch"], *(epoch.get(name, math.nan) for name in GRADIENTS)) for epoch in epochs if "agreement" in epoch]
         for fold, epochs in kept.get("history", {}).items()
     }
     return {

@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from kdlib.parameters import Training
+
 
 class _ScaledGradient(torch.autograd.Function):
     @staticmethod
@@ -45,8 +47,14 @@ def cosine_distance(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return 1 - F.cosine_similarity(x, target, dim=-1).mean()
 
 
-# mse is the mean over all elements: 512 times smaller than the squared Euclidean distance of two embeddings of 512
+# the mean over all elements: 512 times smaller than the squared Euclidean distance of two embeddings of 512
 DISTANCES = {"mse": F.mse_loss, "cosine": cosine_distance, "smooth_l1": F.smooth_l1_loss}
+
+
+def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the mean cross-entropy of ``logits`` ``(batch, classes)`` over the recordings with a label; 0 where ``labels`` are all -1."""
+    summed = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    return summed / (labels >= 0).sum().clamp(min=1)
 
 
 class Targets(NamedTuple):
@@ -89,24 +97,31 @@ class Objective(nn.Module):
 class Embedding(Objective):
     """The paper's method: the student's embedding is drawn to the teacher's (Eqs. 8, 12 and 13)."""
 
-    def __init__(self, alpha: float, distance: str, embedding: int) -> None:
+    def __init__(self, alpha: float, embedding: int, training: Training) -> None:
         super().__init__(Terms(1.0, alpha), 1 - alpha)
-        self.distance = DISTANCES[distance]
+        self.measure, self.elements = DISTANCES[training.distance], embedding if training.distance_reduction == "sum" else 1
+
+    def distance(self, embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the mean distance of embeddings ``(…, embedding)`` to their targets."""
+        return self.elements * self.measure(embedding, target)
 
     def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
         """Return cross-entropy and the distance of the embeddings."""
-        return Terms(F.cross_entropy(logits, labels), self.distance(embedding, targets.embedding))
+        return Terms(label_loss(logits, labels), self.distance(embedding, targets.embedding))
 
 
 class SoftLabel(Objective):
     """Generalised distillation (Lopez-Paz et al. 2016, Eq. 1): the teacher's class probabilities are a second label."""
 
-    def __init__(self, alpha: float, distance: str, embedding: int) -> None:
+    def __init__(self, alpha: float, embedding: int, training: Training) -> None:
         super().__init__(Terms(1 - alpha, alpha), 1.0)
+        # Hinton et al. 2015 soften both networks and multiply by T², Lopez-Paz et al. 2016 the teacher alone (see targets)
+        self.temperature = training.temperature if training.softened == "both" else 1.0
 
     def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
         """Return the cross-entropies with labels and with soft labels."""
-        return Terms(F.cross_entropy(logits, labels), F.cross_entropy(logits, targets.probabilities))
+        soft = self.temperature**2 * F.cross_entropy(logits / self.temperature, targets.probabilities)
+        return Terms(label_loss(logits, labels), soft)
 
 
 class Multitask(Embedding):
@@ -115,8 +130,9 @@ class Multitask(Embedding):
     The decoder has two fully connected layers, its target is the teacher's embedding: the feature space of the video.
     """
 
-    def __init__(self, alpha: float, distance: str, embedding: int) -> None:
-        super().__init__(alpha, distance, embedding)
+    def __init__(self, alpha: float, embedding: int, training: Training) -> None:
+        super().__init__(alpha, embedding, training)
+        self.keep = 1 - alpha if training.multitask_label == "scaled" else 1.0
         self.decoder = nn.Sequential(nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, embedding))
 
     def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
@@ -132,25 +148,33 @@ class Undistilled(Objective):
 
     def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None) -> Terms:
         """Return cross-entropy, and nothing from a teacher."""
-        return Terms(F.cross_entropy(logits, labels), logits.new_zeros(()))
+        return Terms(label_loss(logits, labels), logits.new_zeros(()))
 
 
 METHODS = {"embedding": Embedding, "softlabel": SoftLabel, "multitask": Multitask}
 
 
-def agreement(terms: Terms, parameters: Iterable[nn.Parameter]) -> torch.Tensor:
-    """Return the cosine between what label and teacher ask of some weights: the two terms' gradients, before they are summed.
+class Gradients(NamedTuple):
+    """What label and teacher ask of some weights on one batch: the ``cosine`` of the two gradients and the norm of each, weighted as in the sum."""
 
-    A scalar; 1: they pull the same way; 0: they know nothing of each other; NaN where one of them asks nothing (the label at alpha = 1).
+    cosine: torch.Tensor
+    label: torch.Tensor
+    teacher: torch.Tensor
+
+
+def gradients(terms: Terms, weights: Terms, parameters: Iterable[nn.Parameter]) -> Gradients:
+    """Compare the gradients of the two terms, weighted as :class:`Objective` sums them; three scalars.
+
+    A cosine of 1: they pull the same way; 0: they know nothing of each other; NaN where one of them is zero (the label's at α = 1).
     """
     learned = list(parameters)
     label, teacher = (
-        torch.cat([gradient.flatten() for gradient in torch.autograd.grad(term, learned, retain_graph=True, materialize_grads=True)])
-        for term in terms
+        weight * torch.cat([g.flatten() for g in torch.autograd.grad(term, learned, retain_graph=True, materialize_grads=True)])
+        for weight, term in zip(weights, terms)
     )
-    return label @ teacher / (label.norm() * teacher.norm())
+    return Gradients(label @ teacher / (label.norm() * teacher.norm()), label.norm(), teacher.norm())
 
 
-def objective(method: str, alpha: float, distance: str, embedding: int) -> Objective:
+def objective(method: str, alpha: float, embedding: int, training: Training) -> Objective:
     """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding."""
-    return METHODS[method](alpha, distance, embedding) if alpha > 0 else Undistilled()
+    return METHODS[method](alpha, embedding, training) if alpha > 0 else Undistilled()

@@ -101,7 +101,7 @@ class Corpus(Section):
     portions: tuple[float, float, float] = field(
         (0.7, 0.1, 0.2), "teacher", "shares of each speaker's recordings for training, validation and test (protocol portions)"
     )
-    split_seed: int = field(0, "teacher", "seed of the protocols portions and random, and of fraction", ge=0)
+    split_seed: int = field(0, "teacher", "seed of the protocols portions and random, and of fraction, labelled and label_noise", ge=0)
     validation: int = field(
         0,
         "teacher",
@@ -110,6 +110,16 @@ class Corpus(Section):
     )
     fraction: float = field(
         1.0, "teacher", "share of each fold's training recordings, evenly over the classes, that teacher and student train on", gt=0, le=1
+    )
+    labelled: float = field(
+        1.0,
+        "teacher",
+        "share of each fold's training recordings, evenly over classes and speakers, whose labels are used; sound and video of all are",
+        gt=0,
+        le=1,
+    )
+    label_noise: float = field(
+        0.0, "teacher", "share of the training labels in use that are replaced by another class, drawn at random (a control)", ge=0, le=1
     )
     trials: list[str] = field([], "student", "verification trial lists, files in the corpus such as veri_test.txt")
     synthetic: Synthetic | None = field(None, "data", "makes the corpus at this path where it is absent")
@@ -155,7 +165,9 @@ class Model(Section):
 class Training(Section):
     """Optimisation, the same for teacher and student unless named otherwise."""
 
-    epochs: int = field(50, "teacher", "passes over the training recordings; last-epoch numbers are reported", ge=1)
+    epochs: int = field(
+        50, "teacher", "passes over the training recordings, a whole number of cycles; last-epoch numbers are reported", ge=1
+    )
     teacher_epochs: int | None = field(None, "teacher", "epochs of the teacher where they differ", ge=1)
     teacher_frames: int | None = field(
         None, "teacher", "frames of a recording, drawn anew each epoch, for the teacher without aggregator; all where not given", ge=1
@@ -177,11 +189,34 @@ class Training(Section):
     )
     learning_rate: tuple[float, float] = field((0.0001, 0.001), "teacher", "lowest and highest rate of the cycle")
     teacher_learning_rate: tuple[float, float] | None = field(None, "teacher", "the teacher's rates where they differ")
-    cycle: float = field(5.0, "teacher", "epochs from the lowest rate to the highest", gt=0)
+    cycle: float = field(5.0, "teacher", "epochs from the lowest rate to the highest; a cycle is twice as long", gt=0)
+    cycle_shape: Literal["triangular", "triangular2"] = field(
+        "triangular", "teacher", "every cycle reaches the highest rate, or each one half of the rise before it (Smith 2017)"
+    )
+    batchnorm: Literal["estimated", "running"] = field(
+        "estimated",
+        "teacher",
+        "statistics of batch-norm at inference: estimated over the training recordings after the last epoch, or the running averages of training",
+    )
     betas: tuple[float, float] = field((0.9, 0.999), "teacher", "decay rates of Adam's moments")
     precision: Literal["float32", "bf16"] = field("float32", "teacher", "arithmetic of the forward pass; bf16 is autocast")
     distance: Literal["mse", "cosine", "smooth_l1"] = field("mse", "student", "distance between student and teacher embeddings")
+    distance_reduction: Literal["mean", "sum"] = field(
+        "mean", "student", "mse and smooth_l1 take the mean, or the sum, over the elements of an embedding"
+    )
+    multitask_label: Literal["scaled", "whole"] = field(
+        "scaled", "student", "multitask multiplies the label's gradient in the encoder by 1 - alpha, or leaves it whole"
+    )
+    target_stretch: Literal["recording", "crop"] = field(
+        "recording", "student", "the teacher's embedding is that of the whole recording, or of the crop that the student is given"
+    )
     temperature: float = field(1.0, "student", "softens the teacher's class probabilities", gt=0)
+    softened: Literal["teacher", "both"] = field(
+        "teacher", "student", "the temperature softens the teacher alone, or both networks, the loss then being multiplied by its square"
+    )
+    trial_score: Literal["cosine", "centred"] = field(
+        "cosine", "student", "score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set"
+    )
     targets: Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"] = field(
         "teacher",
         "student",

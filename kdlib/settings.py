@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -137,7 +138,9 @@ def nearest(name: str, choices: Any) -> str:
 
 
 # parameters of the training that an undistilled student does not know
-DISTILLATION = ("distance", "temperature", "targets")
+DISTILLATION = (
+    "distance", "distance_reduction", "multitask_label", "target_stretch", "temperature", "softened", "targets",
+)  # fmt: skip
 # how parameters of the sections model and training are called that only the teacher knows
 OF_TEACHER = "teacher_"
 # what a file in params or params/grids may be called: its name becomes that of folders, links and files
@@ -273,6 +276,9 @@ def _check_together(settings: Settings) -> None:
         low, high = getattr(settings.training, name) or settings.training.learning_rate
         if not 0 < low <= high:
             raise InvalidParameter(f"parameter 'training.{name}' is [{low}, {high}]; give the lowest rate, above 0, then the highest.")
+    _check_cycles(settings.training)
+    if settings.training.distance == "cosine" and settings.training.distance_reduction == "sum":
+        raise InvalidParameter("parameter 'training.distance_reduction' is 'sum', but the cosine has no elements to sum over; use mse.")
     if settings.training.targets == "uniform" and settings.alpha > 0 and settings.method != "softlabel":
         raise InvalidParameter(
             f"parameter 'training.targets' is 'uniform' (label smoothing), which has probabilities but no embedding; set method to softlabel, not {settings.method}."
@@ -282,6 +288,21 @@ def _check_together(settings: Settings) -> None:
             f"parameter 'training.frames_at_once' is {settings.training.frames_at_once}, but the {settings.backbone} teacher has batch-norm, which needs all frames; use training.accumulate instead."
         )
     choose_folds(settings.folds, None)
+
+
+def _check_cycles(training: Training) -> None:
+    """Refuse epochs after which the learning rate is not at its lowest."""
+    cycle = 2 * training.cycle
+    for name in ("epochs", "teacher_epochs"):
+        epochs = getattr(training, name)
+        if epochs and abs(epochs / cycle - round(epochs / cycle)) > 1e-9:
+            whole = [n for n in range(1, 2 * epochs + math.ceil(cycle) + 1) if abs(n / cycle - round(n / cycle)) < 1e-9]
+            below, above = [n for n in whole if n < epochs][-1:], [n for n in whole if n > epochs][:1]
+            nearest_whole = " or ".join(map(str, below + above)) or "none"
+            raise InvalidParameter(
+                f"parameter 'training.{name}' is {epochs}, which is no whole number of cycles of {cycle:g} epochs (twice training.cycle), "
+                f"so training would not end at the lowest rate; the nearest that are: {nearest_whole}."
+            )
 
 
 def choose_folds(folds: int | str, count: int | None) -> list[int]:

@@ -18,7 +18,7 @@ from torch import nn
 from kdlib import kept, places, sources
 from kdlib.corpora import Fold
 from kdlib.grid import folder
-from kdlib.losses import agreement, objective
+from kdlib.losses import Gradients, gradients, objective
 from kdlib.models.networks import Network, Output, build_student
 from kdlib.results import provenance
 from kdlib.settings import Settings, digest
@@ -26,7 +26,7 @@ from kdlib.spectrogram import FrontEnd
 from kdlib.store import Store
 from kdlib.targets import GUIDES, Guide, by_hearing
 from kdlib.teacher import Privileged
-from kdlib.training import Checkpoint, Progress, autocast, fit, seeded
+from kdlib.training import Checkpoint, Progress, autocast, estimate_batchnorm, fit, seeded
 from kdlib.verification import calibrated, calibration_rows
 from kdlib.windows import inference_windows, random_crops, samples_a_frame
 
@@ -39,7 +39,8 @@ class Student:
 
     ``validation`` ``(held out, classes)`` are probabilities of the validation recordings, ``trials`` ``(files, embedding)`` embeddings
     of the files that verification compares; both are empty where there are none. Each epoch of ``history`` has, where a teacher is
-    asked, also ``agreement``: see :func:`kdlib.losses.agreement`, of the encoder and the epoch's first batch.
+    asked, also ``agreement`` (cosine), ``label_gradient`` and ``teacher_gradient`` (norms): see :func:`kdlib.losses.gradients`, of the
+    encoder and the epoch's first batch.
     """
 
     probabilities: np.ndarray
@@ -127,7 +128,7 @@ def train(
     tested = listen(network, settings, store, fold.test)
     held = listen(network, settings, store, fold.validation).logits if len(fold.validation) else tested.logits[:0]
     probabilities, validation = (logits.softmax(dim=-1).cpu().numpy() for logits in (tested.logits, held))
-    return Student(probabilities, validation, tested.final.cpu().numpy(), _hear_trials(network, settings, trials), history)
+    return Student(probabilities, validation, tested.final.cpu().numpy(), _hear_trials(network, settings, store, fold, trials), history)
 
 
 def _keep(network: Network, settings: Settings, store: Store, fold: Fold) -> None:
@@ -162,31 +163,39 @@ def fitted(
     """Train a network on the sound of a fold's training recordings; return it and its epochs."""
     generator = seeded(settings.seed, purpose, settings.backbone, settings.sequential, fold.number)
     network = build_student(settings, len(store.classes)).to(store.device)
-    goal = objective(settings.method, settings.alpha, settings.training.distance, settings.model.embedding).to(store.device)
+    goal = objective(settings.method, settings.alpha, settings.model.embedding, settings.training).to(store.device)
     ear = Ear(settings, store)
     rows = torch.from_numpy(fold.train).to(store.device)
-    agreed: list[torch.Tensor] = []  # of this epoch
+    labels = torch.from_numpy(fold.training_labels(store.labels.cpu().numpy())).to(store.device)
+    compared: list[Gradients] = []  # of this epoch
+
+    def crops(batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return recordings, first frames and spectrograms of a random crop of each item."""
+        chosen = rows[batch.to(rows.device)]
+        first = random_crops(store, chosen, settings.media, generator)
+        return chosen, first, ear(chosen, first, settings.segments)
 
     def loss_of(batch: torch.Tensor) -> torch.Tensor:
         """Return the scalar loss of a batch of items, as :func:`kdlib.training.fit` asks for it."""
-        chosen = rows[batch.to(rows.device)]
-        first = random_crops(store, chosen, settings.media, generator)
-        heard = ear(chosen, first, settings.segments)
+        chosen, first, heard = crops(batch)
         with autocast(settings.training, store.device):
             output = network(heard, goal.keep)
             targets = guide and guide(chosen, first, heard)
-        terms = goal.terms(output.logits.float(), output.distilled.float(), store.labels[chosen], targets)
-        if guide and not agreed:
-            agreed.append(agreement(terms, network.encoder.parameters()))
+        terms = goal.terms(output.logits.float(), output.distilled.float(), labels[chosen], targets)
+        if guide and not compared:
+            compared.append(gradients(terms, goal.weights, network.encoder.parameters()))
         return goal.total(terms)
 
     def told() -> dict[str, float]:
-        cosine = agreed.pop().item() if guide else math.nan
-        return {} if math.isnan(cosine) else {"agreement": cosine}
+        found = [value.item() for value in compared.pop()] if guide else []
+        named = zip(("agreement", "label_gradient", "teacher_gradient"), found)
+        return {name: value for name, value in named if not math.isnan(value)}
 
     network.train()
-    learned = nn.ModuleList([network, goal])
-    return network, progress.follow(fold, fit(learned, loss_of, torch.arange(len(rows)), settings.training, generator, checkpoint, told))
+    learned, items = nn.ModuleList([network, goal]), torch.arange(len(rows))
+    history = progress.follow(fold, fit(learned, loss_of, items, settings.training, generator, checkpoint, told))
+    estimate_batchnorm(network, lambda batch: crops(batch)[2], items, settings.training, generator)
+    return network, history
 
 
 def _guide(settings: Settings, store: Store, fold: Fold, privileged: Privileged | None, progress: Progress) -> Guide | None:
@@ -221,11 +230,17 @@ def _audio_teacher(settings: Settings, store: Store, fold: Fold, progress: Progr
     return network.eval().requires_grad_(False)
 
 
-def _hear_trials(network: Network, settings: Settings, trials: Store | None) -> np.ndarray:
-    """Return the embeddings of the files that verification compares, each heard once and in full length (paper, section 4)."""
+def _hear_trials(network: Network, settings: Settings, store: Store, fold: Fold, trials: Store | None) -> np.ndarray:
+    """Return the embeddings of the files that verification compares, each heard once and in full length (paper, section 4).
+
+    Where ``training.trial_score`` is ``centred``, less the mean embedding of the fold's training recordings.
+    """
     if trials is None:
         return np.zeros((0, settings.model.embedding), np.float32)
-    return listen(network, in_full(settings), trials, np.arange(len(trials.recordings))).final.cpu().numpy()
+    embeddings = listen(network, in_full(settings), trials, np.arange(len(trials.recordings))).final
+    if settings.training.trial_score == "centred":
+        embeddings = embeddings - listen(network, in_full(settings), store, fold.train).final.mean(dim=0)
+    return embeddings.cpu().numpy()
 
 
 def in_full(settings: Settings) -> Settings:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file, save_model
+from safetensors.torch import load_file, load_model, save_file, save_model
 
 from kdlib import places, sources
 from kdlib.corpora import Fold
@@ -24,7 +24,7 @@ from kdlib.models.networks import Network, build_teacher
 from kdlib.ragged import Ragged
 from kdlib.settings import Settings, digest
 from kdlib.store import Store
-from kdlib.training import Checkpoint, Progress, autocast, fit, seeded
+from kdlib.training import Checkpoint, Progress, autocast, estimate_batchnorm, fit, seeded
 from kdlib.windows import inference_windows, random_crops
 
 # mean and standard deviation of ImageNet's pixels, which pretrained teachers expect
@@ -41,7 +41,7 @@ class Privileged:
     ``(recordings,)`` numbers the peak frame among them, ``whole`` ``(recordings, embedding)`` is the recording's embedding (of the
     peak frame, Eq. 4, or of the aggregator, Eq. 5), ``probabilities`` ``(recordings, classes)`` belong to it. ``confidence``
     ``(total,)`` is each frame's highest class probability; a sequential teacher classifies no frame, and both it and
-    ``peak`` are None.
+    ``peak`` are None. ``network`` is the frozen teacher where ``training.target_stretch`` is ``crop``: it then says what it makes of each crop.
     """
 
     frames: Ragged
@@ -51,6 +51,7 @@ class Privileged:
     probabilities: torch.Tensor
     history: list[dict[str, float]]
     folder: Path
+    network: Network | None = None
 
     def mean_of_frames(self) -> torch.Tensor:
         """Return the mean embedding of each recording's frames, ``(recordings, embedding)``."""
@@ -59,18 +60,33 @@ class Privileged:
         return total.index_add_(0, owner, self.frames.values.to(total.device)) / self.frames.lengths[:, None]
 
     def targets(self, rows: torch.Tensor, first: torch.Tensor, settings: Settings, timed: bool) -> Targets:
-        """Return the targets of a batch of crops that begin at frames ``first``, at the level of the run's setting."""
-        # softmax(logits / temperature), from probabilities
-        softened = (self.probabilities[rows].log() / settings.training.temperature).softmax(dim=-1)
-        if settings.setting != "em":
-            return Targets(self.whole[rows], softened)
-        if not timed:  # measurements without time belong to every segment
-            mean = self.frames.windows(rows, torch.zeros_like(rows), int(self.frames.lengths.max())).mean(dim=1)
-            return Targets(mean[:, None].expand(-1, settings.segments, -1), softened)
+        """Return the targets of a batch of crops that begin at frames ``first``, at the level of the run's setting.
+
+        Where ``timed`` is false the measurements carry no time and belong to every segment.
+        """
+        whole, logits = self.whole[rows], self.probabilities[rows].log()
         stride = settings.media.frame_stride
         a_segment = round(settings.media.segment * settings.media.fps) // stride
-        window = self.frames.windows(rows, first // stride, settings.segments * a_segment)
+        if timed and (settings.setting == "em" or self.network):
+            window = self.frames.windows(rows, first // stride, settings.segments * a_segment)
+            whole, logits = self._of_crops(window) if self.network else (whole, logits)
+        softened = (logits / settings.training.temperature).softmax(dim=-1)
+        if settings.setting != "em":
+            return Targets(whole, softened)
+        if not timed:
+            mean = self.frames.windows(rows, torch.zeros_like(rows), int(self.frames.lengths.max())).mean(dim=1)
+            return Targets(mean[:, None].expand(-1, settings.segments, -1), softened)
         return Targets(window.unflatten(1, (-1, a_segment)).mean(dim=2), softened)  # Eq. 6
+
+    @torch.no_grad()
+    def _of_crops(self, window: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return embedding and logits of crops whose frames have the embeddings ``window`` ``(batch, frames, embedding)``."""
+        if self.network.aggregator is not None:
+            whole = self.network.aggregator(window)
+            return whole, self.network.head(whole)
+        logits = self.network.head(window)
+        best = torch.arange(len(window), device=window.device), peak_score(logits).argmax(dim=1)
+        return window[best], logits[best]
 
 
 def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Privileged]:
@@ -87,14 +103,14 @@ def ensure(settings: Settings, store: Store, folds: list[Fold]) -> dict[int, Pri
         with places.lock(home):
             if not (home / "fold.json").exists():
                 _train(settings, store, fold, home, progress)
-        found[fold.number] = _load(home, store)
+        found[fold.number] = _load(home, settings, store)
     return found
 
 
 def trained(settings: Settings, store: Store, fold: Fold) -> Privileged | None:
     """Return what the teacher of a fold says, on the store's device; None where nobody has trained it yet."""
     home = _home(settings, store, fold)
-    return _load(home, store) if (home / "fold.json").exists() else None
+    return _load(home, settings, store) if (home / "fold.json").exists() else None
 
 
 def _home(settings: Settings, store: Store, fold: Fold) -> Path:
@@ -102,11 +118,16 @@ def _home(settings: Settings, store: Store, fold: Fold) -> Path:
     return places.DATA / "teachers" / fingerprint / fold.key(store.recordings)
 
 
-def _load(home: Path, store: Store) -> Privileged:
+def _load(home: Path, settings: Settings, store: Store) -> Privileged:
     told = {name: value.to(store.device) for name, value in load_file(home / "targets.safetensors").items()}
     frames = Ragged.of(told["frames"], told["lengths"])
     history = json.loads((home / "fold.json").read_text())["history"]
-    return Privileged(frames, told.get("peak"), told.get("confidence"), told["whole"], told["probabilities"], history, home)
+    network = None
+    if settings.training.target_stretch == "crop":
+        network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:])
+        load_model(network, str(home / "weights.safetensors"))
+        network.eval().requires_grad_(False).to(store.device)
+    return Privileged(frames, told.get("peak"), told.get("confidence"), told["whole"], told["probabilities"], history, home, network)
 
 
 def _train(settings: Settings, store: Store, fold: Fold, home: Path, progress: Progress) -> None:
@@ -127,8 +148,10 @@ def fitted(
     """Train a network on the faces of a fold's training recordings; return it and its epochs."""
     generator = seeded(settings.seed, "teacher", settings.backbone, settings.sequential, fold.number)
     network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(store.device)
-    rows = torch.from_numpy(fold.train).to(store.device)
-    load, items = (_sequences if settings.sequential else _frames)(settings, store, rows, generator)
+    used = torch.from_numpy(fold.training_labels(store.labels.cpu().numpy())).to(store.device)
+    rows = (used >= 0).nonzero().flatten()  # without a label there is nothing for the teacher to learn
+    labelled = replace(store, labels=used)
+    load, items = (_sequences if settings.sequential else _frames)(settings, labelled, rows, generator)
 
     def loss_of(seen: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the scalar loss of what was loaded."""
@@ -138,8 +161,10 @@ def fitted(
 
     network.train()
     streamed = not store.frames.resident
-    epochs = fit(network, loss_of, items, settings.of_teacher(), generator, checkpoint, load=load, prefetch=streamed)
-    return network, progress.follow(fold, epochs)
+    training = settings.of_teacher()
+    history = progress.follow(fold, fit(network, loss_of, items, training, generator, checkpoint, load=load, prefetch=streamed))
+    estimate_batchnorm(network, lambda batch: to_input(load(batch)[0]), items, training, generator)
+    return network, history
 
 
 # what brings the frames and labels of a batch of items, and the items
@@ -214,15 +239,21 @@ def observe(network: Network, settings: Settings, store: Store) -> dict[str, tor
     if settings.sequential:
         whole, probabilities = _aggregate(network, settings, store, frames)
         return {**told, "whole": whole, "probabilities": probabilities}
-    by_frame = network.head(embeddings).softmax(dim=-1)  # (total, classes)
-    peak = torch.stack([peak_frame(row) for row in by_frame.split(lengths.tolist())])
+    logits = network.head(embeddings)  # (total, classes)
+    by_frame = logits.softmax(dim=-1)
+    peak = torch.stack([row.argmax() for row in peak_score(logits).split(lengths.tolist())])
     best = frames.starts + peak
     return {**told, "peak": peak, "confidence": by_frame.max(dim=1).values, "whole": embeddings[best], "probabilities": by_frame[best]}
 
 
-def peak_frame(probabilities: torch.Tensor) -> torch.Tensor:
-    """Return which of the frames, ``(frames, classes)``, has the highest probability of its class (Eq. 4)."""
-    return probabilities.max(dim=1).values.argmax()
+def peak_score(logits: torch.Tensor) -> torch.Tensor:
+    """Return the log-odds of each frame's most probable class, ``(…)`` of ``logits`` ``(…, classes)``; the peak frame has the highest (Eq. 4).
+
+    It orders frames as their highest probability does, and still tells them apart where a certain teacher's probabilities round to 1.
+    """
+    best, place = logits.max(dim=-1, keepdim=True)
+    others = logits.scatter(-1, place, -torch.inf).logsumexp(dim=-1)
+    return best.squeeze(-1) - others
 
 
 def _aggregate(network: Network, settings: Settings, store: Store, frames: Ragged) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
+from torch.optim.swa_utils import update_bn
 
 from kdlib import devices, places
 from kdlib.corpora import Fold
@@ -75,6 +76,31 @@ def batches(items: torch.Tensor, size: int, generator: torch.Generator) -> tuple
     """Deal the shuffled items into batches of at most ``size``, as even as can be: no tiny batch upsets a batch-norm."""
     order = items[torch.randperm(len(items), generator=generator)]
     return order.tensor_split(math.ceil(len(items) / size))
+
+
+def micro_batches(items: torch.Tensor, training: Training, generator: torch.Generator) -> list[tuple[torch.Tensor, ...]]:
+    """Return an epoch's batches, each split into the parts that go through the network one after the other."""
+    every = batches(items, training.batch_size, generator)
+    return [batch.split(math.ceil(len(batch) / training.accumulate)) for batch in every]
+
+
+def estimate_batchnorm(
+    network: nn.Module,
+    inputs_of: Callable[[torch.Tensor], torch.Tensor],
+    items: torch.Tensor,
+    training: Training,
+    generator: torch.Generator,
+) -> None:
+    """Compute batch-norm's statistics from one pass over all ``items``, where ``training.batchnorm`` is ``estimated``.
+
+    The running averages of training lag behind the weights: they remember some ten steps, in which the weights still moved.
+    ``inputs_of`` gives what the network takes of a micro-batch of items; each counts the same (torch's ``update_bn``).
+    """
+    if training.batchnorm == "estimated":
+        device = next(network.parameters()).device
+        parts = itertools.chain.from_iterable(micro_batches(items, training, generator))
+        with autocast(training, device):
+            update_bn(map(inputs_of, parts), network)
 
 
 def ahead(load: Callable[[torch.Tensor], tuple], parts: Iterable[torch.Tensor], device: torch.device) -> Iterator[tuple]:
@@ -179,14 +205,15 @@ def fit(
     steps = math.ceil(len(items) / training.batch_size)
     optimizer = torch.optim.Adam(module.parameters(), lr=low, betas=training.betas, fused=True)  # one pass over each weight, on a CPU too
     # Adam has no momentum to cycle; left alone, CyclicLR would cycle its first beta
-    schedule = CyclicLR(optimizer, low, high, step_size_up=max(1, round(training.cycle * steps)), cycle_momentum=False)
+    half = training.cycle * steps  # not rounded, so that whole cycles end at the lowest rate
+    schedule = CyclicLR(optimizer, low, high, step_size_up=half, mode=training.cycle_shape, cycle_momentum=False)
     device = next(module.parameters()).device
     parts = {"module": module, "optimizer": optimizer, "schedule": schedule}
     history = checkpoint.restore(parts, generator, device) if checkpoint else []
     yield from history
     for epoch in range(len(history) + 1, training.epochs + 1):
         began, total = time.monotonic(), torch.zeros(())
-        dealt = [batch.split(math.ceil(len(batch) / training.accumulate)) for batch in batches(items, training.batch_size, generator)]
+        dealt = micro_batches(items, training, generator)
         pieces = itertools.chain.from_iterable(dealt)
         given = ahead(load, pieces, device) if prefetch else map(load, pieces)
         for batch in dealt:

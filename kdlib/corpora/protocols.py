@@ -20,7 +20,8 @@ SPLIT = ("train", "validation", "test")
 class Fold:
     """One split of the recordings: ``train``, ``validation`` and ``test`` are sorted row numbers of the table.
 
-    Nothing is trained on validation recordings; alpha can be chosen on them.
+    Nothing is trained on validation recordings; alpha can be chosen on them. ``labels`` ``(train,)`` are the class codes that
+    training uses, -1 where it uses none (``corpus.labelled``, ``corpus.label_noise``); None is each recording's own label.
     """
 
     number: int
@@ -28,10 +29,19 @@ class Fold:
     train: np.ndarray
     test: np.ndarray
     validation: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    labels: np.ndarray | None = None
+
+    def training_labels(self, own: np.ndarray) -> np.ndarray:
+        """Return the class code that training uses of each recording, ``(recordings,)``, -1 where it uses none; ``own`` are the true ones."""
+        used = np.full(len(own), -1, np.int64)
+        used[self.train] = own[self.train] if self.labels is None else self.labels
+        return used
 
     def key(self, recordings: pd.DataFrame) -> str:
         """Return the name of what is kept of this fold, which changes with the recordings on either side."""
         sides = [recordings.recording.iloc[side].tolist() for side in (self.train, self.validation, self.test)]
+        if self.labels is not None:
+            sides.append(self.labels.tolist())
         return f"fold-{self.number}-{digest(sides, 8)}"
 
 
@@ -41,7 +51,8 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     Raises InvalidCorpus where a class to be tested has no training example or the table lacks what the protocol needs,
     InvalidParameter for more groups than there is to deal out.
     """
-    return [_checked(_thinned(fold, recordings, corpus), recordings) for fold in PROTOCOLS[corpus.protocol](recordings, corpus)]
+    thinned = (_checked(_thinned(fold, recordings, corpus), recordings) for fold in PROTOCOLS[corpus.protocol](recordings, corpus))
+    return [_labelled(fold, recordings, corpus) for fold in thinned]
 
 
 def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
@@ -143,6 +154,33 @@ def _thinned(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     classes = recordings.label.iloc[shuffled].groupby(recordings.label.iloc[shuffled].to_numpy(), observed=True)
     rank, size = classes.cumcount().to_numpy(), classes.transform("size").to_numpy()
     return replace(fold, train=np.sort(shuffled[rank < np.ceil(corpus.fraction * size)]))
+
+
+def _labelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
+    """Hide all but the parameter ``labelled`` of the training labels, and replace ``label_noise`` of the others by another class.
+
+    Of each class a share is kept, one recording of every speaker before a second one of any; a smaller share is part of a greater one.
+    Raises InvalidCorpus where a class keeps no label.
+    """
+    if corpus.labelled == 1 and not corpus.label_noise:
+        return fold
+    random = np.random.default_rng([corpus.split_seed, fold.number, 1])
+    shuffled = pd.DataFrame({"row": random.permutation(fold.train)})
+    shuffled["label"] = recordings.label.cat.codes.to_numpy(np.int64)[shuffled.row]
+    shuffled["speaker"] = recordings.speaker.to_numpy()[shuffled.row]
+    shuffled["turn"] = shuffled.groupby(["label", "speaker"]).cumcount()
+    classes = shuffled.sort_values("turn", kind="stable").groupby("label")
+    known = classes.cumcount() < (corpus.labelled * classes.row.transform("size")).round()
+    if len(bare := set(shuffled.label) - set(shuffled.label[known])):
+        raise InvalidCorpus(
+            f"parameter 'corpus.labelled' is {corpus.labelled}, which leaves class '{recordings.label.cat.categories[min(bare)]}' without a labelled training recording in fold {fold.number}; use a greater share."
+        )
+    labels = shuffled.label.where(known, -1).to_numpy(copy=True)
+    places = random.permutation(np.flatnonzero(labels >= 0))
+    wrong = places[: round(corpus.label_noise * len(places))]
+    count = len(recordings.label.cat.categories)
+    labels[wrong] = (labels[wrong] + random.integers(1, max(2, count), len(wrong))) % count
+    return replace(fold, labels=labels[np.argsort(shuffled.row)])
 
 
 def _checked(fold: Fold, recordings: pd.DataFrame) -> Fold:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdlib.grid import GRADIENTS
 from kdlib.settings import Settings
 
 COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "key", "fold", "metric", "value", "recordings")
@@ -95,8 +96,8 @@ def histories(runs: Iterable[Any]) -> pd.DataFrame:
     for run in distinct(runs).values():
         kept = run.result.get("agreement")
         place = tuple(coordinates(run).values()) if kept else ()
-        rows += [(*place, fold, epoch, cosine) for fold, epochs in (kept or {}).items() for epoch, cosine in epochs]
-    return pd.DataFrame(rows, columns=[*COLUMNS[:8], "fold", "epoch", "agreement"])
+        rows += [(*place, fold, *epoch) for fold, epochs in (kept or {}).items() for epoch in epochs]
+    return pd.DataFrame(rows, columns=[*COLUMNS[:8], "fold", "epoch", *GRADIENTS])
 
 
 def missing(runs: Iterable[Any]) -> list[Any]:
