@@ -17,7 +17,7 @@ from torch import nn
 from benchmarks import report, timing
 from benchmarks.material import BACKBONES, CLASSES, STUDENTS, TEACHERS, USUAL, noise, sized, told, train_student, train_teacher
 from benchmarks.timing import DEVICE, Epochs
-from kdlib.losses import Targets, gradients, objective
+from kdlib.losses import Targets, gradients, objective_of
 from kdlib.models.networks import build_student, build_teacher
 from kdlib.settings import Settings
 from kdlib.student import Ear
@@ -45,7 +45,7 @@ def main_loop(module: nn.Module, losses: Callable[[], Iterator[torch.Tensor]], t
 def student_floor(settings: Settings, recordings: int) -> tuple[Callable[[], None], Callable[[], float]]:
     """Return the floor of a student's epoch, and a function that returns the seconds of one agreement."""
     network = build_student(settings, CLASSES).to(DEVICE).train()
-    goal = objective(settings.method, settings.alpha, settings.model.embedding, settings.training).to(DEVICE)
+    goal = objective_of(settings).to(DEVICE)
     store = noise(settings, recordings)
     ear, batches = Ear(settings, store), []
     for rows in torch.arange(recordings, device=DEVICE).tensor_split(-(-recordings // settings.training.batch_size)):

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import CyclicLR
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.timing import DEVICE
-from kdlib.losses import Targets, objective
+from kdlib.losses import Targets, objective_of
 from kdlib.media import read_recording
 from kdlib.models.networks import Network, Output, build_student
 from kdlib.settings import Settings
@@ -87,7 +87,7 @@ class Guided(nn.Module):
     def __init__(self, settings: Settings, classes: int) -> None:
         super().__init__()
         self.network = build_student(settings, classes)
-        self.goal = objective(settings.method, settings.alpha, settings.model.embedding, settings.training)
+        self.goal = objective_of(settings)
         self.to(DEVICE).train()
 
     def forward(self, x: torch.Tensor) -> Output:

@@ -26,7 +26,7 @@ from benchmarks.material import STUDENTS, USUAL, fold_of, noise, sized, told
 from benchmarks.timing import DEVICE
 from kdlib import student
 from kdlib.corpora import Fold
-from kdlib.losses import Targets, Terms, gradients, objective
+from kdlib.losses import Targets, Terms, gradients, objective_of
 from kdlib.models.networks import build_student
 from kdlib.parameters import Training
 from kdlib.settings import Settings
@@ -52,7 +52,7 @@ class Pupil:
     def __init__(self, settings: Settings, store: Store, fold: Fold) -> None:
         self.generator = seeded(settings.seed, "student", settings.backbone, settings.sequential, fold.number)
         self.network = build_student(settings, len(store.classes)).to(store.device).train()
-        self.goal = objective(settings.method, settings.alpha, settings.model.embedding, settings.training).to(store.device)
+        self.goal = objective_of(settings).to(store.device)
         self.settings = settings
 
     def terms(self, batch: Batch) -> Terms:

@@ -23,4 +23,6 @@ class SocketEngine(NBClientEngine):
         # a socket's path may have some hundred characters, which those below $TMPDIR or the home can exceed
         with tempfile.TemporaryDirectory(prefix="kdlib-", dir="/tmp") as folder:
             sockets = Config(KernelManager={"transport": "ipc", "connection_file": f"{folder}/kernel.json"})
-            super().execute_managed_notebook(nb_man, kernel_name, config=sockets, shutdown_kernel="immediate", **options)
+            # on a busy machine what a cell printed may arrive long after it ended; nbclient gives up after four seconds
+            options = {"iopub_timeout": 300, "config": sockets, "shutdown_kernel": "immediate", **options}
+            super().execute_managed_notebook(nb_man, kernel_name, **options)

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdlib.parameters import Training
+from kdlib.settings import Settings
 
 
 class _ScaledGradient(torch.autograd.Function):
@@ -97,9 +97,9 @@ class Objective(nn.Module):
 class Embedding(Objective):
     """The paper's method: the student's embedding is drawn to the teacher's (Eqs. 8, 12 and 13)."""
 
-    def __init__(self, alpha: float, embedding: int, training: Training) -> None:
+    def __init__(self, alpha: float, distance: str, embedding: int, reduction: str = "mean", **others: Any) -> None:
         super().__init__(Terms(1.0, alpha), 1 - alpha)
-        self.measure, self.elements = DISTANCES[training.distance], embedding if training.distance_reduction == "sum" else 1
+        self.measure, self.elements = DISTANCES[distance], embedding if reduction == "sum" else 1
 
     def distance(self, embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean distance of embeddings ``(…, embedding)`` to their targets."""
@@ -113,10 +113,10 @@ class Embedding(Objective):
 class SoftLabel(Objective):
     """Generalised distillation (Lopez-Paz et al. 2016, Eq. 1): the teacher's class probabilities are a second label."""
 
-    def __init__(self, alpha: float, embedding: int, training: Training) -> None:
+    def __init__(self, alpha: float, distance: str, embedding: int, temperature: float = 1.0, **others: Any) -> None:
         super().__init__(Terms(1 - alpha, alpha), 1.0)
-        # Hinton et al. 2015 soften both networks and multiply by T², Lopez-Paz et al. 2016 the teacher alone (see targets)
-        self.temperature = training.temperature if training.softened == "both" else 1.0
+        # of the student: Hinton et al. 2015 soften both networks and multiply by T², Lopez-Paz et al. 2016 the teacher alone (T = 1 here)
+        self.temperature = temperature
 
     def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
         """Return the cross-entropies with labels and with soft labels."""
@@ -130,9 +130,9 @@ class Multitask(Embedding):
     The decoder has two fully connected layers, its target is the teacher's embedding: the feature space of the video.
     """
 
-    def __init__(self, alpha: float, embedding: int, training: Training) -> None:
-        super().__init__(alpha, embedding, training)
-        self.keep = 1 - alpha if training.multitask_label == "scaled" else 1.0
+    def __init__(self, alpha: float, distance: str, embedding: int, multitask_label: str = "scaled", **others: Any) -> None:
+        super().__init__(alpha, distance, embedding, **others)
+        self.keep = 1 - alpha if multitask_label == "scaled" else 1.0
         self.decoder = nn.Sequential(nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, embedding))
 
     def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
@@ -175,6 +175,23 @@ def gradients(terms: Terms, weights: Terms, parameters: Iterable[nn.Parameter]) 
     return Gradients(label @ teacher / (label.norm() * teacher.norm()), label.norm(), teacher.norm())
 
 
-def objective(method: str, alpha: float, embedding: int, training: Training) -> Objective:
-    """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding."""
-    return METHODS[method](alpha, embedding, training) if alpha > 0 else Undistilled()
+def objective(method: str, alpha: float, distance: str, embedding: int, **options: Any) -> Objective:
+    """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding.
+
+    ``options`` are ``reduction`` of the distance, ``temperature`` of the student and ``multitask_label``; each method takes its own.
+    """
+    return METHODS[method](alpha, distance, embedding, **options) if alpha > 0 else Undistilled()
+
+
+def objective_of(settings: Settings) -> Objective:
+    """Return the objective that the parameters of a run ask for."""
+    training = settings.training
+    return objective(
+        settings.method,
+        settings.alpha,
+        training.distance,
+        settings.model.embedding,
+        reduction=training.distance_reduction,
+        temperature=training.temperature if training.softened == "both" else 1.0,
+        multitask_label=training.multitask_label,
+    )

@@ -18,7 +18,7 @@ from torch import nn
 from kdlib import kept, places, sources
 from kdlib.corpora import Fold
 from kdlib.grid import folder
-from kdlib.losses import Gradients, gradients, objective
+from kdlib.losses import Gradients, gradients, objective_of
 from kdlib.models.networks import Network, Output, build_student
 from kdlib.results import provenance
 from kdlib.settings import Settings, digest
@@ -163,7 +163,7 @@ def fitted(
     """Train a network on the sound of a fold's training recordings; return it and its epochs."""
     generator = seeded(settings.seed, purpose, settings.backbone, settings.sequential, fold.number)
     network = build_student(settings, len(store.classes)).to(store.device)
-    goal = objective(settings.method, settings.alpha, settings.model.embedding, settings.training).to(store.device)
+    goal = objective_of(settings).to(store.device)
     ear = Ear(settings, store)
     rows = torch.from_numpy(fold.train).to(store.device)
     labels = torch.from_numpy(fold.training_labels(store.labels.cpu().numpy())).to(store.device)

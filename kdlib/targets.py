@@ -34,11 +34,13 @@ def shuffled(settings: Settings, store: Store, fold: Fold, privileged: Privilege
 def shuffled_in_class(settings: Settings, store: Store, fold: Fold, privileged: Privileged, generator: torch.Generator) -> Guide:
     """What the teacher says of another training recording of the same class: the label, without the recording.
 
-    Where training hides a recording's label, its class is the one the teacher takes it for. Raises InvalidParameter where a class has a single training recording, for which there is no other.
+    Where training hides a recording's label, its class is the one the teacher takes it for. Raises InvalidParameter where a class has a
+    single training recording, for which there is no other.
     """
     train = torch.from_numpy(fold.train)
     labels = torch.from_numpy(fold.training_labels(store.labels.cpu().numpy()))[train]
-    labels = torch.where(labels < 0, privileged.probabilities.argmax(dim=1).cpu()[train], labels)
+    if (labels < 0).any():
+        labels = torch.where(labels < 0, privileged.probabilities.argmax(dim=1).cpu()[train], labels)
     groups = [train[labels == label] for label in labels.unique()]
     if min(map(len, groups)) < 2:
         raise InvalidParameter(

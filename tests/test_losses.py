@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kdlib.losses import DISTANCES, METHODS, Targets, agreement
+from kdlib.losses import DISTANCES, METHODS, Targets, label_loss
+from kdlib.losses import gradients as compared
 from kdlib.models.networks import build_student
 from kdlib.training import seeded
 from tests.conftest import small
@@ -121,13 +122,72 @@ def test_agreement_is_the_cosine_of_the_two_gradients(case):
     network, x, labels, targets = case
     objective = METHODS["embedding"](0.3, "mse", 8)
     output = network(x, objective.keep)
-    found = agreement(objective.terms(output.logits, output.distilled, labels, targets), network.encoder.parameters())
+    terms = objective.terms(output.logits, output.distilled, labels, targets)
+    found = compared(terms, objective.weights, network.encoder.parameters())
     cls, emb = apart(network, x, labels, F.mse_loss, targets.embedding)
-    torch.testing.assert_close(found, F.cosine_similarity(cls["encoder"], emb["encoder"], dim=0))
+    torch.testing.assert_close(found.cosine, F.cosine_similarity(cls["encoder"], emb["encoder"], dim=0))
+    # what arrives at the encoder: the label's gradient times 1 - alpha, the teacher's times alpha
+    torch.testing.assert_close(found.label, 0.7 * cls["encoder"].norm())
+    torch.testing.assert_close(found.teacher, 0.3 * emb["encoder"].norm())
 
 
 def test_at_alpha_one_there_is_nothing_to_agree_with(case):
     network, x, labels, targets = case
     objective = METHODS["embedding"](1.0, "mse", 8)
     output = network(x, objective.keep)
-    assert agreement(objective.terms(output.logits, output.distilled, labels, targets), network.encoder.parameters()).isnan()
+    terms = objective.terms(output.logits, output.distilled, labels, targets)
+    found = compared(terms, objective.weights, network.encoder.parameters())
+    assert found.cosine.isnan() and found.label == 0 and found.teacher > 0
+
+
+def test_hidden_labels_leave_the_label_term_to_the_others(case):
+    """A label of -1 is not known: the mean is over the known ones; where none is, the term is 0 and so is its gradient."""
+    network, x, labels, targets = case
+    logits = network(x).logits
+    torch.testing.assert_close(label_loss(logits, labels), F.cross_entropy(logits, labels))
+    hidden = torch.tensor([0, -1, 2, -1])
+    torch.testing.assert_close(label_loss(logits, hidden), F.cross_entropy(logits[[0, 2]], labels[[0, 2]]))
+    none = label_loss(logits, torch.full_like(labels, -1))
+    assert none == 0 and gradients(network, none)["head"].abs().max() == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_draws_all_recordings_and_labels_only_the_known(case, method):
+    """With labels hidden the head's gradient is that of the known labels (of soft labels: plus all targets'), the encoder's has all targets."""
+    network, x, labels, targets = case
+    objective = METHODS[method](0.5, "mse", 8).double()
+    output = network(x, objective.keep)
+    hidden = torch.tensor([0, -1, -1, 1])
+    terms = objective.terms(output.logits, output.distilled, hidden, targets)
+    full = objective.terms(output.logits, output.distilled, labels, targets)
+    torch.testing.assert_close(terms.label, F.cross_entropy(output.logits[[0, 3]], labels[[0, 3]]))
+    torch.testing.assert_close(terms.teacher, full.teacher)
+
+
+def test_the_sum_over_elements_is_the_squared_distance(case):
+    network, x, labels, targets = case
+    e = network(x).distilled
+    for name, by_hand in {
+        "mse": ((e - targets.embedding) ** 2).sum(-1).mean(),
+        "smooth_l1": F.smooth_l1_loss(e, targets.embedding, reduction="none").sum(-1).mean(),
+    }.items():
+        torch.testing.assert_close(METHODS["embedding"](0.3, name, 8, reduction="sum").distance(e, targets.embedding), by_hand)
+
+
+def test_multitask_can_leave_the_label_whole(case):
+    network, x, labels, targets = case
+    objective = METHODS["multitask"](0.3, "mse", 8, multitask_label="whole").double()
+    decoder = copy.deepcopy(objective.decoder)
+    output = network(x, objective.keep)
+    ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
+    cls, emb = apart(network, x, labels, lambda level, target: F.mse_loss(decoder(level), target), targets.embedding)
+    torch.testing.assert_close(ours["encoder"], cls["encoder"] + 0.3 * emb["encoder"])
+
+
+def test_a_temperature_of_both_networks_is_hintons_loss():
+    """T² times the cross-entropy of softened student and teacher has the gradient of T²·KL (Hinton et al. 2015)."""
+    logits, teacher = torch.randn(5, 4, dtype=torch.float64, requires_grad=True), torch.randn(5, 4, dtype=torch.float64)
+    soft = (teacher / 3).softmax(1)
+    usual = 9 * F.kl_div((logits / 3).log_softmax(1), soft, reduction="batchmean")
+    ours = METHODS["softlabel"](1.0, "mse", 4, temperature=3.0)(logits, logits, torch.tensor([0, 1, 2, 3, 0]), Targets(logits, soft))
+    torch.testing.assert_close(torch.autograd.grad(ours, logits)[0], torch.autograd.grad(usual, logits)[0])

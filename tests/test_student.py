@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from kdlib import corpora, student, teacher
 from kdlib.errors import NotFinite
 from kdlib.parameters import Corpus
+from kdlib.ragged import Ragged
 from kdlib.training import Progress
 from tests.conftest import noise_store, small
 
@@ -122,3 +125,38 @@ def test_kept_students_can_be_loaded(own_data):
     load_model(network, str(grid.folder(settings, "student") / "fold-0.safetensors"))
     tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
     np.testing.assert_allclose(student.listen(network, settings, store, tested).logits.softmax(1).numpy(), trained.probabilities, atol=1e-6)
+
+
+@pytest.mark.parametrize("setting", ["nonseq", "agg"])
+def test_statistics_of_a_trained_student_are_those_of_its_training_set(own_data, setting):
+    """What is kept and exported answers with the statistics of the last weights over the training recordings, not with those of the way there."""
+    store, folds = noise_store(), corpora.folds(noise_store().recordings, Corpus(groups=3))[:1]
+    networks = {}
+    for batchnorm in ("estimated", "running"):
+        settings = small(backbone="vgg", setting=setting, alpha=0, training={"batchnorm": batchnorm})
+        networks[batchnorm], _ = student.fitted(settings, store, folds[0], None, "student", Progress("student", 2), None)
+    ours, lagging = (network.state_dict() for network in networks.values())
+    changed = {name.rpartition(".")[2] for name in ours if not torch.equal(ours[name], lagging[name])}
+    assert changed == {"running_mean", "running_var", "num_batches_tracked"}  # the weights are the same to the bit
+
+
+def test_hidden_labels_are_not_used_but_their_sound_is(own_data):
+    """Another label of a hidden recording changes nothing; another sound of it does."""
+    store = noise_store()
+    train_rows, test = np.arange(8), np.arange(8, 12)
+    hidden = corpora.Fold(0, "few", train_rows, test, labels=np.array([0, 1, -1, -1, 0, 1, -1, -1]))
+    settings = small(backbone="vgg")
+
+    def outcome(store, tag):
+        store = replace(store, fingerprint=tag)
+        privileged = teacher.ensure(settings, store, [hidden])
+        return student.train(settings, store, hidden, privileged[0], Progress("student", 2)).probabilities, privileged[0].whole
+
+    other = store.labels.clone()
+    other[[2, 3, 6, 7]] = 1 - other[[2, 3, 6, 7]]
+    plain, relabelled = outcome(store, "a"), outcome(replace(store, labels=other), "b")
+    assert np.array_equal(plain[0], relabelled[0]) and torch.equal(plain[1], relabelled[1])
+    sound = store.waveforms.values.clone()
+    sound[store.waveforms.starts[2] :][: store.waveforms.lengths[2]] //= 7
+    heard = replace(store, waveforms=Ragged(sound, store.waveforms.starts, store.waveforms.lengths))
+    assert not np.array_equal(plain[0], outcome(heard, "c")[0])

@@ -22,7 +22,39 @@ def ensure(settings, store, groups=3):
 
 def test_peak_frame_by_hand():
     probabilities = torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.8, 0.2]])
-    assert teacher.peak_frame(probabilities).item() == 1  # the highest probability of any class in any frame
+    assert teacher.peak_score(probabilities.log()).argmax() == 1  # the highest probability of any class in any frame
+    torch.testing.assert_close(teacher.peak_score(probabilities.log()).sigmoid(), probabilities.max(dim=1).values)
+
+
+def test_a_certain_teacher_has_a_peak_frame_too():
+    """Where probabilities round to 1 in every frame, the first of them would win: here the last is the surest."""
+    logits = torch.tensor([[40.0, 0.0, 1.0], [0.0, 45.0, 2.0], [60.0, 0.0, 0.0]])
+    assert (logits.softmax(1).max(1).values == 1).all() and teacher.peak_score(logits).argmax() == 2
+
+
+@pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
+def test_targets_of_the_crop_are_what_the_teacher_makes_of_its_frames(own_data, setting):
+    store, settings = noise_store(), small(backbone="vgg", setting=setting, training={"target_stretch": "crop"})
+    privileged = ensure(settings, store)
+    rows, first = torch.tensor([1, 4]), torch.tensor([5, 0])
+    ours = privileged.targets(rows, first, settings, timed=True)
+    network = build_teacher(settings, 2, store.frames.values.shape[1:])
+    network.load_state_dict(load_file(privileged.folder / "weights.safetensors"))
+    network.eval()
+    for place, (row, start) in enumerate(zip(rows.tolist(), first.tolist())):
+        frames = teacher.to_input(store.frames[row][start : start + 20 : 5])  # four of them are a crop of 0.8 s
+        with torch.no_grad():
+            if setting == "nonseq":
+                embeddings = network.encoder(frames)
+                probabilities = network.head(embeddings).softmax(1)
+                best = probabilities.max(1).values.argmax()
+                whole, soft = embeddings[best], probabilities[best]
+            else:
+                output = network(frames[None])
+                whole, soft = output.final[0], output.logits.softmax(1)[0]
+        torch.testing.assert_close(ours.probabilities[place], soft)
+        if setting != "em":
+            torch.testing.assert_close(ours.embedding[place], whole)
 
 
 @pytest.mark.parametrize("measurements", [0, 6])

@@ -10,7 +10,7 @@ from torch import nn
 
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.parameters import Training
-from kdlib.training import Checkpoint, ahead, batches, device_of, fit, seeded
+from kdlib.training import Checkpoint, ahead, batches, device_of, estimate_batchnorm, fit, seeded
 from kdlib.windows import inference_windows, random_crops
 from tests.conftest import noise_store, small
 
@@ -91,6 +91,41 @@ def test_cuda_that_is_not_there(monkeypatch):
     with pytest.raises(InvalidParameter, match="training.device"):
         device_of(Training(device="cuda"))
     assert device_of(Training()).type == "cpu"
+
+
+def test_whole_cycles_end_at_the_lowest_rate_where_a_half_is_no_whole_number_of_steps():
+    training = Training(batch_size=4, learning_rate=(0.1, 0.5), cycle=1.5)
+    _, _, history = run(training, items=12, epochs=6)  # three steps an epoch, four and a half up
+    assert history[2]["rate"] == pytest.approx(0.1) and history[5]["rate"] == pytest.approx(0.1)
+
+
+def test_the_second_shape_of_the_cycle_halves_each_rise():
+    training = Training(batch_size=4, learning_rate=(0.1, 0.5), cycle=1.0, cycle_shape="triangular2")
+    rates, _, _ = run(training, epochs=4)
+    assert rates == pytest.approx([0.1, 0.3, 0.5, 0.3, 0.1, 0.2, 0.3, 0.2])
+
+
+@pytest.mark.parametrize("batchnorm", ["estimated", "running"])
+def test_batchnorm_is_estimated_over_the_training_set(batchnorm):
+    """With batches of equal size the estimated mean is the plain mean of all items, the variance the mean of the batches' own."""
+    x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1)) * 3 + 5
+    norm = nn.BatchNorm1d(4)
+    norm.running_mean.fill_(7.0)
+    training = Training(batch_size=8, accumulate=2, batchnorm=batchnorm)
+    seen = []
+
+    def inputs_of(batch):
+        seen.append(batch)
+        return x[batch]
+
+    estimate_batchnorm(norm, inputs_of, torch.arange(24), training, torch.Generator().manual_seed(0))
+    if batchnorm == "running":
+        assert not seen and (norm.running_mean == 7).all()
+        return
+    assert [len(batch) for batch in seen] == [4] * 6 and sorted(torch.cat(seen).tolist()) == list(range(24))
+    torch.testing.assert_close(norm.running_mean, x.mean(0))
+    torch.testing.assert_close(norm.running_var, torch.stack([x[batch].var(0) for batch in seen]).mean(0))
+    assert norm.momentum == 0.1  # further training goes on as it would have
 
 
 class Killed(Exception):

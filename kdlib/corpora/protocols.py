@@ -169,17 +169,18 @@ def _labelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     shuffled["label"] = recordings.label.cat.codes.to_numpy(np.int64)[shuffled.row]
     shuffled["speaker"] = recordings.speaker.to_numpy()[shuffled.row]
     shuffled["turn"] = shuffled.groupby(["label", "speaker"]).cumcount()
-    classes = shuffled.sort_values("turn", kind="stable").groupby("label")
-    known = classes.cumcount() < (corpus.labelled * classes.row.transform("size")).round()
+    ordered = shuffled.sort_values("turn", kind="stable").groupby("label")
+    known = ordered.cumcount() < (corpus.labelled * ordered.row.transform("size")).round()
+    classes = recordings.label.cat.categories
     if len(bare := set(shuffled.label) - set(shuffled.label[known])):
         raise InvalidCorpus(
-            f"parameter 'corpus.labelled' is {corpus.labelled}, which leaves class '{recordings.label.cat.categories[min(bare)]}' without a labelled training recording in fold {fold.number}; use a greater share."
+            f"parameter 'corpus.labelled' is {corpus.labelled}, which leaves class '{classes[min(bare)]}' without a labelled training "
+            f"recording in fold {fold.number}; use a greater share."
         )
     labels = shuffled.label.where(known, -1).to_numpy(copy=True)
     places = random.permutation(np.flatnonzero(labels >= 0))
     wrong = places[: round(corpus.label_noise * len(places))]
-    count = len(recordings.label.cat.categories)
-    labels[wrong] = (labels[wrong] + random.integers(1, max(2, count), len(wrong))) % count
+    labels[wrong] = (labels[wrong] + random.integers(1, max(2, len(classes)), len(wrong))) % len(classes)
     return replace(fold, labels=labels[np.argsort(shuffled.row)])
 
 

@@ -152,7 +152,7 @@ Gradients = dict[str, dict[str, torch.Tensor]]  # by loss and component
 
 def _gradients(network: Network, settings: Settings, x: torch.Tensor, goal: torch.Tensor, alpha: float) -> Gradients:
     """Return the gradient of each loss with respect to each component, ``(weights,)``."""
-    objective = METHODS["embedding"](alpha, settings.model.embedding, settings.training)
+    objective = METHODS["embedding"](alpha, settings.training.distance, settings.model.embedding)
     output = network(x, objective.keep)
     labels, soft = torch.tensor([0, 1]), output.logits.detach().softmax(dim=-1)
     # with the student's own embedding as target the distance is 0, and so is its gradient

@@ -180,3 +180,48 @@ def test_a_fraction_of_the_training_set_is_spread_over_the_classes():
     assert list(tenth.test) == list(whole.test) and list(third.train) == sorted(third.train)
     assert list(folds(recordings, Corpus(fraction=0.3, split_seed=1))[0].train) != list(third.train)
     assert list(folds(recordings, Corpus(fraction=0.3))[0].train) == list(third.train)
+
+
+def test_labels_are_hidden_evenly_over_classes_and_speakers():
+    recordings = table(speakers=6, takes=20, labels="xy")
+    whole = folds(recordings, Corpus(groups=3))[1]
+    own = recordings.label.cat.codes.to_numpy()
+    assert np.array_equal(np.flatnonzero(whole.training_labels(own) >= 0), whole.train)  # without the parameter every label is used
+
+    def used(share, **given):
+        fold = folds(recordings, Corpus(groups=3, labelled=share, **given))[1]
+        assert np.array_equal(fold.train, whole.train) and np.array_equal(fold.test, whole.test)  # sound and video of all remain
+        return fold.training_labels(own)
+
+    tenth, half = used(0.1), used(0.5)
+    for labels, count in ((tenth, 4), (half, 20)):  # of the 40 training recordings of each class
+        known = np.flatnonzero(labels >= 0)
+        assert Counter(recordings.label[known]) == {"x": count, "y": count}
+        assert np.array_equal(labels[known], own[known])  # none is wrong
+        assert set(Counter(zip(recordings.speaker[known], recordings.label[known])).values()) == {count // 4}  # each speaker's share
+    assert set(np.flatnonzero(tenth >= 0)) < set(np.flatnonzero(half >= 0))
+    assert np.array_equal(tenth, used(0.1)) and not np.array_equal(tenth, used(0.1, split_seed=1))
+
+
+def test_a_share_of_the_labels_is_wrong():
+    recordings = table(speakers=5, takes=20, labels="xyz")
+    own = recordings.label.cat.codes.to_numpy()
+    fold = folds(recordings, Corpus(label_noise=0.4))[0]
+    labels = fold.training_labels(own)
+    assert (labels[fold.train] >= 0).all() and (labels[fold.test] == -1).all()
+    assert (labels[fold.train] != own[fold.train]).sum() == round(0.4 * len(fold.train))
+    assert set(labels[fold.train]) == {0, 1, 2}
+    few = folds(recordings, Corpus(label_noise=0.5, labelled=0.25))[0].training_labels(own)
+    known = few >= 0
+    assert known.sum() == 20 and (few[known] != own[known]).sum() == 10  # a quarter of 28, 28 and 24, half of it wrong
+
+
+def test_a_share_that_leaves_a_class_without_a_label_is_refused():
+    with pytest.raises(InvalidCorpus, match="'corpus.labelled' is 0.01, which leaves class 'x' without a labelled training recording in fold 0"):
+        folds(table(), Corpus(labelled=0.01))
+
+
+def test_what_is_kept_of_a_fold_depends_on_its_labels():
+    recordings = table()
+    keys = {folds(recordings, Corpus(labelled=share))[0].key(recordings) for share in (0.2, 0.5, 1.0)}
+    assert len(keys) == 3
