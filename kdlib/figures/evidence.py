@@ -70,6 +70,28 @@ def gains(found: pd.DataFrame) -> Picture:
     return figure
 
 
+@styled
+def gradient_share(found: pd.DataFrame) -> Picture:
+    """Show each gain of a dataset and metric, with its 95 % interval, against the teacher's ``share`` of the gradient (0 to 1).
+
+    ``found`` are rows of :func:`kdlib.evidence.comparisons` with a column ``share``; each point carries its α.
+    """
+    figure = Picture(figsize=(7.5, 3.6), layout="constrained")
+    figure.data = found[["backbone", "setting", "method", "alpha", "share", "gain", "low", "high"]]
+    axes = figure.subplots()
+    for method, rows in found.groupby("method", sort=False):
+        colour, marker, name = METHODS[method]
+        axes.vlines(100 * rows.share, 100 * rows.low, 100 * rows.high, color=colour, lw=1.2, alpha=0.5)
+        axes.plot(100 * rows.share, 100 * rows.gain, marker=marker, ls="", ms=5.5, color=colour, label=name)
+        for row in rows.itertuples():
+            axes.annotate(f"{row.alpha:g}", (100 * row.share, 100 * row.gain), (4, 4), textcoords="offset points", fontsize="small")
+    axes.axhline(0, color=INK, lw=1)
+    axes.set(xlabel="the teacher’s share of the encoder’s gradient, % (numbers at the points: α)", ylabel="gain, percentage points", xlim=(0, 100))
+    axes.grid(axis="y")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    return figure
+
+
 def named(row: dict[str, Any]) -> str:
     """Return what a comparison is called in a picture."""
     what = "" if row["method"] == "embedding" else f", {METHODS[row['method']][2]}"

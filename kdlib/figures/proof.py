@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdlib.figures.evidence import agreement, gains, named
+from kdlib.figures.evidence import agreement, gains, gradient_share, named
 from kdlib.figures.style import save
 from kdlib.paper.findings import network
 from kdlib.site import Figure
@@ -17,12 +17,15 @@ TITLES = {
     "figure-gains": "Gains and how sure they are",
     "figure-controls": "The method and its controls",
     "figure-agreement": "When label and teacher agree",
+    "figure-share": "Gain and the teacher’s share of the gradient",
 }
 CAPTIONS = {
     "figure-gains": "Each student beside its undistilled twin: gain and 95 % interval. An interval that covers zero decides nothing.",
     "figure-controls": "Gain over the undistilled student, by what the student was drawn to. If the video matters, the method lies right of every control.",
     "figure-agreement": "Cosine between the gradients of classification loss and distance to the teacher’s embedding, on the student’s encoder and the first "
     "batch of each epoch. Above zero both pull the same way on that batch, below it they pull apart; how the student fares on the test is another matter.",
+    "figure-share": "Gain with its 95 % interval, against the norm of the teacher’s gradient as a share of both gradients’ norms, weighted by α as the student’s "
+    "encoder receives them (first batch of each epoch, mean over epochs). α alone does not say how strong the teacher is: the share does.",
 }
 
 
@@ -31,11 +34,12 @@ def pictures(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list
 
     ``found`` is what :func:`kdlib.evidence.comparisons` returns, ``histories`` what :func:`kdlib.tables.histories` does.
     """
-    drawn = _gains(found, folder) + _controls(found, folder) + _agreements(histories, folder)
+    drawn = _gains(found, folder) + _controls(found, folder) + _agreements(histories, folder) + _shares(found, histories, folder)
     absent = {
         "figure-gains": "students distilled and undistilled, both done",
         "figure-controls": "students with other training.targets than the teacher’s",
         "figure-agreement": "students with α above 0 and below 1",
+        "figure-share": "students with α above 0 and below 1, distilled and undistilled",
     }
     there = {"-".join(figure.name.split("-")[:2]) for figure in drawn}
     return drawn + [
@@ -89,4 +93,18 @@ def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
         spoken = "Lines over epochs; at the last one " + ", ".join(f"{line}: {value:.2f}" for line, value in last.items())
         title = f"{TITLES['figure-agreement']}: {dataset}, {network(backbone, setting)}"
         drawn.append(Figure(f"figure-agreement-{dataset}", title, CAPTIONS["figure-agreement"], spoken, files))
+    return drawn
+
+
+def _shares(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list[Figure]:
+    place = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
+    share = histories.teacher_gradient / (histories.teacher_gradient + histories.label_gradient)
+    means = histories.assign(share=share).groupby(place).share.mean().dropna().reset_index()
+    both = prevailing(found[found.targets == "teacher"]).merge(means, on=place)
+    drawn = []
+    for (dataset, metric), part in both.sort_values(["method", "share"]).groupby(["dataset", "metric"]):
+        files = save(gradient_share(part), folder / "figures" / f"figure-share-{dataset}-{metric}")
+        spoken = "; ".join(f"{named(row)}: share {100 * row['share']:.0f} %, {100 * row['gain']:+.1f} points" for row in part.to_dict("records"))
+        title = f"{TITLES['figure-share']}: {dataset}, {METRICS[metric]}"
+        drawn.append(Figure(f"figure-share-{dataset}-{metric}", title, CAPTIONS["figure-share"], f"Points. {spoken}.", files))
     return drawn

@@ -43,7 +43,7 @@ PLAN = (
         "α",
         "How much teacher is best?",
         "From the undistilled student (α\u00a0=\u00a00) to one that follows the teacher alone (α\u00a0=\u00a01).",
-        ("figure5", "figure4", "figure6", "alpha-choice", "figure-agreement"),
+        ("figure5", "figure4", "figure6", "alpha-choice", "figure-share", "figure-agreement"),
     ),
     Question(
         "controls",
