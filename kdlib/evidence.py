@@ -40,7 +40,8 @@ def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     distillation helps (for error rates too). ``p_holm`` is corrected for all networks, methods and alphas of one dataset, metric and
     variant, controls not among them; ``p_least`` is the smallest that it could have become. Controls have, as ``over``, ``over_low``,
     ``over_high`` and ``over_p``, what the paper's method gains over *them* (``over_holm`` is corrected for the controls of a dataset
-    and metric), and that method's own ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number. Runs that are not
+    and metric), and that method's own ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of the
+    linear baseline on the same folds. Runs that are not
     done, whose twin is not, or whose predictions were removed, are left out.
     """
     groups: dict[str, list[Any]] = {}
@@ -79,7 +80,10 @@ def _rows(group: list[Any], groups: dict[str, list[Any]], results: pd.DataFrame)
         if found:
             controlled = {f"over{ending}": over.get(name, np.nan) for ending, name in OVER.items()}
             controlled |= {f"method_{name}": own.get(name, np.nan) for name in ("gain", "low")}
-            yield {**place, **told, "metric": metric, **found, **controlled, "teacher": _teacher(settings, metric, results)}
+            yield {
+                **place, **told, "metric": metric, **found, **controlled, "teacher": _teacher(settings, metric, results),
+                "linear": _linear([group, twin], metric, results),
+            }  # fmt: skip
 
 
 def _proposed(settings: Settings) -> Settings:
@@ -110,6 +114,15 @@ def _compared(metric: str, ours: list[Any], theirs: list[Any]) -> dict[str, Any]
 def _teacher(settings: Settings, metric: str, results: pd.DataFrame) -> float:
     place = (results.dataset == settings.dataset) & (results.stage == "teacher") & (results.key == grid.key(settings, "teacher"))
     return results.value[place & (results.metric == metric)].mean()
+
+
+def _linear(groups: list[list[Any]], metric: str, results: pd.DataFrame) -> float:
+    """Return the linear baseline's number over the folds that all groups of runs tested, NaN where the data run holds none."""
+    settings = groups[0][0].settings
+    of = results[(results.dataset == settings.dataset) & (results.metric == metric)]
+    baseline = of[(of.stage == "data") & (of.key == grid.key(settings, "data"))].set_index("fold").value
+    tested = [set(of.fold[(of.stage == "student") & of.key.isin([run.key for run in group])]) for group in groups]
+    return baseline[baseline.index.isin(set.intersection(*tested))].mean()
 
 
 def chosen_alpha(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:

@@ -147,9 +147,7 @@ def key(settings: Settings, stage: str) -> str:
     }[stage]
     if str(settings.folds) != ALL_FOLDS and stage != "data":
         names.append(f"f{str(settings.folds).replace(' ', '').replace(',', '_')}")
-    # the first notebook checks the folds as well, so it knows all there is to know of the corpus
-    departures = {name: value for name, value in settings.departures().items() if stage == "data" and name.startswith("corpus.")}
-    if departures := {**departures, **settings.departures(stage)}:
+    if departures := settings.departures(stage):
         names.append("x" + digest(departures, 6))
     return "-".join(names)
 

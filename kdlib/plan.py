@@ -287,6 +287,6 @@ def _shares(works: list[Work]) -> dict[str, float]:
 
 def _disk(works: list[Work]) -> dict[str, float]:
     """Return the bytes of stores (each once, whatever the folds), of targets with their teachers, and of results."""
-    stores = {work.run.settings.fingerprint("data"): work.disk for work in works if work.run.stage == "data"}
+    stores = {digest(work.run.settings.upto("data")): work.disk for work in works if work.run.stage == "data"}
     teachers, students = (sum(work.disk for work in works if work.run.stage == stage) for stage in ("teacher", "student"))
     return {"stores": sum(stores.values()), "teachers": teachers, "students": students}

@@ -47,11 +47,12 @@ def write(
     held: pd.DataFrame | None = None,
     scored: pd.DataFrame | None = None,
     trials: verification.Trials | None = None,
+    seen: pd.DataFrame | None = None,
 ) -> Path:
     """Write a run's predictions, scores of verification trials and, last and in one step, its ``result.json``; return that file.
 
     ``told`` is what :func:`predictions` returns, ``held`` the same of validation recordings (nothing but its metrics is written),
-    ``scored`` what :func:`kdlib.verification.scored` returns of ``trials``.
+    ``scored`` what :func:`kdlib.verification.scored` returns of ``trials``, ``seen`` what the linear baseline told by the frames.
     """
     home = folder(settings, stage)
     summary: dict[str, Any] = {}
@@ -59,14 +60,10 @@ def write(
     if told is not None:
         with places.replacing(home / "predictions.csv") as temporary:
             told.to_csv(temporary, index=False, float_format="%.6g")
-        folds = metrics.by_fold(told)
-        if held is not None and len(held):
-            validation = metrics.by_fold(held).drop(columns="recordings").set_index("fold").add_prefix("validation_")
-            folds = folds.merge(validation.reset_index(), on="fold")
         if scored is not None:
             with places.replacing(home / "trials.csv") as temporary:
                 scored.to_csv(temporary, index=False, float_format="%.6g")
-            folds = folds.merge(verification.by_fold(scored, trials), on="fold")
+        folds = by_fold(told, held, scored, trials, seen)
         names = [name for name in folds if name not in ("fold", "recordings")]
         summary = {"metrics": {name: float(folds[name].mean()) for name in names}, "folds": folds.to_dict("records")}
     result = {
@@ -91,6 +88,25 @@ def write(
     }
     places.write_json(home / "result.json", result)
     return home / "result.json"
+
+
+def by_fold(
+    told: pd.DataFrame,
+    held: pd.DataFrame | None = None,
+    scored: pd.DataFrame | None = None,
+    trials: verification.Trials | None = None,
+    seen: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return one row a fold with all metrics; arguments as of :func:`write`.
+
+    Those of validation recordings are called ``validation_…``, those of the frames ``frames_…``.
+    """
+    folds = metrics.by_fold(told)
+    for prefix, further in (("validation_", held), ("frames_", seen)):
+        if further is not None and len(further):
+            found = metrics.by_fold(further).drop(columns="recordings").set_index("fold").add_prefix(prefix)
+            folds = folds.merge(found.reset_index(), on="fold")
+    return folds if scored is None else folds.merge(verification.by_fold(scored, trials), on="fold")
 
 
 def read(path: Path) -> dict[str, Any]:

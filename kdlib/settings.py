@@ -106,7 +106,9 @@ class Settings(Section):
             for section, ours, theirs in sections
             if ours != theirs
             for name in type(ours).model_fields
-            if getattr(ours, name) != getattr(theirs, name) and ours.known(name, stage) and not (numbers and ours.first_stage(name) is None)
+            if getattr(ours, name) != getattr(theirs, name)
+            and ours.known(name, _known_to(stage, section))
+            and not (numbers and ours.first_stage(name) is None)
         }
 
     def fingerprint(self, stage: str) -> str:
@@ -115,6 +117,7 @@ class Settings(Section):
         Those of a student without a teacher do not depend on what only the teacher, or at alpha = 0 only its targets, would know.
         """
         facts = self.upto(stage)
+        facts["corpus"] = self.corpus.upto(_known_to(stage, "corpus"))
         if stage == "teacher":
             facts["sequential"] = self.sequential
         elif stage == "student" and not self.asks_teacher:
@@ -124,6 +127,11 @@ class Settings(Section):
                     name: value for name, value in facts[section].items() if name not in unknown and not name.startswith(OF_TEACHER)
                 }
         return digest(facts)
+
+
+def _known_to(stage: str, section: str) -> str:
+    """Return the stage whose parameters of a section a stage knows: the first notebook, which fits the linear baseline, knows all of the corpus."""
+    return "student" if (stage, section) == ("data", "corpus") else stage
 
 
 def digest(facts: Any, length: int = 12) -> str:

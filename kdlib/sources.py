@@ -18,7 +18,9 @@ STUDENT = (*TRAINING, "student.py", "losses.py", "spectrogram.py")
 MODULES = {"teacher": (*TRAINING, "teacher.py"), "student": (*STUDENT, "teacher.py", "targets.py"), "undistilled": STUDENT}
 # what splits the recordings and scores the answers: results hang on it, trained networks do not
 SCORES = ("corpora/protocols.py", "metrics.py")
-SCORING = {"teacher": SCORES, "student": (*SCORES, "verification.py"), "undistilled": (*SCORES, "verification.py")}
+HEARD = (*SCORES, "verification.py")
+# the result of the data holds the linear baseline
+SCORING = {"data": (*HEARD, "baseline.py", "spectrogram.py"), "teacher": SCORES, "student": HEARD, "undistilled": HEARD}
 
 
 def kind(settings: Settings, stage: str) -> str:
@@ -35,7 +37,7 @@ def fingerprint(kind: str) -> str:
 @cache
 def of_result(kind: str) -> str:
     """Return a short hash of the code behind the result of any run: what decodes, trains and scores."""
-    return digest([FORMAT, *([] if kind == "data" else [fingerprint(kind), _digest(SCORING[kind])])])
+    return digest([FORMAT, *([fingerprint(kind)] if kind in MODULES else []), _digest(SCORING[kind])])
 
 
 def _digest(names: tuple[str, ...]) -> str:

@@ -77,6 +77,30 @@ def test_comparisons_pair_each_student_with_its_twin_over_seeds():
     assert np.isnan(found.over["teacher"]) and found.over["shuffled"] == pytest.approx(0.2, abs=0.08) and found.over_low["shuffled"] > 0
 
 
+def test_gains_stand_beside_the_linear_baseline_of_the_same_folds():
+    runs = suite()
+    found = evidence.comparisons(runs, tables.collect(runs)).set_index("targets")
+    low, high = found.undistilled["teacher"], found.distilled["teacher"]
+    assert found.linear.isna().all() and not proven.gains_table(found.reset_index()).below
+    # a fifth fold, which no student tested, is left out of the mean
+    for values, below, both in (
+        ({0: low, 1: high, 2: low, 3: high, 4: 0}, {(0, "undistilled")}, False),
+        (dict.fromkeys(range(5), high + 0.01), {(0, "undistilled"), (0, "distilled")}, True),
+    ):
+        base = load(dataset="demo-ravdess")
+        data = Run("data", base, {})
+        data.folder.mkdir(parents=True, exist_ok=True)
+        rows = [{"fold": fold, "uar": value, "recordings": 52} for fold, value in values.items()]
+        (data.folder / "result.json").write_text(json.dumps({"folds": rows}))
+        every = [data, *runs]
+        found = evidence.comparisons(every, tables.collect(every))
+        assert found.linear.to_list() == pytest.approx([np.mean([values[fold] for fold in range(4)])] * 2)
+        made = proven.gains_table(found)
+        assert made.below == below and made.frame.both_below_linear.tolist() == [both]
+        assert made.text(0, next(column for column in made.columns if column.name == "undistilled")).endswith("‡")
+        assert any("1 of 1 comparisons" in note for note in made.notes) == both
+
+
 def test_a_student_without_its_twin_is_left_out():
     runs = suite()[1:3]
     (runs[0].folder.parent / "vgg-nonseq-embedding-a0.00-s0" / "result.json").unlink()

@@ -52,7 +52,10 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
     assert all(now != then for now, then in zip(prints(), losses))
     trained, results = prints(), of_results()
     (library / "verification.py").write_text(SOURCE.replace("+", "*"))
-    assert [now != then for now, then in zip(of_results(), results)] == [False, False, True] and prints() == trained
+    assert [now != then for now, then in zip(of_results(), results)] == [True, False, True] and prints() == trained
+    results = of_results()
+    (library / "baseline.py").write_text(SOURCE.replace("+", "*"))
+    assert [now != then for now, then in zip(of_results(), results)] == [True, False, False] and prints() == trained
     monkeypatch.setattr(sources, "FORMAT", sources.FORMAT + 1)
     assert all(now != then for now, then in zip(of_results(), results)) and prints() == trained
     sources.fingerprint.cache_clear()

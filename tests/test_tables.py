@@ -15,6 +15,7 @@ from kdlib.errors import UserError
 from kdlib.grid import Run
 from kdlib.models.networks import build_student, build_teacher
 from kdlib.settings import Settings, load
+from kdlib.site.summary import leading
 from kdlib.tables.table import number, tex
 
 
@@ -118,9 +119,58 @@ def test_table_6_has_means_over_folds_beside_the_paper():
         "teacher": "75.0 ± 7.1", "undistilled": "40.0 ± 10.0", "distilled": "50.0 ± 10.0", "relative_change": "+25.00",
         "difference": "−2.3", "interval": "—",
     }  # fmt: skip
-    assert len(found.frame) == 9
+    assert len(found.frame) == 10 and row(found, "linear", "logistic regression")["undistilled"] == "—"
     assert found.links[0, "teacher"] == runs[:1] and found.links[0, "undistilled"] == runs[1:2]
     assert found.links[0, "distilled"] == found.links[0, "relative_change"] == runs[2:]
+
+
+def test_the_linear_baseline_is_a_row_and_marks_what_is_below_it():
+    """VGG: 40 % is below 45 %, 50 % is not; of the teacher only fold 0 is done, where it is below; one student has done fold 1 alone."""
+    runs = [
+        finish(student(stage="data"), {0: 0.50, 1: 0.40}),
+        finish(student(stage="teacher", backbone="vgg"), {0: 0.80}),
+        finish(student(0.0, backbone="vgg"), {0: 0.50, 1: 0.30}),
+        finish(student(0.5, backbone="vgg"), {0: 0.60, 1: 0.40}),
+        finish(student(0.0, backbone="resnet"), {1: 0.42}),
+    ]
+    told = json.loads((runs[0].folder / "result.json").read_text())
+    for fold, seen in zip(told["folds"], (0.90, 0.60)):
+        fold["frames_uar"] = seen
+    (runs[0].folder / "result.json").write_text(json.dumps(told))
+    found = table("table6", runs)
+    linear, vgg = row(found, "linear", "logistic regression"), row(found, "vgg", "nonseq")
+    assert linear["backbone"] == "linear baseline" and (linear["teacher"], linear["undistilled"]) == ("75.0 ± 21.2", "45.0 ± 7.1")
+    assert linear["distilled"] == linear["relative_change"] == linear["paper_teacher"] == "—"
+    assert (vgg["teacher"], vgg["undistilled"], vgg["distilled"]) == ("80.0‡", "40.0 ± 14.1‡", "50.0 ± 14.1")
+    assert row(found, "resnet", "nonseq")["undistilled"] == "42.0"
+    assert found.links[9, "teacher"] == found.links[9, "undistilled"] == runs[:1]
+    assert any(remark.startswith("‡ below the linear baseline") for remark in found.remarks) and r"80.0\ddag{}" in tables.table.to_tex(
+        found
+    )
+    below = found.frame[[name for name in found.frame if name.endswith("_below_linear")]]
+    assert below.iloc[0].to_dict() == {"teacher_below_linear": True, "undistilled_below_linear": True, "distilled_below_linear": False}
+    assert below.iloc[[1, 9]].isna().all(axis=None)
+    # the summary speaks of networks
+    assert len(leading([found]).frame) == 9
+
+
+def test_an_error_rate_above_that_of_the_baseline_is_marked():
+    layout = {"layout": "voxceleb1"}
+    runs = [finish(student(stage="data", **layout), {0: 0.09}, metric="eer")]
+    runs += [finish(student(alpha, **layout), {0: value}, metric="eer") for alpha, value in ((0.0, 0.10), (0.5, 0.08))]
+    cells = row(table("table5", runs), "seresnet", "nonseq")
+    assert (cells["undistilled"], cells["distilled"]) == ("10.00‡", "8.00")
+    assert row(table("table5", runs), "linear", "cosine")["undistilled"] == "9.00"
+
+
+def test_a_data_run_of_other_folds_or_without_numbers_is_no_baseline():
+    usual, split = student(stage="data"), student(stage="data", corpus={"groups": 3})
+    runs = [usual, finish(split, {0: 0.9}), finish(student(0.0), {0: 0.5}), finish(student(0.5), {0: 0.6})]
+    found = table("table6", runs)
+    assert row(found, "linear", "logistic regression")["undistilled"] == "—" and not found.below
+    assert "demo-ravdess/data/all" in found.missing and not any(split.folder.name in name for name in found.missing)
+    collected = tables.collect(runs)
+    assert collected[collected.stage == "data"].iloc[0][["backbone", "setting", "variant"]].tolist() == ["linear", "", "corpus.groups=3"]
 
 
 def test_em_and_agg_share_teacher_and_undistilled_student():

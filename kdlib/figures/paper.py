@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -101,8 +102,10 @@ def _sweep(name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFr
     means = means_over_folds(rows, sweep.metric)
     if means.empty or means.groupby(["backbone", "setting"]).alpha.nunique().max() < 2:
         return Figure(name, sweep.title, caption, missing="its runs are missing: students of one network at two values of α or more")
-    files = save(accuracy_against_alpha(rows, sweep.metric), folder / "figures" / name)
-    return Figure(name, sweep.title, f"{dataset}: {caption}", _spoken(means), files)
+    linear = prevailing(results[(results.dataset == dataset) & (results.stage == "data") & (results.metric == sweep.metric)]).value.mean()
+    dotted = "" if math.isnan(linear) else f" Dotted: the linear baseline, {100 * linear:.1f} %."
+    files = save(accuracy_against_alpha(rows, sweep.metric, linear), folder / "figures" / name)
+    return Figure(name, sweep.title, f"{dataset}: {caption}{dotted}", _spoken(means), files)
 
 
 def _spoken(means: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -157,11 +158,11 @@ def means_over_folds(results: pd.DataFrame, metric: str = "uar") -> pd.DataFrame
 
 
 @styled
-def accuracy_against_alpha(results: pd.DataFrame, metric: str = "uar") -> Picture:
+def accuracy_against_alpha(results: pd.DataFrame, metric: str = "uar", linear: float = math.nan) -> Picture:
     """Show a metric over the imitation parameter: one panel a network with more than one alpha, one line a method.
 
     ``results`` is the tidy table of one dataset. The band is one standard error of the mean over the folds to both sides,
-    the dashed line the undistilled student. Raises UserError where no network has more than one alpha.
+    the dashed line the undistilled student, the dotted one the ``linear`` baseline, a fraction, where there is one. Raises UserError where no network has more than one alpha.
     """
     means = means_over_folds(results, metric)
     panels = [(key, part) for key, part in means.groupby(["backbone", "setting"]) if part.alpha.nunique() > 1]
@@ -174,6 +175,8 @@ def accuracy_against_alpha(results: pd.DataFrame, metric: str = "uar") -> Pictur
     grid = figure.subplots(-(-len(panels) // columns), columns, sharey=True, squeeze=False).ravel()
     for axes, (key, part) in zip(grid, panels, strict=False):
         _lines(axes, part)
+        if not math.isnan(linear):
+            axes.axhline(100 * linear, color=INK, ls=":", lw=1, zorder=1, label="linear baseline")
         axes.set_title(network(*key))
     for axes in grid[len(panels) :]:
         axes.set_axis_off()

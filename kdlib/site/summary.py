@@ -13,7 +13,7 @@ from kdlib.site.layout import Links
 from kdlib.tables import BACKBONES, SETTINGS, Table
 from kdlib.tables.comparison import not_comparable
 from kdlib.tables.proven import METRICS
-from kdlib.tables.table import number
+from kdlib.tables.table import LINEAR, number
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ def headline(tables: Sequence[Table], states: pd.DataFrame, links: Links) -> lis
 
 
 def leading(tables: Sequence[Table]) -> Table | None:
-    """Return the first comparison with numbers of ours, RAVDESS before all: it is the corpus that everybody can get."""
+    """Return the networks of the first comparison with numbers of ours, RAVDESS before all: it is the corpus that everybody can get."""
     found = [table for table in tables if "paper_undistilled" in table.frame and not table.absent]
-    return min(found, key=lambda table: (not table.name.startswith("table6"), table.name), default=None)
+    first = min(found, key=lambda table: (not table.name.startswith("table6"), table.name), default=None)
+    return first and replace(first, frame=first.frame[first.frame.backbone != LINEAR])
 
 
 def subject(tables: Sequence[Table]) -> str:

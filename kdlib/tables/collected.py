@@ -11,6 +11,7 @@ import pandas as pd
 
 from kdlib.grid import GRADIENTS
 from kdlib.settings import Settings
+from kdlib.tables.table import LINEAR
 
 COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "key", "fold", "metric", "value", "recordings")
 RUNS = ["dataset", "stage", "key", "state", "seconds", "device", "commit", "uncommitted", "finished"]
@@ -20,7 +21,8 @@ NEEDED = ["recording", "speaker", "fold", "label", "predicted"]
 def coordinates(run: Any) -> dict[str, Any]:
     """Return a run's place on the axes of the paper, as its result is filed.
 
-    A teacher has neither method nor alpha, and its setting is ``nonseq`` or ``sequential``. ``variant`` names the parameters that
+    A teacher has neither method nor alpha, and its setting is ``nonseq`` or ``sequential``; the data run's numbers are those of the
+    ``linear`` baseline, which has no setting. ``variant`` names the parameters that
     differ from those of the dataset's file, such as ``training.targets=shuffled``; it is empty where none does that numbers depend on.
     """
     settings = run.settings.canonical()
@@ -28,6 +30,8 @@ def coordinates(run: Any) -> dict[str, Any]:
     last = {"seed": settings.seed, "variant": variant(settings, run.stage)}
     if run.stage == "student":
         return {**place, "method": settings.method, "alpha": settings.alpha, **last}
+    if run.stage == "data":
+        return {**place, "backbone": LINEAR, "setting": "", "method": "", "alpha": math.nan, **last}
     place["setting"] = "sequential" if settings.sequential else "nonseq"
     return {**place, "method": "", "alpha": math.nan, **last}
 

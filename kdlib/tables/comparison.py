@@ -12,8 +12,8 @@ from kdlib.paper import published
 from kdlib.settings import Settings
 from kdlib.statistics import interval, trial_interval
 from kdlib.tables.collected import answers
-from kdlib.tables.studies import Cell, Study, cell, places, studies, summarise, values_of
-from kdlib.tables.table import BACKBONES, NETWORK, SETTINGS, Column, Table, number
+from kdlib.tables.studies import Cell, Study, cell, linear, places, studies, summarise, values_of, worse
+from kdlib.tables.table import BACKBONES, LINEAR, NETWORK, SETTINGS, Column, Table, number
 
 METRICS = {"identification_accuracy": "accuracy", "eer": "eer", "unweighted_accuracy": "uar"}
 TASKS = {
@@ -54,24 +54,40 @@ def compare(task: int, paper: pd.DataFrame, study: Study | None, results: pd.Dat
     """Return one table; ``paper`` are its printed rows, ``study`` None where no dataset of the suite answers it."""
     metric = METRICS[paper.metric[0]]
     ours = ["teacher", "undistilled", "distilled"] if metric != "eer" else ["undistilled", "distilled"]
-    cells = _cells(study or Study("", Settings(), {}), paper, results, metric, alpha, ours)
-    rows = pd.DataFrame([{**summarise(row, metric), "interval": _interval(row["distilled"], metric)} for row in cells])
+    known = study or Study("", Settings(), {})
+    cells, baseline = _cells(known, paper, results, metric, alpha, ours), linear(known, results, metric, ours)
+    every = [*cells, baseline]
+    rows = pd.DataFrame([{**summarise(row, metric), "interval": _interval(row["distilled"], metric)} for row in every])
+    compared = {
+        place: {name: worse(of, baseline["teacher" if name == "teacher" else "undistilled"], metric) for name, of in row.items()}
+        for place, row in enumerate(cells)
+    }
     rows["difference"] = rows.distilled - paper.distilled if "distilled" in paper else math.nan
     printed = [name for name in SHOWN if name in paper]
     subject, unit = TASKS[task]
     absent = _absent(study, paper.corpus[0], cells, metric)
+    names = pd.DataFrame([*paper[["backbone", "setting"]].to_numpy(), [LINEAR, "cosine" if metric == "eer" else "logistic regression"]])
     return Table(
         name=f"table{task}" + (f"-{study.dataset}" if further else ""),
         title=f"Table {task}" + (f", {study.dataset}" if further else ""),
         caption=f"{subject}: {unit}. Distilled: the paper’s method at α\u00a0=\u00a0{alpha:g}.",
         columns=_columns(printed, ours, metric),
-        frame=pd.concat([paper[["backbone", "setting"]], paper[printed].add_prefix("paper_"), rows], axis="columns"),
+        frame=pd.concat(
+            [
+                names.set_axis(["backbone", "setting"], axis="columns"),
+                paper[printed].add_prefix("paper_"),
+                rows,
+                pd.DataFrame.from_dict(compared, orient="index").add_suffix("_below_linear"),
+            ],
+            axis="columns",
+        ),
         facts=_facts(study, task, rows) if study else [],
         notes=_notes(study, paper, rows, metric, _scored(study, results)),
         missing=[] if absent else _missing(study, paper, cells),
         absent=absent,
-        links=_links(cells),
+        links=_links(every),
         partial=frozenset((place, name) for place, row in enumerate(cells) for name, of in row.items() if of.undone and of.found),
+        below=frozenset((place, name) for place, row in compared.items() for name, found in row.items() if found),
     )
 
 
@@ -147,7 +163,7 @@ def _missing(study: Study, paper: pd.DataFrame, cells: list[dict[str, Cell]]) ->
         for name, of in row.items():
             absent = [] if of.runs else [f"{BACKBONES[network.backbone]}, {SETTINGS[network.setting]}, {name}: no run of this suite"]
             found |= dict.fromkeys([f"{study.dataset}/{run.stage}/{run.folder.name}" for run in of.undone] + absent)
-    return list(found)
+    return [*found, *(f"{study.dataset}/data/{run.folder.name}" for run in study.data if not run.done)]
 
 
 def sizes(settings: Settings) -> dict[str, tuple[float, float]]:

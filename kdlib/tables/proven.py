@@ -67,8 +67,9 @@ def gains_table(found: pd.DataFrame) -> Table:
     own = found[found.targets == "teacher"]
     rows = own.sort_values(["dataset", "metric", "variant", "backbone", "setting", "method", "alpha"], kind="stable").reset_index(drop=True)
     if len(rows):
-        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "detectable")
+        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "detectable", "linear")
         rows = rows.assign(p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value), least=rows.p_least.map(p_value))
+    rows, below = _beside_linear(rows)
     variant = [Column("variant", "departing in")] if len(rows) and (rows.variant != "").any() else []
     return Table(
         name="gains",
@@ -77,6 +78,7 @@ def gains_table(found: pd.DataFrame) -> Table:
         columns=[
             *PLACE,
             *variant,
+            Column("linear", "linear baseline", digits=1),
             *COMPARED,
             Column("holm", "p, Holm"),
             Column("least", "at least"),
@@ -85,9 +87,26 @@ def gains_table(found: pd.DataFrame) -> Table:
             TRAININGS,
         ],
         frame=rows.reindex(columns=rows.columns.union(["detectable", "unit"], sort=False)),
-        notes=[INTERVALS],
+        notes=[INTERVALS, *_both_below(rows)],
         absent="" if len(rows) else "no distilled student and its undistilled twin are both done.",
+        below=below,
     )
+
+
+def _beside_linear(rows: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[tuple[int, str]]]:
+    """Return gains with a column that says where both students are below the linear baseline, and the places of all that are."""
+    if rows.empty:
+        return rows, frozenset()
+    better = 1 - 2 * (rows.metric == "eer")  # errors are better where they are fewer
+    below = pd.DataFrame({name: better * rows[name] < better * rows.linear for name in ("undistilled", "distilled")})
+    return rows.assign(both_below_linear=below.all(axis="columns")), frozenset(below[below].stack().dropna().index)
+
+
+def _both_below(rows: pd.DataFrame) -> list[str]:
+    """Return a sentence on the gains whose students are both below the linear baseline, nothing where there are none."""
+    count = int(rows.both_below_linear.sum()) if len(rows) else 0
+    told = f"{count} of {len(rows)} comparisons are of students that are both below the linear baseline: what they gain, a network that learns may not."
+    return [told] if count else []
 
 
 def controls_table(found: pd.DataFrame) -> Table:

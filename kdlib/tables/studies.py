@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from kdlib import grid
 from kdlib.settings import Settings, digest
 from kdlib.tables.collected import coordinates, distinct
 
@@ -17,12 +18,16 @@ EMPTY = pd.DataFrame({"seed": [], "fold": [], "value": [], "recordings": []})
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of one dataset whose numbers depend on the same parameters, by their place; ``other`` are left out."""
+    """The runs of one dataset whose numbers depend on the same parameters, by their place; ``other`` are left out.
+
+    ``data`` is the data run of the same corpus, which holds the linear baseline; it is empty where the suite has none.
+    """
 
     dataset: str
     settings: Settings
     runs: dict[tuple, list[Any]]
     other: int = 0
+    data: list[Any] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,12 @@ def studies(runs: Iterable[Any], corpus: str) -> list[Study]:
     Where runs of one dataset differ in corpus, media, model or training parameters, the most frequent ones count.
     """
     found: dict[str, list[Any]] = {}
-    for run in distinct(runs).values():
+    every = list(distinct(runs).values())
+    for run in every:
         if run.stage != "data" and run.settings.corpus.layout == corpus:
             found.setdefault(run.settings.dataset, []).append(run)
-    made = [_study(dataset, of) for dataset, of in found.items()]
+    data = [run for run in every if run.stage == "data"]
+    made = [_study(dataset, of, data) for dataset, of in found.items()]
     return sorted(made, key=lambda study: study.settings.corpus.synthetic is not None)
 
 
@@ -84,7 +91,7 @@ def _numbers(settings: Settings, stage: str = "student") -> str:
     return digest({name: facts[name] for name in ("corpus", "media", "model", "training")})
 
 
-def _study(dataset: str, runs: list[Any]) -> Study:
+def _study(dataset: str, runs: list[Any], data: list[Any]) -> Study:
     """Put the distilled students of one variant together with the teachers and undistilled students that belong to them.
 
     Of several variants the one to which most runs belong.
@@ -95,7 +102,8 @@ def _study(dataset: str, runs: list[Any]) -> Study:
     by_place: dict[tuple, list[Any]] = {}
     for run in members:
         by_place.setdefault(place(run), []).append(run)
-    return Study(dataset, settings, by_place, len(runs) - len(members))
+    home = grid.folder(settings, "data")
+    return Study(dataset, settings, by_place, len(runs) - len(members), [run for run in data if run.folder == home])
 
 
 def _members(settings: Settings, runs: list[Any]) -> list[Any]:
@@ -116,7 +124,24 @@ def values_of(results: pd.DataFrame, dataset: str, metric: str) -> dict[tuple[st
 
 def cell(study: Study, values: dict[tuple[str, str], pd.DataFrame], where: tuple) -> Cell:
     """Return what the runs at one place found, parts of the folds and seeds put together."""
-    runs = study.runs.get(where, [])
+    return _cell(study.runs.get(where, []), values)
+
+
+def linear(study: Study, results: pd.DataFrame, metric: str, names: Iterable[str]) -> dict[str, Cell]:
+    """Return what the linear baseline found, as cells of the columns ``names``: by the frames where teachers are, by the sound where students are."""
+    told = {"teacher": f"frames_{metric}", "undistilled": metric}
+    return {name: _cell(study.data, values_of(results, study.dataset, told[name])) if name in told else Cell(EMPTY) for name in names}
+
+
+def worse(of: Cell, than: Cell, metric: str) -> bool | None:
+    """Return whether a network is worse than the linear baseline on the folds that both have; None where there are none."""
+    both = pd.concat({"network": of.by_fold, "linear": than.by_fold}, axis="columns").dropna().mean()
+    if both.isna().any():
+        return None
+    return bool(both.network > both.linear if metric == "eer" else both.network < both.linear)
+
+
+def _cell(runs: list[Any], values: dict[tuple[str, str], pd.DataFrame]) -> Cell:
     parts = [values.get((run.stage, run.folder.name)) for run in runs]
     done = [part for part in parts if part is not None]
     return Cell(pd.concat(done) if done else EMPTY, runs, [run for run, part in zip(runs, parts) if part is None])

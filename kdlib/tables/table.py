@@ -18,6 +18,9 @@ SETTINGS = {"nonseq": "non-sequential", "em": "sequential, EM", "agg": "sequenti
 
 ABSENT = "—"
 PARTIAL = "†"
+BELOW = "‡"
+# what a table calls the backbone of the linear baseline
+LINEAR = "linear"
 TEX = str.maketrans(
     {
         **{sign: "\\" + sign for sign in "&%$#_{}"},
@@ -34,6 +37,7 @@ TEX = str.maketrans(
         "→": r"$\rightarrow$",
         "α": r"$\alpha$",
         "†": r"\dag{}",
+        "‡": r"\ddag{}",
         "—": "---",
         "–": "--",
         "’": "'",
@@ -64,7 +68,10 @@ class Column:
 
 
 # what names the rows of a table with one row a network
-NETWORK = (Column("backbone", "backbone", header="rowgroup", labels=BACKBONES), Column("setting", "setting", header="row", labels=SETTINGS))
+NETWORK = (
+    Column("backbone", "backbone", header="rowgroup", labels={**BACKBONES, LINEAR: "linear baseline"}),
+    Column("setting", "setting", header="row", labels=SETTINGS),
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Table:
     """A table: ``frame`` has plain numbers, ``columns`` say how they are shown.
 
     ``links`` maps (row, column name) to the runs behind a number, ``partial`` are those numbers of which some runs are
-    missing. ``absent`` is the reason why none of our numbers are there, ``missing`` names what is missing for some.
+    missing, ``below`` those of networks that are worse than the linear baseline. ``absent`` is the reason why none of our numbers are there, ``missing`` names what is missing for some.
     """
 
     name: str
@@ -86,12 +93,14 @@ class Table:
     absent: str = ""
     links: Mapping[tuple[int, str], Sequence[Any]] = field(default_factory=dict)
     partial: frozenset[tuple[int, str]] = frozenset()
+    below: frozenset[tuple[int, str]] = frozenset()
 
     @property
     def remarks(self) -> list[str]:
         """Notes for the foot of the table."""
         partial = [f"{PARTIAL} mean over the runs that are done; some are missing."] if self.partial else []
-        return [*self.notes, *partial]
+        below = [f"{BELOW} below the linear baseline of the same folds (for error rates: above it)."] if self.below else []
+        return [*self.notes, *partial, *below]
 
     def text(self, row: int, column: Column) -> str:
         """Return what a cell reads: a number with its digits and spread, a name, or an em dash where there is no value."""
@@ -102,7 +111,8 @@ class Table:
             return column.labels.get(value, str(value))
         spread = self.frame[column.spread].iloc[row] if column.spread else None
         tail = "" if spread is None or pd.isna(spread) else f" ± {number(spread, column.digits)}"
-        return number(value, column.digits, column.signed) + tail + (PARTIAL if (row, column.name) in self.partial else "")
+        marks = [mark for mark, of in ((PARTIAL, self.partial), (BELOW, self.below)) if (row, column.name) in of]
+        return number(value, column.digits, column.signed) + tail + "".join(marks)
 
     def printed(self) -> pd.DataFrame:
         """Return the whole table as text, columns (group, title)."""
