@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from kdlib.errors import UserError
 from kdlib.metrics import EER
-from kdlib.statistics.resampling import DRAWS, ENOUGH, LEVEL, TRAINED, Interval, bootstrap, sign_flip, with_seed
+from kdlib.statistics.power import detectable_by_t
+from kdlib.statistics.resampling import ENOUGH, TRAINED, Interval, crossed, pseudo_values, with_seed
 
 COLUMNS = ["seed", "fold", "list", "trial", "genuine"]
 
@@ -29,6 +29,8 @@ class TrialComparison:
     low: float
     high: float
     p: float
+    unit: str
+    detectable: float
     trainings: int
     speakers: int
     trials: int
@@ -73,24 +75,17 @@ def _numbered(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> tu
     return number[: len(trials)], number[len(trials) :], len(names)
 
 
-def _spread(metric, speakers: int, draws: int, seed: int) -> float:
-    """Return the bootstrap's standard error of a metric of the times each speaker is drawn."""
-    if speakers < 3:
-        return math.nan
-    found = bootstrap(lambda drawn: np.array([metric(row) for row in drawn]), speakers, draws, seed)
-    return float(np.nanstd(found.bootstrap_distribution, ddof=1))
+def _rates(students: list[_Sorted], speakers: int, convention: str) -> np.ndarray:
+    """Return the equal error rates of all trials, and of those without each speaker, ``(1 + speakers, students)``."""
+    left_out = np.vstack([np.ones(speakers), 1 - np.eye(speakers)])
+    return np.array([[student.eer(drawn, convention) for student in students] for drawn in left_out])
 
 
-def trial_interval(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray, draws: int = DRAWS // 2) -> Interval:
-    """Return the equal error rate, the mean over students, with its 95 % interval over speakers; arguments as :func:`compare_trials`."""
+def trial_interval(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> Interval:
+    """Return the equal error rate, the mean over students, with its 95 % interval; arguments and interval as of :func:`compare_trials`."""
     first, second, speakers = _numbered(trials, first, second)
-    students = _sorted(with_seed(trials), first, second)
-
-    def metric(drawn: np.ndarray) -> float:
-        return float(np.mean([student.eer(drawn, "interpolated") for student in students]))
-
-    estimate, reach = metric(np.ones(speakers)), _reach(speakers) * _spread(metric, speakers, draws, seed=0)
-    return Interval(estimate, estimate - reach, estimate + reach)
+    rates = _rates(_sorted(with_seed(trials), first, second), speakers, "interpolated")
+    return crossed([pseudo_values(rates)]).around(float(rates[0].mean()))
 
 
 def compare_trials(
@@ -99,8 +94,6 @@ def compare_trials(
     first: np.ndarray,
     second: np.ndarray,
     convention: str = "interpolated",
-    draws: int = DRAWS // 2,
-    seed: int = 0,
 ) -> TrialComparison:
     """Compare the equal error rates of two runs on one list of trials.
 
@@ -108,36 +101,22 @@ def compare_trials(
     same order; ``first`` and ``second`` ``(trials,)`` are the speakers of each row's two sides. Raises UserError where the trials
     differ.
 
-    Speakers are resampled, the same for both runs: a trial counts as often as its two speakers were drawn (Snijders & Borgatti 1999,
-    for pairs; Poh & Bengio 2007, for verification). Interval and p are Student's t with the bootstrap's standard error. It errs on
-    the side of caution where trials of one pair of speakers are few, for the product of two draws makes their noise count more than
-    once. Where there are six trainings or more, their spread is added, and p is the larger of that and the sign-flip test over
-    trainings; with fewer, it takes the trained students as given (:func:`kdlib.statistics.compare`).
+    Interval and p are Student's t over speakers and trainings, which are crossed (:func:`kdlib.statistics.resampling.crossed`): each
+    speaker in turn is left out with all its trials, from both runs alike. It errs on the side of caution, for the noise of a trial of
+    two speakers counts with both of them (Snijders & Borgatti 1999). With fewer than six trainings there is no p, with fewer than three
+    no interval (NaN).
     """
     distilled, undistilled = with_seed(distilled), with_seed(undistilled)
     if len(distilled) != len(undistilled) or not (distilled[COLUMNS].to_numpy() == undistilled[COLUMNS].to_numpy()).all():
         raise UserError("the runs scored different trials; compare runs of the same lists and folds, their trials in the same order.")
     first, second, speakers = _numbered(distilled, first, second)
-    both = [_sorted(of, first, second) for of in (distilled, undistilled)]
-
-    def rates(drawn: np.ndarray) -> np.ndarray:  # (2, students)
-        return np.array([[student.eer(drawn, convention) for student in of] for of in both])
-
-    def gains(drawn: np.ndarray) -> np.ndarray:
-        ours, base = rates(drawn)
-        return base - ours
-
-    ours, base = rates(np.ones(speakers)).mean(axis=1)
-    spread, each = _spread(lambda drawn: gains(drawn).mean(), speakers, draws, seed), gains(np.ones(speakers))
-    several = len(each) >= ENOUGH
-    spread = math.hypot(spread, stats.sem(each)) if several else spread
-    gain, reach = base - ours, _reach(speakers) * spread
-    p = 2 * stats.t.sf(abs(gain) / spread, speakers - 1) if spread > 0 else math.nan
-    p = max(p, sign_flip(each, seed=seed)) if several else p
+    ours, base = (_rates(_sorted(of, first, second), speakers, convention) for of in (distilled, undistilled))
+    sure, trainings = crossed([pseudo_values(base - ours)]), ours.shape[1]
+    gain = float((base - ours)[0].mean())
+    bounds = sure.around(gain)
+    enough = trainings >= ENOUGH
     return TrialComparison(
-        float(base), float(ours), float(gain), float(gain - reach), float(gain + reach), float(p), len(both[0]), speakers, len(distilled)
-    )
-
-
-def _reach(speakers: int) -> float:
-    return float(stats.t.isf(LEVEL / 2, speakers - 1)) if speakers > 1 else math.nan
+        undistilled=float(base[0].mean()), distilled=float(ours[0].mean()), gain=gain, low=bounds.low, high=bounds.high,
+        p=sure.p(gain) if enough else math.nan, unit=sure.unit, detectable=detectable_by_t(sure.error, sure.freedom) if enough else math.nan,
+        trainings=trainings, speakers=speakers, trials=len(distilled),
+    )  # fmt: skip

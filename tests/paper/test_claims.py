@@ -209,7 +209,7 @@ def simulated(world, alphas=ALPHAS, methods=("embedding",), layout="ravdess", **
     """Return comparisons of simulated suites: at each α distillation carries ``carried(α)`` of what the teacher knows more."""
     random, rows = np.random.default_rng(0), []
     for (backbone, setting), alpha, method in product(FEW, alphas, methods):
-        found = compare(*simulate(world(alpha, method), random), draws=200, flips=399)
+        found = compare(*simulate(world(alpha, method), random), flips=399)
         place = {"dataset": "simulated", "layout": layout, "backbone": backbone, "setting": setting, "method": method, "alpha": alpha}
         rows.append({**place, **asdict(found), **more})
     return pd.DataFrame(rows)
