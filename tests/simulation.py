@@ -58,9 +58,12 @@ def simulate(world: World, random: np.random.Generator) -> tuple[pd.DataFrame, p
     shared += np.sqrt(world.of_recording) * random.normal(size=len(place))
     recording = [f"{speaker:03d}-{name:04d}" for speaker, name in zip(place.speaker, number)]
     truths = (world.audio + world.gain, world.audio)
-    shared = [shared + np.sqrt(world.of_pair) * random.normal(size=world.speakers)[place.speaker] for _ in truths]
+    if world.of_pair:
+        both = [shared + np.sqrt(world.of_pair) * random.normal(size=world.speakers)[place.speaker] for _ in truths]
+    else:
+        both = [shared, shared]
     runs = [
-        [_predictions(place, recording, _answers(world, place, *of, random), _classes(world), seed) for of in zip(shared, truths)]
+        [_predictions(place, recording, _answers(world, place, *of, random), _classes(world), seed) for of in zip(both, truths)]
         for seed in range(world.seeds)
     ]
     distilled, undistilled = (pd.concat(of, ignore_index=True) for of in zip(*runs))
@@ -125,7 +128,8 @@ def simulate_trials(world: TrialWorld, random: np.random.Generator) -> tuple[pd.
         for seed in range(world.seeds):
             noise = np.sqrt(1 - world.of_speaker - world.of_trial) * random.normal(size=world.trials)
             # two normal distributions of variance 1 at distance d cross where both errors are Φ(−d / 2)
-            distance = -2 * (stats.norm.ppf(rate) + world.of_training * random.normal())
+            chance = world.of_training * random.normal() if world.of_training else 0.0
+            distance = -2 * (stats.norm.ppf(rate) + chance)
             scores.append(trials.assign(seed=seed, score=common + own + noise + distance * genuine))
     both = (pd.concat(scores[: world.seeds], ignore_index=True), pd.concat(scores[world.seeds :], ignore_index=True))
     return *both, np.tile(first, world.seeds), np.tile(second, world.seeds)

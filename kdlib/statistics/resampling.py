@@ -183,10 +183,19 @@ def crossed(groups: list[np.ndarray]) -> Uncertainty:
         of_speakers += stats.sem(rows) ** 2 / len(groups) ** 2
         of_trainings += stats.sem(columns) ** 2 / len(groups) ** 2
         of_both += (left**2).sum() / np.prod(np.array(group.shape) - 1) / group.size / len(groups) ** 2
-    # both of the first hold the noise of a speaker in a training, which counts once
-    terms = [(of_speakers, sum(speakers - 1))]
+    freedoms = (sum(speakers - 1), sum(trainings - 1), sum((speakers - 1) * (trainings - 1)))
+    return combined((of_speakers, of_trainings, of_both), freedoms)
+
+
+def combined(variances: tuple[float, float, float], freedoms: tuple[int, int, int]) -> Uncertainty:
+    """Return how sure a mean is, from its variance by speakers, by trainings, and by the noise of a speaker in a training.
+
+    Each of the first two holds that noise, which counts once; trainings that differ by no more than it add nothing.
+    """
+    (of_speakers, of_trainings, of_both), (speakers, trainings, both) = variances, freedoms
+    terms = [(of_speakers, speakers)]
     if of_trainings > of_both:
-        terms += [(of_trainings, sum(trainings - 1)), (-of_both, sum((speakers - 1) * (trainings - 1)))]
+        terms += [(of_trainings, trainings), (-of_both, both)]
     variance = sum(term for term, _ in terms)
     freedom = variance**2 / sum(term**2 / units for term, units in terms) if variance else math.nan
     return Uncertainty(math.sqrt(variance), max(float(freedom), min(units for _, units in terms)), "speaker and training")

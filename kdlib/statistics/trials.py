@@ -1,4 +1,4 @@
-"""How sure an equal error rate is, and a difference of two: each trial has two speakers, and speakers are what is drawn."""
+"""How sure an equal error rate is, and a difference of two: each trial has two speakers, and speakers and trainings are the units."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import pandas as pd
 from kdlib.errors import UserError
 from kdlib.metrics import EER
 from kdlib.statistics.power import detectable_by_t
-from kdlib.statistics.resampling import ENOUGH, TRAINED, Interval, crossed, pseudo_values, with_seed
+from kdlib.statistics.resampling import ENOUGH, TRAINED, Interval, Uncertainty, combined, with_seed
 
+DRAWS = 200
+CHANGE = 0.5  # of a speaker's weight, up or down
 COLUMNS = ["seed", "fold", "list", "trial", "genuine"]
 
 
@@ -46,7 +48,7 @@ class _Sorted:
     ends: np.ndarray
 
     def eer(self, drawn: np.ndarray, convention: str) -> float:
-        """Return the equal error rate where speakers are there ``drawn`` ``(speakers,)`` times, NaN without both kinds of trials."""
+        """Return the equal error rate where speakers weigh ``drawn`` ``(speakers,)``, NaN without both kinds of trials."""
         # a speaker drawn twice meets each other speaker twice, and is compared with itself twice
         weight = np.where(self.first == self.second, drawn[self.first], drawn[self.first] * drawn[self.second])
         impostor, own = (np.cumsum(weight * kind)[self.ends] for kind in (~self.genuine, self.genuine))
@@ -76,16 +78,35 @@ def _numbered(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> tu
 
 
 def _rates(students: list[_Sorted], speakers: int, convention: str) -> np.ndarray:
-    """Return the equal error rates of all trials, and of those without each speaker, ``(1 + speakers, students)``."""
-    left_out = np.vstack([np.ones(speakers), 1 - np.eye(speakers)])
-    return np.array([[student.eer(drawn, convention) for student in students] for drawn in left_out])
+    """Return the equal error rates of all trials, and with speakers' weights at random, ``(1 + DRAWS, students)``.
+
+    An equal error rate rests on the few scores near its threshold. To leave out one speaker at a time moves it by too few of them,
+    and whole draws with replacement count a trial of two speakers up to four times too often; weights of one half and one and a half
+    do neither.
+    """
+    weights = 1 + CHANGE * np.random.default_rng(0).choice((-1, 1), size=(DRAWS, speakers))
+    return np.array([[student.eer(weight, convention) for student in students] for weight in [np.ones(speakers), *weights]])
+
+
+def _sure(rates: np.ndarray, speakers: int) -> Uncertainty:
+    """Return how sure the mean of rates or of their differences ``(1 + DRAWS, students)`` is; NaN with fewer than three students."""
+    students = rates.shape[1]
+    if students < 3 or speakers < 3:
+        return Uncertainty()
+    moved = rates[1:] - rates[1:].mean(axis=0)
+    means = moved.mean(axis=1)
+    scale = speakers / (speakers - 1) / CHANGE**2 / (DRAWS - 1)
+    of_speakers = scale * (means**2).sum()
+    of_both = scale * ((moved - means[:, None]) ** 2).sum() / (students - 1) / students
+    variances = (of_speakers, rates[0].var(ddof=1) / students, of_both)
+    return combined(variances, (speakers - 1, students - 1, (speakers - 1) * (students - 1)))
 
 
 def trial_interval(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> Interval:
     """Return the equal error rate, the mean over students, with its 95 % interval; arguments and interval as of :func:`compare_trials`."""
     first, second, speakers = _numbered(trials, first, second)
     rates = _rates(_sorted(with_seed(trials), first, second), speakers, "interpolated")
-    return crossed([pseudo_values(rates)]).around(float(rates[0].mean()))
+    return _sure(rates, speakers).around(float(rates[0].mean()))
 
 
 def compare_trials(
@@ -101,17 +122,17 @@ def compare_trials(
     same order; ``first`` and ``second`` ``(trials,)`` are the speakers of each row's two sides. Raises UserError where the trials
     differ.
 
-    Interval and p are Student's t over speakers and trainings, which are crossed (:func:`kdlib.statistics.resampling.crossed`): each
-    speaker in turn is left out with all its trials, from both runs alike. It errs on the side of caution, for the noise of a trial of
-    two speakers counts with both of them (Snijders & Borgatti 1999). With fewer than six trainings there is no p, with fewer than three
-    no interval (NaN).
+    Interval and p are Student's t over speakers and trainings, which are crossed (:func:`kdlib.statistics.resampling.combined`): speakers
+    are weighted at random, the same for both runs, and a trial counts by the product of its two speakers' weights (Snijders & Borgatti
+    1999, for pairs; Præstgaard & Wellner 1993, for weights). With fewer than six trainings there is no p, with fewer than three no
+    interval (NaN).
     """
     distilled, undistilled = with_seed(distilled), with_seed(undistilled)
     if len(distilled) != len(undistilled) or not (distilled[COLUMNS].to_numpy() == undistilled[COLUMNS].to_numpy()).all():
         raise UserError("the runs scored different trials; compare runs of the same lists and folds, their trials in the same order.")
     first, second, speakers = _numbered(distilled, first, second)
     ours, base = (_rates(_sorted(of, first, second), speakers, convention) for of in (distilled, undistilled))
-    sure, trainings = crossed([pseudo_values(base - ours)]), ours.shape[1]
+    sure, trainings = _sure(base - ours, speakers), ours.shape[1]
     gain = float((base - ours)[0].mean())
     bounds = sure.around(gain)
     enough = trainings >= ENOUGH
