@@ -19,8 +19,8 @@ from kdlib import grid
 from kdlib.parameters import Corpus
 from kdlib.settings import Settings, digest
 from kdlib.statistics import compare, compare_trials, corrected
-from kdlib.statistics.resampling import LEVEL
-from kdlib.tables.collected import answers, coordinates, distinct, prevailing
+from kdlib.statistics.resampling import ENOUGH, LEVEL
+from kdlib.tables.collected import answers, coordinates, distinct, eer_conventions, prevailing
 
 NETWORK = ["dataset", "metric", "backbone", "setting"]
 OVER = {"": "gain", "_low": "low", "_high": "high", "_p": "p"}
@@ -38,10 +38,11 @@ def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     The twin, a run of the same suite, is the same in everything but that nobody taught it; seeds and parts of the folds are put
     together, and what only one of the two tested is left out. ``gain``, ``low``, ``high`` are fractions, above zero where
     distillation helps (for error rates too). ``p_holm`` is corrected for all networks, methods and alphas of one dataset, metric and
-    variant, controls not among them; ``p_least`` is the smallest that it could have become. Controls have, as ``over``, ``over_low``,
+    variant, controls not among them; ``p_least`` is the smallest that it could have become. With fewer than six trainings there is no
+    p, with fewer than three folds or seeds no interval (NaN, :func:`kdlib.statistics.compare`). Controls have, as ``over``, ``over_low``,
     ``over_high`` and ``over_p``, what the paper's method gains over *them* (``over_holm`` is corrected for the controls of a dataset
     and metric), and that method's own ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of the
-    linear baseline on the same folds. Runs that are not
+    linear baseline on the same folds, ``conventions`` by how much those of an error rate differ at most in its dataset. Runs that are not
     done, whose twin is not, or whose predictions were removed, are left out.
     """
     groups: dict[str, list[Any]] = {}
@@ -55,7 +56,7 @@ def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     own = table.targets == "teacher"
     families = table[own].groupby(["dataset", "metric", "variant"])
     table.loc[own, "p_holm"] = families.p.transform(corrected)
-    table.loc[own, "p_least"] = np.minimum(1, families.p.transform("count") * table[own].floor)
+    table.loc[own, "p_least"] = np.minimum(1, families.p.transform("count") * table[own].floor.where(table[own].p.notna()))
     table["over_holm"] = table.groupby(["dataset", "metric"]).over_p.transform(corrected)
     return table
 
@@ -83,6 +84,7 @@ def _rows(group: list[Any], groups: dict[str, list[Any]], results: pd.DataFrame)
             yield {
                 **place, **told, "metric": metric, **found, **controlled, "teacher": _teacher(settings, metric, results),
                 "linear": _linear([group, twin], metric, results),
+                "conventions": eer_conventions(results, settings.dataset) if metric == "eer" else np.nan,
             }  # fmt: skip
 
 
@@ -104,11 +106,12 @@ def _compared(metric: str, ours: list[Any], theirs: list[Any]) -> dict[str, Any]
         return {}
     first, second = first.loc[both].reset_index(), second.loc[both].reset_index()
     if metric == "eer":
-        found = asdict(compare_trials(first, second, first.first_speaker, first.second_speaker)) | {"unit": "speaker"}
+        found = asdict(compare_trials(first, second, first.first_speaker, first.second_speaker))
     else:
         found = asdict(compare(first, second, metric))
-    units = {"fold": "folds", "speaker": "speakers", "speaker and training": "trainings"}[found["unit"]]
-    return {**found, "metric": metric, "seeds": first.seed.nunique(), "floor": 0.0 if metric == "eer" else 2.0 / 2 ** found[units]}
+    # Student's t has no least p; where it is printed, the signs of folds were too few to be flipped
+    floor = 2.0 / 2 ** found["folds"] if found.get("folds", 0) >= ENOUGH and found["unit"] == "fold" else 0.0
+    return {**found, "metric": metric, "seeds": first.seed.nunique(), "floor": floor}
 
 
 def _teacher(settings: Settings, metric: str, results: pd.DataFrame) -> float:

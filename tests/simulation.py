@@ -16,8 +16,9 @@ class World:
     ``audio`` and ``video`` are the shares of recordings whose label an undistilled student and the teacher tell; ``carried`` is
     the part of what sets the teacher apart, for better or worse, that distillation carries over. The answers' variance (of a
     latent normal number) has the shares ``of_speaker`` and ``of_recording``, which both students have in common, and
-    ``of_training``, which one student has on all recordings of its fold; the rest is each answer's own. Speakers are dealt
-    out over ``folds``; ``recordings`` are those of one speaker; each of ``seeds`` trains students of its own.
+    ``of_training``, which one student has on all recordings of its fold, and ``of_pair``, which all students of one kind (distilled
+    or not) have on a speaker, so that speakers gain differently; the rest is each answer's own. Speakers are dealt out over ``folds``;
+    ``recordings`` are those of one speaker; each of ``seeds`` trains students of its own. With 0 ``classes`` speakers are to be told.
     """
 
     speakers: int = 24
@@ -31,6 +32,7 @@ class World:
     of_speaker: float = 0.05
     of_recording: float = 0.5
     of_training: float = 0.01
+    of_pair: float = 0.0
 
     @property
     def gain(self) -> float:
@@ -51,25 +53,33 @@ def simulate(world: World, random: np.random.Generator) -> tuple[pd.DataFrame, p
     place = pd.DataFrame({"speaker": np.repeat(np.arange(world.speakers), world.recordings)})
     number = np.tile(np.arange(world.recordings), world.speakers)
     place["fold"] = place.speaker % world.folds
-    place["label"] = number % world.classes
+    place["label"] = number % world.classes if world.classes else place.speaker
     shared = np.sqrt(world.of_speaker) * random.normal(size=world.speakers)[place.speaker]
     shared += np.sqrt(world.of_recording) * random.normal(size=len(place))
     recording = [f"{speaker:03d}-{name:04d}" for speaker, name in zip(place.speaker, number)]
     truths = (world.audio + world.gain, world.audio)
+    if world.of_pair:
+        both = [shared + np.sqrt(world.of_pair) * random.normal(size=world.speakers)[place.speaker] for _ in truths]
+    else:
+        both = [shared, shared]
     runs = [
-        [_predictions(place, recording, _answers(world, place, shared, truth, random), world.classes, seed) for truth in truths]
+        [_predictions(place, recording, _answers(world, place, *of, random), _classes(world), seed) for of in zip(both, truths)]
         for seed in range(world.seeds)
     ]
     distilled, undistilled = (pd.concat(of, ignore_index=True) for of in zip(*runs))
     return distilled, undistilled
 
 
+def _classes(world: World) -> int:
+    return world.classes or world.speakers
+
+
 def _answers(world: World, place: pd.DataFrame, shared: np.ndarray, chance: float, random: np.random.Generator) -> np.ndarray:
     """Return predicted class numbers ``(recordings,)``, each right with probability ``chance`` over all that is random."""
-    own = 1 - world.of_speaker - world.of_recording - world.of_training
+    own = 1 - world.of_speaker - world.of_recording - world.of_training - world.of_pair
     noise = np.sqrt(world.of_training) * random.normal(size=world.folds)[place.fold] + np.sqrt(own) * random.normal(size=len(place))
     knows = shared + noise < stats.norm.ppf(chance)
-    other = (place.label + random.integers(1, world.classes, len(place))) % world.classes
+    other = (place.label + random.integers(1, _classes(world), len(place))) % _classes(world)
     return np.where(knows, place.label, other)
 
 
@@ -85,7 +95,8 @@ class TrialWorld:
     """Trials of normal scores whose equal error rates are known; half of the ``trials`` are genuine.
 
     ``of_speaker`` is the share of the scores' variance that speakers make, ``of_trial`` that of the trial; half of the former and
-    all of the latter are common to both students.
+    all of the latter are common to both students. Each of ``seeds`` trains students of its own, whose error rates scatter around the
+    truth by ``of_training``, a standard deviation of Φ⁻¹ of the rate.
     """
 
     speakers: int = 40
@@ -94,6 +105,8 @@ class TrialWorld:
     distilled: float = 0.1
     of_speaker: float = 0.2
     of_trial: float = 0.4
+    seeds: int = 1
+    of_training: float = 0.0
 
     @property
     def gain(self) -> float:
@@ -112,10 +125,14 @@ def simulate_trials(world: TrialWorld, random: np.random.Generator) -> tuple[pd.
     scores = []
     for rate in (world.distilled, world.undistilled):
         own = np.sqrt(world.of_speaker / 2) * _speakers(world, genuine, first, second, random)
-        own += np.sqrt(1 - world.of_speaker - world.of_trial) * random.normal(size=world.trials)
-        # two normal distributions of variance 1 at distance d cross where both errors are Φ(−d / 2)
-        scores.append(trials.assign(score=common + own - 2 * stats.norm.ppf(rate) * genuine))
-    return scores[0], scores[1], first, second
+        for seed in range(world.seeds):
+            noise = np.sqrt(1 - world.of_speaker - world.of_trial) * random.normal(size=world.trials)
+            # two normal distributions of variance 1 at distance d cross where both errors are Φ(−d / 2)
+            chance = world.of_training * random.normal() if world.of_training else 0.0
+            distance = -2 * (stats.norm.ppf(rate) + chance)
+            scores.append(trials.assign(seed=seed, score=common + own + noise + distance * genuine))
+    both = (pd.concat(scores[: world.seeds], ignore_index=True), pd.concat(scores[world.seeds :], ignore_index=True))
+    return *both, np.tile(first, world.seeds), np.tile(second, world.seeds)
 
 
 def _speakers(world: TrialWorld, genuine: np.ndarray, first: np.ndarray, second: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from kdlib import evidence, places, tables
+from kdlib.figures import proof
 from kdlib.grid import Run
 from kdlib.settings import load
 from kdlib.site import listing
@@ -71,8 +72,8 @@ def test_comparisons_pair_each_student_with_its_twin_over_seeds():
     assert (found.trainings == 8).all() and (found.seeds == 2).all()
     # one student distilled by the teacher, so nothing to correct; a control is no member of its family
     assert found.p_holm["teacher"] == found.p["teacher"] and np.isnan(found.p_holm["shuffled"])
-    # eight trainings of four folds: signs of trainings are flipped, and 2 of 2⁸ is the least p
-    assert found.unit["teacher"] == "speaker and training" and found.p_least["teacher"] == 2 / 2**8
+    # eight trainings of four folds, too few to flip their signs: Student's t over folds, which has no least p
+    assert found.unit["teacher"] == "fold" and found.p_least["teacher"] == 0
     assert found.method_gain["shuffled"] == found.gain["teacher"] and found.over_holm["shuffled"] == found.over_p["shuffled"]
     assert np.isnan(found.over["teacher"]) and found.over["shuffled"] == pytest.approx(0.2, abs=0.08) and found.over_low["shuffled"] > 0
 
@@ -131,6 +132,44 @@ def test_tables_and_answers_say_what_is_proven():
     told = answers(made)
     assert "on average over 1 student; 1 gain for sure, 0 lose for sure" in told["gains"][0]
     assert "students with targets of another recording +" in told["controls"][0] and "No corpus of the paper was run" in told["claims"][0]
+
+
+def test_numbers_that_too_few_trainings_leave_unknown_are_dashes_with_their_reason():
+    random, runs = np.random.default_rng(0), []
+    for alpha in (0, 0.5):
+        world = World(speakers=4, recordings=42, folds=2, video=0.8, carried=1.0 if alpha else 0.0)
+        runs.append(leave(load(dataset="demo-ravdess", backbone="vgg", alpha=alpha), simulate(world, random)[0]))
+    found = evidence.comparisons(runs, tables.collect(runs))
+    table = proven.gains_table(found)
+    (row,) = table.printed().droplevel(0, axis=1).to_dict("records")
+    assert {row[name] for name in ("95 %", "p", "p, Holm", "at least", "detectable", "tested over")} <= {"—", ""}
+    notes = " ".join(table.notes)
+    assert "nothing detectable (—) with fewer than 6 trainings" in notes and "No interval (—) with fewer than three folds" in notes
+    assert "none has the 6 trainings" in answers([table])["gains"][0]
+    (figure,) = [figure for figure in proof.pictures(found, tables.histories(runs), places.REPORTS) if figure.name.startswith("figure-gains-")]
+    assert "no interval" in figure.alt and "nan" not in figure.alt
+
+
+def test_few_speakers_and_conventions_of_error_rates_are_named():
+    found = evidence.comparisons(suite(), tables.collect(suite()))
+    assert not any("test speakers" in note for note in proven.gains_table(found).notes)
+    few = found.assign(speakers=5, metric="eer", conventions=0.042)
+    notes = " ".join(proven.gains_table(few).notes)
+    assert "fewer than six test speakers (demo-ravdess) an interval may be too short" in notes
+    assert "demo-ravdess has few trials" in notes and "differ by up to 4.2 points" in notes
+    assert "few trials" not in " ".join(proven.gains_table(few.assign(conventions=0.009)).notes)
+
+
+@pytest.mark.parametrize(("values", "difference"), [((0.1, 0.12, 0.08), 0.04), ((0.1, 0.1, 0.1), 0.0)])
+def test_conventions_of_an_error_rate_are_compared_student_by_student(values, difference):
+    metrics = dict(zip(("eer", "eer_mean", "eer_max"), values))
+    rows = [
+        ("demo-voxceleb1", "student", "vgg", "nonseq", "embedding", 0.5, seed, "", f"s{seed}", 0, metric, value + 0.2 * seed, 10)
+        for seed in (0, 1) for metric, value in metrics.items()
+    ]  # fmt: skip
+    results = pd.DataFrame(rows, columns=list(tables.collected.COLUMNS))
+    assert tables.collected.eer_conventions(results, "demo-voxceleb1") == pytest.approx(difference)
+    assert np.isnan(tables.collected.eer_conventions(results, "demo-ravdess"))
 
 
 def test_the_first_screen_of_a_suite_without_the_paper_s_corpora_tells_the_first_gain():

@@ -9,14 +9,19 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import optimize, stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
 
 from kdlib import metrics, statistics
 from kdlib.errors import UserError
 from kdlib.paper import published
 from kdlib.statistics import compare, compare_trials
+from kdlib.statistics.power import detectable_by_t
 from kdlib.statistics.resampling import cells, right, shares, with_seed
 from kdlib.statistics.trials import _sorted
+from tests.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
+from tests.designs import rates as rates_of
 from tests.simulation import (
     NOTHING_TO_GAIN,
     TEACHER_IS_WORSE,
@@ -27,7 +32,8 @@ from tests.simulation import (
     simulate_trials,
 )
 
-QUICK = {"draws": 200, "flips": 199}
+QUICK = {"flips": 199}
+SETS = 500
 # 300 tests at 5 % give more than 8 % false alarms, or fewer than 2 %, about once in 100 times
 NOMINAL = (0.02, 0.08)
 
@@ -46,8 +52,8 @@ def test_the_gain_is_the_mean_over_folds(metric, folds):
     after, before = (metrics.by_fold(of)[metric].mean() for of in (distilled, undistilled))
     found = compare(distilled, undistilled, metric, **QUICK)
     assert (found.distilled, found.undistilled, found.gain) == pytest.approx((after, before, after - before))
-    assert statistics.interval(distilled, metric, 50).estimate == pytest.approx(after)
-    assert found.low < found.gain < found.high
+    assert statistics.interval(distilled, metric).estimate == pytest.approx(after)
+    assert found.low < found.gain < found.high or (folds == 1 and np.isnan([found.low, found.high]).all())
     assert (found.folds, found.speakers, found.recordings, found.seeds) == (folds, 24, len(distilled), 1)
 
 
@@ -82,7 +88,7 @@ def test_sign_flips_by_hand_and_by_enumeration():
     found = np.random.default_rng(0).normal(0.5, size=9)
     means = np.array([np.mean(found * signs) for signs in product((-1, 1), repeat=9)])
     assert statistics.sign_flip(found) == pytest.approx((np.abs(means) >= abs(found.mean()) - 1e-12).mean())
-    assert np.isnan(statistics.sign_flip(np.ones(1))) and statistics.sign_flip(np.zeros(30), 99) == 1
+    assert np.isnan(statistics.sign_flip(np.ones(5))) and statistics.sign_flip(np.zeros(30), 99) == 1
 
 
 def test_many_folds_are_sampled_and_agree_with_a_t_test():
@@ -98,11 +104,39 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant():
     assert compare(distilled, distilled, **QUICK).p_recordings == 1
 
 
-@pytest.mark.parametrize(("folds", "seeds", "unit"), [(6, 1, "fold"), (5, 1, "speaker"), (1, 1, "speaker"), (1, 6, "speaker and training")])
-def test_too_few_folds_for_a_test_leave_speakers_and_trainings(folds, seeds, unit):
-    found = compare(*suite(replace(VIDEO_KNOWS_MORE, folds=folds, seeds=seeds, recordings=14)), **QUICK)
-    assert found.unit == unit and np.isnan(found.p_folds) == (folds == 1)
-    assert found.p == {"fold": found.p_folds, "speaker": found.p_speakers}.get(unit, max(found.p_speakers, found.p_trainings))
+@pytest.mark.parametrize(
+    ("folds", "seeds", "unit", "tested"),
+    [(6, 1, "fold", True), (5, 1, "fold", False), (3, 2, "fold", True), (2, 1, "", False), (1, 2, "", False)]
+    + [(1, 3, "speaker and training", False), (2, 3, "speaker and training", True), (1, 6, "speaker and training", True)],
+)
+def test_without_six_trainings_there_is_no_p_and_without_three_no_interval(folds, seeds, unit, tested):
+    found = compare(*suite(replace(VIDEO_KNOWS_MORE, speakers=12, folds=folds, seeds=seeds, recordings=14)), **QUICK)
+    assert found.unit == unit and np.isnan([found.low, found.high]).all() == (unit == "")
+    numbers = [found.p, found.detectable, found.p_folds, found.p_speakers, found.p_trainings, found.p_recordings]
+    assert np.isfinite([found.p, found.detectable]).all() if tested else np.isnan(numbers).all()
+    if folds == 6:
+        assert found.p == found.p_folds
+    elif tested:  # the test agrees with the interval
+        assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_crossed_speakers_and_trainings_agree_with_an_analysis_of_variance():
+    distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, speakers=8, folds=1, seeds=4, recordings=35, of_training=0.1))
+    found = compare(distilled, undistilled, "accuracy", **QUICK)
+    better = right(distilled).astype(float) - right(undistilled)
+    each = distilled.assign(better=better).groupby(["speaker", "seed"], as_index=False).better.mean()
+    squares = anova_lm(ols("better ~ C(speaker) + C(seed)", each).fit()).mean_sq
+    parts = (squares["C(speaker)"], squares["C(seed)"], squares["Residual"])
+    assert parts[1] > parts[2]
+    error = np.sqrt((parts[0] + parts[1] - parts[2]) / 32)
+    freedom = (32 * error**2) ** 2 / (parts[0] ** 2 / 7 + parts[1] ** 2 / 3 + parts[2] ** 2 / 21)
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, freedom, each.better.mean(), error))
+
+
+def test_folds_that_share_speakers_are_no_units_of_their_own():
+    distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, speakers=12, folds=1, recordings=70))
+    dealt = [of.assign(fold=np.arange(len(of)) // 7 % 10) for of in (distilled, undistilled)]
+    assert compare(*dealt, **QUICK).unit == "speaker and training"
 
 
 def test_a_speaker_drawn_twice_counts_as_two_speakers():
@@ -126,19 +160,18 @@ def test_a_speaker_who_is_a_fold_or_a_class_counts_as_often_as_drawn(column):
     assert of.mean(drawn)[0] == pytest.approx((drawn[0] * each).sum() / 8)
 
 
-def test_an_interval_over_actors_is_near_students_t():
-    distilled, _ = suite()
-    found = statistics.interval(distilled, draws=4000)
-    by_actor = metrics.by_fold(distilled).uar
-    expected = stats.t.interval(0.95, 23, by_actor.mean(), by_actor.sem())
-    assert (found.low, found.high) == pytest.approx(expected, abs=0.006)
-    assert found.high - found.low == pytest.approx(np.ptp(expected), rel=0.08)
+def test_an_interval_over_actors_is_students_t():
+    distilled, undistilled = suite()
+    ours, base = (metrics.by_fold(of).uar for of in (distilled, undistilled))
+    for found, values in ((statistics.interval(distilled), ours), (compare(distilled, undistilled, **QUICK), ours - base)):
+        expected = stats.ttest_1samp(values, 0).confidence_interval()
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_one_speaker_has_no_interval():
     distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, speakers=1, folds=1))
     found = compare(distilled, undistilled, **QUICK)
-    assert np.isnan([found.low, found.high, found.p, found.detectable]).all() and np.isfinite([found.gain, found.p_recordings]).all()
+    assert np.isnan([found.low, found.high, found.p, found.detectable]).all() and np.isfinite(found.gain)
 
 
 def test_holm_by_hand_leaves_out_what_was_not_run():
@@ -153,20 +186,39 @@ def test_the_detectable_gain_is_found_in_four_suites_of_five():
     gain, spread = statistics.detectable(found), found.std(ddof=1)
     suites = np.random.default_rng(1).normal(gain, spread, size=(20000, 24))
     assert (stats.ttest_1samp(suites, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
-    assert np.isnan(statistics.detectable(np.ones(24))) and np.isnan(statistics.detectable(found[:2]))
+    assert np.isnan(statistics.detectable(np.ones(24))) and np.isnan(statistics.detectable(found[:5]))
+
+
+def test_the_detectable_gain_of_few_folds_is_that_of_the_exact_test():
+    # six folds reach 5 % where all have one sign, so the power is known in closed form
+    found = np.random.default_rng(0).normal(size=6)
+    effect = optimize.brentq(lambda gain: stats.norm.cdf(gain) ** 6 + stats.norm.sf(gain) ** 6 - 0.8, 0.5, 3)
+    assert statistics.detectable(found) == pytest.approx(effect * found.std(ddof=1), rel=0.01)
+    assert stats.norm.cdf(1.4345) ** 6 < 0.66  # at the gain that Student's t detects with 80 %
+    eight = np.array([-1.0, 1.0] * 4)
+    suites = np.random.default_rng(1).normal(statistics.detectable(eight), eight.std(ddof=1), size=(400, 8))
+    assert np.mean([statistics.sign_flip(suite) < 0.05 for suite in suites]) == pytest.approx(0.8, abs=0.05)
+
+
+def test_the_detectable_gain_of_a_t_test_is_found_in_four_suites_of_five():
+    suites = np.random.default_rng(1).normal(detectable_by_t(1 / np.sqrt(7), 6), 1, size=(20000, 7))
+    assert (stats.ttest_1samp(suites, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
+    assert np.isnan(detectable_by_t(0.0, 6)) and np.isnan(detectable_by_t(np.nan, np.nan))
 
 
 def test_the_papers_designs():
     assert statistics.standard_error(0.55, 2452) == pytest.approx(0.0100, abs=5e-5)
-    # two students that have nothing in common, by the normal approximation: (1.96 + 0.84)·√2·0.01
-    assert statistics.design(2452, 0.55, correlation=0) == pytest.approx(
-        2.8016 * np.sqrt(2) * statistics.standard_error(0.55, 2452), rel=1e-3
-    )
-    assert statistics.design(2452, 0.55, 24, spread=0.03) > statistics.design(2452, 0.55, 24) > statistics.design(2452, 0.55)
+    # two students that have nothing in common, by Student's t, which the exact test over 24 folds comes up to
+    error = np.sqrt(2) * statistics.standard_error(0.55, 2452)
+    assert statistics.design(2452, 0.55, 24, correlation=0) == pytest.approx(detectable_by_t(error, 23))
+    assert statistics.design(2452, 0.55, 24, spread=0.03) > statistics.design(2452, 0.55, 24)
+    assert np.isnan(statistics.design(2452, 0.55)) and np.isnan(statistics.design(2452, 0.55, 5))
     found = statistics.paper_designs(published()).set_index(["table", "backbone", "setting"])
     assert len(found) == 27 and found.gain[6, "seresnet", "nonseq"] == pytest.approx(2.9)
     # no gain of the RAVDESS table could have been told from nothing were answers to correlate by one half
-    assert (found.gain[6] < found["detectable_0.5"][6]).all() and (found["detectable_0"] > found["detectable_0.8"]).all()
+    assert (found.gain[6] < found["detectable_0.5"][6]).all() and (found["detectable_0"][6] > found["detectable_0.8"][6]).all()
+    # one split and five sessions are fewer than six trainings
+    assert found.loc[[4, 7], ["detectable_0", "detectable_0.5", "detectable_0.8"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("world", [VIDEO_KNOWS_MORE, NOTHING_TO_GAIN, TEACHER_IS_WORSE])
@@ -197,18 +249,36 @@ def test_false_alarms_are_as_rare_as_promised_where_there_is_nothing_to_gain():
     assert 0.9 <= found.covers.mean() <= 0.98
 
 
-def test_every_test_is_nominal_where_all_trainings_come_out_alike():
-    found = rates(replace(NOTHING_TO_GAIN, **SMALL, folds=1, speakers=30, of_training=0.0), 100)
-    alarms = (found[["p", "p_speakers", "p_recordings"]] < 0.05).mean()
-    assert alarms.between(0.01, 0.1).all() and 0.9 <= found.covers.mean()
+# 100 intervals of 95 % cover fewer than 89 times once in 200
+QUICKLY = ["demo-ravdess, 12 speakers, 3 folds", "demo-ravdess and controls, 12 speakers, 6 folds", "demo-voxceleb1, 8 speakers to tell, 3 seeds"]
 
 
-def test_luck_in_training_deceives_tests_that_take_the_students_as_given_but_not_six_seeds():
-    lucky = replace(NOTHING_TO_GAIN, folds=1, speakers=40, recordings=14, of_training=0.02)
-    alone = rates(lucky, 50)
-    assert (alone[["p_speakers", "p_recordings"]] < 0.05).mean().min() > 0.3
-    several = rates(replace(lucky, seeds=6), 50)
-    assert (several.p < 0.05).mean() <= 0.12 and several.covers.mean() >= 0.88 and alone.covers.mean() < 0.6
+@pytest.mark.parametrize("trainings", [lambda world: world, varied], ids=["alike", "varied"])
+@pytest.mark.parametrize("name", QUICKLY)
+def test_intervals_cover_the_truth(name, trainings):
+    found = rates_of(trainings(DESIGNS[name]), 100)
+    assert 0.89 <= found.coverage and found.alarms <= 0.11
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("trainings", [lambda world: world, varied], ids=["alike", "varied"])
+@pytest.mark.parametrize("name", [*DESIGNS, *PAIRS])
+def test_intervals_of_every_suite_cover_95_percent(name, trainings):
+    found = rates_of(trainings({**DESIGNS, **PAIRS}[name]), SETS)
+    noise = 2.6 * np.sqrt(0.05 * 0.95 / SETS)  # of a true 95 %, once in 100
+    assert found.coverage == pytest.approx(0.95, abs=0.025 + noise) and found.alarms <= 0.06 + noise
+
+
+def test_an_interval_over_speakers_alone_would_promise_too_much():
+    # why a single training has no interval: speakers of 60 suites, of which the trainings differ
+    world, random, covers = replace(ANSWERS, speakers=12, folds=1, of_training=TRAINING), np.random.default_rng(0), []
+    for _ in range(60):
+        distilled, undistilled = simulate(world, random)
+        by_speaker = (right(distilled).astype(float) - right(undistilled)).reshape(12, -1).mean(axis=1)
+        covers.append(stats.ttest_1samp(by_speaker, 0).pvalue > 0.05)
+        assert np.isnan(compare(distilled, undistilled, **QUICK).low)
+    assert np.mean(covers) < 0.85
 
 
 @pytest.mark.parametrize(("world", "sign"), [(VIDEO_KNOWS_MORE, 1), (TEACHER_IS_WORSE, -1)])
@@ -221,7 +291,7 @@ def test_an_effect_is_found_with_its_sign_and_size(world, sign):
 
 def test_the_interval_of_a_single_run_covers_the_truth():
     random = np.random.default_rng(0)
-    found = [statistics.interval(simulate(replace(NOTHING_TO_GAIN, **SMALL), random)[1], draws=200) for _ in range(150)]
+    found = [statistics.interval(simulate(replace(NOTHING_TO_GAIN, **SMALL), random)[1]) for _ in range(150)]
     assert 0.89 <= np.mean([one.low <= 0.55 <= one.high for one in found]) <= 0.99
 
 
@@ -244,16 +314,19 @@ def test_error_rates_of_drawn_speakers_are_those_of_repeated_trials(convention):
 
 def test_error_rates_are_compared_by_fold_and_seed():
     distilled, undistilled, first, second = trials(TrialWorld(distilled=0.05, trials=400))
-    one = compare_trials(distilled, undistilled, first, second, draws=50)
+    one = compare_trials(distilled, undistilled, first, second)
     base, ours = (metrics.eer(of.score.to_numpy(), of.genuine.to_numpy()) for of in (undistilled, distilled))
     assert (one.undistilled, one.distilled, one.gain) == pytest.approx((base, ours, base - ours))
+    assert np.isnan([one.low, one.high, one.p, one.detectable]).all()  # one training
     names = np.array([f"id{number}" for number in range(40)])
-    twice = [pd.concat([of, of.assign(fold=1)], ignore_index=True) for of in (distilled, undistilled)]
-    both = compare_trials(*twice, names[np.tile(first, 2)], names[np.tile(second, 2)], draws=50)
-    assert both.gain == pytest.approx(one.gain) and both.low == pytest.approx(one.low) and (both.trainings, both.trials) == (2, 800)
+    thrice = [pd.concat([of.assign(fold=fold) for fold in range(3)], ignore_index=True) for of in (distilled, undistilled)]
+    three = compare_trials(*thrice, names[np.tile(first, 3)], names[np.tile(second, 3)])
+    assert three.gain == pytest.approx(one.gain) and (three.trainings, three.trials) == (3, 1200)
+    assert three.low < one.gain < three.high and np.isnan(three.p)
     six = [pd.concat([of.assign(seed=seed) for seed in range(6)], ignore_index=True) for of in (distilled, undistilled)]
-    assert compare_trials(*six, np.tile(first, 6), np.tile(second, 6), draws=50).p == pytest.approx(max(one.p, 2 / 64))
-    alone = statistics.trial_interval(distilled, first, second, draws=50)
+    several = compare_trials(*six, np.tile(first, 6), np.tile(second, 6))
+    assert (several.p < 0.05) == (several.low > 0) and several.detectable > 0
+    alone = statistics.trial_interval(thrice[0], np.tile(first, 3), np.tile(second, 3))
     assert alone.estimate == pytest.approx(ours) and alone.low < ours < alone.high
 
 
@@ -270,10 +343,11 @@ def test_other_trials_are_refused():
 
 def test_error_rates_have_few_false_alarms_and_find_an_effect():
     def found(world, suites):
-        return [compare_trials(*trials(world, seed), draws=80, seed=seed) for seed in range(suites)]
+        return [compare_trials(*trials(world, seed)) for seed in range(suites)]
 
-    none, effect = TrialWorld(trials=1200), TrialWorld(trials=1200, distilled=0.03)
-    quiet, loud = found(none, 100), found(effect, 30)
-    assert np.mean([one.p < 0.05 for one in quiet]) <= 0.08 and np.mean([one.p < 0.05 for one in loud]) >= 0.8
-    assert np.mean([one.low <= 0 <= one.high for one in quiet]) >= 0.92
+    none = TrialWorld(speakers=16, trials=500, seeds=6, of_training=0.1)
+    effect = replace(none, undistilled=0.2)
+    quiet, loud = found(none, 60), found(effect, 30)
+    assert np.mean([one.p < 0.05 for one in quiet]) <= 0.12 and np.mean([one.p < 0.05 for one in loud]) >= 0.8
+    assert np.mean([one.low <= 0 <= one.high for one in quiet]) >= 0.88
     assert np.mean([one.low <= effect.gain <= one.high for one in loud]) >= 0.85

@@ -20,7 +20,8 @@ TITLES = {
     "figure-share": "Gain and the teacher’s share of the gradient",
 }
 CAPTIONS = {
-    "figure-gains": "Each student beside its undistilled twin: gain and 95 % interval. An interval that covers zero decides nothing.",
+    "figure-gains": "Each student beside its undistilled twin: gain and 95 % interval. An interval that covers zero decides nothing; "
+    "a gain without one rests on too few trainings.",
     "figure-controls": "Gain over the undistilled student, by what the student was drawn to. If the video matters, the method lies right of every control.",
     "figure-agreement": "Cosine between the gradients of classification loss and distance to the teacher’s embedding, on the student’s encoder and the first "
     "batch of each epoch. Above zero both pull the same way on that batch, below it they pull apart; how the student fares on the test is another matter.",
@@ -74,10 +75,12 @@ def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
 
 def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path) -> Figure:
     files = save(gains(rows), folder / "figures" / f"{kind}-{name}")
-    spoken = "; ".join(
-        f"{row.label}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}" for row in rows.itertuples()
-    )
+    spoken = "; ".join(f"{row.label}: {100 * row.gain:+.1f} points, {_bounds(row.low, row.high)}" for row in rows.itertuples())
     return Figure(f"{kind}-{name}", f"{TITLES[kind]}: {subject}", CAPTIONS[kind], f"Gains with intervals. {spoken}.", files)
+
+
+def _bounds(low: float, high: float) -> str:
+    return "no interval" if pd.isna(low) else f"{100 * low:+.1f} to {100 * high:+.1f}"
 
 
 def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:

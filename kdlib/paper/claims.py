@@ -4,7 +4,7 @@ Everything is computed from one tidy table of comparisons of distilled with undi
 network, method and α: dataset, layout (of the corpus), metric (accuracy, uar, eer), backbone, setting, method, alpha,
 undistilled (a fraction), gain, low, high (the gain's 95 % interval; above zero is better, for error rates too), p (uncorrected)
 and, for the last claim, teacher (a fraction). A column trainings (students each number rests on) is optional: where there are
-fewer than six, luck in training could be all there is, and such a row proves and refutes nothing.
+fewer than six, differences between trainings could be all there is, and such a row proves and refutes nothing.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ def _less(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     rows, other = rows.reset_index(drop=True), other.reset_index(drop=True)
     gain = rows.gain - other.gain
     error = np.hypot(rows.high - rows.low, other.high - other.low) / (2 * NORMAL)
-    return other.assign(gain=gain, low=gain - NORMAL * error, high=gain + NORMAL * error, p=_p(gain, error))
+    less = other.assign(gain=gain, low=gain - NORMAL * error, high=gain + NORMAL * error, p=_p(gain, error))
+    return less.assign(trainings=np.minimum(rows.trainings, other.trainings)) if "trainings" in other else less
 
 
 def _method(found: pd.DataFrame, *methods: str) -> pd.DataFrame:
@@ -162,18 +163,23 @@ def _both(rows: pd.DataFrame) -> bool:
 def greatest_at_half(found: pd.DataFrame, alpha: float) -> Evidence:
     """Return the mean gain over networks at the α nearest one half, minus that at each α farther off than :data:`HALF`.
 
-    Nothing is chosen by its outcome. Only networks that have all α count.
+    α = 0 is one of them, at which nothing is gained. Nothing is chosen by its outcome. Only networks that have all α count, and the
+    mean rests on as few trainings as the fewest behind one of its parts.
     """
     rows = _method(found, "embedding")
     rows = rows[rows.groupby(NETWORK).alpha.transform("nunique") == rows.alpha.nunique()]
-    # the networks hear the same recordings, so the mean's interval is no shorter than theirs on average
-    means = rows.groupby("alpha", as_index=False)[["gain", "low", "high"]].mean()
+    # the networks are tested on the same recordings, so the mean's interval is no shorter than theirs on average
+    by_alpha = rows.groupby("alpha")
+    means = by_alpha[["gain", "low", "high"]].mean(skipna=False)
+    means = (means.assign(trainings=by_alpha.trainings.min()) if "trainings" in rows else means).reset_index()
     near = means[means.alpha.between(*HALF)]
     far = means[~means.alpha.between(*HALF)]
     if near.empty or far.empty:
         return Evidence(_stated(rows[:0], EXCEEDS))
-    half = near.loc[[(near.alpha - 0.5).abs().idxmin()] * len(far)]
-    return Evidence(_stated(_less(half, far), EXCEEDS), bool((far.alpha < HALF[0]).any() and (far.alpha > HALF[1]).any()))
+    best = near.loc[[(near.alpha - 0.5).abs().idxmin()]]
+    complete = bool((far.alpha < HALF[0]).any() and (far.alpha > HALF[1]).any())
+    far = pd.concat([best.assign(alpha=0.0, gain=0.0, low=0.0, high=0.0), far], ignore_index=True)
+    return Evidence(_stated(_less(best.loc[best.index.repeat(len(far))], far), EXCEEDS), complete)
 
 
 def greatest_network(found: pd.DataFrame, alpha: float, backbone: str, setting: str) -> Evidence:

@@ -11,7 +11,7 @@ from kdlib.site import summary
 from kdlib.statistics.resampling import ENOUGH, LEVEL
 from kdlib.tables import BACKBONES, SETTINGS, Table
 from kdlib.tables.proven import METRICS, TARGETS
-from kdlib.tables.table import number
+from kdlib.tables.table import ABSENT, number
 
 NOTHING = "Nothing was run for this."
 
@@ -55,7 +55,7 @@ def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
     told = f"{dataset}, {METRICS[metric]}: {_points(rows.gain.mean())} on average over {len(rows)} student{'s' if len(rows) > 1 else ''}"
     enough = rows[rows.trainings >= ENOUGH]
     if enough.empty:
-        return f"{told}; none has the {ENOUGH} trainings that it takes to tell a gain from luck."
+        return f"{told}; none has the {ENOUGH} trainings that it takes to say whether other trainings would gain."
     few = f", {len(rows) - len(enough)} of them of too few trainings to tell" if len(enough) < len(rows) else ""
     sure = enough.p_holm < LEVEL
     found = f"{(sure & (enough.gain > 0)).sum()} gain for sure, {(sure & (enough.gain < 0)).sum()} lose for sure{few}"
@@ -104,7 +104,11 @@ def controls(made: Mapping[str, Table]) -> list[str]:
     frame = made["controls"].frame
     told = []
     for (dataset, metric, alpha), rows in frame.groupby(["dataset", "metric", "alpha"], sort=False):
-        over = [f"{TARGETS[row.targets]} {_points(row.over)} ({row.over_interval})" for row in rows.itertuples() if pd.notna(row.over)]
+        over = [
+            f"{TARGETS[row.targets]} {_points(row.over)}" + (f" ({row.over_interval})" if row.over_interval != ABSENT else "")
+            for row in rows.itertuples()
+            if pd.notna(row.over)
+        ]
         if over:
             told.append(
                 f"{dataset}, {METRICS[metric]}, α = {alpha:g}: what the method has more than students with targets {'; '.join(over)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,22 +11,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from kdlib.errors import UserError
-from kdlib.statistics.power import detectable
-from kdlib.statistics.resampling import (
-    DRAWS,
-    ENOUGH,
-    FLIPS,
-    LEVEL,
-    cells,
-    differences,
-    over_speakers,
-    right,
-    shares,
-    sign_flip,
-    students,
-    widened,
-    with_seed,
-)
+from kdlib.statistics.power import detectable, detectable_by_t
+from kdlib.statistics.resampling import ENOUGH, FLIPS, LEVEL, differences, right, shares, sign_flip, students, uncertainty, with_seed
 
 KEY = ["seed", "fold", "recording"]
 
@@ -34,10 +21,10 @@ KEY = ["seed", "fold", "recording"]
 class Comparison:
     """A paired comparison; numbers are fractions, and a gain above zero is for distillation.
 
-    ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval over speakers. ``p_folds``, ``p_speakers``
-    and ``p_trainings`` (a fold of a seed is one) are sign-flip tests, ``p_recordings`` is McNemar's; ``p`` is the one to report, over
-    ``unit``.
-    ``detectable`` is the smallest gain that this design could have detected.
+    ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval (:func:`kdlib.statistics.resampling.uncertainty`)
+    over ``unit``: fold, or speaker and training. ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four
+    times in five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are sign-flip tests, ``p_recordings`` is
+    McNemar's. What cannot be known is NaN.
     """
 
     metric: str
@@ -88,44 +75,34 @@ def _told(rows: pd.DataFrame) -> str:
     return f"recording '{first.recording}' of fold {first.fold}, seed {first.seed}"
 
 
-def compare(
-    distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "uar", draws: int = DRAWS, flips: int = FLIPS, seed: int = 0
-) -> Comparison:
+def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "uar", flips: int = FLIPS, seed: int = 0) -> Comparison:
     """Compare two runs' predictions by ``uar`` or ``accuracy``; several seeds stand in a column ``seed``.
 
-    Which test counts: each fold has students of its own, so folds differ by speakers *and* by training, and are exchanged whole
-    (``unit`` fold). Fewer than six folds cannot reach p = 0.05 (2 of 2⁵ signs are 0.06). Then speakers are exchanged, and trainings
-    where there are six; the larger p counts, and the interval spans both (``unit`` speaker and training). With fewer trainings the
-    speakers alone remain (``unit`` speaker). That test, as the interval and McNemar's, takes the trained students as given: it
-    says whether these two differ on other speakers or recordings, and cannot say whether other trainings would. Raises UserError
-    where the runs tested different recordings.
+    The test is exact: signs of folds are flipped. Fewer than six folds cannot reach p = 0.05 (2 of 2⁵ signs are 0.06); then it is
+    Student's t with the standard error of the interval. With fewer than six trainings there is no p and no ``detectable``, and with
+    fewer than three folds or seeds no interval: tests that take the trained students as given, as McNemar's and those over speakers
+    do, cannot say whether other trainings would differ. Raises UserError where the runs tested different recordings.
     """
     both = paired(distilled, undistilled)
     base = right(both, "predicted_undistilled").astype(float)
     better, parts = right(both) - base, shares(both, metric)
-    gain, start = (
-        over_speakers(cells(parts, both.speaker, better), draws, seed),
-        float((parts.weight / parts.recordings)[parts.cell] @ base),
-    )
+    part = (parts.weight / parts.recordings)[parts.cell]
+    gain, start = float(part @ better), float(part @ base)
     by = {"fold": both.fold, "speaker": both.speaker, "training": students(both)}
     by = {unit: differences(parts, of, better) for unit, of in by.items()}
-    tests = {unit: sign_flip(found, flips, seed) for unit, found in by.items()}
-    units = _units({unit: len(found) for unit, found in by.items()})
-    gain = widened(gain, by["training"]) if "training" in units else gain
+    sure = uncertainty(both, parts, better)
+    bounds = sure.around(gain)
+    tests, p, least = dict.fromkeys([*by, "recording"], math.nan), math.nan, math.nan
+    if len(by["training"]) >= ENOUGH:
+        tests = {unit: sign_flip(found, flips, seed) for unit, found in by.items()} | {"recording": _mcnemar(both)}
+        exact = sure.unit == "fold" and len(by["fold"]) >= ENOUGH
+        p, least = (tests["fold"], detectable(by["fold"])) if exact else (sure.p(gain), detectable_by_t(sure.error, sure.freedom))
     return Comparison(
-        metric=metric, undistilled=start, distilled=start + gain.estimate, gain=gain.estimate, low=gain.low, high=gain.high,
-        p=max(tests[unit] for unit in units), unit=" and ".join(units),
-        p_folds=tests["fold"], p_speakers=tests["speaker"], p_trainings=tests["training"], p_recordings=_mcnemar(both),
-        detectable=float(np.max([detectable(by[unit]) for unit in units])), folds=len(by["fold"]), speakers=len(by["speaker"]),
+        metric=metric, undistilled=start, distilled=start + gain, gain=gain, low=bounds.low, high=bounds.high, p=p, unit=sure.unit,
+        p_folds=tests["fold"], p_speakers=tests["speaker"], p_trainings=tests["training"], p_recordings=tests["recording"],
+        detectable=least, folds=len(by["fold"]), speakers=len(by["speaker"]),
         recordings=both.recording.nunique(), seeds=both.seed.nunique(), trainings=len(by["training"]),
     )  # fmt: skip
-
-
-def _units(number: dict[str, int]) -> list[str]:
-    """Return over what to test, from the number of folds, speakers and trainings."""
-    if number["fold"] >= ENOUGH:
-        return ["fold"]
-    return ["speaker", "training"] if number["training"] >= ENOUGH else ["speaker"]
 
 
 def _mcnemar(both: pd.DataFrame) -> float:

@@ -1,13 +1,20 @@
-"""What else could have come out: the same numbers with other speakers, or with the two students' answers exchanged.
+"""How far a mean over folds, seeds and speakers may be from the truth: standard errors, intervals and sign-flip tests.
 
-Recordings of one speaker resemble each other, so speakers are what is drawn, never recordings (the cluster bootstrap of
-Davison & Hinkley 1997, section 3.8).
+Recordings of one speaker resemble each other, and so do the answers of one trained student. So speakers and trainings (a fold of a
+seed is one) are the units, never recordings.
+
+- Where each speaker is tested in one fold and there are three folds or more, folds are independent: they differ by their speakers *and*
+  by their trainings, and the interval is Student's t over folds. Training sets of two folds overlap, which no such interval can
+  see (Bengio & Grandvalet 2004).
+- Where the same speakers are tested by several trainings (seeds of one split), speakers and trainings are crossed: the variance of the
+  mean is a sum of components (Searle, Casella & McCulloch 1992, chapter 4), its degrees of freedom are Satterthwaite's (1946). Each
+  speaker's part of a training's number is the jackknife's pseudo-value (Tukey 1958).
+- With fewer trainings their spread is unknown. An interval over speakers alone would cover 80 % instead of 95 %, so there is none.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +24,9 @@ from scipy import sparse, stats
 from kdlib.errors import UserError
 
 LEVEL = 0.05  # two-sided, of tests and intervals
-DRAWS = 2000
 FLIPS = 9999
 ENOUGH = 6  # units of which signs can tell anything: 2 of 2⁶ are 0.03, 2 of 2⁵ are 0.06
+FOLDS = 3  # folds from which on Student's t over them is worth printing: with two it is 12.7 standard errors
 EXACT = 16  # differences of which all 2¹⁶ signs are tried, in half a second
 TRAINED = ["seed", "fold"]  # one student each
 CELLS = {"uar": [*TRAINED, "label"], "accuracy": TRAINED}  # a metric is a mean over these groups of the share of right answers
@@ -46,17 +53,22 @@ class Cells:
     value: sparse.csr_array
     weight: np.ndarray
 
-    def mean(self, drawn: np.ndarray) -> np.ndarray:
+    def mean(self, drawn: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
         """Return the metric ``(draws,)`` where each speaker is there ``drawn`` ``(draws, speakers)`` times.
 
-        A cell counts as often as its speakers were drawn. So an actor drawn twice counts twice also where each actor is a
-        fold (leaving one actor out) or a class (speaker identification); without it, intervals there would be too short.
+        With ``within`` ``(cells,)``, numbers from 0, the metric of each group of cells ``(draws, groups)``. A cell counts as often as its
+        speakers were drawn. So an actor who is left out is missing also where each actor is a fold (leaving one actor out) or a class
+        (speaker identification); without it, intervals there would be too short.
         """
         there = sparse.csr_array(self.total > 0, dtype=float)
         counts = self.weight * (drawn @ there) / there.sum(axis=0)
         total = drawn @ self.total
         share = np.divide(drawn @ self.value, total, out=np.zeros_like(total), where=total > 0)
-        return (counts * share).sum(axis=1) / counts.sum(axis=1)
+        if within is None:
+            return (counts * share).sum(axis=1) / counts.sum(axis=1)
+        group = np.eye(within.max() + 1)[within]
+        with np.errstate(invalid="ignore"):  # a fold's only speaker left out
+            return (counts * share) @ group / (counts @ group)
 
 
 def with_seed(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -114,73 +126,100 @@ def differences(of: Shares, unit: pd.Series | np.ndarray, value: np.ndarray) -> 
     return len(names) * np.bincount(number, (of.weight / of.recordings)[of.cell] * value, minlength=len(names))
 
 
-def times_drawn(chosen: np.ndarray) -> np.ndarray:
-    """Return how often each speaker is among the ``chosen`` ``(draws, speakers)`` row numbers, in the same shape."""
-    draws, speakers = chosen.shape
-    place = chosen + speakers * np.arange(draws)[:, None]
-    return np.bincount(place.ravel(), minlength=draws * speakers).reshape(draws, speakers).astype(float)
+@dataclass(frozen=True)
+class Uncertainty:
+    """The standard ``error`` of a mean, its degrees of ``freedom``, and over which ``unit`` it was estimated; NaN and "" where it is unknown."""
+
+    error: float = math.nan
+    freedom: float = math.nan
+    unit: str = ""
+
+    def around(self, estimate: float) -> Interval:
+        """Return the 95 % interval of Student's t."""
+        reach = float(stats.t.isf(LEVEL / 2, self.freedom)) * self.error
+        return Interval(estimate, estimate - reach, estimate + reach)
+
+    def p(self, estimate: float) -> float:
+        """Return the two-sided p of Student's t, NaN where there is no spread."""
+        return float(2 * stats.t.sf(abs(estimate) / self.error, self.freedom)) if self.error > 0 else math.nan
 
 
-def confidence(speakers: int) -> float:
-    """Return the confidence at which a percentile interval over ``speakers`` covers 95 %.
+def uncertainty(predictions: pd.DataFrame, of: Shares, value: np.ndarray) -> Uncertainty:
+    """Return how sure the metric of ``value`` ``(rows,)`` is, over folds or over speakers and trainings (see the module)."""
+    fold_of = predictions.groupby("speaker", sort=False).fold.agg(["first", "nunique"])
+    apart = (fold_of["nunique"] == 1).all()
+    folds = differences(of, predictions.fold, value)
+    if apart and len(folds) >= FOLDS:
+        return Uncertainty(float(stats.sem(folds)), len(folds) - 1, "fold")
+    _, first = np.unique(of.cell, return_index=True)
+    training = students(predictions)
+    speakers = len(fold_of)
+    means = cells(of, predictions.speaker, value).mean(np.vstack([np.ones(speakers), 1 - np.eye(speakers)]), training[first])
+    if not apart:
+        return crossed([pseudo_values(means)])
+    fold, spoken = predictions.fold.to_numpy(), fold_of["first"].to_numpy()
+    groups = [means[np.append(True, spoken == here)][:, np.unique(training[fold == here])] for here in np.unique(fold)]
+    return crossed([pseudo_values(group) for group in groups])
 
-    With few speakers percentile intervals are too short; this widens them as Student's t does a normal interval (Hesterberg
-    2015, "What teachers should know about the bootstrap", section 5.3: the expanded percentile interval).
+
+def pseudo_values(means: np.ndarray) -> np.ndarray:
+    """Return the jackknife's pseudo-values ``(speakers, trainings)`` of ``means`` ``(1 + speakers, trainings)``: of all, then without each."""
+    speakers = len(means) - 1
+    return speakers * means[0] - (speakers - 1) * means[1:]
+
+
+def crossed(groups: list[np.ndarray]) -> Uncertainty:
+    """Return how sure the mean over ``groups`` is, each of ``(speakers, trainings)`` in which every training tested every speaker.
+
+    NaN where a group has a single speaker or training, or all groups together fewer than two trainings beyond their first.
     """
-    return 1 - 2 * stats.norm.sf(math.sqrt(speakers / (speakers - 1)) * stats.t.isf(LEVEL / 2, speakers - 1))
+    speakers, trainings = (np.array([of.shape[axis] for of in groups]) for axis in (0, 1))
+    if min(speakers) < 2 or min(trainings) < 2 or sum(trainings - 1) < 2:
+        return Uncertainty()
+    of_speakers = of_trainings = of_both = 0.0
+    for group in groups:
+        rows, columns = group.mean(axis=1), group.mean(axis=0)
+        left = group - rows[:, None] - columns + group.mean()
+        of_speakers += stats.sem(rows) ** 2 / len(groups) ** 2
+        of_trainings += stats.sem(columns) ** 2 / len(groups) ** 2
+        of_both += (left**2).sum() / np.prod(np.array(group.shape) - 1) / group.size / len(groups) ** 2
+    freedoms = (sum(speakers - 1), sum(trainings - 1), sum((speakers - 1) * (trainings - 1)))
+    return combined((of_speakers, of_trainings, of_both), freedoms)
 
 
-def bootstrap(metric: Callable[[np.ndarray], np.ndarray], speakers: int, draws: int = DRAWS, seed: int = 0):
-    """Return scipy's bootstrap of ``metric``, a function of the times each speaker is drawn ``(draws, speakers)``."""
-    return stats.bootstrap(
-        (np.arange(speakers),),
-        lambda chosen, axis: metric(times_drawn(chosen)),
-        n_resamples=draws,
-        batch=250,
-        vectorized=True,
-        confidence_level=confidence(speakers),
-        method="percentile",
-        rng=seed,
-    )
+def combined(variances: tuple[float, float, float], freedoms: tuple[int, int, int]) -> Uncertainty:
+    """Return how sure a mean is, from its variance by speakers, by trainings, and by the noise of a speaker in a training.
 
-
-def over_speakers(of: Cells, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Return the metric and its 95 % interval over speakers; with a single speaker there is no interval (NaN)."""
-    speakers = of.total.shape[0]
-    estimate = float(of.mean(np.ones((1, speakers)))[0])
-    if speakers < 2:
-        return Interval(estimate, math.nan, math.nan)
-    found = bootstrap(of.mean, speakers, draws, seed).confidence_interval
-    return Interval(estimate, float(found.low), float(found.high))
-
-
-def widened(of: Interval, found: np.ndarray) -> Interval:
-    """Return an interval over speakers widened by that over trainings (Student's t), whose differences are ``found`` ``(trainings,)``.
-
-    The two sources of chance are independent; noise that both see counts twice, so the interval is rather too wide.
+    Each of the first two holds that noise, which counts once; trainings that differ by no more than it add nothing.
     """
-    trainings = stats.t.isf(LEVEL / 2, len(found) - 1) * stats.sem(found)
-    low, high = (math.copysign(math.hypot(bound - of.estimate, trainings), sign) for bound, sign in ((of.low, -1), (of.high, 1)))
-    return Interval(of.estimate, of.estimate + low, of.estimate + high)
+    (of_speakers, of_trainings, of_both), (speakers, trainings, both) = variances, freedoms
+    terms = [(of_speakers, speakers)]
+    if of_trainings > of_both:
+        terms += [(of_trainings, trainings), (-of_both, both)]
+    variance = sum(term for term, _ in terms)
+    freedom = variance**2 / sum(term**2 / units for term, units in terms) if variance else math.nan
+    return Uncertainty(math.sqrt(variance), max(float(freedom), min(units for _, units in terms)), "speaker and training")
 
 
-def interval(predictions: pd.DataFrame, metric: str = "uar", draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Return a run's ``uar`` or ``accuracy``, the mean over its folds, with a 95 % interval that resamples speakers.
+def interval(predictions: pd.DataFrame, metric: str = "uar") -> Interval:
+    """Return a run's ``uar`` or ``accuracy``, the mean over its folds, with its 95 % interval over speakers and trainings.
 
-    ``predictions`` are those of :func:`kdlib.results.predictions`, of several seeds with a column ``seed``. The interval is about
-    other speakers; how another training would have come out, only several seeds or folds can tell.
+    ``predictions`` are those of :func:`kdlib.results.predictions`, of several seeds with a column ``seed``. There is no interval (NaN)
+    where folds or seeds are too few to say how another training would have come out.
     """
     predictions = with_seed(predictions)
-    return over_speakers(cells(shares(predictions, metric), predictions.speaker, right(predictions)), draws, seed)
+    parts, answered = shares(predictions, metric), right(predictions).astype(float)
+    estimate = float((parts.weight / parts.recordings)[parts.cell] @ answered)
+    return uncertainty(predictions, parts, answered).around(estimate)
 
 
 def sign_flip(found: np.ndarray, flips: int = FLIPS, seed: int = 0) -> float:
     """Return the two-sided p of paired differences ``(units,)``: how often random signs give a mean as far from zero.
 
     To exchange the answers of two students for a unit is to flip the sign of its difference. Up to :data:`EXACT` units all signs
-    are tried, above ``flips`` random ones. A single difference proves nothing (NaN).
+    are tried, above ``flips`` random ones. NaN with fewer than six: 2 of 2⁵ signs are 0.06.
     """
-    if len(found) < 2:
+    if len(found) < ENOUGH:
         return math.nan
     return float(
         stats.permutation_test(

@@ -1,4 +1,4 @@
-"""How sure an equal error rate is, and a difference of two: each trial has two speakers, and speakers are what is drawn."""
+"""How sure an equal error rate is, and a difference of two: each trial has two speakers, and speakers and trainings are the units."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from kdlib.errors import UserError
 from kdlib.metrics import EER
-from kdlib.statistics.resampling import DRAWS, ENOUGH, LEVEL, TRAINED, Interval, bootstrap, sign_flip, with_seed
+from kdlib.statistics.power import detectable_by_t
+from kdlib.statistics.resampling import ENOUGH, TRAINED, Interval, Uncertainty, combined, with_seed
 
+DRAWS = 200
+CHANGE = 0.5  # of a speaker's weight, up or down
 COLUMNS = ["seed", "fold", "list", "trial", "genuine"]
 
 
@@ -29,6 +31,8 @@ class TrialComparison:
     low: float
     high: float
     p: float
+    unit: str
+    detectable: float
     trainings: int
     speakers: int
     trials: int
@@ -44,7 +48,7 @@ class _Sorted:
     ends: np.ndarray
 
     def eer(self, drawn: np.ndarray, convention: str) -> float:
-        """Return the equal error rate where speakers are there ``drawn`` ``(speakers,)`` times, NaN without both kinds of trials."""
+        """Return the equal error rate where speakers weigh ``drawn`` ``(speakers,)``, NaN without both kinds of trials."""
         # a speaker drawn twice meets each other speaker twice, and is compared with itself twice
         weight = np.where(self.first == self.second, drawn[self.first], drawn[self.first] * drawn[self.second])
         impostor, own = (np.cumsum(weight * kind)[self.ends] for kind in (~self.genuine, self.genuine))
@@ -73,24 +77,36 @@ def _numbered(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> tu
     return number[: len(trials)], number[len(trials) :], len(names)
 
 
-def _spread(metric, speakers: int, draws: int, seed: int) -> float:
-    """Return the bootstrap's standard error of a metric of the times each speaker is drawn."""
-    if speakers < 3:
-        return math.nan
-    found = bootstrap(lambda drawn: np.array([metric(row) for row in drawn]), speakers, draws, seed)
-    return float(np.nanstd(found.bootstrap_distribution, ddof=1))
+def _rates(students: list[_Sorted], speakers: int, convention: str) -> np.ndarray:
+    """Return the equal error rates of all trials, and with speakers' weights at random, ``(1 + DRAWS, students)``.
+
+    An equal error rate rests on the few scores near its threshold. To leave out one speaker at a time moves it by too few of them,
+    and whole draws with replacement count a trial of two speakers up to four times too often; weights of one half and one and a half
+    do neither.
+    """
+    weights = 1 + CHANGE * np.random.default_rng(0).choice((-1, 1), size=(DRAWS, speakers))
+    return np.array([[student.eer(weight, convention) for student in students] for weight in [np.ones(speakers), *weights]])
 
 
-def trial_interval(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray, draws: int = DRAWS // 2) -> Interval:
-    """Return the equal error rate, the mean over students, with its 95 % interval over speakers; arguments as :func:`compare_trials`."""
+def _sure(rates: np.ndarray, speakers: int) -> Uncertainty:
+    """Return how sure the mean of rates or of their differences ``(1 + DRAWS, students)`` is; NaN with fewer than three students."""
+    students = rates.shape[1]
+    if students < 3 or speakers < 3:
+        return Uncertainty()
+    moved = rates[1:] - rates[1:].mean(axis=0)
+    means = moved.mean(axis=1)
+    scale = speakers / (speakers - 1) / CHANGE**2 / (DRAWS - 1)
+    of_speakers = scale * (means**2).sum()
+    of_both = scale * ((moved - means[:, None]) ** 2).sum() / (students - 1) / students
+    variances = (of_speakers, rates[0].var(ddof=1) / students, of_both)
+    return combined(variances, (speakers - 1, students - 1, (speakers - 1) * (students - 1)))
+
+
+def trial_interval(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> Interval:
+    """Return the equal error rate, the mean over students, with its 95 % interval; arguments and interval as of :func:`compare_trials`."""
     first, second, speakers = _numbered(trials, first, second)
-    students = _sorted(with_seed(trials), first, second)
-
-    def metric(drawn: np.ndarray) -> float:
-        return float(np.mean([student.eer(drawn, "interpolated") for student in students]))
-
-    estimate, reach = metric(np.ones(speakers)), _reach(speakers) * _spread(metric, speakers, draws, seed=0)
-    return Interval(estimate, estimate - reach, estimate + reach)
+    rates = _rates(_sorted(with_seed(trials), first, second), speakers, "interpolated")
+    return _sure(rates, speakers).around(float(rates[0].mean()))
 
 
 def compare_trials(
@@ -99,8 +115,6 @@ def compare_trials(
     first: np.ndarray,
     second: np.ndarray,
     convention: str = "interpolated",
-    draws: int = DRAWS // 2,
-    seed: int = 0,
 ) -> TrialComparison:
     """Compare the equal error rates of two runs on one list of trials.
 
@@ -108,36 +122,22 @@ def compare_trials(
     same order; ``first`` and ``second`` ``(trials,)`` are the speakers of each row's two sides. Raises UserError where the trials
     differ.
 
-    Speakers are resampled, the same for both runs: a trial counts as often as its two speakers were drawn (Snijders & Borgatti 1999,
-    for pairs; Poh & Bengio 2007, for verification). Interval and p are Student's t with the bootstrap's standard error. It errs on
-    the side of caution where trials of one pair of speakers are few, for the product of two draws makes their noise count more than
-    once. Where there are six trainings or more, their spread is added, and p is the larger of that and the sign-flip test over
-    trainings; with fewer, it takes the trained students as given (:func:`kdlib.statistics.compare`).
+    Interval and p are Student's t over speakers and trainings, which are crossed (:func:`kdlib.statistics.resampling.combined`): speakers
+    are weighted at random, the same for both runs, and a trial counts by the product of its two speakers' weights (Snijders & Borgatti
+    1999, for pairs; Præstgaard & Wellner 1993, for weights). With fewer than six trainings there is no p, with fewer than three no
+    interval (NaN).
     """
     distilled, undistilled = with_seed(distilled), with_seed(undistilled)
     if len(distilled) != len(undistilled) or not (distilled[COLUMNS].to_numpy() == undistilled[COLUMNS].to_numpy()).all():
         raise UserError("the runs scored different trials; compare runs of the same lists and folds, their trials in the same order.")
     first, second, speakers = _numbered(distilled, first, second)
-    both = [_sorted(of, first, second) for of in (distilled, undistilled)]
-
-    def rates(drawn: np.ndarray) -> np.ndarray:  # (2, students)
-        return np.array([[student.eer(drawn, convention) for student in of] for of in both])
-
-    def gains(drawn: np.ndarray) -> np.ndarray:
-        ours, base = rates(drawn)
-        return base - ours
-
-    ours, base = rates(np.ones(speakers)).mean(axis=1)
-    spread, each = _spread(lambda drawn: gains(drawn).mean(), speakers, draws, seed), gains(np.ones(speakers))
-    several = len(each) >= ENOUGH
-    spread = math.hypot(spread, stats.sem(each)) if several else spread
-    gain, reach = base - ours, _reach(speakers) * spread
-    p = 2 * stats.t.sf(abs(gain) / spread, speakers - 1) if spread > 0 else math.nan
-    p = max(p, sign_flip(each, seed=seed)) if several else p
+    ours, base = (_rates(_sorted(of, first, second), speakers, convention) for of in (distilled, undistilled))
+    sure, trainings = _sure(base - ours, speakers), ours.shape[1]
+    gain = float((base - ours)[0].mean())
+    bounds = sure.around(gain)
+    enough = trainings >= ENOUGH
     return TrialComparison(
-        float(base), float(ours), float(gain), float(gain - reach), float(gain + reach), float(p), len(both[0]), speakers, len(distilled)
-    )
-
-
-def _reach(speakers: int) -> float:
-    return float(stats.t.isf(LEVEL / 2, speakers - 1)) if speakers > 1 else math.nan
+        undistilled=float(base[0].mean()), distilled=float(ours[0].mean()), gain=gain, low=bounds.low, high=bounds.high,
+        p=sure.p(gain) if enough else math.nan, unit=sure.unit, detectable=detectable_by_t(sure.error, sure.freedom) if enough else math.nan,
+        trainings=trainings, speakers=speakers, trials=len(distilled),
+    )  # fmt: skip

@@ -94,6 +94,13 @@ def answers(runs: Iterable[Any], metric: str) -> list[pd.DataFrame]:
     return [read(run.folder).assign(seed=run.settings.seed) for run in runs if readable(run.folder, metric)]
 
 
+def eer_conventions(results: pd.DataFrame, dataset: str) -> float:
+    """Return by how much the conventions of a student's EER differ at most, as a fraction; NaN where there is no EER."""
+    students = results[(results.dataset == dataset) & (results.stage == "student") & results.metric.isin(["eer", "eer_mean", "eer_max"])]
+    by_student = students.groupby(["key", "fold"]).value
+    return float((by_student.max() - by_student.min()).max())
+
+
 def histories(runs: Iterable[Any]) -> pd.DataFrame:
     """Return one row an epoch of each fold of these runs' students that kept how label and teacher agree, with their places."""
     rows = []

@@ -11,7 +11,7 @@ import pandas as pd
 from kdlib.paper import published
 from kdlib.settings import Settings
 from kdlib.statistics import interval, trial_interval
-from kdlib.tables.collected import answers
+from kdlib.tables.collected import answers, eer_conventions
 from kdlib.tables.studies import Cell, Study, cell, linear, places, studies, summarise, values_of, worse
 from kdlib.tables.table import BACKBONES, LINEAR, NETWORK, SETTINGS, Column, Table, number
 
@@ -32,6 +32,7 @@ SHOWN: dict[str, tuple[str, int | None, bool]] = {
     "unlabelled_third": ("third column", 2, True),
     "unlabelled_fourth": ("last column", 0, False),
 }
+MANY = 0.01  # conventions of the EER that differ by more than one point are named
 # what a warning calls a parameter that is not the paper's
 SIZES = {"width": "student width", "teacher_width": "teacher width", "embedding": "embedding"}
 
@@ -82,7 +83,7 @@ def compare(task: int, paper: pd.DataFrame, study: Study | None, results: pd.Dat
             axis="columns",
         ),
         facts=_facts(study, task, rows) if study else [],
-        notes=_notes(study, paper, rows, metric, _scored(study, results)),
+        notes=_notes(study, paper, rows, metric, results),
         missing=[] if absent else _missing(study, paper, cells),
         absent=absent,
         links=_links(every),
@@ -133,7 +134,7 @@ def _links(cells: list[dict[str, Cell]]) -> dict[tuple[int, str], list[Any]]:
 
 
 def _interval(of: Cell, metric: str) -> str | None:
-    """Return the 95 % interval over speakers of the distilled student's number, as text; nothing where a run is missing.
+    """Return the 95 % interval of the distilled student's number, as text; nothing where a run is missing or trainings are too few.
 
     Nothing either where somebody removed the predictions to save room.
     """
@@ -193,16 +194,29 @@ def _facts(study: Study, task: int, rows: pd.DataFrame) -> list[str]:
     return told + [f"{name} {ours:g}" + (f" (paper: {paper:g})" if ours != paper else "") for name, (ours, paper) in of]
 
 
-def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str, scored: float) -> list[str]:
+def conventions(difference: float, dataset: str) -> str:
+    """Return a note where the conventions of the EER differ by more than a point, else nothing; ``difference`` is a fraction."""
+    if not difference > MANY:
+        return ""
+    return (
+        f"{dataset} has few trials: no threshold makes both error rates equal, and the three conventions of the EER differ by up to "
+        f"{number(100 * difference, 1)} points for one student; the one shown is interpolated."
+    )
+
+
+def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str, results: pd.DataFrame) -> list[str]:
     notes = ["± is the standard deviation over folds."] if study and rows.folds.max() > 1 else []
-    notes += ["Intervals are over speakers; the luck of a training comes on top."] if rows.interval.notna().any() else []
+    notes += ["Intervals are over folds, or over speakers and trainings where folds are fewer than three."] if rows.interval.notna().any() else []
+    if study and rows.distilled.notna().any() and rows.interval.isna().all():
+        notes.append("There are no intervals with fewer than three folds, or three seeds of one split.")
     if study and (why := not_comparable(study.settings)):
         notes.insert(0, f"Compare the shape, not the values: {why}.")
     if study and study.other:
         notes.append(f"{study.other} runs with other corpus, media, model or training parameters are left out.")
     if metric == "eer":
         notes.append("A positive change is a lower error rate.")
-        if scored < 1:
+        notes += [few] if study and (few := conventions(eer_conventions(results, study.dataset), study.dataset)) else []
+        if (scored := _scored(study, results)) < 1:
             notes.append(f"Only {100 * scored:.1f} % of the trials could be scored, for recordings are missing.")
     if "unlabelled_third" in paper:
         notes.append("The headers of the paper’s last two columns are lost in our copy; the numbers are shown as printed.")

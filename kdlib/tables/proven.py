@@ -11,6 +11,7 @@ from kdlib.paper import claims, ledger, published
 from kdlib.statistics import paper_designs
 from kdlib.statistics.resampling import ENOUGH
 from kdlib.tables.collected import prevailing
+from kdlib.tables.comparison import conventions
 from kdlib.tables.table import ABSENT, BACKBONES, SETTINGS, Column, Table, number
 
 METHODS = {"embedding": "embedding", "softlabel": "soft label", "multitask": "multitask"}
@@ -35,15 +36,31 @@ COMPARED = [Column("undistilled", "undistilled", digits=1), Column("distilled", 
 TRAININGS = Column("trainings", "trainings", digits=0)
 DOCUMENTS = {"claims.csv": "the paper’s claims: what was run for each, estimate, interval, verdict"}
 INTERVALS = (
-    "A gain above zero is for distillation, for error rates too. Intervals are 95 %, over speakers, and over trainings where these are "
-    "tested; p is a sign-flip test over the unit named, corrected after Holm for all students of a dataset, metric and variant, and “at least” is "
-    "the smallest that so few units and so many students leave possible. Detectable is the gain that such a test, uncorrected, finds four times in five."
+    "A gain above zero is for distillation, for error rates too. Intervals are 95 %, Student’s t over the unit named; p is an exact sign-flip test "
+    "over six folds or more, Student’s t otherwise, corrected after Holm for all students of a dataset, metric and variant, and “at least” is "
+    "the smallest that so few folds and so many students leave possible. Detectable is the gain that the test of p, uncorrected, finds four times in five."
 )
 
 
 def between(low: float, high: float) -> str:
     """Return an interval of percentages as text, an em dash where there is none."""
     return ABSENT if pd.isna(low) or pd.isna(high) else f"{number(low, 1, signed=True)} to {number(high, 1, signed=True)}"
+
+
+def reasons(found: pd.DataFrame) -> list[str]:
+    """Return, for rows of :func:`kdlib.evidence.comparisons`, why an interval or p is missing, and which ones need care."""
+    notes = []
+    if (found.trainings < ENOUGH).any():
+        notes.append(f"No p{' and nothing detectable' if 'detectable' in found else ''} (—) with fewer than {ENOUGH} trainings: a fold of a seed is one.")
+    if found.low.isna().any():
+        notes.append("No interval (—) with fewer than three folds, or three seeds of one split: how another training would differ is not known then.")
+    if (few := found[(found.speakers < ENOUGH) & found.low.notna()]).size:
+        notes.append(
+            f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may be too short: it supposes that speakers differ "
+            "as a normal distribution has it."
+        )
+    notes += [conventions(part.conventions.max(), name) for name, part in found[found.metric == "eer"].groupby("dataset")]
+    return [note for note in notes if note]
 
 
 def _shown(found: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -87,7 +104,7 @@ def gains_table(found: pd.DataFrame) -> Table:
             TRAININGS,
         ],
         frame=rows.reindex(columns=rows.columns.union(["detectable", "unit"], sort=False)),
-        notes=[INTERVALS, *_both_below(rows)],
+        notes=[INTERVALS, *(reasons(own) if len(own) else []), *_both_below(rows)],
         absent="" if len(rows) else "no distilled student and its undistilled twin are both done.",
         below=below,
     )
@@ -111,9 +128,9 @@ def _both_below(rows: pd.DataFrame) -> list[str]:
 
 def controls_table(found: pd.DataFrame) -> Table:
     """Return, for each control, what it gains, and what the paper's method gains over it."""
-    rows = found[found.targets != "teacher"].reset_index(drop=True)
+    rows = controls = found[found.targets != "teacher"].reset_index(drop=True)
     if len(rows):
-        # a share of a gain that is not there, or that luck may have made, says nothing
+        # a share of a gain that is not there, or that other trainings may not have, says nothing
         sure = (rows.method_low > 0) & (rows.trainings >= ENOUGH)
         kept = rows.assign(kept=(rows.gain / rows.method_gain).where(sure))
         rows = _shown(kept, "gain", "low", "high", "kept", "over", "over_low", "over_high", "method_gain")
@@ -140,7 +157,8 @@ def controls_table(found: pd.DataFrame) -> Table:
         frame=rows.reindex(columns=rows.columns.union([column.name for column in shown], sort=False)),
         notes=[
             "What a control gains is not owed to the video of that recording. The share of the method’s gain that it keeps is told only where that "
-            f"gain is above zero with its interval, over {ENOUGH} trainings or more."
+            f"gain is above zero with its interval, over {ENOUGH} trainings or more.",
+            *(reasons(controls.drop(columns="detectable")) if len(controls) else []),
         ],
         absent=""
         if len(rows)
@@ -152,7 +170,7 @@ def fractions_table(found: pd.DataFrame) -> Table:
     """Return gains by the share of the training set, for the networks that have several."""
     place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
     own = found[(found.targets == "teacher") & found.variant.str.fullmatch(r"(corpus\.fraction=[\d.]+)?")]
-    rows = own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
+    rows = several = own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
     if len(rows):
         rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "fraction").assign(p_text=rows.p.map(p_value))
     return Table(
@@ -161,6 +179,7 @@ def fractions_table(found: pd.DataFrame) -> Table:
         caption="The gain where teacher and student train on a share of the training recordings, in percentage points.",
         columns=[*PLACE, Column("fraction", "training set, %", digits=0), *COMPARED, TRAININGS],
         frame=rows,
+        notes=reasons(several.drop(columns="detectable")) if len(several) else [],
         absent="" if len(rows) else "no network of this suite was trained with several corpus.fraction.",
     )
 
@@ -222,7 +241,7 @@ def designs_table() -> Table:
     return Table(
         name="designs",
         title="What the paper’s designs could detect",
-        caption="Smallest gain found four times in five, by how far two students’ answers to one recording agree; percentage points.",
+        caption="Smallest gain that an exact test over folds finds four times in five, by how far two students’ answers to one recording agree; percentage points.",
         columns=[
             Column("table", "table", digits=0, header="rowgroup"),
             Column("backbone", "backbone", labels=BACKBONES),
@@ -236,7 +255,10 @@ def designs_table() -> Table:
             Column("detectable_0.8", "correlation 0.8", digits=1),
         ],
         frame=rows,
-        notes=["One training a fold, as printed; differences between trainings come on top, so these are lower bounds."],
+        notes=[
+            "One training a fold, as printed; differences between trainings come on top, so these are lower bounds. "
+            f"Fewer than {ENOUGH} trainings detect nothing (—): two students would differ, and nothing says whether two others would."
+        ],
     )
 
 

@@ -1,0 +1,51 @@
+"""The designs of the suites that print intervals, as worlds whose truth is known, and how often an interval covers it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from kdlib.statistics import compare, compare_trials
+from tests.simulation import TrialWorld, World, simulate, simulate_trials
+
+# shares of the variance of a logit: speakers 0.6², what they gain 0.4², recordings 1.2², each answer's own π²/3
+ANSWERS = World(of_speaker=0.066, of_recording=0.26, of_pair=0.015, of_training=0.0, video=0.8, carried=0.0, recordings=28)
+TRAINING = 0.029  # a standard deviation of 0.4 logit between trainings
+DESIGNS = {
+    "demo-ravdess, 12 speakers, 3 folds": replace(ANSWERS, speakers=12, folds=3),
+    "demo-ravdess, 12 speakers, 4 folds": replace(ANSWERS, speakers=12, folds=4),
+    "demo-ravdess and controls, 12 speakers, 6 folds": replace(ANSWERS, speakers=12, folds=6),
+    "controls, 12 speakers, 2 folds, 3 seeds": replace(ANSWERS, speakers=12, folds=2, seeds=3),
+    "demo-voxceleb1, 8 speakers to tell, 3 seeds": replace(ANSWERS, speakers=8, recordings=14, folds=1, seeds=3, classes=0),
+    "demo-voxceleb1, 12 speakers to tell, 6 seeds": replace(ANSWERS, speakers=12, recordings=10, folds=1, seeds=6, classes=0),
+    "demo-iemocap, 8 speakers, 4 sessions": replace(ANSWERS, speakers=8, recordings=24, folds=4, classes=4),
+    "demo-iemocap, 4 speakers, 2 sessions, 3 seeds": replace(ANSWERS, speakers=4, recordings=24, folds=2, seeds=3, classes=4),
+    "iemocap, 10 speakers, 5 sessions": replace(ANSWERS, speakers=10, recordings=60, folds=5, classes=4),
+    "ravdess-au, 18 speakers, 6 folds, 2 seeds": replace(ANSWERS, speakers=18, folds=6, seeds=2),
+    "ravdess, 24 actors left out one by one": replace(ANSWERS, speakers=24, folds=24),
+}
+PAIRS = {
+    "verification, 8 speakers, 500 trials, 3 seeds": TrialWorld(speakers=8, trials=500, seeds=3, undistilled=0.2, distilled=0.2),
+    "verification, 16 speakers, 600 trials, 3 seeds": TrialWorld(speakers=16, trials=600, seeds=3, undistilled=0.2, distilled=0.2),
+    "verification, 16 speakers, 600 trials, 6 seeds": TrialWorld(speakers=16, trials=600, seeds=6, undistilled=0.2, distilled=0.2),
+}
+
+
+def rates(world: World | TrialWorld, sets: int, seed: int = 1) -> pd.Series:
+    """Return how often intervals of ``sets`` simulated suites cover the truth, how often p < 0.05, and the mean width of an interval."""
+    random, rows = np.random.default_rng(seed), []
+    for _ in range(sets):
+        if isinstance(world, TrialWorld):
+            rows.append(compare_trials(*simulate_trials(world, random)))
+        else:
+            rows.append(compare(*simulate(world, random), metric="uar" if world.classes else "accuracy", flips=199))
+    found = pd.DataFrame(rows)
+    covers = (found.low <= world.gain) & (world.gain <= found.high)
+    return pd.Series({"coverage": covers.mean(), "alarms": (found.p < 0.05).mean(), "width": (found.high - found.low).mean()})
+
+
+def varied(world: World | TrialWorld) -> World | TrialWorld:
+    """Return the same world with trainings that differ by a standard deviation of 0.4 logit."""
+    return replace(world, of_training=0.25 if isinstance(world, TrialWorld) else TRAINING)
