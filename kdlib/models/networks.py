@@ -132,7 +132,7 @@ def _end_of_teacher(settings: Settings, features: int) -> list[nn.Module]:
         return fully_connected(features, model.embedding, dropout=model.teacher_dropout)
     if not model.teacher_layers and features != model.embedding:
         raise InvalidParameter(
-            f"parameter 'model.teacher_layers' is 0, but the {settings.backbone} teacher's pooled features are {features} and its embedding {model.embedding}; give 1 or 2, or make 'model.embedding' {features}."
+            f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of {model.embedding}; give 1 or 2, or set 'model.embedding' to {features}."
         )
     return fully_connected(features, model.embedding, model.teacher_layers)
 
