@@ -159,10 +159,10 @@ class Model(Section):
     )
     teacher_batchnorm: bool = field(False, "teacher", "batch-norm in the VGG16 teacher; the standard network has none")
     teacher_dropout: float = field(
-        0.0, "teacher", "dropout behind each of the two fully connected layers of the VGG16 teacher; the standard network has 0.5", ge=0, lt=1
+        0.0, "teacher", "dropout behind both fully connected layers of the VGG16 teacher; the standard network has 0.5", ge=0, lt=1
     )
     teacher_layers: int = field(
-        2, "teacher", "fully connected layers between the ResNet34 teacher's pooling and its head; the standard network has none", ge=0, le=2
+        2, "teacher", "fully connected layers between pooling and head of the ResNet34 teacher; the standard network has none", ge=0, le=2
     )
     width: float = field(1.0, "student", "channels of the student relative to the paper's network", gt=0)
     stages: int = field(4, "student", "stages of residual blocks in the audio ResNet", ge=1, le=4)

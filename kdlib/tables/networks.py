@@ -124,7 +124,9 @@ def aggregated(network: Network, x: torch.Tensor) -> list[Layer]:
     aggregator = network.aggregator
     shapes = dict(trace(network, x, [network.encoder, *aggregator.layers, aggregator, network.head]))
     activation = "ReLU" if isinstance(aggregator.activation, nn.ReLU) else "–"
-    recurrent = [Layer("BiLSTM", f"2 × {layer.hidden_size} units", activation, shapes[layer][1:], size(layer)) for layer in aggregator.layers]
+    recurrent = [
+        Layer("BiLSTM", f"2 × {layer.hidden_size} units", activation, shapes[layer][1:], size(layer)) for layer in aggregator.layers
+    ]
     return [
         Layer("Input", "spectrogram of each segment", "–", tuple(x.shape[1:]), 0),
         Layer("Encoder", "Table 1 or 2, without its head", "–", shapes[network.encoder], math.nan),
