@@ -158,8 +158,18 @@ class Model(Section):
         "", "teacher", "pretrained weights: a state dict file, or a name that torchvision knows such as IMAGENET1K_V1"
     )
     teacher_batchnorm: bool = field(False, "teacher", "batch-norm in the VGG16 teacher; the standard network has none")
+    teacher_dropout: float = field(
+        0.0, "teacher", "dropout behind both fully connected layers of the VGG16 teacher; the standard network has 0.5", ge=0, lt=1
+    )
+    teacher_layers: int = field(
+        2, "teacher", "fully connected layers between pooling and head of the ResNet34 teacher; the standard network has none", ge=0, le=2
+    )
     width: float = field(1.0, "student", "channels of the student relative to the paper's network", gt=0)
+    stages: int = field(4, "student", "stages of residual blocks in the audio ResNet", ge=1, le=4)
     reduction: int = field(16, "teacher", "squeeze-and-excitation reduction", ge=1)
+    lstm_activation: Literal["relu", "none"] = field(
+        "relu", "teacher", "activation of the outputs of the aggregator's BiLSTM layers, of teacher and student"
+    )
 
 
 class Training(Section):

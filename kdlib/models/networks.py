@@ -36,11 +36,11 @@ class Network(nn.Module):
     (Chen et al. 2016). It must have no batch-norm, which would see its items in parts, and twice.
     """
 
-    def __init__(self, encoder: nn.Module, embedding: int, classes: int, setting: str, at_once: int | None = None) -> None:
+    def __init__(self, encoder: nn.Module, model: Model, classes: int, setting: str, at_once: int | None = None) -> None:
         super().__init__()
         self.encoder = encoder
-        self.aggregator = None if setting == "nonseq" else Aggregator(embedding)
-        self.head = nn.Linear(embedding, classes)
+        self.aggregator = None if setting == "nonseq" else Aggregator(model.embedding, model.lstm_activation)
+        self.head = nn.Linear(model.embedding, classes)
         self.setting, self.at_once = setting, at_once
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
@@ -50,7 +50,7 @@ class Network(nn.Module):
         items = x.flatten(0, 1)
         if self.at_once and torch.is_grad_enabled():
             parts = items.split(self.at_once)
-            e = torch.cat([checkpoint(self.encoder, part, use_reentrant=False, preserve_rng_state=False) for part in parts])
+            e = torch.cat([checkpoint(self.encoder, part, use_reentrant=False) for part in parts])  # dropout falls the same way twice
         else:
             e = self.encoder(items)
         return e.unflatten(0, x.shape[:2])
@@ -67,9 +67,13 @@ class Network(nn.Module):
         return Output(self.head(scale_gradient(a, keep)), a, a)
 
 
-def fully_connected(inputs: int, embedding: int) -> list[nn.Module]:
-    """Return the two layers that end every encoder; ReLU follows the last (paper, section 3.3)."""
-    return [nn.Linear(inputs, embedding), nn.Linear(embedding, embedding), nn.ReLU()]
+def fully_connected(inputs: int, embedding: int, layers: int = 2, dropout: float = 0.0) -> list[nn.Module]:
+    """Return the layers that end an encoder, each with its ``dropout``; ReLU follows the last (paper, section 3.3)."""
+    found: list[nn.Module] = []
+    for layer in range(layers):
+        found += [nn.Linear(embedding if layer else inputs, embedding), *([nn.Dropout(dropout)] if dropout else [])]
+    # ReLU and dropout can change places: dropout sets to 0 or scales
+    return [*found, nn.ReLU()] if found else []
 
 
 def _residual(reduced: bool) -> dict:
@@ -81,7 +85,7 @@ def _residual(reduced: bool) -> dict:
 
         return resnet_teacher.teacher(model.teacher_width, reduction(model))
 
-    return {"student": lambda model: resnet.student(model.width, reduction(model)), "teacher": teacher}
+    return {"student": lambda model: resnet.student(model.width, reduction(model), model.stages), "teacher": teacher}
 
 
 BACKBONES = {
@@ -101,7 +105,7 @@ def build_student(settings: Settings, classes: int) -> Network:
     """
     maps, channels = BACKBONES[settings.backbone]["student"](settings.model)
     pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), *fully_connected(channels, settings.model.embedding)]
-    return Network(nn.Sequential(maps, *pooled), settings.model.embedding, classes, settings.setting)
+    return Network(nn.Sequential(maps, *pooled), settings.model, classes, settings.setting)
 
 
 def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> Network:
@@ -116,9 +120,21 @@ def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> 
         maps, features = BACKBONES[settings.backbone]["teacher"](settings.model)
         if settings.model.teacher_weights:
             load_pretrained(maps, settings.backbone, settings.model.teacher_weights)
-        encoder = nn.Sequential(maps, *fully_connected(features, embedding))
+        encoder = nn.Sequential(maps, *_end_of_teacher(settings, features))
     at_once = settings.training.frames_at_once
-    return Network(encoder, embedding, classes, *(("agg", at_once) if settings.sequential else ("nonseq",)))
+    return Network(encoder, settings.model, classes, *(("agg", at_once) if settings.sequential else ("nonseq",)))
+
+
+def _end_of_teacher(settings: Settings, features: int) -> list[nn.Module]:
+    """Return the layers that follow the convolutions of a teacher; dropout is VGG16's alone, and only ResNet34 may have fewer than two."""
+    model = settings.model
+    if settings.backbone == "vgg":
+        return fully_connected(features, model.embedding, dropout=model.teacher_dropout)
+    if not model.teacher_layers and features != model.embedding:
+        raise InvalidParameter(
+            f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of {model.embedding}; give 1 or 2, or set 'model.embedding' to {features}."
+        )
+    return fully_connected(features, model.embedding, model.teacher_layers)
 
 
 def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:

@@ -49,11 +49,11 @@ class Block(nn.Module):
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
-def student(width: float, reduction: int | None) -> tuple[nn.Module, int]:
-    """Return the convolutions of the audio ResNet, ``(batch, 1, bins, columns)`` to feature maps, and their channels."""
+def student(width: float, reduction: int | None, stages: int = len(STAGES)) -> tuple[nn.Module, int]:
+    """Return the first ``stages`` of the audio ResNet, ``(batch, 1, bins, columns)`` to feature maps, and their channels."""
     channels = max(1, round(STEM * width))
     layers = [nn.Conv2d(1, channels, 7, padding=3, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.MaxPool2d(2, 2)]
-    for sizes, repeats in STAGES:
+    for sizes, repeats in STAGES[:stages]:
         scaled = tuple(max(1, round(size * width)) for size in sizes)
         for _ in range(repeats):
             layers.append(Block(channels, scaled, reduction))

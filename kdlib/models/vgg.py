@@ -26,5 +26,9 @@ def teacher(width: float, batch_norm: bool) -> tuple[nn.Module, int]:
     from torchvision.models import vgg
 
     configuration = [item if item == "M" else max(1, round(item * width)) for item in vgg.cfgs["D"]]
-    network = vgg.VGG(vgg.make_layers(configuration, batch_norm=batch_norm), num_classes=1)
-    return nn.Sequential(network.features, network.avgpool, nn.Flatten()), configuration[-2] * 49
+    maps = vgg.make_layers(configuration, batch_norm=batch_norm)
+    for layer in maps.modules():  # torchvision's initial weights; its VGG would first draw 120 million of a classifier that is not used
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    return nn.Sequential(maps, nn.AdaptiveAvgPool2d(7), nn.Flatten()), configuration[-2] * 49

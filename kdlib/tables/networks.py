@@ -123,7 +123,10 @@ def aggregated(network: Network, x: torch.Tensor) -> list[Layer]:
     """Return the rows of a sequential network for ``x`` ``(1, segments, 1, bins, columns)``, its encoder in one of them."""
     aggregator = network.aggregator
     shapes = dict(trace(network, x, [network.encoder, *aggregator.layers, aggregator, network.head]))
-    recurrent = [Layer("BiLSTM", f"2 × {layer.hidden_size} units", "ReLU", shapes[layer][1:], size(layer)) for layer in aggregator.layers]
+    activation = "ReLU" if isinstance(aggregator.activation, nn.ReLU) else "–"
+    recurrent = [
+        Layer("BiLSTM", f"2 × {layer.hidden_size} units", activation, shapes[layer][1:], size(layer)) for layer in aggregator.layers
+    ]
     return [
         Layer("Input", "spectrogram of each segment", "–", tuple(x.shape[1:]), 0),
         Layer("Encoder", "Table 1 or 2, without its head", "–", shapes[network.encoder], math.nan),

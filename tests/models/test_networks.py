@@ -11,6 +11,7 @@ from kdlib.errors import InvalidParameter
 from kdlib.models.networks import BACKBONES, build_student, build_teacher
 from kdlib.models.sequence import Aggregator
 from kdlib.settings import load
+from kdlib.tables.networks import aggregated
 from tests.conftest import small
 
 
@@ -41,6 +42,64 @@ def test_plain_resnet_teacher_computes_what_torchvision_does():
     torch.testing.assert_close(teacher.eval()(x), reference.eval()(x))
 
 
+def test_vgg_teacher_computes_what_torchvision_does_and_begins_as_it_does():
+    teacher, features = BACKBONES["vgg"]["teacher"](full("vgg").model)
+    weights = teacher.state_dict()
+    assert features == 512 * 7 * 7
+    # He's initial weights: of 512 channels and 3x3 kernels the standard deviation is sqrt(2 / (512 * 9))
+    assert weights["0.28.weight"].std().item() == pytest.approx((2 / (512 * 9)) ** 0.5, rel=0.01) and not weights["0.28.bias"].any()
+    with torch.device("meta"):
+        reference = torchvision.models.vgg16()
+    reference.classifier = nn.Identity()
+    reference.load_state_dict({name.replace("0.", "features.", 1): value for name, value in weights.items()}, assign=True)
+    x = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(teacher.eval()(x), reference.eval()(x))
+
+
+def full_teacher(backbone: str, **model):
+    return build_teacher(load(dataset="ravdess", backbone=backbone, model=model), 7, torch.Size([64, 64, 3]))
+
+
+def test_dropout_of_the_vgg_teacher_is_torchvisions():
+    with torch.device("meta"):
+        plain, dropping = full_teacher("vgg"), full_teacher("vgg", teacher_dropout=0.5)
+    assert [layer.p for layer in dropping.modules() if isinstance(layer, nn.Dropout)] == [0.5, 0.5]
+    assert not any(isinstance(layer, nn.Dropout) for layer in plain.modules()) and count(dropping) == count(plain)
+    teacher = build_teacher(small(backbone="vgg", model={"embedding": 64, "teacher_dropout": 0.5}), 4, torch.Size([32, 32, 3]))
+    x = torch.randn(8, 3, 32, 32)
+    assert 0.4 < (teacher(x).final == 0).double().mean() and not torch.equal(teacher(x).final, teacher(x).final)
+    teacher.eval()
+    assert torch.equal(teacher(x).final, teacher(x).final)
+
+
+def test_dropout_is_the_same_where_activations_are_computed_again():
+    def gradient(at_once: int | None) -> torch.Tensor:
+        model = {"embedding": 64, "teacher_batchnorm": False, "teacher_dropout": 0.5}
+        settings = small(backbone="vgg", setting="agg", model=model, training={"frames_at_once": at_once})
+        torch.manual_seed(0)
+        teacher = build_teacher(settings, 4, torch.Size([32, 32, 3]))
+        teacher(torch.randn(3, 4, 3, 32, 32)).logits.logsumexp(dim=1).sum().backward()
+        return teacher.encoder[1].weight.grad
+
+    torch.testing.assert_close(gradient(12), gradient(None))
+
+
+@pytest.mark.parametrize("backbone", ["resnet", "seresnet"])
+def test_layers_behind_the_residual_teacher(backbone):
+    with torch.device("meta"):
+        none, one, two = (count(full_teacher(backbone, teacher_layers=layers)) for layers in (0, 1, 2))
+        assert two == count(full_teacher(backbone))
+    assert two - none == 525_312 and two - one == 512 * 512 + 512
+
+
+def test_without_further_layers_the_embedding_is_the_standard_network_s():
+    teacher = full_teacher("resnet", teacher_layers=0).eval()
+    x = torch.randn(2, 3, 64, 64)
+    assert torch.equal(teacher(x).final, teacher.encoder[0](x)) and teacher(x).final.min() >= 0
+    with pytest.raises(InvalidParameter, match="teacher_layers' is 0, but the teacher has 512 channels and an embedding of 256"):
+        full_teacher("resnet", teacher_layers=0, embedding=256)
+
+
 @pytest.mark.parametrize("backbone,channels", [("vgg", 128), ("resnet", 512), ("seresnet", 512)])
 def test_full_size_student_shapes(backbone, channels):
     with torch.device("meta"):
@@ -56,6 +115,16 @@ def test_thin_resnet_has_the_blocks_of_xie():
     ends = [block.residual[6].out_channels for block in student if hasattr(block, "residual")]
     assert ends == [96] * 2 + [128] * 3 + [256] * 3 + [512] * 3
     assert all(conv.stride == (1, 1) for conv in student.modules() if isinstance(conv, nn.Conv2d))
+
+
+def test_the_audio_resnet_of_two_stages():
+    with torch.device("meta"):
+        settings = load(dataset="ravdess", backbone="resnet", model={"stages": 2})
+        student, channels = BACKBONES["resnet"]["student"](settings.model)
+        # stem, and one max-pool after each stage
+        assert channels == 128 and student(torch.randn(2, 1, 257, 400)).shape == (2, 128, 257 // 8, 400 // 8)
+    assert [block.residual[6].out_channels for block in student if hasattr(block, "residual")] == [96] * 2 + [128] * 3
+    assert build_student(small(backbone="seresnet", model={"stages": 2}), 5)(torch.randn(2, 1, 16, 40)).final.shape == (2, 8)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -95,6 +164,20 @@ def test_attention_is_a_weighted_mean_that_knows_the_order():
     assert not torch.allclose(aggregator(x), aggregator(x.flip(1)))
     hidden = torch.relu(aggregator.layers[1](torch.relu(aggregator.layers[0](x)[0]))[0])
     assert (aggregator(x) <= hidden.max(dim=1).values + 1e-6).all() and (aggregator(x) >= hidden.min(dim=1).values - 1e-6).all()
+
+
+def test_activation_of_the_lstm_is_that_of_teacher_and_student():
+    for activation, function in (("relu", torch.relu), ("none", lambda x: x)):
+        settings = small(backbone="resnet", setting="agg", model={"lstm_activation": activation})
+        student, teacher = build_student(settings, 3), build_teacher(settings, 3, torch.Size([32, 32, 3]))
+        for aggregator in (student.aggregator, teacher.aggregator):
+            x = torch.randn(2, 5, 8)
+            hidden = function(aggregator.layers[1](function(aggregator.layers[0](x)[0]))[0])
+            weights = aggregator.attention(hidden).softmax(dim=1)
+            torch.testing.assert_close(aggregator(x), torch.einsum("bso,bse->be", weights, hidden))
+        with torch.no_grad():
+            rows = aggregated(student, torch.randn(1, 2, 1, 16, 20))
+        assert [row.activation for row in rows if row.name == "BiLSTM"] == [{"relu": "ReLU", "none": "–"}[activation]] * 2
 
 
 def test_pretrained_weights_from_a_file(tmp_path):
