@@ -6,19 +6,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdlib.figures.evidence import agreement, gains, named
+from kdlib.figures.evidence import agreement, gains, known, named
 from kdlib.figures.style import save
 from kdlib.paper.findings import network
 from kdlib.site import Figure
 from kdlib.tables.collected import prevailing
+from kdlib.tables.known import YES
 from kdlib.tables.proven import METRICS, TARGETS
 
 TITLES = {
+    "figure-known": "Gains whose truth is known",
     "figure-gains": "Gains and how sure they are",
     "figure-controls": "The method and its controls",
     "figure-agreement": "When label and teacher agree",
 }
 CAPTIONS = {
+    "figure-known": "Gain and 95 % interval where face and voice are known to share something that labels do not tell, and where the student’s "
+    "targets are known to tell it nothing new. Intervals above should lie right of zero, those below should not.",
     "figure-gains": "Each student beside its undistilled twin: gain and 95 % interval. An interval that covers zero decides nothing.",
     "figure-controls": "Gain over the undistilled student, by what the student was drawn to. If the video matters, the method lies right of every control.",
     "figure-agreement": "Cosine between the gradients of classification loss and distance to the teacher’s embedding, on the student’s encoder and the first "
@@ -74,6 +78,21 @@ def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path
         f"{row.label}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}" for row in rows.itertuples()
     )
     return Figure(f"{kind}-{name}", f"{TITLES[kind]}: {subject}", CAPTIONS[kind], f"Gains with intervals. {spoken}.", files)
+
+
+def known_picture(rows: pd.DataFrame, folder: Path) -> list[Figure]:
+    """Draw the comparisons whose truth is known, rows of :func:`kdlib.tables.known.known_rows`, into ``folder/figures``; none of none."""
+    if rows.empty:
+        return []
+    name = "figure-known"
+    if rows.gain.isna().all():
+        return [Figure(name, TITLES[name], CAPTIONS[name], missing="its runs are missing: students whose truth is known")]
+    files = save(known(rows), folder / "figures" / name)
+    spoken = [
+        f"{YES[row.benefit]}, {row.about}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}"
+        for row in rows[rows.gain.notna()].itertuples()
+    ]
+    return [Figure(name, TITLES[name], CAPTIONS[name], f"Gains with intervals, by whether a benefit is there. {'; '.join(spoken)}.", files)]
 
 
 def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
