@@ -60,13 +60,14 @@ def _gains(found: pd.DataFrame, folder: Path) -> list[Figure]:
 
 def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
     drawn = []
-    place = ["dataset", "metric", "backbone", "setting", "alpha", "fraction"]
+    place = ["dataset", "metric", "backbone", "setting", "alpha", "fraction", "labelled"]
     for where, part in found[found.targets != "teacher"].groupby(place):
         same = found[(found[place] == list(where)).all(axis=1) & (found.method == "embedding")]
         both = pd.concat([prevailing(same[same.targets == "teacher"]), part])
         label = [TARGETS[row.targets] if row.targets != "teacher" else "the paper’s method" for row in both.itertuples()]
-        dataset, metric, *student, alpha, fraction = where
+        dataset, metric, *student, alpha, fraction, labelled = where
         share = f", {100 * fraction:g} % of the training set" if fraction < 1 else ""
+        share += f", {100 * labelled:g} % of it labelled" if labelled < 1 else ""
         subject = f"{dataset}, {METRICS[metric]}, {network(*student)}, α = {alpha:g}{share}"
         drawn.append(_figure("figure-controls", "-".join(map(str, where)), subject, both.assign(label=label), folder))
     return drawn
