@@ -23,6 +23,8 @@ from kdlib.statistics.resampling import ENOUGH, LEVEL
 from kdlib.tables.collected import answers, coordinates, distinct, eer_conventions, prevailing
 
 NETWORK = ["dataset", "metric", "backbone", "setting"]
+# departures that have tables of their own
+OWN_TABLES = ("training.targets", "corpus.fraction", "corpus.labelled")
 OVER = {"": "gain", "_low": "low", "_high": "high", "_p": "p"}
 
 
@@ -33,7 +35,7 @@ def metrics_of(corpus: Corpus) -> list[str]:
 
 
 def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a distilled network and metric: its place, ``targets``, ``fraction``, and the comparison with its undistilled twin.
+    """Return one row a distilled network and metric: its place, ``targets``, ``fraction``, ``labelled``, and the comparison with its undistilled twin.
 
     The twin, a run of the same suite, is the same in everything but that nobody taught it; seeds and parts of the folds are put
     together, and what only one of the two tested is left out. ``gain``, ``low``, ``high`` are fractions, above zero where
@@ -51,7 +53,7 @@ def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
             groups.setdefault(_but_seed(run.settings), []).append(run)
     rows = [row for group in groups.values() if group[0].settings.alpha > 0 for row in _rows(group, groups, results)]
     if not rows:
-        return pd.DataFrame(columns=[*NETWORK, "layout", "method", "alpha", "variant", "targets", "fraction", "synthetic", "p", "gain"])
+        return pd.DataFrame(columns=[*NETWORK, "layout", "method", "alpha", "variant", "targets", "fraction", "labelled", "synthetic", "p", "gain"])
     table = pd.DataFrame(rows)
     own = table.targets == "teacher"
     families = table[own].groupby(["dataset", "metric", "variant"])
@@ -72,8 +74,8 @@ def _rows(group: list[Any], groups: dict[str, list[Any]], results: pd.DataFrame)
     method = groups.get(_but_seed(_proposed(settings)), []) if settings.training.targets != "teacher" else []
     place = {name: value for name, value in coordinates(group[0]).items() if name not in ("stage", "seed")}
     told = {
-        "targets": settings.training.targets, "fraction": settings.corpus.fraction, "layout": settings.corpus.layout,
-        "synthetic": settings.corpus.synthetic is not None,
+        "targets": settings.training.targets, "fraction": settings.corpus.fraction, "labelled": settings.corpus.labelled,
+        "layout": settings.corpus.layout, "synthetic": settings.corpus.synthetic is not None,
     }  # fmt: skip
     for metric in metrics_of(settings.corpus):
         found = _compared(metric, group, twin)
@@ -181,7 +183,7 @@ def sensitivity(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (*where, variant), _ in values.groupby([*place, "variant"]):
         named = dict(zip(place, where))
-        if not variant or not named["alpha"] or "training.targets" in variant or "corpus.fraction" in variant:
+        if not variant or not named["alpha"] or any(name in variant for name in OWN_TABLES):
             continue
         twin = (*where[:3], "nonseq" if named["setting"] == "nonseq" else "em", "embedding", 0.0)
         ours, plain, start, plain_start = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,6 +22,8 @@ STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
 LOG = "papermill.log"
 # what a student's epoch keeps of the gradients of label and teacher (kdlib.losses.gradients)
 GRADIENTS = ("agreement", "label_gradient", "teacher_gradient")
+# what an entry of a suite says beside parameters
+TRUTH = ("benefit", "about")
 # libyaml's, where PyYAML was built with it, writes the same ten times as fast
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -163,7 +166,7 @@ def suites() -> list[str]:
 
 
 def read_suite(suite: str) -> dict[str, Any]:
-    """Return ``title`` and ``runs`` of a suite; raise InvalidParameter where there is none of that name."""
+    """Return ``title``, ``runs`` and ``include`` of a suite; raise InvalidParameter where there is none of that name."""
     if suite not in suites():
         raise InvalidParameter(
             f"unknown suite {suite!r}{nearest(suite, suites())}choose from {', '.join(suites())}, or write params/grids/{suite}.yaml."
@@ -175,24 +178,62 @@ def read_suite(suite: str) -> dict[str, Any]:
 def runs(suite: str) -> list[Run]:
     """Return the runs of a suite in the order of their stages, each once.
 
-    Every entry of ``runs`` is multiplied out over its lists. Students that differ in nothing that matters (alpha = 0 with
-    any method) are one run; data and teacher runs follow from the students.
+    Every entry of ``runs`` is multiplied out over its lists; those of the suites that it names under ``include`` follow. Students that
+    differ in nothing that matters (alpha = 0 with any method) are one run; data and teacher runs follow from the students.
     """
     found: dict[tuple[str, str, str], Run] = {}
-    entries = read_suite(suite).get("runs")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise InvalidParameter(
-            f"params/grids/{suite}.yaml has no list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}; mend that file."
-        )
-    for entry in entries:
-        axes = [value if isinstance(value, list) else [value] for value in entry.values()]
-        for values in itertools.product(*axes):
-            given = dict(zip(entry, values))
+    for entry in entries(suite):
+        for given in _multiplied(entry):
             settings = load(**given)
             for stage in needed(settings):
                 run = Run(stage, settings.canonical(), _told(given, settings.canonical(), stage))
                 found.setdefault((stage, settings.dataset, run.key), run)
     return sorted(found.values(), key=lambda run: list(STAGES).index(run.stage))
+
+
+def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Return the entries of ``runs`` of a suite and of those it includes, ``within`` suites that include it.
+
+    Raises InvalidParameter where they are no mappings, or where a suite includes itself.
+    """
+    told = read_suite(suite)
+    found, included = told.get("runs"), told.get("include", [])
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise InvalidParameter(
+            f"params/grids/{suite}.yaml has no list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}; mend that file."
+        )
+    if not isinstance(included, list) or suite in within:
+        raise InvalidParameter(
+            f"'include' of params/grids/{(within or (suite,))[-1]}.yaml is no list of other suites such as [controls]; mend that file."
+        )
+    return found + [entry for other in included for entry in entries(str(other), (*within, suite))]
+
+
+def _multiplied(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the parameters of each run of an entry."""
+    given = {name: value for name, value in entry.items() if name not in TRUTH}
+    axes = [value if isinstance(value, list) else [value] for value in given.values()]
+    return (dict(zip(given, values)) for values in itertools.product(*axes))
+
+
+@dataclass(frozen=True)
+class Known:
+    """A distilled student of which a suite says whether there is a ``benefit`` for it to find, and what the comparison is ``about``."""
+
+    run: Run
+    benefit: bool
+    about: str
+
+
+def known(suite: str) -> list[Known]:
+    """Return the distilled students whose entries say ``benefit: true`` or ``false``, in the order of the suite; seeds each for itself."""
+    return [
+        Known(Run("student", settings, given), bool(entry["benefit"]), str(entry.get("about", "")))
+        for entry in entries(suite)
+        if "benefit" in entry
+        for given in _multiplied(entry)
+        if (settings := load(**given)).alpha > 0
+    ]
 
 
 def as_yaml(given: dict[str, Any]) -> str:

@@ -62,6 +62,15 @@ class Synthetic(Section):
     audio_information: float = field(
         0.75, "data", "probability that the voice carries the labelled emotion and not one drawn at random", ge=0, le=1
     )
+    shared: float = field(
+        0.0,
+        "data",
+        "probability that the face shows what the voice expresses (voxceleb1: whose voice it is), whatever the label says; else "
+        "video_information alone decides, and face and voice are independent given the label",
+        ge=0,
+        le=1,
+    )
+    noise: float = field(0.0, "data", "white noise behind the voice: its root mean square relative to the speech's", ge=0, le=10)
     seed: int = field(0, "data", "seed of faces, voices and takes", ge=0)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import UserError
-from kdlib.figures.style import GREY, INK, METHODS, Picture, styled
+from kdlib.figures.style import BLUE, GREY, INK, METHODS, Picture, styled
 from kdlib.paper.findings import network
 
 
@@ -89,6 +89,30 @@ def gradient_share(found: pd.DataFrame) -> Picture:
     axes.set(xlabel="the teacher’s share of the encoder’s gradient, % (numbers at the points: α)", ylabel="gain, percentage points", xlim=(0, 100))
     axes.grid(axis="y")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+    return figure
+
+
+@styled
+def known(rows: pd.DataFrame) -> Picture:
+    """Show the gains whose truth is known with their 95 % intervals, where a benefit is there apart from where none is.
+
+    ``rows`` are those of :func:`kdlib.tables.known.known_rows`; one without a number leaves its line empty.
+    """
+    figure = Picture(figsize=(7.5, 1.5 + 0.27 * len(rows)), layout="constrained")
+    figure.data = rows
+    groups = [(told, part) for told, part in (("a benefit is there", rows[rows.benefit]), ("none is there", rows[~rows.benefit])) if len(part)]
+    panels = figure.subplots(len(groups), sharex=True, squeeze=False, height_ratios=[len(part) + 0.6 for _, part in groups])[:, 0]
+    for axes, (told, part) in zip(panels, groups):
+        for place, row in enumerate(part.itertuples()):
+            colour, marker = (BLUE, "o") if row.benefit else (GREY, "D")
+            axes.plot([100 * row.low, 100 * row.high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
+            axes.plot(100 * row.gain, place, marker=marker, ms=5.5, color=colour)
+        axes.axvline(0, color=INK, lw=1)
+        axes.set(yticks=range(len(part)), yticklabels=list(part.about), ylim=(len(part) - 0.4, -0.6))
+        axes.set_title(told[0].upper() + told[1:], loc="left", weight="bold")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+    panels[-1].set_xlabel("gain by distillation (percentage points) and its 95 % interval")
     return figure
 
 

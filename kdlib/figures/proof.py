@@ -6,20 +6,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdlib.figures.evidence import agreement, gains, gradient_share, named
+from kdlib.figures.evidence import agreement, gains, gradient_share, known, named
 from kdlib.figures.style import save
 from kdlib.paper.findings import network
 from kdlib.site import Figure
 from kdlib.tables.collected import prevailing
+from kdlib.tables.known import YES
 from kdlib.tables.proven import METRICS, TARGETS
 
 TITLES = {
+    "figure-known": "Gains whose truth is known",
     "figure-gains": "Gains and how sure they are",
     "figure-controls": "The method and its controls",
     "figure-agreement": "When label and teacher agree",
     "figure-share": "Gain and the teacher’s share of the gradient",
 }
 CAPTIONS = {
+    "figure-known": "Gain and 95 % interval where face and voice are known to share something that labels do not tell, and where the student’s "
+    "targets are known to tell it nothing new. Intervals above should lie right of zero, those below should not.",
     "figure-gains": "Each student beside its undistilled twin: gain and 95 % interval. An interval that covers zero decides nothing; "
     "a gain without one rests on too few trainings.",
     "figure-controls": "Gain over the undistilled student, by what the student was drawn to. If the video matters, the method lies right of every control.",
@@ -61,13 +65,14 @@ def _gains(found: pd.DataFrame, folder: Path) -> list[Figure]:
 
 def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
     drawn = []
-    place = ["dataset", "metric", "backbone", "setting", "alpha", "fraction"]
+    place = ["dataset", "metric", "backbone", "setting", "alpha", "fraction", "labelled"]
     for where, part in found[found.targets != "teacher"].groupby(place):
         same = found[(found[place] == list(where)).all(axis=1) & (found.method == "embedding")]
         both = pd.concat([prevailing(same[same.targets == "teacher"]), part])
         label = [TARGETS[row.targets] if row.targets != "teacher" else "the paper’s method" for row in both.itertuples()]
-        dataset, metric, *student, alpha, fraction = where
+        dataset, metric, *student, alpha, fraction, labelled = where
         share = f", {100 * fraction:g} % of the training set" if fraction < 1 else ""
+        share += f", {100 * labelled:g} % of it labelled" if labelled < 1 else ""
         subject = f"{dataset}, {METRICS[metric]}, {network(*student)}, α = {alpha:g}{share}"
         drawn.append(_figure("figure-controls", "-".join(map(str, where)), subject, both.assign(label=label), folder))
     return drawn
@@ -81,6 +86,21 @@ def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path
 
 def _bounds(low: float, high: float) -> str:
     return "no interval" if pd.isna(low) else f"{100 * low:+.1f} to {100 * high:+.1f}"
+
+
+def known_picture(rows: pd.DataFrame, folder: Path) -> list[Figure]:
+    """Draw the comparisons whose truth is known, rows of :func:`kdlib.tables.known.known_rows`, into ``folder/figures``; none of none."""
+    if rows.empty:
+        return []
+    name = "figure-known"
+    if rows.gain.isna().all():
+        return [Figure(name, TITLES[name], CAPTIONS[name], missing="its runs are missing: students whose truth is known")]
+    files = save(known(rows), folder / "figures" / name)
+    spoken = [
+        f"{YES[row.benefit]}, {row.about}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}"
+        for row in rows[rows.gain.notna()].itertuples()
+    ]
+    return [Figure(name, TITLES[name], CAPTIONS[name], f"Gains with intervals, by whether a benefit is there. {'; '.join(spoken)}.", files)]
 
 
 def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:

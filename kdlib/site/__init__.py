@@ -96,6 +96,8 @@ def build(
         "tutorial.html": render("tutorial.html").render(**common, lessons=notebooks.lessons(states, executed, pages)),
         "index.html": render("index.html").render(
             **common,
+            opening=summary.opening(made),
+            seen=[figure for figure in figures if figure.name == "figure-known"],
             subject=summary.subject(made),
             headline=summary.headline(made, states, links),
             scale=summary.standard_error(made),

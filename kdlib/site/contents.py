@@ -50,7 +50,7 @@ PLAN = (
         "Controls",
         "Is it the video?",
         "The same student with the same budget, drawn to something that tells less than the video of its own recording.",
-        ("figure-controls", "controls"),
+        ("figure-known", "known", "figure-controls", "controls"),
     ),
     Question(
         "audit",
@@ -74,6 +74,8 @@ PLAN = (
         ("figure1", "figure2", "figure3", "table1", "table2", "table3", "parameters"),
     ),
 )
+# only a suite that says what is there to be found has these
+OF_SOME = {"figure-known", "known"}
 FURTHER = Question("further", "Further", "What else was made?", "Tables and figures that belong to no question above.", ())
 
 
@@ -98,7 +100,7 @@ def pages(figures: Sequence[Any], tables: Sequence[Table]) -> list[Page]:
         wanted = [further for name in question.items for further in (name, *(other for other in made if other.startswith(f"{name}-")))]
         # of a kind of figure that is drawn for each dataset nothing is missing where there is one
         several = {name for name in question.items if name.startswith("figure-") and any(other.startswith(f"{name}-") for other in made)}
-        wanted = [name for name in dict.fromkeys(wanted) if name not in shown | several]
+        wanted = [name for name in dict.fromkeys(wanted) if name not in shown | several | OF_SOME - set(made)]
         items = [made.get(name) or ("nothing", (name, _title(name))) for name in wanted]
         found.append(Page(question, sorted(items, key=_is_absent)))
         shown |= set(wanted)

@@ -12,6 +12,7 @@ import pandas as pd
 from kdlib.site.layout import Links
 from kdlib.tables import BACKBONES, SETTINGS, Table
 from kdlib.tables.comparison import not_comparable
+from kdlib.tables.known import verdict
 from kdlib.tables.proven import METRICS
 from kdlib.tables.table import LINEAR, number
 
@@ -33,6 +34,11 @@ def headline(tables: Sequence[Table], states: pd.DataFrame, links: Links) -> lis
     numbers = [replace(each, about=dataset(found)) for each in _gains(found) + _levels(found, links)] if found else _of_no_corpus(tables)
     runs = KeyNumber(f"{(states.state == 'done').sum()} of {len(states)}", "runs are done", href="runs.html", about="the whole suite")
     return [*numbers, runs]
+
+
+def opening(tables: Sequence[Table]) -> str:
+    """Return whether the suite finds what is known to be there, nothing where it says of no run what that is."""
+    return next((verdict(table.frame) for table in tables if table.name == "known"), "")
 
 
 def leading(tables: Sequence[Table]) -> Table | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from kdlib.grid import GRADIENTS
-from kdlib.settings import Settings
+from kdlib.settings import Settings, of_dataset
 from kdlib.tables.table import LINEAR
 
 COLUMNS = ("dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "key", "fold", "metric", "value", "recordings")
@@ -38,7 +38,13 @@ def coordinates(run: Any) -> dict[str, Any]:
 
 def variant(settings: Settings, stage: str = "student") -> str:
     """Return in one line which parameters differ from those of the dataset's file, as far as the stage knows them."""
-    return "; ".join(f"{name}={value}" for name, value in settings.departures(stage, numbers=True).items())
+    told = settings.departures(stage, numbers=True)
+    ours, usual = told.get("corpus.synthetic"), of_dataset(settings.dataset).corpus.synthetic
+    if ours and usual:  # of a synthetic corpus what differs, not all of its parameters
+        before = usual.model_dump(mode="json")
+        del told["corpus.synthetic"]
+        told |= {f"corpus.synthetic.{name}": value for name, value in ours.items() if value != before[name]}
+    return "; ".join(f"{name}={value}" for name, value in told.items())
 
 
 def distinct(runs: Iterable[Any]) -> dict[Path, Any]:

@@ -33,6 +33,8 @@ PLACE = [
 ]
 GAIN = [Column("gain", "gain", digits=1, signed=True), Column("interval", "95 %", interval=True)]
 COMPARED = [Column("undistilled", "undistilled", digits=1), Column("distilled", "distilled", digits=1), *GAIN, Column("p_text", "p")]
+# departures after which a network is still the same one with less to learn from
+SHARES = r"(corpus\.(fraction|labelled)=[\d.]+(; training\.epochs=\d+)?)?"
 TRAININGS = Column("trainings", "trainings", digits=0)
 DOCUMENTS = {"claims.csv": "the paper’s claims: what was run for each, estimate, interval, verdict"}
 INTERVALS = (
@@ -167,20 +169,27 @@ def controls_table(found: pd.DataFrame) -> Table:
 
 
 def fractions_table(found: pd.DataFrame) -> Table:
-    """Return gains by the share of the training set, for the networks that have several."""
+    """Return gains by the share of the training set, and of its labels, for the networks that have several."""
     place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
-    own = found[(found.targets == "teacher") & found.variant.str.fullmatch(r"(corpus\.fraction=[\d.]+)?")]
-    rows = several = own[own.groupby(place).fraction.transform("nunique") > 1].sort_values([*place, "fraction"]).reset_index(drop=True)
+    own = found[(found.targets == "teacher") & found.variant.str.fullmatch(SHARES)]
+    many = own.groupby(place)[["fraction", "labelled"]].transform("nunique").max(axis=1) > 1
+    rows = several = own[many].sort_values([*place, "fraction", "labelled"]).reset_index(drop=True)
     if len(rows):
-        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "fraction").assign(p_text=rows.p.map(p_value))
+        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "fraction", "labelled").assign(p_text=rows.p.map(p_value))
     return Table(
         name="fractions",
         title="With less to learn from",
-        caption="The gain where teacher and student train on a share of the training recordings, in percentage points.",
-        columns=[*PLACE, Column("fraction", "training set, %", digits=0), *COMPARED, TRAININGS],
+        caption="The gain where teacher and student train on a share of the training recordings, or on all with a share of the labels, in percentage points.",
+        columns=[
+            *PLACE,
+            Column("fraction", "training set, %", digits=0),
+            Column("labelled", "labelled, %", digits=0),
+            *COMPARED,
+            TRAININGS,
+        ],
         frame=rows,
         notes=reasons(several.drop(columns="detectable")) if len(several) else [],
-        absent="" if len(rows) else "no network of this suite was trained with several corpus.fraction.",
+        absent="" if len(rows) else "no network of this suite was trained with several corpus.fraction or corpus.labelled.",
     )
 
 

@@ -16,11 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from kdlib.corpora import features, read
+from kdlib.corpora.iemocap import CLASSES
 from kdlib.corpora.ravdess import EMOTIONS, NAME
-from kdlib.corpora.synthetic import face, ravdess, voice
+from kdlib.corpora.synthetic import claimed, face, iemocap, ravdess, voice, voxceleb1
 from kdlib.corpora.synthetic.ravdess import write_ravdess
 from kdlib.errors import InvalidParameter
-from kdlib.parameters import Synthetic
+from kdlib.parameters import Corpus, Synthetic
 
 SMALL = Synthetic(actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"])
 
@@ -82,7 +84,83 @@ def test_face_and_voice_err_independently():
     assert abs(np.corrcoef(errors.T)[0, 1]) < 4 / np.sqrt(len(errors))
 
 
+def test_what_is_shared_is_shown_and_spoken_alike_as_often_as_said():
+    """The joint distribution of face and voice given the label, cell by cell, against the formula; the voice's own stays."""
+    told = {"video_information": 0.3, "audio_information": 0.6, "shared": 0.5}
+    synthetic = Synthetic(actors=60, takes=60, actors_without_song=list(range(1, 61)), **told)
+    truths = [ravdess.displayed(take, synthetic) for take in ravdess.take_list(synthetic)]
+    right = {name: np.array([truth[name] == truth["labelled"] for truth in truths]) for name in ("shown", "spoken")}
+    alike = np.array([truth["shown"] == truth["spoken"] for truth in truths])
+    video, audio = (information + (1 - information) / 8 for information in (0.3, 0.6))
+    # without what is shared they are alike where both are the label, or both the same one of the seven others
+    expected = {
+        "spoken": audio,
+        "shown": 0.5 * audio + 0.5 * video,
+        "alike": 0.5 + 0.5 * (video * audio + (1 - video) * (1 - audio) / 7),
+    }
+    for name, found in (("spoken", right["spoken"]), ("shown", right["shown"]), ("alike", alike)):
+        spread = np.sqrt(expected[name] * (1 - expected[name]) / len(truths))
+        assert abs(found.mean() - expected[name]) < 4 * spread, name
+
+
+def drawn_apart(random, labelled, choices):
+    """Draw face and voice as the corpora of former versions did, independently given the label."""
+    told = []
+    for information in (0.95, 0.75):
+        informs, other = random.random() < information, choices[random.integers(len(choices))]
+        told.append(labelled if informs else other)
+    return {"labelled": labelled, "shown": told[0], "spoken": told[1]}
+
+
+def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
+    plain, shared = Synthetic(), Synthetic(shared=1.0)
+    for take in ravdess.take_list(plain):
+        code = int(take[:-3].replace("-", ""))
+        choices = [EMOTIONS[name] for name in ravdess.CHANNEL_EMOTIONS[take[:2]]]
+        before = drawn_apart(np.random.default_rng([0, int(take[-2:]), code, 0]), EMOTIONS[take[3:5]], choices)
+        assert ravdess.displayed(take, plain) == before
+        assert ravdess.displayed(take, shared) == {**before, "shown": before["spoken"]}
+    classes = list(dict.fromkeys(CLASSES.values()))
+    for turn in iemocap.turn_list("Ses01F_impro01", plain):
+        before = drawn_apart(iemocap._random(turn.name, plain, 0), iemocap.FELT[turn.code], classes)
+        assert iemocap.displayed(turn, plain) == before
+        assert iemocap.displayed(turn, shared) == {**before, "shown": before["spoken"]}
+
+
+def test_whose_voice_it_is_the_face_shares():
+    apart, shared = (Synthetic(outsiders=2, video_information=0.5, audio_information=0.5, shared=share) for share in (0.0, 1.0))
+    names = voxceleb1.utterances(apart)
+    before, after = ([voxceleb1.displayed(name, synthetic) for name in names] for synthetic in (apart, shared))
+    assert [truth["spoken"] for truth in before] == [truth["spoken"] for truth in after] == [truth["shown"] for truth in after]
+    assert any(truth["shown"] != truth["spoken"] for truth in before)
+
+
+def test_a_corpus_of_before_a_parameter_is_still_its_own(tmp_path):
+    told = SMALL.model_dump(mode="json")
+    former = {name: value for name, value in told.items() if name not in ("shared", "noise")}
+    (tmp_path / "synthetic.json").write_text(json.dumps({"parameters": former, "takes": {}}))
+    assert claimed(tmp_path, SMALL)
+    with pytest.raises(InvalidParameter, match="other parameters"):
+        claimed(tmp_path, SMALL.model_copy(update={"shared": 0.5}))
+
+
 # voices
+
+
+def test_noise_is_as_loud_as_said_and_leaves_the_speech():
+    quiet, noisy = (
+        voice.speak(voice.Voice.of(3), "happy", 2.0, np.random.default_rng(1), noise=noise)[0].astype(float) for noise in (0.0, 0.1)
+    )
+    added = noisy - quiet
+    assert np.sqrt(np.mean(added**2)) / np.sqrt(np.mean(quiet**2)) == pytest.approx(0.1, rel=0.02)
+    power = np.abs(np.fft.rfft(added)) ** 2
+    assert power[: len(power) // 3].mean() == pytest.approx(power[-len(power) // 3 :].mean(), rel=0.05), "white"
+
+
+def test_duration_is_that_of_the_sound():
+    for seed, emotion in enumerate(voice.PROSODY):
+        sound, _ = voice.speak(voice.Voice.of(2), emotion, 0.8, np.random.default_rng(seed), intensity=1.2)
+        assert voice.duration(emotion, 0.8, np.random.default_rng(seed), 1.2) == len(sound) / voice.RATE
 
 
 def fundamental(samples):
@@ -177,7 +255,50 @@ def test_mouth_opens_with_the_sound():
     assert np.corrcoef(teeth.sum((1, 2)), loudness)[0, 1] > 0.6
 
 
+def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
+    """Take away the person's rest and what is inexact, and what remains is what the drawn face does, frame by frame."""
+    seen = []
+    monkeypatch.setattr(face, "draw_face", lambda identity, expression, *_, **__: seen.append(expression))
+    take = "01-06-02-01-02-04"
+    list(ravdess.render(take, Synthetic())[1])
+    measured = ravdess.measured(take, Synthetic())
+    assert list(measured) == ["recording", "time", *face.Expression._fields]
+    assert len(measured) == len(seen) and measured.time.to_numpy() == pytest.approx(np.arange(len(seen)) * 1001 / 30000)
+    beyond = (measured[list(face.Expression._fields)].to_numpy() - np.array(seen)) / np.std(list(face.EXPRESSIONS.values()), axis=0)
+    rest, inexact = beyond.mean(0), (beyond - beyond.mean(0)).std(0)
+    assert inexact == pytest.approx(np.full(10, 0.3), rel=0.3)
+    other = ravdess.measured("01-03-01-02-01-04", Synthetic())
+    shown = face.movements("happy", len(other), ravdess._random("01-03-01-02-01-04", Synthetic(), 2), 0.9)
+    again = ((other[list(face.Expression._fields)].to_numpy() - shown) / face.SPREAD).mean(0)
+    assert np.abs(rest - again).max() < 0.3 and np.abs(rest).max() > 0.5, "one rest a person"
+
+
+def test_emotion_is_read_from_measured_faces_of_strangers():
+    synthetic = Synthetic(actors=18, takes=16, shared=0.0, video_information=1.0)
+    takes = ravdess.take_list(synthetic)
+    middle = [ravdess.measured(take, synthetic).iloc[36, 2:].astype(float).to_numpy() for take in takes]
+    labels = ["neutral" if take[3:5] == "02" else EMOTIONS[take[3:5]] for take in takes]
+    assert accuracy_across_actors(middle, labels, [int(take[-2:]) for take in takes]) > 0.8
+
+
 # files
+
+
+def test_the_table_of_faces_is_one_that_corpus_features_can_name(corpus):
+    path = str(corpus / "faces.csv")
+    assert features.timed(path) and features.columns(path) == list(face.Expression._fields)
+    corpus_of = Corpus(layout="ravdess", path=str(corpus), features=path)
+    recordings = read(corpus_of)
+    assert len(recordings) == 8 and set(recordings.video) == {""}
+    rows = features.measurements(recordings, corpus_of, fps=25)
+    for row, found in zip(recordings.itertuples(), rows):
+        seconds = soundfile.info(row.audio).duration
+        assert found.shape[1] == 10 and abs(len(found) / 25 - seconds) < 0.08
+
+
+def test_sound_alone_brings_no_video(tmp_path):
+    write_ravdess(tmp_path, SMALL.model_copy(update={"modalities": ["03"], "takes": 1}), workers=1)
+    assert {file.suffix for file in tmp_path.rglob("*.*") if not file.name.startswith(".")} == {".wav", ".csv", ".json"}
 
 
 def decoded(folder):

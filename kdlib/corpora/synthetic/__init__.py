@@ -41,11 +41,12 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
 
     Raises InvalidParameter where it is marked or used otherwise.
     """
-    parameters = synthetic.model_dump(mode="json")
+    parameters, usual = synthetic.model_dump(mode="json"), Synthetic().model_dump(mode="json")
     remedy = "remove that folder or choose another path with corpus.path"
     for mark in (folder / TRUTH, folder / BEGUN):
         if mark.exists():
-            if json.loads(mark.read_text())["parameters"] != parameters:
+            # of a parameter that is newer than the corpus the default leaves it as it was
+            if usual | json.loads(mark.read_text())["parameters"] != parameters:
                 raise InvalidParameter(f"the synthetic corpus in {folder} was made with other parameters than corpus.synthetic; {remedy}.")
             return mark.name == TRUTH
     if folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
@@ -59,10 +60,19 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
 def shown_and_spoken(labelled: str, emotions: Sequence[str], synthetic: Synthetic, random: np.random.Generator) -> dict[str, str]:
     """Return the emotion that a recording is ``labelled`` with, that is ``shown`` by the face and ``spoken`` by the voice.
 
-    Each modality has the label with the probability that the parameters give it, and else one drawn from ``emotions``.
+    The voice expresses the label with probability ``audio_information`` and else one of the ``emotions``, drawn uniformly. With
+    probability ``shared`` the face shows what the voice expresses; else it shows the label with probability ``video_information``
+    and one drawn uniformly otherwise. So of k emotions, with label y, face v and voice a::
+
+        P(a | y)    = audio_information [a = y] + (1 - audio_information) / k
+        P(v | y, a) = shared [v = a] + (1 - shared) (video_information [v = y] + (1 - video_information) / k)
+
+    ``shared`` 0 is independence given the label, ``shared`` 0 with ``video_information`` 0 a face that tells of neither.
     """
     truth = {"labelled": labelled}
     for modality, information in (("shown", synthetic.video_information), ("spoken", synthetic.audio_information)):
         informs, other = random.random() < information, emotions[random.integers(len(emotions))]
         truth[modality] = labelled if informs else other
+    if random.random() < synthetic.shared:  # drawn last, so that the draws above are those of every corpus
+        truth["shown"] = truth["spoken"]
     return truth

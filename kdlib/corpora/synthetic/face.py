@@ -45,6 +45,9 @@ EXPRESSIONS = {
     "surprised": Expression(brow_inner=1.1, brow_outer=1.2, eyes=1.5, jaw=1.0, width=0.62, nod=-0.2),
 }
 
+SPREAD = np.std(list(EXPRESSIONS.values()), axis=0)
+OWN, INEXACT = 0.5, 0.3
+
 
 @lru_cache(1024)
 def shade(colour: Colour, factor: float) -> Colour:
@@ -276,17 +279,36 @@ def animate(
     ``envelope`` ``(frames,)`` has the amplitude of the sound, 0 to 1, at each frame. The face is neutral at both ends and strongest
     near the middle. ``intensity`` above 1 exaggerates.
     """
-    count, rest = len(envelope), np.array(EXPRESSIONS["neutral"])
+    count = len(envelope)
     time = (np.arange(count) + 0.5) / count
-    strength = intensity * np.sin(np.pi * time ** rng.uniform(0.8, 1.2)) ** 0.6
-    blink = _blinks(count, rng)
+    felt = movements(emotion, count, rng, intensity)
     sway = [reach * np.sin(2 * np.pi * (rng.uniform(0.3, 0.8) * time + rng.uniform())) for reach in (0.04, 0.04, 0.03)]
     background = tuple(int(part) for part in rng.integers(214, 236) + rng.integers(-4, 5, 3))
     for frame in range(count):
-        felt = Expression(*(rest + strength[frame] * (np.array(EXPRESSIONS[emotion]) - rest)))
-        felt = felt._replace(eyes=felt.eyes * blink[frame])
         move = (sway[0][frame], sway[1][frame] + 0.03 * envelope[frame])
-        yield draw_face(identity, felt, float(envelope[frame]), size, angle=sway[2][frame], shift=move, background=background)
+        shown = Expression(*felt[frame])
+        yield draw_face(identity, shown, float(envelope[frame]), size, angle=sway[2][frame], shift=move, background=background)
+
+
+def movements(emotion: str, count: int, rng: np.random.Generator, intensity: float = 1.0) -> np.ndarray:
+    """Return what a face that shows an emotion does at each frame, the numbers of :class:`Expression` as ``(count, 10)``.
+
+    With a generator in the same state they are those of the frames that :func:`animate` draws.
+    """
+    time, rest = (np.arange(count) + 0.5) / count, np.array(EXPRESSIONS["neutral"])
+    strength = intensity * np.sin(np.pi * time ** rng.uniform(0.8, 1.2)) ** 0.6
+    felt = rest + strength[:, None] * (np.array(EXPRESSIONS[emotion]) - rest)
+    felt[:, Expression._fields.index("eyes")] *= _blinks(count, rng)
+    return felt
+
+
+def measure(moves: np.ndarray, at_rest: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
+    """Return movements ``(frames, 10)`` as an instrument gives them, that knows neither the face at rest nor is exact.
+
+    What is added, in units of how far each number spreads over the emotions: half of a normal number that ``at_rest`` draws, which is the
+    person's own, and 0.3 of one for each frame.
+    """
+    return moves + SPREAD * (OWN * at_rest.standard_normal(len(SPREAD)) + INEXACT * rng.standard_normal(moves.shape))
 
 
 def _blinks(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -109,7 +109,8 @@ def timeline(dialogue: str, synthetic: Synthetic) -> list[Said]:
         speaker, spoken = voice.Voice.of(turn.actor, synthetic.seed), displayed(turn, synthetic)["spoken"]
         force, start = INTENSITY.get(turn.code, 1.0), round(end + rng.uniform(*PAUSE), 4)
         own = _random(turn.name, synthetic, 1)
-        said.append(Said(turn, start, *voice.speak(speaker, spoken, synthetic.seconds, own, 1 + number % 2, force)))
+        sounding = voice.speak(speaker, spoken, synthetic.seconds, own, 1 + number % 2, force, noise=synthetic.noise)
+        said.append(Said(turn, start, *sounding))
         end = said[-1].end
     return said
 

@@ -1,10 +1,14 @@
 """A small RAVDESS: its folders, names and file formats, with drawn actors whose faces and voices say what is known.
 
 Each modality of a take displays the labelled emotion with the probability p that the parameters give it, and else one
-drawn uniformly among the k emotions of the take's channel (8 in speech, 6 in song), face and voice independently. Who
+drawn uniformly among the k emotions of the take's channel (8 in speech, 6 in song), face and voice independently unless
+``shared`` gives both one emotion (:func:`kdlib.corpora.synthetic.shown_and_spoken`). Who
 reads a modality without fault is therefore right on p + (1 - p) / k of the takes: at 0.95 on 0.96 of them and at 0.75
 on 0.78 of speech and 0.79 of song (a little more where calm counts as neutral). That is the ceiling of any model of one
 modality. The mouth follows the sound, so that a video holds a trace of the voice, as everywhere.
+
+``faces.csv`` has the same faces as measurements: a row a frame of the video, whether or not there is one, with its ``time`` and
+the numbers of :class:`.face.Expression`, which the mouth's speaking is none of. ``corpus.features`` can name it.
 """
 
 from __future__ import annotations
@@ -14,14 +18,17 @@ from itertools import product, zip_longest
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from kdlib.corpora.features import TIME
 from kdlib.corpora.ravdess import EMOTIONS
 from kdlib.corpora.synthetic import face, shown_and_spoken, voice
-from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_video
+from kdlib.corpora.synthetic.writing import FPS, write_corpus, write_sound, write_text, write_video
 from kdlib.parameters import Synthetic
 
 CHANNEL_EMOTIONS = {"01": tuple(EMOTIONS), "02": tuple(EMOTIONS)[:6]}
 INTENSITY = {"01": 0.9, "02": 1.2}
+FACES = "faces.csv"
 ENDINGS = {"01": ".mp4", "02": ".mp4", "03": ".wav"}
 
 
@@ -75,22 +82,48 @@ def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.nda
     truth, force = displayed(take, synthetic), INTENSITY[intensity]
     speaker, looks = voice.Voice.of(int(actor), synthetic.seed), face.Identity.of(int(actor), synthetic.seed)
     sound, envelope = voice.speak(
-        speaker, truth["spoken"], synthetic.seconds, _random(take, synthetic, 1), int(statement), force, sung=channel == "02"
+        speaker,
+        truth["spoken"],
+        synthetic.seconds,
+        _random(take, synthetic, 1),
+        int(statement),
+        force,
+        sung=channel == "02",
+        noise=synthetic.noise,
     )
-    times = np.arange(int(len(sound) / voice.RATE * FPS)) / FPS
+    times = _times(len(sound) / voice.RATE)
     heard = voice.amplitude(envelope, times + 0.5 / FPS)
     frames = face.animate(looks, truth["shown"], heard, _random(take, synthetic, 2), force, synthetic.video_size)
     return sound[: round(len(times) / FPS * voice.RATE)], frames
+
+
+def measured(take: str, synthetic: Synthetic) -> pd.DataFrame:
+    """Return the face of a take as measured at each frame of its video: ``recording``, ``time`` in seconds, and ten numbers."""
+    truth, force = displayed(take, synthetic), INTENSITY[take[6:8]]
+    times = _times(voice.duration(truth["spoken"], synthetic.seconds, _random(take, synthetic, 1), force))
+    moves = face.movements(truth["shown"], len(times), _random(take, synthetic, 2), force)
+    at_rest = np.random.default_rng([synthetic.seed, int(take[-2:]), 4])
+    table = pd.DataFrame(face.measure(moves, at_rest, _random(take, synthetic, 3)), columns=face.Expression._fields)
+    table.insert(0, "recording", f"01-{take}")
+    table.insert(1, TIME, times)
+    return table
+
+
+def _times(seconds: float) -> np.ndarray:
+    return np.arange(int(seconds * FPS)) / FPS
 
 
 def write_ravdess(folder: Path, synthetic: Synthetic, workers: int | None = None) -> None:
     """Write what is missing of the corpus; see :func:`.writing.write_corpus` for how, and for what it raises."""
     folder, takes = Path(folder), take_list(synthetic)
     files = [folder / f"Actor_{take[-2:]}" / f"{modality}-{take}{ENDINGS[modality]}" for take in takes for modality in synthetic.modalities]
-    write_corpus(folder, synthetic, files, _write, {take: displayed(take, synthetic) for take in takes}, workers)
+    write_corpus(folder, synthetic, [*files, folder / FACES], _write, {take: displayed(take, synthetic) for take in takes}, workers)
 
 
 def _write(file: Path, synthetic: Synthetic) -> None:
+    if file.name == FACES:
+        rows = pd.concat([measured(take, synthetic) for take in take_list(synthetic)])
+        return write_text(file, rows.to_csv(index=False, float_format="%.4f"))
     modality, _, take = file.stem.partition("-")
     sound, frames = render(take, synthetic)
     if modality == "03":

@@ -95,15 +95,23 @@ class Voice:
 
 
 def speak(
-    voice: Voice, emotion: str, seconds: float, rng: np.random.Generator, statement: int = 1, intensity: float = 1.0, sung: bool = False
+    voice: Voice,
+    emotion: str,
+    seconds: float,
+    rng: np.random.Generator,
+    statement: int = 1,
+    intensity: float = 1.0,
+    sung: bool = False,
+    noise: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Say or sing a statement; ``seconds`` is the mean length over emotions, with a short silence at both ends.
 
-    ``intensity`` above 1 exaggerates the emotion. Returns the sound, float32 ``(samples,)`` within -1 to 1 at ``RATE`` Hz,
+    ``intensity`` above 1 exaggerates the emotion. ``noise`` is the root mean square of white noise up to ``RATE`` / 2, relative to
+    that of the whole sound. Returns the sound, float32 ``(samples,)`` within -1 to 1 at ``RATE`` Hz,
     and the amplitude envelope for the mouth, float32 ``(values,)`` within 0 to 1 at ``ENVELOPE_RATE`` Hz.
     """
     prosody = _between(PROSODY["neutral"], PROSODY[emotion], intensity)
-    count = round(seconds * prosody.stretch * rng.uniform(0.95, 1.05) * TRACT_RATE / STEP)
+    count = _steps(prosody, seconds, rng)
     phones, syllable = _phones(STATEMENTS[statement], count, sung)
     *resonances, voicing, friction, _ = phones.T
     pitch = voice.pitch * 2 ** (_semitones(prosody, syllable, sung, rng) / 12)
@@ -112,7 +120,16 @@ def speak(
     tract = np.array([_smooth(resonance, 5) for resonance in resonances] + [np.full(count, hertz) for hertz in HIGHER])
     hiss = rng.standard_normal(len(source)) * _samples(_smooth(friction, 3))
     sound = _resonate(source, tract * voice.tract * prosody.smile) + 0.3 * sosfilt(HISS, hiss)
-    return _recorded(sound, prosody.loudness + rng.normal(0, 1), rng)
+    return _recorded(sound, prosody.loudness + rng.normal(0, 1), rng, noise)
+
+
+def duration(emotion: str, seconds: float, rng: np.random.Generator, intensity: float = 1.0) -> float:
+    """Return how many seconds :func:`speak` would speak with these parameters and a generator in this state."""
+    return _steps(_between(PROSODY["neutral"], PROSODY[emotion], intensity), seconds, rng) * STEP / TRACT_RATE
+
+
+def _steps(prosody: Prosody, seconds: float, rng: np.random.Generator) -> int:
+    return round(seconds * prosody.stretch * rng.uniform(0.95, 1.05) * TRACT_RATE / STEP)
 
 
 def _between(rest: tuple, value: tuple, amount: float) -> Prosody:
@@ -186,13 +203,14 @@ def _resonate(source: np.ndarray, tract: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _recorded(sound: np.ndarray, loudness: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _recorded(sound: np.ndarray, loudness: float, rng: np.random.Generator, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the sound at its loudness in a room that is not quite silent, and its envelope."""
     sound = resample_poly(sound, RATE // TRACT_RATE, 1)
     sound *= min(0.25 * 10 ** (loudness / 20) / np.sqrt(np.mean(sound**2)), 0.95 / np.abs(sound).max())
     parts = sound[: len(sound) // HOP * HOP].reshape(-1, HOP)
     envelope = _smooth(np.sqrt(np.mean(parts**2, axis=1)), 7)
-    sound = np.clip(sound + 3e-4 * rng.standard_normal(len(sound)), -1, 1)
+    room = 3e-4 + noise * np.sqrt(np.mean(sound**2))
+    sound = np.clip(sound + room * rng.standard_normal(len(sound)), -1, 1)
     return sound.astype(np.float32), (envelope / envelope.max()).astype(np.float32)
 
 

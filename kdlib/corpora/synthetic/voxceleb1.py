@@ -2,8 +2,8 @@
 
 Every speaker is in ``takes`` videos of one or two utterances. The face is not in the middle of the frame: only the
 track tells where. Face and voice are those of the speaker with the probability p that the parameters give each, and else
-of another one, independently: who reads a modality without fault is right on p of the recordings. A mild emotion is drawn
-anew for each utterance, for it must not matter. Further speakers, of whom there is only sound, are compared by the trial list.
+of another one, independently unless ``shared`` gives the voice's person to the face: who reads a modality without fault is right
+on p of the recordings. A mild emotion is drawn anew for each utterance, for it must not matter. Further speakers, of whom there is only sound, are compared by the trial list.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def displayed(utterance: str, synthetic: Synthetic) -> dict[str, int | str]:
         informs, other = random.random() < information, int(random.integers(1, max(2, synthetic.actors)))
         # one of the others: the numbers behind the person's own move up by one
         truth[modality] = person if informs or person > synthetic.actors else other + (other >= person)
+    if random.random() < synthetic.shared:
+        truth["shown"] = truth["spoken"]
     return truth
 
 
@@ -92,7 +94,9 @@ def _write(file: Path, synthetic: Synthetic) -> None:
 def _speak(utterance: str, synthetic: Synthetic) -> tuple[np.ndarray, np.ndarray]:
     truth, random = displayed(utterance, synthetic), _random(utterance, synthetic, 1)
     speaker = voice.Voice.of(int(truth["spoken"]), synthetic.seed)
-    return voice.speak(speaker, str(truth["emotion"]), synthetic.seconds, random, int(random.integers(1, 3)), INTENSITY)
+    return voice.speak(
+        speaker, str(truth["emotion"]), synthetic.seconds, random, int(random.integers(1, 3)), INTENSITY, noise=synthetic.noise
+    )
 
 
 def _write_utterance(file: Path, sound: np.ndarray) -> None:

@@ -1,0 +1,152 @@
+"""Comparisons whose truth is known: the sentence that opens the report, and the world itself, run small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from kdlib import corpora, grid, places, site, store, student, tables, teacher
+from kdlib.errors import InvalidParameter
+from kdlib.figures import proof
+from kdlib.settings import load
+from kdlib.statistics import compare
+from kdlib.tables import known
+from kdlib.training import Progress
+from tests.test_site import every_run, soup
+
+RIGHT = "The suite finds a benefit where there is one, and none where there is none."
+BENEFIT, NONE = {"gain": 0.26, "low": 0.18, "high": 0.34}, {"gain": -0.08, "low": -0.16, "high": 0.01}
+
+
+def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
+    """Return what is known of the first students of the suite controls, and what they found (None: their runs are missing)."""
+    truth = [grid.Known(each.run, of, name) for each, of, name in zip(grid.known("controls"), benefit, ("shared", "soft", "shuffled"))]
+    found = [
+        {
+            **tables.collected.coordinates(each.run),
+            "metric": "uar",
+            "undistilled": 0.3,
+            "distilled": 0.5,
+            "p": 0.03,
+            "speakers": 12,
+            "trainings": 6,
+            **of,
+        }
+        for each, of in zip(truth, told)
+        if of
+    ]
+    columns = [*tables.collected.coordinates(truth[0].run), *known.FOUND]
+    return known.known_rows(truth, pd.DataFrame(found, columns=None if found else columns))
+
+
+def test_all_is_as_it_should_be():
+    rows = rows_of(BENEFIT, NONE, NONE)
+    assert known.verdict(rows) == RIGHT
+    assert list(rows.about) == ["shared", "soft", "shuffled"] and list(rows.seen) == [True, False, False]
+
+
+def test_a_control_that_gains_and_a_benefit_that_is_missed_turn_the_sentence_round():
+    assert known.verdict(rows_of(BENEFIT, NONE, BENEFIT)) == "The suite finds a benefit where there is none (shuffled)."
+    assert known.verdict(rows_of(NONE, NONE, NONE)) == "The suite finds no benefit where there is one (shared)."
+    both = "The suite finds no benefit where there is one (shared) and finds a benefit where there is none (soft; shuffled)."
+    assert known.verdict(rows_of(NONE, BENEFIT, BENEFIT)) == both
+    # wrong remains wrong, whatever is missing beside it
+    assert known.verdict(rows_of(None, BENEFIT, NONE)) == "The suite finds a benefit where there is none (soft)."
+
+
+@pytest.mark.parametrize("lacking", [None, {**BENEFIT, "trainings": 5}, {**BENEFIT, "low": np.nan, "high": np.nan}])
+def test_runs_that_are_missing_or_too_few_leave_it_open(lacking):
+    sentence = known.verdict(rows_of(lacking, NONE, NONE))
+    assert "is not known: 1 of 3 comparisons" in sentence and sentence != RIGHT
+
+
+def test_without_both_kinds_nothing_is_shown():
+    assert "is not known" in known.verdict(rows_of(BENEFIT, BENEFIT, benefit=(True, True)))
+
+
+def test_interval_that_touches_zero_is_no_benefit():
+    assert list(rows_of({**BENEFIT, "low": 0.0}, NONE, NONE).seen) == [False, False, False]
+
+
+def test_report_opens_with_the_sentence_and_its_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    rows, runs = rows_of(BENEFIT, None, NONE), every_run()
+    figures, table = proof.known_picture(rows, tmp_path / "demo"), known.known_table(rows)
+    index = site.build("demo", runs, [table], figures, results=tables.collect(runs))
+    page = soup(index)
+    opening = page.select_one(".masthead .opening")
+    assert opening.text == known.verdict(rows) and opening.a["href"] == "controls.html#known"
+    picture = page.select_one(".masthead figure img")
+    assert "yes, shared: +26.0 points, +18.0 to +34.0" in picture["alt"] and "no, shuffled: -8.0 points" in picture["alt"]
+    assert (index.parent / picture["src"]).is_file()
+    shown = pd.read_csv(index.parent / picture["src"].replace(".svg", ".csv"))
+    assert list(shown.about) == ["shared", "soft", "shuffled"] and shown.gain[0] == 0.26
+    assert soup(index.parent / "controls.html").select_one("#known table")
+    before = opening.find_previous("p", class_="warning")
+    assert before is None, "nothing that warns stands before it"
+
+
+def test_other_suites_have_no_such_opening(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    runs = every_run()
+    index = site.build("demo", runs, [], results=tables.collect(runs))
+    assert not soup(index).select(".opening") and not soup(index.parent / "controls.html").select("#known, #figure-known")
+
+
+# suites that include others
+
+
+def suite(tmp_path, monkeypatch, **files):
+    (tmp_path / "grids").mkdir()
+    for name, text in files.items():
+        (tmp_path / "grids" / f"{name}.yaml").write_text(text)
+    for file in places.PARAMS.glob("*.yaml"):
+        (tmp_path / file.name).write_text(file.read_text())
+    monkeypatch.setattr(places, "PARAMS", tmp_path)
+
+
+def test_a_suite_has_the_runs_of_those_it_includes_once(tmp_path, monkeypatch):
+    one, both = "- {dataset: demo-ravdess, alpha: 0}", "- {dataset: demo-ravdess, alpha: [0, 0.5], benefit: true, about: it}"
+    suite(tmp_path, monkeypatch, inner=f"runs:\n{both}\n", outer=f"include: [inner]\nruns:\n{one}\n", alone=f"runs:\n{both}\n")
+    assert {run.key for run in grid.runs("outer")} == {run.key for run in grid.runs("alone")}
+    assert [(each.benefit, each.about, each.run.settings.alpha) for each in grid.known("outer")] == [(True, "it", 0.5)]
+
+
+def test_the_demo_includes_the_controls():
+    own, demo = ({(run.stage, run.settings.dataset, run.key) for run in grid.runs(name)} for name in ("controls", "demo"))
+    assert own < demo and [each.benefit for each in grid.known("demo")] == [True, True, False, False, False, False, False]
+
+
+@pytest.mark.parametrize("include", ["[outer]", "[inner]", "inner", "[inner, nowhere]"])
+def test_a_suite_that_includes_itself_or_nothing_is_refused(tmp_path, monkeypatch, include):
+    run = "runs:\n- {dataset: demo-ravdess}\n"
+    suite(tmp_path, monkeypatch, outer=f"include: {include}\n{run}", inner=f"include: [outer]\n{run}")
+    with pytest.raises(InvalidParameter, match="include' of params/grids/(outer|inner).yaml|unknown suite 'nowhere'"):
+        grid.runs("outer")
+
+
+# the world, run small
+
+
+def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_data):
+    """Two folds of the twelve speakers, a fifth of the labels: the teacher's own targets help, those of another recording do not."""
+    base = {"dataset": "demo-controls", "backbone": "vgg", "corpus": {"groups": 2, "labelled": 0.2}}
+    settings = {
+        "undistilled": load(**base, alpha=0.0),
+        "method": load(**base),
+        "shuffled": load(**base, training={"targets": "shuffled"}),
+    }
+    made = store.prepare(settings["method"])
+    folds = corpora.chosen_folds(made.recordings, settings["method"])
+    privileged = teacher.ensure(settings["method"], made, folds)
+    found = {name: [] for name in settings}
+    for name, of in settings.items():
+        for fold in folds:
+            heard = student.train(of, made, fold, privileged[fold.number], Progress("student", 1))
+            predicted = np.array(made.classes)[heard.probabilities.argmax(1)]
+            tested = made.recordings.iloc[fold.test][["recording", "speaker", "label"]]
+            found[name].append(tested.assign(fold=fold.number, predicted=predicted))
+    gains = {name: compare(pd.concat(found[name]), pd.concat(found["undistilled"])) for name in ("method", "shuffled")}
+    assert gains["method"].low > 0, gains["method"]
+    assert gains["shuffled"].low < 0 and gains["shuffled"].gain < gains["method"].gain - 0.1, gains["shuffled"]
