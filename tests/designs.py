@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from kdlib.statistics import compare, compare_trials
-from tests.simulation import TrialWorld, World, simulate, simulate_trials
+from kdlib.statistics import compare_trials
+from kdlib.statistics.comparison import tested_by
+from kdlib.statistics.resampling import differences, shares, uncertainty
+from tests.simulation import TrialWorld, World, answers, recordings, simulate_trials
 
 # shares of the variance of a logit: speakers 0.6², what they gain 0.4², recordings 1.2², each answer's own π²/3
 ANSWERS = World(of_speaker=0.066, of_recording=0.26, of_pair=0.015, of_training=0.0, video=0.8, carried=0.0, recordings=28)
@@ -35,15 +38,29 @@ PAIRS = {
 
 def rates(world: World | TrialWorld, sets: int, seed: int = 1) -> pd.Series:
     """Return how often intervals of ``sets`` simulated suites cover the truth, how often p < 0.05, and the mean width of an interval."""
-    random, rows = np.random.default_rng(seed), []
-    for _ in range(sets):
-        if isinstance(world, TrialWorld):
-            rows.append(compare_trials(*simulate_trials(world, random)))
-        else:
-            rows.append(compare(*simulate(world, random), metric="uar" if world.classes else "accuracy", flips=199))
-    found = pd.DataFrame(rows)
+    random = np.random.default_rng(seed)
+    found = pd.DataFrame(_trials(world, sets, random) if isinstance(world, TrialWorld) else _answers(world, sets, random))
     covers = (found.low <= world.gain) & (world.gain <= found.high)
     return pd.Series({"coverage": covers.mean(), "alarms": (found.p < 0.05).mean(), "width": (found.high - found.low).mean()})
+
+
+def _trials(world: TrialWorld, sets: int, random: np.random.Generator) -> Iterator[dict[str, float]]:
+    for _ in range(sets):
+        one = compare_trials(*simulate_trials(world, random))
+        yield {"low": one.low, "high": one.high, "p": one.p}
+
+
+def _answers(world: World, sets: int, random: np.random.Generator) -> Iterator[dict[str, float]]:
+    """Do what ``compare`` does, but for pairing the same recordings in each set."""
+    place = recordings(world)
+    tested = pd.concat([place.assign(seed=seed) for seed in range(world.seeds)], ignore_index=True)
+    parts, label = shares(tested, "uar" if world.classes else "accuracy"), place.label.to_numpy()
+    trainings = tested.groupby(["seed", "fold"]).ngroups
+    for _ in range(sets):
+        better = np.concatenate([(ours == label).astype(float) - (base == label) for ours, base in answers(world, place, random)])
+        sure, folds = uncertainty(tested, parts, better), differences(parts, tested.fold, better)
+        bounds = sure.around(float((parts.weight / parts.recordings)[parts.cell] @ better))
+        yield {"low": bounds.low, "high": bounds.high, "p": tested_by(sure, bounds.estimate, folds, trainings)[0]}
 
 
 def varied(world: World | TrialWorld) -> World | TrialWorld:

@@ -50,24 +50,32 @@ def simulate(world: World, random: np.random.Generator) -> tuple[pd.DataFrame, p
 
     Both have the columns recording, speaker, fold, label, predicted and ``p_<class>``, as a run leaves them, and seed.
     """
-    place = pd.DataFrame({"speaker": np.repeat(np.arange(world.speakers), world.recordings)})
-    number = np.tile(np.arange(world.recordings), world.speakers)
-    place["fold"] = place.speaker % world.folds
-    place["label"] = number % world.classes if world.classes else place.speaker
-    shared = np.sqrt(world.of_speaker) * random.normal(size=world.speakers)[place.speaker]
-    shared += np.sqrt(world.of_recording) * random.normal(size=len(place))
-    recording = [f"{speaker:03d}-{name:04d}" for speaker, name in zip(place.speaker, number)]
-    truths = (world.audio + world.gain, world.audio)
-    if world.of_pair:
-        both = [shared + np.sqrt(world.of_pair) * random.normal(size=world.speakers)[place.speaker] for _ in truths]
-    else:
-        both = [shared, shared]
+    place = recordings(world)
+    names = [f"{speaker:03d}-{number % world.recordings:04d}" for number, speaker in enumerate(place.speaker)]
     runs = [
-        [_predictions(place, recording, _answers(world, place, *of, random), _classes(world), seed) for of in zip(both, truths)]
-        for seed in range(world.seeds)
+        [_predictions(place, names, given, _classes(world), seed) for given in both] for seed, both in enumerate(answers(world, place, random))
     ]
     distilled, undistilled = (pd.concat(of, ignore_index=True) for of in zip(*runs))
     return distilled, undistilled
+
+
+def recordings(world: World) -> pd.DataFrame:
+    """Return the world's recordings: speaker, fold and label."""
+    place = pd.DataFrame({"speaker": np.repeat(np.arange(world.speakers), world.recordings)})
+    place["fold"] = place.speaker % world.folds
+    place["label"] = np.tile(np.arange(world.recordings), world.speakers) % world.classes if world.classes else place.speaker
+    return place
+
+
+def answers(world: World, place: pd.DataFrame, random: np.random.Generator) -> list[list[np.ndarray]]:
+    """Return, for each seed, the class numbers ``(recordings,)`` predicted by a distilled and an undistilled student."""
+    shared = np.sqrt(world.of_speaker) * random.normal(size=world.speakers)[place.speaker]
+    shared += np.sqrt(world.of_recording) * random.normal(size=len(place))
+    both = [shared, shared]
+    if world.of_pair:
+        both = [shared + np.sqrt(world.of_pair) * random.normal(size=world.speakers)[place.speaker] for _ in both]
+    truths = (world.audio + world.gain, world.audio)
+    return [[_answers(world, place, *of, random) for of in zip(both, truths)] for _ in range(world.seeds)]
 
 
 def _classes(world: World) -> int:

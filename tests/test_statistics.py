@@ -309,7 +309,7 @@ def test_error_rates_of_drawn_speakers_are_those_of_repeated_trials(convention):
     repeated = scored.loc[scored.index.repeat(times)]
     (of,) = _sorted(scored.assign(seed=0), first, second)
     for frame, weight in ((scored, np.ones(6)), (repeated, drawn)):
-        assert of.eer(weight, convention) == pytest.approx(metrics.eer(frame.score.to_numpy(), frame.genuine.to_numpy(), convention))
+        assert of.eer(weight[None], convention)[0] == pytest.approx(metrics.eer(frame.score.to_numpy(), frame.genuine.to_numpy(), convention))
 
 
 def test_error_rates_are_compared_by_fold_and_seed():
@@ -347,7 +347,7 @@ def test_error_rates_have_few_false_alarms_and_find_an_effect():
 
     none = TrialWorld(speakers=16, trials=500, seeds=6, of_training=0.1)
     effect = replace(none, undistilled=0.2)
-    quiet, loud = found(none, 60), found(effect, 30)
+    quiet, loud = found(none, 50), found(effect, 20)
     assert np.mean([one.p < 0.05 for one in quiet]) <= 0.12 and np.mean([one.p < 0.05 for one in loud]) >= 0.8
     assert np.mean([one.low <= 0 <= one.high for one in quiet]) >= 0.88
     assert np.mean([one.low <= effect.gain <= one.high for one in loud]) >= 0.85

@@ -12,7 +12,19 @@ from statsmodels.stats.multitest import multipletests
 
 from kdlib.errors import UserError
 from kdlib.statistics.power import detectable, detectable_by_t
-from kdlib.statistics.resampling import ENOUGH, FLIPS, LEVEL, differences, right, shares, sign_flip, students, uncertainty, with_seed
+from kdlib.statistics.resampling import (
+    ENOUGH,
+    FLIPS,
+    LEVEL,
+    Uncertainty,
+    differences,
+    right,
+    shares,
+    sign_flip,
+    students,
+    uncertainty,
+    with_seed,
+)
 
 KEY = ["seed", "fold", "recording"]
 
@@ -92,17 +104,30 @@ def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "u
     by = {unit: differences(parts, of, better) for unit, of in by.items()}
     sure = uncertainty(both, parts, better)
     bounds = sure.around(gain)
-    tests, p, least = dict.fromkeys([*by, "recording"], math.nan), math.nan, math.nan
+    p, least = tested_by(sure, gain, by["fold"], len(by["training"]), flips, seed)
+    tests = dict.fromkeys([*by, "recording"], math.nan)
     if len(by["training"]) >= ENOUGH:
         tests = {unit: sign_flip(found, flips, seed) for unit, found in by.items()} | {"recording": _mcnemar(both)}
-        exact = sure.unit == "fold" and len(by["fold"]) >= ENOUGH
-        p, least = (tests["fold"], detectable(by["fold"])) if exact else (sure.p(gain), detectable_by_t(sure.error, sure.freedom))
     return Comparison(
         metric=metric, undistilled=start, distilled=start + gain, gain=gain, low=bounds.low, high=bounds.high, p=p, unit=sure.unit,
         p_folds=tests["fold"], p_speakers=tests["speaker"], p_trainings=tests["training"], p_recordings=tests["recording"],
         detectable=least, folds=len(by["fold"]), speakers=len(by["speaker"]),
         recordings=both.recording.nunique(), seeds=both.seed.nunique(), trainings=len(by["training"]),
     )  # fmt: skip
+
+
+def tested_by(
+    sure: Uncertainty, gain: float, folds: np.ndarray, trainings: int, flips: int = FLIPS, seed: int = 0
+) -> tuple[float, float]:
+    """Return the p of a gain and the gain that its test detects: signs of six ``folds`` or more, else Student's t of ``sure``.
+
+    NaN with fewer than six trainings.
+    """
+    if trainings < ENOUGH:
+        return math.nan, math.nan
+    if sure.unit == "fold" and len(folds) >= ENOUGH:
+        return sign_flip(folds, flips, seed), detectable(folds)
+    return sure.p(gain), detectable_by_t(sure.error, sure.freedom)
 
 
 def _mcnemar(both: pd.DataFrame) -> float:

@@ -47,14 +47,16 @@ class _Sorted:
     second: np.ndarray
     ends: np.ndarray
 
-    def eer(self, drawn: np.ndarray, convention: str) -> float:
-        """Return the equal error rate where speakers weigh ``drawn`` ``(speakers,)``, NaN without both kinds of trials."""
+    def eer(self, drawn: np.ndarray, convention: str) -> np.ndarray:
+        """Return equal error rates ``(draws,)`` where speakers weigh ``drawn`` ``(draws, speakers)``, NaN without both kinds of trials."""
         # a speaker drawn twice meets each other speaker twice, and is compared with itself twice
-        weight = np.where(self.first == self.second, drawn[self.first], drawn[self.first] * drawn[self.second])
-        impostor, own = (np.cumsum(weight * kind)[self.ends] for kind in (~self.genuine, self.genuine))
-        if not (impostor[-1] and own[-1]):
-            return math.nan
-        return EER[convention](np.concatenate([[0.0], impostor / impostor[-1]]), np.concatenate([[1.0], 1 - own / own[-1]]))
+        weight = np.where(self.first == self.second, drawn[:, self.first], drawn[:, self.first] * drawn[:, self.second])
+        impostor, own = (np.cumsum(weight * kind, axis=1)[:, self.ends] for kind in (~self.genuine, self.genuine))
+        with np.errstate(invalid="ignore"):
+            accepted, rejected = impostor / impostor[:, -1:], 1 - own / own[:, -1:]
+        there = (impostor[:, -1] > 0) & (own[:, -1] > 0)
+        pairs = zip(np.insert(accepted, 0, 0.0, axis=1), np.insert(rejected, 0, 1.0, axis=1), there)
+        return np.array([EER[convention](*rates) if both else math.nan for *rates, both in pairs])
 
 
 def _sorted(trials: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> list[_Sorted]:
@@ -85,7 +87,8 @@ def _rates(students: list[_Sorted], speakers: int, convention: str) -> np.ndarra
     do neither.
     """
     weights = 1 + CHANGE * np.random.default_rng(0).choice((-1, 1), size=(DRAWS, speakers))
-    return np.array([[student.eer(weight, convention) for student in students] for weight in [np.ones(speakers), *weights]])
+    few = np.array_split(np.vstack([np.ones(speakers), weights]), 1 + DRAWS * len(students[0].first) // 2**22)  # lists can be long
+    return np.column_stack([np.concatenate([student.eer(drawn, convention) for drawn in few]) for student in students])
 
 
 def _sure(rates: np.ndarray, speakers: int) -> Uncertainty:
