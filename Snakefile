@@ -87,7 +87,9 @@ def results_before(wildcards):
         with suppress(OSError):  # there may be none, or it is somebody else's
             os.utime(run.folder / "result.json", OLD)
     file = ancient if current else str
-    return [file(str(grid.folder(run.settings, stage) / "result.json")) for stage in before]
+    files = [str(grid.folder(run.settings, stage) / "result.json") for stage in before]
+    # no stage is before that of the data; but without any input that is newer, a result that is out of date would not be seen
+    return [file(name) for name in files or [str(places.ROOT / "notebooks" / f"{grid.STAGES[run.stage]}.ipynb")]]
 
 
 onerror:

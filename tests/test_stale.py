@@ -125,11 +125,26 @@ def test_another_trial_list_makes_those_who_hear_it_out_of_date(home):
 
 @pytest.mark.parametrize(
     "module,stages",
-    [("losses.py", ["student"]), ("verification.py", ["student"]), ("models/vgg.py", ["teacher", "student"]), ("metrics.py", ["teacher", "student"])],
+    [
+        ("losses.py", ["student"]), ("models/vgg.py", ["teacher", "student"]),
+        # those that score the linear baseline too, which stands in the data runs
+        ("verification.py", ["data", "student"]), ("metrics.py", ["data", "teacher", "student"]),
+    ],
 )  # fmt: skip
 def test_other_code_makes_the_runs_behind_it_out_of_date(home, module, stages):
     append(home / "kdlib" / module, "\nOTHER = 1\n")
     check(home, {run for stage in stages for run in runs(stage, *DATASETS)} | smoothed(home) | REPORT)
+
+
+def test_other_folds_make_every_run_of_the_dataset_out_of_date(home):
+    """The data run too, which holds the linear baseline of each fold."""
+    change(home / "params" / "faces.yaml", corpus={"groups": 3})
+    check(home, runs("data", "faces") | runs("teacher", "faces") | runs("student", "faces") | smoothed(home) | REPORT)
+
+
+def test_the_linear_baseline_makes_nothing_but_the_data_runs_out_of_date(home):
+    append(home / "kdlib" / "baseline.py", "\nOTHER = 1\n")
+    check(home, runs("data", *DATASETS) | REPORT)
 
 
 def test_other_code_of_the_teacher_leaves_undistilled_students_alone(home):
@@ -156,7 +171,7 @@ def test_results_that_snakemake_does_not_remember_are_judged_by_what_they_tell(h
     shutil.rmtree(home / ".snakemake")
     assert planned(home) == set()
     append(home / "kdlib" / "verification.py", "\nELSEWHERE = 1\n")
-    check(home, runs("student", *DATASETS) | smoothed(home) | REPORT)
+    check(home, runs("data", *DATASETS) | runs("student", *DATASETS) | smoothed(home) | REPORT)
 
 
 def test_a_comment_a_figure_and_a_run_by_hand_retrain_nothing(home):
