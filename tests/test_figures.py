@@ -211,6 +211,8 @@ def test_accuracy_against_alpha_draws_one_line_a_method_from_the_undistilled_stu
     assert lines["undistilled student"].get_ydata() == pytest.approx([40, 40])
     assert lines[METHODS["softlabel"][2]].get_color() == METHODS["softlabel"][0]
     assert "mean over 2 folds; bands: ± 1 standard error" in picture.get_supxlabel()
+    *_, dotted = figures.accuracy_against_alpha(over_alpha(), linear=0.45).axes[0].lines
+    assert dotted.get_label() == "linear baseline" and dotted.get_ydata() == pytest.approx([45, 45]) and dotted.get_linestyle() == ":"
 
 
 def test_the_band_is_one_standard_error_over_the_folds():

@@ -110,7 +110,11 @@ def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
     assert made == {
         path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".npy", ".safetensors"}
     }
-    assert result_of(folder, "teacher")[0]["folds"] and result_of(folder, "data")[0]["counts"]["recordings"] == 28
+    data = result_of(folder, "data")[0]
+    assert result_of(folder, "teacher")[0]["folds"] and data["counts"]["recordings"] == 28
+    # the linear baseline, by the sound and by the frames, on the folds of the networks
+    assert sorted(data["metrics"]) == ["accuracy", "frames_accuracy", "frames_uar", "uar"]
+    assert [fold["recordings"] for fold in data["folds"]] == [14, 14]
 
 
 def test_analysis_of_a_suite_without_runs_shows_the_gaps(tmp_path):
