@@ -121,6 +121,25 @@ def test_controls_of_a_method_that_is_not_done_yet_are_shown_alone():
     assert text["targets"] == "of another recording" and text["method over control"] == text["p"] == text["kept, %"] == "—"
 
 
+def test_shares_of_recordings_and_of_labels_stand_apart(reports):
+    runs, random = [], np.random.default_rng(0)
+    for corpus in ({}, {"fraction": 0.5}, {"labelled": 0.1}):
+        distilled, undistilled = simulate(World(speakers=16, recordings=42, folds=4, seeds=1, video=0.7, carried=1.0), random)
+        control, _ = simulate(World(speakers=16, recordings=42, folds=4, carried=0.0), random)
+        of = {"dataset": "demo-ravdess", "backbone": "vgg", "corpus": corpus}
+        runs += [leave(load(**of, alpha=0), undistilled), leave(load(**of, alpha=0.5), distilled)]
+        runs.append(leave(load(**of, alpha=0.5, training={"targets": "shuffled"}), control))
+    found = evidence.comparisons(runs, tables.collect(runs))
+    shares = proven.fractions_table(found).frame
+    assert list(zip(shares.fraction, shares.labelled)) == [(50, 100), (100, 10), (100, 100)]
+    own = found[found.targets == "teacher"].set_index(["fraction", "labelled"]).gain
+    assert [100 * own[fraction / 100, labelled / 100] for fraction, labelled in zip(shares.fraction, shares.labelled)] == list(shares.gain)
+    # each control beside the method in its own regime
+    drawn = [figure for figure in proof.pictures(found, tables.histories(runs), reports) if figure.name.startswith("figure-controls")]
+    assert [figure.title.split("α = 0.5")[1] for figure in drawn] == [", 50 % of the training set", ", 10 % of it labelled", ""]
+    assert evidence.sensitivity(runs, tables.collect(runs)).empty
+
+
 def test_tables_and_answers_say_what_is_proven():
     runs = suite()
     found = evidence.comparisons(runs, tables.collect(runs))
