@@ -68,10 +68,17 @@ class Network(nn.Module):
 
 
 def fully_connected(inputs: int, embedding: int, layers: int = 2, dropout: float = 0.0) -> list[nn.Module]:
-    """Return the layers that end an encoder, each with its ``dropout``; ReLU follows the last (paper, section 3.3)."""
+    """Return the layers that end an encoder, each with its ``dropout``; ReLU follows the last (paper, section 3.3).
+
+    Initial weights are He's (He et al. 2015), as torchvision's convolutions have them. PyTorch's shrink the signal to a third in two
+    layers, and a BiLSTM behind them needs about twice as many steps (ledger, lstm-activation).
+    """
     found: list[nn.Module] = []
     for layer in range(layers):
-        found += [nn.Linear(embedding if layer else inputs, embedding), *([nn.Dropout(dropout)] if dropout else [])]
+        linear = nn.Linear(embedding if layer else inputs, embedding)
+        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        nn.init.zeros_(linear.bias)
+        found += [linear, *([nn.Dropout(dropout)] if dropout else [])]
     # ReLU and dropout can change places: dropout sets to 0 or scales
     return [*found, nn.ReLU()] if found else []
 
