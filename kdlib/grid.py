@@ -23,7 +23,7 @@ LOG = "papermill.log"
 # what a student's epoch keeps of the gradients of label and teacher (kdlib.losses.gradients)
 GRADIENTS = ("agreement", "label_gradient", "teacher_gradient")
 # what an entry of a suite says beside parameters
-TRUTH = ("benefit", "about")
+TRUTH = ("benefit", "about", "over")
 # libyaml's, where PyYAML was built with it, writes the same ten times as fast
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -218,17 +218,21 @@ def _multiplied(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Known:
-    """A distilled student of which a suite says whether there is a ``benefit`` for it to find, and what the comparison is ``about``."""
+    """A distilled student of which a suite says whether there is a ``benefit`` for it to find, and what the comparison is ``about``.
+
+    Its gain is that over its undistilled twin; where the run is a control and ``over`` is true, that of the paper's method over the control.
+    """
 
     run: Run
     benefit: bool
     about: str
+    over: bool = False
 
 
 def known(suite: str) -> list[Known]:
     """Return the distilled students whose entries say ``benefit: true`` or ``false``, in the order of the suite; seeds each for itself."""
     return [
-        Known(Run("student", settings, given), bool(entry["benefit"]), str(entry.get("about", "")))
+        Known(Run("student", settings, given), bool(entry["benefit"]), str(entry.get("about", "")), bool(entry.get("over")))
         for entry in entries(suite)
         if "benefit" in entry
         for given in _multiplied(entry)

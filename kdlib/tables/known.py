@@ -32,6 +32,10 @@ def known_rows(known: Sequence[Known], found: pd.DataFrame) -> pd.DataFrame:
         place = {name: value for name, value in coordinates(each.run).items() if name not in ("stage", "seed")}
         here = found[(found[list(place)] == pd.Series(place)).all(axis=1)] if len(found) else found
         told = here.iloc[0].to_dict() if len(here) else {}
+        if told and each.over:  # the control stands for the undistilled student
+            names = {"gain": "over", "low": "over_low", "high": "over_high", "p": "over_p"}
+            told |= {name: told[other] for name, other in names.items()}
+            told |= {"undistilled": told["distilled"], "distilled": told["distilled"] + told["gain"]}
         row = {"about": each.about, "benefit": each.benefit, "method": place["method"], "targets": each.run.settings.training.targets}
         rows.append({**row, **{name: told.get(name) for name in FOUND}, "seen": _seen(told)})
     columns = ["about", "benefit", "method", "targets", *FOUND, "seen"]
