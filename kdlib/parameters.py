@@ -179,6 +179,9 @@ class Model(Section):
     lstm_activation: Literal["relu", "none"] = field(
         "relu", "teacher", "activation of the outputs of the aggregator's BiLSTM layers, of teacher and student"
     )
+    aggregator_norm: Literal["none", "layer"] = field(
+        "none", "teacher", "layer normalisation of the aggregator's input and of its BiLSTM layers' outputs, or none, of teacher and student"
+    )
 
 
 class Training(Section):

@@ -39,7 +39,7 @@ class Network(nn.Module):
     def __init__(self, encoder: nn.Module, model: Model, classes: int, setting: str, at_once: int | None = None) -> None:
         super().__init__()
         self.encoder = encoder
-        self.aggregator = None if setting == "nonseq" else Aggregator(model.embedding, model.lstm_activation)
+        self.aggregator = None if setting == "nonseq" else Aggregator(model.embedding, model.lstm_activation, model.aggregator_norm)
         self.head = nn.Linear(model.embedding, classes)
         self.setting, self.at_once = setting, at_once
 

@@ -25,7 +25,7 @@ from kdlib.parameters import Synthetic
 SOUND_RATE = 16000
 ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
 FIRST_OUTSIDER = 270  # as in the corpus, where id10270 is the first speaker of the test
-OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 2, 2
+OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 4, 2
 PAUSE = 0.4  # seconds before, between and after the utterances of a video
 INTENSITY = 0.3  # of the emotions
 MARGIN = 0.5  # of the drawn picture's size that the frame is larger
