@@ -61,7 +61,7 @@ def measure(quick: bool) -> dict[str, Any]:
         shutil.copytree(places.PARAMS, folder / "params")
         values = yaml.safe_load((places.PARAMS / "demo-ravdess.yaml").read_text())
         values["corpus"]["synthetic"] |= {"actors": 4, "actors_without_song": []}
-        values["training"] |= {"epochs": 1, "teacher_epochs": 1}
+        values["training"] |= {"epochs": 1, "teacher_epochs": 1, "cycle": 0.5}
         (folder / "params" / "demo-ravdess.yaml").write_text(yaml.safe_dump(values))
         suite = {"title": "one", "runs": [{"dataset": "demo-ravdess", "backbone": "vgg", "alpha": [0, 0.5]}]}
         (folder / "params" / "grids" / "one.yaml").write_text(yaml.safe_dump(suite))

@@ -177,7 +177,7 @@ def spread(quick: bool) -> dict[str, list[float]]:
     recordings, epochs = (28, 1) if quick else (112, 8)
     for precision in ("float32", "bf16"):
         for seed in SEEDS[: 1 if quick else None]:
-            given = {"precision": precision, "epochs": epochs}
+            given = {"precision": precision, "epochs": epochs, "cycle": 0.5}
             settings = sized("demo", alpha=0.0, seed=seed, training=given)
             store = tones(settings, recordings)
             half = np.arange(recordings) < recordings // 2

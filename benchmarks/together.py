@@ -39,6 +39,8 @@ from kdlib.windows import random_crops
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 EPOCHS = 2
+# what is compared is the training, so nothing is estimated behind it
+TRAINING = {"epochs": EPOCHS, "cycle": EPOCHS / 2, "batchnorm": "running"}
 RECORDINGS = {"demo": 72, "paper": 128}
 # a probability's largest difference that is rounding
 ROUNDING = 1e-6
@@ -177,7 +179,7 @@ def refused(way: Way, given: tuple) -> str | None:
 
 def compared(size: str, backbone: str, setting: str, recordings: int, rounds: tuple[float, int]) -> tuple[dict[str, Any], list[str]]:
     """Return the time of each way to that apart, and by how much a test probability differs at most; and what could not be measured."""
-    group = [sized(size, backbone=backbone, setting=setting, alpha=alpha, training={"epochs": EPOCHS}) for alpha in ALPHAS]
+    group = [sized(size, backbone=backbone, setting=setting, alpha=alpha, training=TRAINING) for alpha in ALPHAS]
     store = noise(group[0], recordings)
     given = group, store, fold_of(store), told(group[0], store)
     ways: dict[str, Way] = {"together": together, "stacked": stacked}

@@ -147,7 +147,7 @@ def flat(module):
 @pytest.fixture(params=["nonseq", "agg"])
 def group(request):
     """Settings of two α, and what their students learn from."""
-    given = {"setting": request.param, "backbone": "resnet", "training": {"epochs": 2}}
+    given = {"setting": request.param, "backbone": "resnet", "training": together.TRAINING}
     settings = [material.sized("demo", alpha=alpha, **given) for alpha in (0.25, 1.0)]
     store = material.noise(settings[0], 8)
     return settings, store, material.fold_of(store), material.told(settings[0], store)

@@ -18,7 +18,7 @@ from tests import slurm
 PROFILE = places.ROOT / "params" / "profiles" / "slurm"
 QUICK = {
     "corpus": {"synthetic": {"actors": 2, "takes": 7, "actors_without_song": [1, 2]}, "path": "tiny", "groups": 2},
-    "training": {"epochs": 1, "device": "cpu"},
+    "training": {"epochs": 1, "teacher_epochs": 1, "cycle": 0.5, "device": "cpu"},
 }
 SUITE = {
     "title": "two folds, and a teacher",

@@ -58,7 +58,7 @@ def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):
 @pytest.mark.parametrize("alpha", [0, 0.5])
 def test_the_command_that_is_told_makes_a_run_that_is_found(reports, dataset, alpha):
     """Whether or not the dataset's file asks to keep students; here with sections, whose values a shell must leave alone."""
-    settings = load(dataset=dataset, backbone="vgg", alpha=alpha, seed=3, training={"epochs": 1, "learning_rate": [1e-5, 0.003]})
+    settings = load(dataset=dataset, backbone="vgg", alpha=alpha, seed=3, training={"epochs": 10, "learning_rate": [1e-5, 0.003]})
     command, output, *given = shlex.split(explore.to_make("student", settings).split("Run ")[1].split(", then")[0])[1:]
     assert (command, output, given[0], len(given)) == ("notebooks/03_student.ipynb", "OUT.ipynb", "-y", 2)
     told = load(**yaml.safe_load(given[1]))

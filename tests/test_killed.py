@@ -23,8 +23,8 @@ from kdlib.settings import load
 from kdlib.store import prepare
 
 settings = load(
-    backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 14, "actors_without_song": []}, "groups": 2},
-    training={"epochs": 5, "teacher_epochs": 3, "checkpoint": 0.0},
+    backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [], "seconds": 2.4}, "groups": 2},
+    training={"epochs": 5, "teacher_epochs": 3, "cycle": 0.5, "checkpoint": 0.0},
 )
 print("begun", flush=True)
 data = prepare(settings)

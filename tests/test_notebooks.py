@@ -18,7 +18,7 @@ from kdlib.settings import Settings
 NOTEBOOKS = sorted((places.ROOT / "notebooks").glob("*.ipynb"))
 QUICK = {
     "corpus": {"synthetic": {"actors": 2, "takes": 14, "actors_without_song": [2]}, "path": "tiny", "groups": 2},
-    "training": {"epochs": 1},
+    "training": {"epochs": 1, "teacher_epochs": 1, "cycle": 0.5},
 }
 
 
@@ -133,7 +133,7 @@ BAD = [
     (["-p", "dataset", "ravdes"], "unknown dataset 'ravdes'; did you mean"),
     (["-y", "corpus: {path: nowhere, synthetic: null}"], "InvalidCorpus: the corpus folder .*nowhere does not exist"),
     (
-        ["-y", json.dumps({**QUICK, "training": {"epochs": 2, "learning_rate": [1.5e30, 1.5e38]}}), "-p", "backbone", "vgg"],
+        ["-y", json.dumps({**QUICK, "training": {"epochs": 2, "teacher_epochs": 2, "cycle": 0.5, "learning_rate": [1.5e30, 1.5e38]}}), "-p", "backbone", "vgg"],
         "NotFinite: the loss became",
     ),
 ]

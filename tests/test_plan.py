@@ -40,7 +40,7 @@ def test_counts_of_corpora_that_are_not_here(own_data):
     assert (ravdess.recordings, len(ravdess.trained), ravdess.classes, ravdess.source) == (2452, 24, 7, "published")
     assert (voxceleb.recordings, voxceleb.trained, voxceleb.tested) == (21819, [15273], [4364])
     assert (iemocap.recordings, iemocap.trained[0], len(iemocap.trained)) == (5531, 4425, 5)
-    assert plan.size(load(dataset="demo-ravdess")).recordings == 144 and not list(own_data.iterdir())  # nothing is made for a plan
+    assert plan.size(load(dataset="demo-ravdess")).recordings == 288 and not list(own_data.iterdir())  # nothing is made for a plan
     with pytest.raises(InvalidCorpus, match="manifest"):
         plan.size(load(dataset="grid-example"))
 
@@ -49,9 +49,9 @@ def test_steps_and_disk_of_a_run(own_data):
     teacher, student = (
         plan.Planner().work(grid.Run(stage, load(dataset="demo-ravdess", backbone="vgg"), {})) for stage in ("teacher", "student")
     )
-    # two folds of 72 recordings: eight frames of each, 32 a step, twelve epochs; eight recordings a step, twelve epochs
-    assert teacher.steps == 2 * 12 * 18 and student.steps == 2 * 12 * 9
-    assert plan.store_bytes(student.run.settings, student.size) == pytest.approx(144 * 2.4 * (32000 + 25 * 32 * 32 * 3))
+    # three folds of 192 recordings: four frames of each, 32 a step, twenty epochs; eight recordings a step, twenty epochs
+    assert teacher.steps == 3 * 20 * 24 and student.steps == 3 * 20 * 24
+    assert plan.store_bytes(student.run.settings, student.size) == pytest.approx(288 * 1.2 * (32000 + 25 * 32 * 32 * 3))
 
 
 def test_memory_of_the_paper_s_largest_teacher():
@@ -77,17 +77,18 @@ def test_a_forecast_from_known_speeds(own_data, known):
     runs, planner = grid.runs("demo"), plan.Planner()
     trained = [planner.work(run) for run in runs if run.stage != "data"]
     seconds = sum(0.1 * work.steps + plan.STARTING + plan.OVERHEAD[work.run.stage] for work in trained) / 2
-    seconds += 3 * (plan.STARTING + plan.OVERHEAD["data"]) + plan.REPORT
+    data, students = (sum(run.stage == stage for run in runs) for stage in ("data", "student"))
+    seconds += data * (plan.STARTING + plan.OVERHEAD["data"]) + plan.REPORT
     assert before["hours"]["all"] == before["hours"]["missing"] == pytest.approx(seconds / 3600)
-    assert sum(before["dominates"].values()) == pytest.approx(1) and before["stages"]["student"]["missing"]["runs"] == 66
+    assert sum(before["dominates"].values()) == pytest.approx(1) and before["stages"]["student"]["missing"]["runs"] == students
     # a finished run is no longer missing, and says what it took beside training
     done = next(run for run in runs if run.stage == "student")
     kept = {"settings": done.settings.model_dump(mode="json"), "seconds": {"wall": 30.0, "device": 10.0}}
     places.write_json(done.folder / "result.json", kept)
     after = plan.plan("demo", 2)
-    assert after["stages"]["student"]["missing"]["runs"] == 65
+    assert after["stages"]["student"]["missing"]["runs"] == students - 1
     assert after["overhead_seconds"]["student"] == {"seconds": 20.0, "from_runs": 1}
-    assert after["hours"]["all"] - before["hours"]["all"] == pytest.approx(66 * (20 - plan.OVERHEAD["student"]) / 2 / 3600)
+    assert after["hours"]["all"] - before["hours"]["all"] == pytest.approx(students * (20 - plan.OVERHEAD["student"]) / 2 / 3600)
 
 
 def test_large_steps_are_measured_on_a_part(own_data, monkeypatch):

@@ -29,7 +29,7 @@ BAD = [
     ({"training": 3}, "'training' must be a mapping"),
     ({"training": {"learning_rate": [0.1, 0.01]}}, "'training.learning_rate' is .*lowest rate"),
     ({"corpus": {"synthetic": {"actrs": 3}}}, "unknown parameter 'corpus.synthetic.actrs'; did you mean 'actors'"),
-    ({"media": {"duration": 2.1}}, "'media.duration' is 2.1 s.*segments of 0.8 s"),
+    ({"media": {"duration": 2.1}}, "'media.duration' is 2.1 s.*segments of 0.4 s"),
     ({"media": {"frame_stride": 3}}, "'media.frame_stride' is 3"),
     ({"media": {"window": 0.1}}, "'media.fft' is 512"),
     ({"training": {"epochs": 12}}, "'training.epochs' is 12, .*no whole number of cycles of 5 epochs.*nearest that are: 10 or 15"),
@@ -115,7 +115,7 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
     assert changed(alpha=0.7) == [False, False, True]
     assert changed(training={"keep_students": True}) == [False, False, False]
     # the data run fits the linear baseline on every fold
-    assert changed(corpus={"groups": 3}) == changed(corpus={"labelled": 0.5}) == [True, True, True]
+    assert changed(corpus={"groups": 4}) == changed(corpus={"labelled": 0.5}) == [True, True, True]
     assert load(setting="em").fingerprint("teacher") == load(setting="agg").fingerprint("teacher") != base.fingerprint("teacher")
 
 

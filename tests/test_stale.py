@@ -107,7 +107,7 @@ def append(file: Path, text: str) -> None:
 
 
 def test_another_teacher_makes_its_distilled_students_out_of_date_and_no_other(home):
-    change(home / "params" / "faces.yaml", training={"teacher_epochs": 77}, model={"teacher_width": 0.7})
+    change(home / "params" / "faces.yaml", training={"teacher_epochs": 75}, model={"teacher_width": 0.7})
     check(home, runs("teacher", "faces") | runs("student", "faces", alpha="0.50") | REPORT)
 
 
@@ -138,7 +138,7 @@ def test_other_code_makes_the_runs_behind_it_out_of_date(home, module, stages):
 
 def test_other_folds_make_every_run_of_the_dataset_out_of_date(home):
     """The data run too, which holds the linear baseline of each fold."""
-    change(home / "params" / "faces.yaml", corpus={"groups": 3})
+    change(home / "params" / "faces.yaml", corpus={"groups": 4})
     check(home, runs("data", "faces") | runs("teacher", "faces") | runs("student", "faces") | smoothed(home) | REPORT)
 
 

@@ -164,13 +164,13 @@ def test_an_error_rate_above_that_of_the_baseline_is_marked():
 
 
 def test_a_data_run_of_other_folds_or_without_numbers_is_no_baseline():
-    usual, split = student(stage="data"), student(stage="data", corpus={"groups": 3})
+    usual, split = student(stage="data"), student(stage="data", corpus={"groups": 4})
     runs = [usual, finish(split, {0: 0.9}), finish(student(0.0), {0: 0.5}), finish(student(0.5), {0: 0.6})]
     found = table("table6", runs)
     assert row(found, "linear", "logistic regression")["undistilled"] == "—" and not found.below
     assert "demo-ravdess/data/all" in found.missing and not any(split.folder.name in name for name in found.missing)
     collected = tables.collect(runs)
-    assert collected[collected.stage == "data"].iloc[0][["backbone", "setting", "variant"]].tolist() == ["linear", "", "corpus.groups=3"]
+    assert collected[collected.stage == "data"].iloc[0][["backbone", "setting", "variant"]].tolist() == ["linear", "", "corpus.groups=4"]
 
 
 def test_em_and_agg_share_teacher_and_undistilled_student():
@@ -212,7 +212,7 @@ def test_parts_of_the_folds_and_seeds_are_put_together():
 
 def test_runs_with_other_parameters_are_left_out_and_counted():
     usual = [finish(student(0.0), {0: 0.5}), finish(student(0.5), {0: 0.6})]
-    other = finish(student(0.5, training={"epochs": 3}), {0: 0.99})
+    other = finish(student(0.5, training={"epochs": 35}), {0: 0.99})
     found = table("table6", [other, *usual])
     assert row(found, "seresnet", "nonseq")["distilled"] == "60.0"
     assert any(note.startswith("1 runs with other corpus") for note in found.notes)
@@ -244,7 +244,7 @@ def test_the_head_says_that_shapes_and_not_values_are_compared():
     assert found.facts[:3] == [
         "dataset demo-ravdess (synthetic corpus)",
         "52 recordings tested in 1 fold (paper: 2,452)",
-        "epochs 12 (paper: 50)",
+        "epochs 20 (paper: 50)",
     ]
     assert "student width 0.125 (paper: 1)" in found.facts
     assert found.notes[0].startswith("Compare the shape, not the values: the corpus is synthetic")

@@ -131,7 +131,7 @@ def test_a_teacher_learns_what_is_there_to_learn(own_data):
     store = noise_store()
     owner = torch.repeat_interleave(torch.arange(12), store.frames.lengths)
     store.frames.values[:] = (store.frames.values // 4 + (store.labels[owner] * 150)[:, None, None, None]).to(torch.uint8)
-    told = ensure(small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 20, "learning_rate": [0.001, 0.003]}), store)
+    told = ensure(small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 40, "cycle": 1.0, "learning_rate": [0.001, 0.003]}), store)
     tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
     assert (told.probabilities[tested].argmax(1) == store.labels[tested]).all()
 

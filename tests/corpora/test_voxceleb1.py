@@ -333,7 +333,7 @@ def test_every_recording_of_the_synthetic_tree_has_face_sound_and_split(made):
         sound, frames = read_recording(row, Media(frame_size=32))
         assert abs(len(frames) / 25 - row.seconds) < 0.2 and len(sound) == 640 * len(frames)
     trials, files, missing = corpora.trials(corpus)
-    assert not missing and len(files) == 8 and trials.genuine.sum() == len(trials) / 2 == 12
+    assert not missing and len(files) == 16 and trials.genuine.sum() == len(trials) / 2 == 56
     assert not set(trials["first"].str[:7]) & set(table.speaker)
 
 

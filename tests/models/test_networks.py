@@ -168,7 +168,7 @@ def test_attention_is_a_weighted_mean_that_knows_the_order():
 
 def test_activation_of_the_lstm_is_that_of_teacher_and_student():
     for activation, function in (("relu", torch.relu), ("none", lambda x: x)):
-        settings = small(backbone="resnet", setting="agg", model={"lstm_activation": activation})
+        settings = small(backbone="resnet", setting="agg", model={"lstm_activation": activation, "aggregator_norm": "none"})
         student, teacher = build_student(settings, 3), build_teacher(settings, 3, torch.Size([32, 32, 3]))
         for aggregator in (student.aggregator, teacher.aggregator):
             x = torch.randn(2, 5, 8)
@@ -178,6 +178,18 @@ def test_activation_of_the_lstm_is_that_of_teacher_and_student():
         with torch.no_grad():
             rows = aggregated(student, torch.randn(1, 2, 1, 16, 20))
         assert [row.activation for row in rows if row.name == "BiLSTM"] == [{"relu": "ReLU", "none": "–"}[activation]] * 2
+
+
+def test_layer_normalisation_of_the_aggregator():
+    """Before the first BiLSTM layer and between each layer and its ReLU, of teacher and student."""
+    settings = small(backbone="resnet", setting="agg", model={"aggregator_norm": "layer"})
+    for network in (build_student(settings, 3), build_teacher(settings, 3, torch.Size([32, 32, 3]))):
+        aggregator, x = network.aggregator, torch.randn(2, 5, 8)
+        hidden = torch.layer_norm(x, (8,))
+        for layer in aggregator.layers:
+            hidden = torch.layer_norm(layer(hidden)[0], (8,)).relu()
+        weights = aggregator.attention(hidden).softmax(dim=1)
+        torch.testing.assert_close(aggregator(x), torch.einsum("bso,bse->be", weights, hidden))
 
 
 def test_pretrained_weights_from_a_file(tmp_path):
