@@ -102,7 +102,7 @@ def _asked(kept: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a result that an analysis asks for: all of fifty thousand would not fit into memory."""
     told = kept.get("provenance", {})
     agreed = {
-        int(fold): [(epoch["epoch"], *(epoch.get(name, math.nan) for name in GRADIENTS)) for epoch in epochs if "agreement" in epoch]
+        int(fold): [(epoch["epoch"], *(epoch.get(name, math.nan) for name in GRADIENTS)) for epoch in epochs if {*GRADIENTS} & {*epoch}]
         for fold, epochs in kept.get("history", {}).items()
     }
     return {

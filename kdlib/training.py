@@ -165,6 +165,7 @@ class Checkpoint:
             for name, part in parts.items():
                 part.load_state_dict(kept[name])
             generator.set_state(kept["generator"].cpu())
+            torch.set_rng_state(kept["dropout"].cpu())
             return [{**epoch, **{name: float(epoch[name]) for name in ("loss", "rate", "seconds")}} for epoch in kept["history"]]
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
             raise UserError(f"the checkpoint {self.file} is not of this training; remove it and start again.") from None
@@ -174,7 +175,8 @@ class Checkpoint:
         if time.monotonic() - self.written >= self.seconds:
             states = {name: part.state_dict() for name, part in parts.items()}
             with places.replacing(self.file) as temporary:
-                torch.save({**states, "generator": generator.get_state(), "history": history}, temporary)
+                random = {"generator": generator.get_state(), "dropout": torch.get_rng_state()}
+                torch.save({**states, **random, "history": history}, temporary)
             self.written = time.monotonic()
 
     def forget(self) -> None:

@@ -132,10 +132,10 @@ class Killed(Exception):
     pass
 
 
-def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True):
+def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True, dropout=0.0):
     """Train a small network whose batches have luck of their own, as crops do; return its epochs and weights."""
     generator = seeded(0, "a test")
-    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8) if norm else nn.Identity(), nn.ReLU(), nn.Linear(8, 1))
+    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8) if norm else nn.Identity(), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
     x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
     training = Training(epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1), accumulate=accumulate)
     steps, threads = [], set()
@@ -179,14 +179,15 @@ def test_gradients_of_parts_add_up_to_the_batch_unless_there_is_batch_norm():
         assert torch.allclose(losses, wanted, rtol=1e-3) is same is not norm
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("epoch", [1, 2, 4, 6])
-def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path, epoch):
-    """Weights, batch-norm, Adam's moments, the rate's place in its cycle, order and luck go on where they were."""
+def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path, epoch, dropout):
+    """Weights, batch-norm, Adam's moments, the rate's place in its cycle, order, crops and dropout go on where they were."""
     checkpoint = Checkpoint(tmp_path / "epochs.pt", 0)
     with pytest.raises(Killed):
-        train(checkpoint, epoch)
+        train(checkpoint, epoch, dropout=dropout)
     assert checkpoint.file.exists() == (epoch > 1)
-    (history, weights), (undisturbed, expected) = train(checkpoint), train()
+    (history, weights), (undisturbed, expected) = train(checkpoint, dropout=dropout), train(dropout=dropout)
     assert history == undisturbed and all(torch.equal(weights[name], value) for name, value in expected.items())
 
 

@@ -105,7 +105,7 @@ def known_picture(rows: pd.DataFrame, folder: Path) -> list[Figure]:
 
 def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
     drawn = []
-    kept = prevailing(histories[histories.method == "embedding"])
+    kept = prevailing(histories[(histories.method == "embedding") & histories.agreement.notna()])
     for dataset, rows in kept.groupby("dataset"):
         alphas = rows.groupby(["backbone", "setting"]).alpha.nunique()
         backbone, setting = alphas.idxmax()  # the network with most alphas tells most
