@@ -8,6 +8,7 @@ import pytest
 
 from kdlib import corpora, grid, places, site, store, student, tables, teacher
 from kdlib.errors import InvalidParameter
+from kdlib.evidence import comparisons
 from kdlib.figures import proof
 from kdlib.settings import load
 from kdlib.statistics import compare
@@ -172,3 +173,11 @@ def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_
     gains = {name: compare(pd.concat(found[name]), pd.concat(found["undistilled"])) for name in ("method", "shuffled")}
     assert gains["method"].low > 0, gains["method"]
     assert gains["shuffled"].low <= 0 and gains["shuffled"].gain < gains["method"].gain - 0.1, gains["shuffled"]
+
+
+def test_a_suite_of_nothing_but_known_worlds_has_its_pictures(tmp_path):
+    """The notebook leaves these worlds out of the other comparisons, so that there are trainings and no gain to draw beside them."""
+    rows = [("demo-controls", "student", "vgg", "nonseq", "embedding", 0.5, 0, "", 0, epoch, 0.1, 1.0, 3.0) for epoch in (1, 2)]
+    names = ["dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant", "fold", "epoch", *grid.GRADIENTS]
+    drawn = proof.pictures(comparisons([], pd.DataFrame()), pd.DataFrame(rows, columns=names), tmp_path)
+    assert [figure.name for figure in drawn if figure.missing] == ["figure-gains", "figure-controls", "figure-share"]

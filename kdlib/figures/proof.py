@@ -120,6 +120,8 @@ def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
 
 
 def _shares(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list[Figure]:
+    if found.empty or histories.empty:  # a merge would refuse columns that know no type
+        return []
     place = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
     share = histories.teacher_gradient / (histories.teacher_gradient + histories.label_gradient)
     means = histories.assign(share=share).groupby(place).share.mean().dropna().reset_index()
