@@ -175,19 +175,12 @@ def gradients(terms: Terms, weights: Terms, parameters: Iterable[nn.Parameter]) 
     return Gradients(label @ teacher / (label.norm() * teacher.norm()), label.norm(), teacher.norm())
 
 
-def objective(method: str, alpha: float, distance: str, embedding: int, **options: Any) -> Objective:
-    """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding.
-
-    ``options`` are ``reduction`` of the distance, ``temperature`` of the student and ``multitask_label``; each method takes its own.
-    """
-    return METHODS[method](alpha, distance, embedding, **options) if alpha > 0 else Undistilled()
-
-
 def objective_of(settings: Settings) -> Objective:
-    """Return the objective that the parameters of a run ask for."""
+    """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding."""
+    if not settings.alpha:
+        return Undistilled()
     training = settings.training
-    return objective(
-        settings.method,
+    return METHODS[settings.method](
         settings.alpha,
         training.distance,
         settings.model.embedding,

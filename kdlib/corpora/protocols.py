@@ -172,7 +172,7 @@ def _labelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     ordered = shuffled.sort_values("turn", kind="stable").groupby("label")
     known = ordered.cumcount() < (corpus.labelled * ordered.row.transform("size")).round()
     classes = recordings.label.cat.categories
-    if len(bare := set(shuffled.label) - set(shuffled.label[known])):
+    if bare := set(shuffled.label) - set(shuffled.label[known]):
         raise InvalidCorpus(
             f"parameter 'corpus.labelled' is {corpus.labelled}, which leaves class '{classes[min(bare)]}' without a labelled training "
             f"recording in fold {fold.number}; use a greater share."

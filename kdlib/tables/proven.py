@@ -124,7 +124,7 @@ def _beside_linear(rows: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[tuple[in
 def _both_below(rows: pd.DataFrame) -> list[str]:
     """Return a sentence on the gains whose students are both below the linear baseline, nothing where there are none."""
     count = int(rows.both_below_linear.sum()) if len(rows) else 0
-    told = f"{count} of {len(rows)} comparisons are of students that are both below the linear baseline: what they gain, a network that learns may not."
+    told = f"{count} of {len(rows)} comparisons are of students that are both below the linear baseline: a network that learned more might not gain as much."
     return [told] if count else []
 
 
