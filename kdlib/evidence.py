@@ -53,7 +53,9 @@ def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
             groups.setdefault(_but_seed(run.settings), []).append(run)
     rows = [row for group in groups.values() if group[0].settings.alpha > 0 for row in _rows(group, groups, results)]
     if not rows:
-        return pd.DataFrame(columns=[*NETWORK, "layout", "method", "alpha", "variant", "targets", "fraction", "labelled", "synthetic", "p", "gain"])
+        return pd.DataFrame(
+            columns=[*NETWORK, "layout", "method", "alpha", "variant", "targets", "fraction", "labelled", "synthetic", "p", "gain"]
+        )
     table = pd.DataFrame(rows)
     own = table.targets == "teacher"
     families = table[own].groupby(["dataset", "metric", "variant"])
@@ -169,16 +171,17 @@ def _main_metrics(runs: Iterable[Any]) -> dict[str, str]:
 
 
 def sensitivity(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a departure from a dataset's file and distilled network, in the main metric, the greatest effect first.
+    """Return one row a departure from a dataset's file, distilled network and metric, the greatest effect first.
 
     ``distilled`` and ``undistilled`` are means over folds (and seeds) as fractions; ``effect`` and ``effect_on_gain`` are their
-    differences from the same network, alpha and seeds without the departure. ``luck`` is the standard deviation of that network over all
+    differences from the same network, alpha and seeds without the departure (a gain is above zero where distillation helps, for error
+    rates too). ``luck`` is the standard deviation of that network over all
     of its seeds, and ``stands_out`` whether an effect is larger than luck explains at 5 %, corrected for their number (NaN without
     several seeds). Controls are no departures of this kind.
     """
     place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
-    main = pd.DataFrame(_main_metrics(runs).items(), columns=["dataset", "metric"])
-    students = results[results.stage == "student"].merge(main)
+    shown = {(run.settings.dataset, metric) for run in runs for metric in metrics_of(run.settings.corpus)}
+    students = results[results.stage == "student"].merge(pd.DataFrame(sorted(shown), columns=["dataset", "metric"]))
     values = students.groupby([*place, "variant", "seed"]).value.mean()
     rows = []
     for (*where, variant), _ in values.groupby([*place, "variant"]):
@@ -197,7 +200,7 @@ def sensitivity(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
                 {
                     **named, "departure": variant, "seeds": len(both), "distilled": ours.loc[both].mean(),
                     "undistilled": start.reindex(both).mean(), "effect": (ours.loc[both] - plain.loc[both]).mean(),
-                    "effect_on_gain": gains[0] - gains[1], "luck": plain.std() if len(plain) > 1 else np.nan, "plain_seeds": len(plain),
+                    "effect_on_gain": (gains[0] - gains[1]) * (-1 if named["metric"] == "eer" else 1), "luck": plain.std() if len(plain) > 1 else np.nan, "plain_seeds": len(plain),
                 }
             )  # fmt: skip
     if not rows:

@@ -180,7 +180,9 @@ class Model(Section):
         "relu", "teacher", "activation of the outputs of the aggregator's BiLSTM layers, of teacher and student"
     )
     aggregator_norm: Literal["none", "layer"] = field(
-        "none", "teacher", "layer normalisation of the aggregator's input and of its BiLSTM layers' outputs, or none, of teacher and student"
+        "none",
+        "teacher",
+        "layer normalisation of the aggregator's input and of its BiLSTM layers' outputs, or none, of teacher and student",
     )
 
 
@@ -237,7 +239,9 @@ class Training(Section):
         "teacher", "student", "the temperature softens the teacher alone, or both networks, the loss then being multiplied by its square"
     )
     trial_score: Literal["cosine", "centred"] = field(
-        "cosine", "student", "score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set"
+        "cosine",
+        "student",
+        "score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set",
     )
     targets: Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"] = field(
         "teacher",

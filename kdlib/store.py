@@ -32,6 +32,7 @@ from kdlib.sound import as_stored
 # what the table of recordings holds for a sound file by itself
 SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "speaker", "audio")}
 
+
 @dataclass(frozen=True)
 class Store:
     """The prepared recordings of one corpus on one device.

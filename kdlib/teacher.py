@@ -18,7 +18,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 
 from kdlib import places, sources
 from kdlib.corpora import Fold
-from kdlib.errors import InvalidCorpus
+from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdlib.losses import Targets
 from kdlib.models.networks import Network, build_teacher
 from kdlib.ragged import Ragged
@@ -124,6 +124,10 @@ def _load(home: Path, settings: Settings, store: Store) -> Privileged:
     history = json.loads((home / "fold.json").read_text())["history"]
     network = None
     if settings.training.target_stretch == "crop":
+        if store.fps is None:
+            raise InvalidParameter(
+                "parameter 'training.target_stretch' is 'crop', but the face measurements of this corpus carry no time; use recording."
+            )
         network = build_teacher(settings, len(store.classes), store.frames.values.shape[1:])
         load_model(network, str(home / "weights.safetensors"))
         network.eval().requires_grad_(False).to(store.device)

@@ -53,7 +53,8 @@ def simulate(world: World, random: np.random.Generator) -> tuple[pd.DataFrame, p
     place = recordings(world)
     names = [f"{speaker:03d}-{number % world.recordings:04d}" for number, speaker in enumerate(place.speaker)]
     runs = [
-        [_predictions(place, names, given, _classes(world), seed) for given in both] for seed, both in enumerate(answers(world, place, random))
+        [_predictions(place, names, given, _classes(world), seed) for given in both]
+        for seed, both in enumerate(answers(world, place, random))
     ]
     distilled, undistilled = (pd.concat(of, ignore_index=True) for of in zip(*runs))
     return distilled, undistilled

@@ -165,7 +165,9 @@ def test_numbers_that_too_few_trainings_leave_unknown_are_dashes_with_their_reas
     notes = " ".join(table.notes)
     assert "nothing detectable (—) with fewer than 6 trainings" in notes and "No interval (—) with fewer than three folds" in notes
     assert "none has the 6 trainings" in answers([table])["gains"][0]
-    (figure,) = [figure for figure in proof.pictures(found, tables.histories(runs), places.REPORTS) if figure.name.startswith("figure-gains-")]
+    (figure,) = [
+        figure for figure in proof.pictures(found, tables.histories(runs), places.REPORTS) if figure.name.startswith("figure-gains-")
+    ]
     assert "no interval" in figure.alt and "nan" not in figure.alt
 
 
@@ -236,7 +238,14 @@ def test_sensitivity_orders_departures_by_their_effect():
         settings = load(dataset="demo-ravdess", backbone="vgg", alpha=alpha, seed=seed, training=training)
         return leave(settings, uar=dict.fromkeys(range(4), value))
 
-    runs = [of(0, 0.3), of(0.5, 0.4), of(0.5, 0.44, seed=1), of(0, 0.2, cycle=5.0), of(0.5, 0.25, cycle=5.0), of(0.5, 0.42, distance="cosine")]
+    runs = [
+        of(0, 0.3),
+        of(0.5, 0.4),
+        of(0.5, 0.44, seed=1),
+        of(0, 0.2, cycle=5.0),
+        of(0.5, 0.25, cycle=5.0),
+        of(0.5, 0.42, distance="cosine"),
+    ]
     found = evidence.sensitivity(runs, tables.collect(runs)).set_index("departure")
     assert list(found.index) == ["training.cycle=5.0", "training.distance=cosine"]
     assert list(found.effect) == pytest.approx([-0.15, 0.02])
@@ -250,6 +259,17 @@ def test_sensitivity_orders_departures_by_their_effect():
         table.frame.question.iloc[1]
         and "Of 2 departures run, none moves the distilled student beyond the luck" in answers([table])["ledger"][0]
     )
+
+
+def test_the_score_of_a_trial_moves_the_error_rate_where_accuracy_stands_still():
+    def of(alpha, eer, **training):
+        settings = load(dataset="demo-voxceleb1", backbone="vgg", alpha=alpha, training=training)
+        return leave(settings, accuracy=dict.fromkeys(range(4), 0.4), eer=dict.fromkeys(range(4), eer))
+
+    runs = [of(0, 0.3), of(0.5, 0.28), of(0, 0.25, trial_score="centred"), of(0.5, 0.2, trial_score="centred")]
+    found = evidence.sensitivity(runs, tables.collect(runs)).set_index("metric")
+    assert found.effect["eer"] == pytest.approx(-0.08) and found.effect["accuracy"] == 0
+    assert found.effect_on_gain["eer"] == pytest.approx(0.03)  # the gain, 2 points, becomes 5
 
 
 def test_an_effect_far_beyond_the_luck_of_many_seeds_stands_out():

@@ -15,9 +15,7 @@ from kdlib.errors import InvalidParameter
 from kdlib.settings import load
 
 
-@pytest.mark.parametrize(
-    "dataset,swept", [("demo-ravdess", (0.25, 0.5, 1)), ("demo-voxceleb1", (0.5, 1)), ("demo-iemocap", (0.5, 1))]
-)
+@pytest.mark.parametrize("dataset,swept", [("demo-ravdess", (0.25, 0.5, 1)), ("demo-voxceleb1", (0.5, 1)), ("demo-iemocap", (0.5, 1))])
 def test_the_demo_has_the_runs_of_the_paper(dataset, swept):
     every = [run for run in grid.runs("demo") if run.settings.dataset == dataset]
     runs = [run for run in every if run.settings.seed == 0]

@@ -51,7 +51,17 @@ def test_nothing_is_loaded_that_could_run():
         or (name.endswith("torch.load") and given.get("weights_only") != "True")
         or "allow_pickle" in given
         or name
-        in ("joblib.load", "pd.read_pickle", "pandas.read_pickle", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "eval", "exec", "os.system")
+        in (
+            "joblib.load",
+            "pd.read_pickle",
+            "pandas.read_pickle",
+            "yaml.load",
+            "yaml.unsafe_load",
+            "yaml.full_load",
+            "eval",
+            "exec",
+            "os.system",
+        )
         or given.get("shell") == "True"
     ]
     assert not wrong

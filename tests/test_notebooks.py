@@ -133,7 +133,13 @@ BAD = [
     (["-p", "dataset", "ravdes"], "unknown dataset 'ravdes'; did you mean"),
     (["-y", "corpus: {path: nowhere, synthetic: null}"], "InvalidCorpus: the corpus folder .*nowhere does not exist"),
     (
-        ["-y", json.dumps({**QUICK, "training": {"epochs": 2, "teacher_epochs": 2, "cycle": 0.5, "learning_rate": [1.5e30, 1.5e38]}}), "-p", "backbone", "vgg"],
+        [
+            "-y",
+            json.dumps({**QUICK, "training": {"epochs": 2, "teacher_epochs": 2, "cycle": 0.5, "learning_rate": [1.5e30, 1.5e38]}}),
+            "-p",
+            "backbone",
+            "vgg",
+        ],
         "NotFinite: the loss became",
     ),
 ]

@@ -16,7 +16,7 @@ from statsmodels.stats.anova import anova_lm
 from kdlib import metrics, statistics
 from kdlib.errors import UserError
 from kdlib.paper import published
-from kdlib.statistics import compare, compare_trials
+from kdlib.statistics import compare, compare_trials, resampling
 from kdlib.statistics.power import detectable_by_t
 from kdlib.statistics.resampling import cells, right, shares, with_seed
 from kdlib.statistics.trials import _sorted
@@ -250,7 +250,11 @@ def test_false_alarms_are_as_rare_as_promised_where_there_is_nothing_to_gain():
 
 
 # 100 intervals of 95 % cover fewer than 89 times once in 200
-QUICKLY = ["demo-ravdess, 12 speakers, 3 folds", "demo-ravdess and controls, 12 speakers, 6 folds", "demo-voxceleb1, 8 speakers to tell, 3 seeds"]
+QUICKLY = [
+    "demo-ravdess, 12 speakers, 3 folds",
+    "demo-ravdess and controls, 12 speakers, 6 folds",
+    "demo-voxceleb1, 8 speakers to tell, 3 seeds",
+]
 
 
 @pytest.mark.parametrize("trainings", [lambda world: world, varied], ids=["alike", "varied"])
@@ -309,7 +313,9 @@ def test_error_rates_of_drawn_speakers_are_those_of_repeated_trials(convention):
     repeated = scored.loc[scored.index.repeat(times)]
     (of,) = _sorted(scored.assign(seed=0), first, second)
     for frame, weight in ((scored, np.ones(6)), (repeated, drawn)):
-        assert of.eer(weight[None], convention)[0] == pytest.approx(metrics.eer(frame.score.to_numpy(), frame.genuine.to_numpy(), convention))
+        assert of.eer(weight[None], convention)[0] == pytest.approx(
+            metrics.eer(frame.score.to_numpy(), frame.genuine.to_numpy(), convention)
+        )
 
 
 def test_error_rates_are_compared_by_fold_and_seed():
@@ -351,3 +357,9 @@ def test_error_rates_have_few_false_alarms_and_find_an_effect():
     assert np.mean([one.p < 0.05 for one in quiet]) <= 0.12 and np.mean([one.p < 0.05 for one in loud]) >= 0.8
     assert np.mean([one.low <= 0 <= one.high for one in quiet]) >= 0.88
     assert np.mean([one.low <= effect.gain <= one.high for one in loud]) >= 0.85
+
+
+def test_answers_that_never_differ_have_an_interval_of_no_length():
+    """No variance at all gives neither an error nor NaN: the interval is the number itself."""
+    alike = resampling.crossed([np.full((4, 3), 0.5)])
+    assert alike.error == 0 and alike.around(0.5).low == alike.around(0.5).high == 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -55,6 +56,12 @@ def test_targets_of_the_crop_are_what_the_teacher_makes_of_its_frames(own_data, 
         torch.testing.assert_close(ours.probabilities[place], soft)
         if setting != "em":
             torch.testing.assert_close(ours.embedding[place], whole)
+
+
+def test_targets_of_the_crop_need_measurements_that_carry_time(own_data):
+    store = replace(noise_store(measurements=6), fps=None)
+    with pytest.raises(InvalidParameter, match="'training.target_stretch' is 'crop', but .* carry no time; use recording"):
+        ensure(small(backbone="vgg", training={"target_stretch": "crop"}), store)
 
 
 @pytest.mark.parametrize("measurements", [0, 6])
@@ -131,7 +138,10 @@ def test_a_teacher_learns_what_is_there_to_learn(own_data):
     store = noise_store()
     owner = torch.repeat_interleave(torch.arange(12), store.frames.lengths)
     store.frames.values[:] = (store.frames.values // 4 + (store.labels[owner] * 150)[:, None, None, None]).to(torch.uint8)
-    told = ensure(small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 40, "cycle": 1.0, "learning_rate": [0.001, 0.003]}), store)
+    told = ensure(
+        small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 40, "cycle": 1.0, "learning_rate": [0.001, 0.003]}),
+        store,
+    )
     tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
     assert (told.probabilities[tested].argmax(1) == store.labels[tested]).all()
 
@@ -144,7 +154,9 @@ def test_a_store_that_does_not_fit_is_streamed_with_the_same_bits(own_data, monk
     monkeypatch.setattr(ragged, "free_memory", lambda device: 0)
     monkeypatch.setattr(teacher.places, "DATA", own_data / "other")
     gather, threads = ragged.Ragged.take, []
-    monkeypatch.setattr(ragged.Ragged, "take", lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[1])
+    monkeypatch.setattr(
+        ragged.Ragged, "take", lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[1]
+    )
     streamed = ensure(settings, noise_store().to(torch.device("cpu")))
     assert streamed.folder != resident.folder and streamed.history[-1]["loss"] == resident.history[-1]["loss"]
     assert torch.equal(streamed.frames.values, resident.frames.values) and torch.equal(streamed.whole, resident.whole)

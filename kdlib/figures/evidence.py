@@ -86,7 +86,11 @@ def gradient_share(found: pd.DataFrame) -> Picture:
         for row in rows.itertuples():
             axes.annotate(f"{row.alpha:g}", (100 * row.share, 100 * row.gain), (4, 4), textcoords="offset points", fontsize="small")
     axes.axhline(0, color=INK, lw=1)
-    axes.set(xlabel="the teacher’s share of the encoder’s gradient, % (numbers at the points: α)", ylabel="gain, percentage points", xlim=(0, 100))
+    axes.set(
+        xlabel="the teacher’s share of the encoder’s gradient, % (numbers at the points: α)",
+        ylabel="gain, percentage points",
+        xlim=(0, 100),
+    )
     axes.grid(axis="y")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure
@@ -100,7 +104,9 @@ def known(rows: pd.DataFrame) -> Picture:
     """
     figure = Picture(figsize=(7.5, 1.5 + 0.27 * len(rows)), layout="constrained")
     figure.data = rows
-    groups = [(told, part) for told, part in (("a benefit is there", rows[rows.benefit]), ("none is there", rows[~rows.benefit])) if len(part)]
+    groups = [
+        (told, part) for told, part in (("a benefit is there", rows[rows.benefit]), ("none is there", rows[~rows.benefit])) if len(part)
+    ]
     panels = figure.subplots(len(groups), sharex=True, squeeze=False, height_ratios=[len(part) + 0.6 for _, part in groups])[:, 0]
     for axes, (told, part) in zip(panels, groups):
         for place, row in enumerate(part.itertuples()):

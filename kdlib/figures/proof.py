@@ -129,7 +129,9 @@ def _shares(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list[
     drawn = []
     for (dataset, metric), part in both.sort_values(["method", "share"]).groupby(["dataset", "metric"]):
         files = save(gradient_share(part), folder / "figures" / f"figure-share-{dataset}-{metric}")
-        spoken = "; ".join(f"{named(row)}: share {100 * row['share']:.0f} %, {100 * row['gain']:+.1f} points" for row in part.to_dict("records"))
+        spoken = "; ".join(
+            f"{named(row)}: share {100 * row['share']:.0f} %, {100 * row['gain']:+.1f} points" for row in part.to_dict("records")
+        )
         title = f"{TITLES['figure-share']}: {dataset}, {METRICS[metric]}"
         drawn.append(Figure(f"figure-share-{dataset}-{metric}", title, CAPTIONS["figure-share"], f"Points. {spoken}.", files))
     return drawn

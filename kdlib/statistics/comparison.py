@@ -116,9 +116,7 @@ def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "u
     )  # fmt: skip
 
 
-def tested_by(
-    sure: Uncertainty, gain: float, folds: np.ndarray, trainings: int, flips: int = FLIPS, seed: int = 0
-) -> tuple[float, float]:
+def tested_by(sure: Uncertainty, gain: float, folds: np.ndarray, trainings: int, flips: int = FLIPS, seed: int = 0) -> tuple[float, float]:
     """Return the p of a gain and the gain that its test detects: signs of six ``folds`` or more, else Student's t of ``sure``.
 
     NaN with fewer than six trainings.

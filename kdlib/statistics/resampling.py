@@ -197,8 +197,9 @@ def combined(variances: tuple[float, float, float], freedoms: tuple[int, int, in
     if of_trainings > of_both:
         terms += [(of_trainings, trainings), (-of_both, both)]
     variance = sum(term for term, _ in terms)
-    freedom = variance**2 / sum(term**2 / units for term, units in terms) if variance else math.nan
-    return Uncertainty(math.sqrt(variance), max(float(freedom), min(units for _, units in terms)), "speaker and training")
+    least = min(units for _, units in terms)
+    freedom = variance**2 / sum(term**2 / units for term, units in terms) if variance > 0 else least
+    return Uncertainty(math.sqrt(max(variance, 0)), max(float(freedom), least), "speaker and training")
 
 
 def interval(predictions: pd.DataFrame, metric: str = "uar") -> Interval:

@@ -206,7 +206,11 @@ def conventions(difference: float, dataset: str) -> str:
 
 def _notes(study: Study | None, paper: pd.DataFrame, rows: pd.DataFrame, metric: str, results: pd.DataFrame) -> list[str]:
     notes = ["± is the standard deviation over folds."] if study and rows.folds.max() > 1 else []
-    notes += ["Intervals are over folds, or over speakers and trainings where folds are fewer than three."] if rows.interval.notna().any() else []
+    notes += (
+        ["Intervals are over folds, or over speakers and trainings where folds are fewer than three."]
+        if rows.interval.notna().any()
+        else []
+    )
     if study and rows.distilled.notna().any() and rows.interval.isna().all():
         notes.append("There are no intervals with fewer than three folds, or three seeds of one split.")
     if study and (why := not_comparable(study.settings)):

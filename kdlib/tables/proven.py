@@ -53,9 +53,13 @@ def reasons(found: pd.DataFrame) -> list[str]:
     """Return, for rows of :func:`kdlib.evidence.comparisons`, why an interval or p is missing, and which ones need care."""
     notes = []
     if (found.trainings < ENOUGH).any():
-        notes.append(f"No p{' and nothing detectable' if 'detectable' in found else ''} (—) with fewer than {ENOUGH} trainings: a fold of a seed is one.")
+        notes.append(
+            f"No p{' and nothing detectable' if 'detectable' in found else ''} (—) with fewer than {ENOUGH} trainings: a fold of a seed is one."
+        )
     if found.low.isna().any():
-        notes.append("No interval (—) with fewer than three folds, or three seeds of one split: how another training would differ is not known then.")
+        notes.append(
+            "No interval (—) with fewer than three folds, or three seeds of one split: how another training would differ is not known then."
+        )
     if (few := found[(found.speakers < ENOUGH) & found.low.notna()]).size:
         notes.append(
             f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may be too short: it supposes that speakers differ "

@@ -217,7 +217,9 @@ def test_a_share_of_the_labels_is_wrong():
 
 
 def test_a_share_that_leaves_a_class_without_a_label_is_refused():
-    with pytest.raises(InvalidCorpus, match="'corpus.labelled' is 0.01, which leaves class 'x' without a labelled training recording in fold 0"):
+    with pytest.raises(
+        InvalidCorpus, match="'corpus.labelled' is 0.01, which leaves class 'x' without a labelled training recording in fold 0"
+    ):
         folds(table(), Corpus(labelled=0.01))
 
 

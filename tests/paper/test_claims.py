@@ -241,7 +241,9 @@ def test_known_truth_nothing_to_gain():
 
 def test_known_truth_a_teacher_worse_than_the_student():
     def world(alpha, method):
-        return replace(VIDEO_KNOWS_MORE, **{"recordings": 2800, "of_training": 0.0}, video=0.4, carried=0.0 if method == "embedding" else 0.8 * alpha)
+        return replace(
+            VIDEO_KNOWS_MORE, **{"recordings": 2800, "of_training": 0.0}, video=0.4, carried=0.0 if method == "embedding" else 0.8 * alpha
+        )
 
     found = simulated(world, alphas=(0.25, 1.0), methods=THREE, layout="iemocap", teacher=0.4)
     assert verdict(6, found, "iemocap") == SUPPORTED
