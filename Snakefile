@@ -12,7 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-from kdlib import grid, places, sources
+from kdsuite import places
+from kdsuite.runs import grid, sources
 from kdlib.errors import UserError
 
 SUITE = config.get("suite", "demo")
@@ -61,7 +62,7 @@ def found(run, what):
         return ""
     name = what, corpus.model_dump_json(), run.settings.media.model_dump_json()
     if name not in FOUND:
-        from kdlib import corpora  # late: pandas takes a second
+        from kdsuite.data import corpora  # late: pandas takes a second
 
         FOUND[name] = {"store": corpora.on_disk, "trials": corpora.trials_on_disk}[what](run.settings)
     return FOUND[name] or run.result.get(what) or ""  # a corpus that is away for now is no other one

@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 
 from benchmarks.report import write_index
-from kdlib import places
+from kdsuite import places
 
 # what a benchmark takes beyond torch: on a machine without it the others are run
 NEEDS = {

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from benchmarks import report, timing
-from kdlib import places
+from kdsuite import places
 
 ALONE = {"papermill and a kernel": "pass", "the same and torch": "import torch"}
 FLAGS = ["--cores", "all", "--rerun-triggers", "mtime", "input", "params", "--quiet", "all"]

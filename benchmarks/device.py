@@ -23,14 +23,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import report, timing
 from benchmarks.material import CLASSES, USUAL, noise, sized, train_student
 from benchmarks.timing import DEVICE, Epochs
-from kdlib import student
-from kdlib.corpora import Fold
-from kdlib.models.networks import build_student, build_teacher
-from kdlib.settings import Settings
-from kdlib.store import Store
-from kdlib.student import Ear
+from kdlib.dataset import Fold
+from kdlib.models.network import build_student, build_teacher
+from kdlib.student import crop_waveforms
 from kdlib.teacher import to_input
-from kdlib.training import Progress
+from kdsuite.data.store import Store
+from kdsuite.runs import stages
+from kdsuite.runs.stages import Progress
+from kdsuite.settings import Settings
 
 CUDA = DEVICE.type == "cuda"
 NETWORKS = (("student", "seresnet", "nonseq"), ("student", "vgg", "agg"), ("teacher", "vgg", "nonseq"), ("teacher", "seresnet", "agg"))
@@ -46,8 +46,8 @@ def batch(kind: str, settings: Settings) -> tuple[nn.Module, torch.Tensor, torch
     size = BATCH["paper" if settings.dataset == "ravdess" else "demo"]
     if kind == "student":
         store = noise(settings, size)
-        rows = torch.arange(size, device=DEVICE)
-        x, network = Ear(settings, store)(rows, torch.zeros_like(rows), settings.segments), build_student(settings, CLASSES)
+        rows, network = torch.arange(size, device=DEVICE), build_student(settings, CLASSES).to(DEVICE)
+        x = network.front_end(crop_waveforms(settings, store, rows, torch.zeros_like(rows), settings.segments))
     else:
         side, shape = settings.media.frame_size, (SEQUENCES, 20) if settings.sequential else (size,)
         x = to_input(torch.randint(0, 255, (*shape, side, side, 3), dtype=torch.uint8, device=DEVICE))
@@ -183,7 +183,7 @@ def spread(quick: bool) -> dict[str, list[float]]:
             half = np.arange(recordings) < recordings // 2
             fold = Fold(0, "half", np.flatnonzero(half), np.flatnonzero(~half))
             with redirect_stdout(io.StringIO()):
-                told = student.train(settings, store, fold, None, Progress("seed", epochs)).probabilities
+                told = stages.train_student(settings, store, fold, None, Progress("seed", epochs)).probabilities
             found.setdefault(precision, []).append(float((told.argmax(1) == store.labels[fold.test].cpu().numpy()).mean()))
     return found
 

@@ -17,11 +17,11 @@ from torch import nn
 from benchmarks import report, timing
 from benchmarks.material import BACKBONES, CLASSES, STUDENTS, TEACHERS, USUAL, noise, sized, told, train_student, train_teacher
 from benchmarks.timing import DEVICE, Epochs
-from kdlib.losses import Targets, gradients, objective_of
-from kdlib.models.networks import build_student, build_teacher
-from kdlib.settings import Settings
-from kdlib.student import Ear
+from kdlib.losses import Targets, build_objective, gradients
+from kdlib.models.network import build_student, build_teacher
+from kdlib.student import crop_waveforms
 from kdlib.teacher import to_input
+from kdsuite.settings import Settings
 
 # recordings of a student's and of a teacher's epoch: as many as the demo has, and 8 steps or 48 clips of the paper's size
 RECORDINGS = {"demo": (72, 72), "paper": (256, 48)}
@@ -45,23 +45,23 @@ def main_loop(module: nn.Module, losses: Callable[[], Iterator[torch.Tensor]], t
 def student_floor(settings: Settings, recordings: int) -> tuple[Callable[[], None], Callable[[], float]]:
     """Return the floor of a student's epoch, and a function that returns the seconds of one agreement."""
     network = build_student(settings, CLASSES).to(DEVICE).train()
-    goal = objective_of(settings).to(DEVICE)
+    goal = build_objective(settings).to(DEVICE)
     store = noise(settings, recordings)
-    ear, batches = Ear(settings, store), []
+    batches = []
     for rows in torch.arange(recordings, device=DEVICE).tensor_split(-(-recordings // settings.training.batch_size)):
-        x = ear(rows, torch.zeros_like(rows), settings.segments)
+        x = network.front_end(crop_waveforms(settings, store, rows, torch.zeros_like(rows), settings.segments))
         level = (len(rows), settings.segments) if settings.setting == "em" else (len(rows),)
         targets = Targets(torch.rand(*level, settings.model.embedding, device=DEVICE), torch.rand(len(rows), CLASSES, device=DEVICE))
         batches.append((x, store.labels[rows], targets))
 
     def losses() -> Iterator[torch.Tensor]:
         for x, labels, targets in batches:
-            output = network(x, goal.keep)
+            output = network(x, goal.gradient_scale)
             yield goal(output.logits, output.distilled, labels, targets)
 
     def agreed() -> float:
         x, labels, targets = batches[0]
-        output = network(x, goal.keep)
+        output = network(x, goal.gradient_scale)
         terms = goal.terms(output.logits, output.distilled, labels, targets)
         return timing.seconds(lambda: gradients(terms, goal.weights, network.encoder.parameters()))
 
@@ -70,7 +70,7 @@ def student_floor(settings: Settings, recordings: int) -> tuple[Callable[[], Non
 
 def teacher_floor(settings: Settings, recordings: int) -> Callable[[], None]:
     """Return the floor of a teacher's epoch."""
-    media, training, side = settings.media, settings.of_teacher(), settings.media.frame_size
+    media, training, side = settings.media, settings.teacher_training(), settings.media.frame_size
     network = build_teacher(settings, CLASSES, torch.Size((side, side, 3))).to(DEVICE).train()
     frames = round(media.duration * media.fps) // media.frame_stride
     if settings.sequential:

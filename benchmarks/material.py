@@ -6,8 +6,6 @@ import contextlib
 import io
 import itertools
 import math
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,15 +13,15 @@ import pandas as pd
 import torch
 
 from benchmarks.timing import DEVICE, Epochs
-from kdlib import student, teacher
-from kdlib.corpora import Fold
-from kdlib.ragged import Ragged
-from kdlib.settings import Settings, load
-from kdlib.store import Store
-from kdlib.teacher import Privileged
+from kdlib.dataset import Fold, Ragged
+from kdlib.models.network import BACKBONES, SETTINGS
+from kdlib.teacher import PrivilegedInformation, teacher_trainer
+from kdlib.training import Part
+from kdsuite.data.store import Store
+from kdsuite.runs import stages
+from kdsuite.settings import Settings, load
 
 CLASSES = 7
-BACKBONES, SETTINGS = ("vgg", "resnet", "seresnet"), ("nonseq", "em", "agg")
 STUDENTS = tuple(itertools.product(BACKBONES, SETTINGS))
 TEACHERS = tuple(itertools.product(BACKBONES, ("nonseq", "agg")))
 # the dataset whose parameters a size has: networks that a CPU trains in minutes, and those of the paper
@@ -60,25 +58,30 @@ def fold_of(store: Store) -> Fold:
     return Fold(0, "all", np.arange(len(store.recordings)), np.arange(2))
 
 
-def told(settings: Settings, store: Store) -> Privileged:
+def batches(recordings: int, size: int, generator: torch.Generator) -> list[Part]:
+    """Return an epoch's shuffled rows in batches, with what their crops draw, as :class:`kdlib.training.Trainer` deals them."""
+    order, draws = torch.randperm(recordings, generator=generator), torch.rand(recordings, generator=generator)
+    return list(map(Part, *(values.to(DEVICE).tensor_split(math.ceil(recordings / size)) for values in (order, draws))))
+
+
+def told(settings: Settings, store: Store) -> PrivilegedInformation:
     """Return what a teacher might say of the recordings: vectors and class probabilities drawn at random."""
     count, each = len(store.recordings), math.ceil(1.25 * settings.media.duration * settings.media.fps / settings.media.frame_stride)
     frames = Ragged.of(
         torch.rand(count * each, settings.model.embedding, device=store.device), torch.full((count,), each, device=store.device)
     )
     whole = torch.rand(count, settings.model.embedding, device=store.device)
-    return Privileged(
-        frames, None, None, whole, torch.rand(count, CLASSES, device=store.device).softmax(dim=-1), [], Path(tempfile.gettempdir())
-    )
+    return PrivilegedInformation(frames, None, None, whole, torch.rand(count, CLASSES, device=store.device).softmax(dim=-1))
 
 
-def train_student(settings: Settings, store: Store, privileged: Privileged, epochs: Epochs) -> None:
+def train_student(settings: Settings, store: Store, privileged: PrivilegedInformation, epochs: Epochs) -> None:
     """Train a student as a run does, its epochs in turns with their rivals; what it prints is not shown."""
     with contextlib.redirect_stdout(io.StringIO()):
-        student.train(settings, store, fold_of(store), privileged, epochs)
+        stages.train_student(settings, store, fold_of(store), privileged, epochs)
 
 
 def train_teacher(settings: Settings, store: Store, epochs: Epochs) -> None:
-    """Train a teacher as a run does, its epochs in turns with their rivals; what it leaves is removed."""
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
-        teacher._train(settings, store, fold_of(store), Path(folder) / "teacher", epochs)
+    """Train a teacher as a run does, its epochs in turns with their rivals; what it prints is not shown."""
+    fold = fold_of(store)
+    with contextlib.redirect_stdout(io.StringIO()):
+        stages.trained(teacher_trainer(settings, store, fold), fold, epochs)

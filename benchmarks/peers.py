@@ -22,14 +22,14 @@ import torch
 from benchmarks import report, rivals, timing
 from benchmarks.material import SIZES, STUDENTS, USUAL, sized, train_student
 from benchmarks.timing import DEVICE, Epochs
-from kdlib import corpora, teacher
-from kdlib import store as stores
 from kdlib.losses import METHODS
-from kdlib.models.networks import Network, build_teacher
-from kdlib.ragged import Ragged
-from kdlib.settings import Settings, load
-from kdlib.store import Store
-from kdlib.teacher import Privileged
+from kdlib.models.network import Network, build_teacher
+from kdlib.teacher import PrivilegedInformation, build_privileged, extract_privileged
+from kdsuite import demo
+from kdsuite.data import corpora
+from kdsuite.data import store as stores
+from kdsuite.data.store import Store
+from kdsuite.settings import Settings, load
 
 # speakers, clips of each, their seconds and size; as many clips as the demo trains on, or two batches of the paper's size
 CORPUS = {"demo": (12, 6, 2.4, (160, 90)), "paper": (16, 4, 4.0, (320, 180))}
@@ -53,9 +53,10 @@ class Clips:
     def __init__(self, size: str, folder: Path, of: tuple[int, int, float, tuple[int, int]], few: bool) -> None:
         actors, takes, seconds, shape = of
         synthetic = {"actors": 2 if few else actors, "takes": 4 if few else takes, "seconds": seconds, "video_size": shape}
-        self.size, self.corpus, self.folder = size, {"path": str(folder / "corpus"), "synthetic": synthetic}, folder
+        self.size, self.corpus = size, {"path": str(folder / "corpus"), "synthetic": synthetic}
         settings = self.settings()
         with contextlib.redirect_stdout(io.StringIO()):
+            demo.ensure(settings.corpus)
             self.recordings: pd.DataFrame = corpora.read(settings.corpus)
             self.decoding = timing.seconds(lambda: stores._build(folder / "store", self.recordings, settings, max(1, WORKERS)))
         self.store: Store = stores._open(folder / "store", self.recordings).to(DEVICE)
@@ -71,15 +72,14 @@ def trained(settings: Settings, store: Store) -> Network:
     return build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(DEVICE).eval()
 
 
-def asked(settings: Settings, store: Store, network: Network, folder: Path) -> tuple[Privileged, float]:
+def asked(settings: Settings, store: Store, network: Network) -> tuple[PrivilegedInformation, float]:
     """Ask the teacher once of all recordings, as kdlib does; return what it said and the seconds it took."""
     told: dict[str, torch.Tensor] = {}
-    seconds = timing.seconds(lambda: told.update(teacher.observe(network, settings, store)))
-    frames = Ragged.of(told["frames"], told["lengths"])
-    return Privileged(frames, told.get("peak"), told.get("confidence"), told["whole"], told["probabilities"], [], folder), seconds
+    seconds = timing.seconds(lambda: told.update(extract_privileged(network, settings, store)))
+    return build_privileged(told, settings, store, lambda copy: copy.load_state_dict(network.state_dict())), seconds
 
 
-def against(settings: Settings, clips: Clips, privileged: Privileged, ways: Ways, rounds: int) -> dict[str, list[float]]:
+def against(settings: Settings, clips: Clips, privileged: PrivilegedInformation, ways: Ways, rounds: int) -> dict[str, list[float]]:
     """Return the seconds of kdlib's epochs and of its rivals', in turns."""
     epochs = Epochs({name: lambda epoch=epoch: timing.seconds(epoch) for name, epoch in ways.items()}, 0, rounds)
     train_student(settings, clips.store, privileged, epochs)
@@ -92,7 +92,7 @@ def compared(settings: Settings, clips: Clips, boxed: bool, rounds: tuple[int, i
     ``rounds`` are those against torchdistill and, many times slower, against the loop; with ``decoding`` also against an epoch of nothing else.
     """
     network = trained(settings, clips.store)
-    privileged, once = asked(settings, clips.store, network, clips.folder)
+    privileged, once = asked(settings, clips.store, network)
     fast = {"torchdistill": rivals.hooked(settings, clips.store, network)} if boxed else {}
     slow = {"loop": rivals.plain(settings, clips.recordings, network, WORKERS)}
     if decoding:

@@ -19,8 +19,9 @@ import imageio_ffmpeg
 import pandas as pd
 
 from benchmarks import report, timing
-from kdlib import corpora, faces, store
-from kdlib.settings import Settings, load
+from kdsuite.data import corpora, store
+from kdsuite.data.decoding import faces
+from kdsuite.settings import Settings, load
 
 FFMPEG = (imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-nostdin")
 WORKERS = len(os.sched_getaffinity(0))

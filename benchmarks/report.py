@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kdlib import places
+from kdsuite import places
 
 Row = dict[str, Any]
 SIGNS = {"≤": operator.le, "≥": operator.ge}

@@ -18,17 +18,17 @@ from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.material import batches
 from benchmarks.timing import DEVICE
-from kdlib.losses import Targets, objective_of
-from kdlib.media import read_recording
-from kdlib.models.networks import Network, Output, build_student
-from kdlib.settings import Settings
+from kdlib.dataset import random_starts
+from kdlib.losses import Targets, build_objective
+from kdlib.models.network import Network, Output, build_student
 from kdlib.spectrogram import FrontEnd
-from kdlib.store import Store
-from kdlib.student import Ear
-from kdlib.teacher import FRAMES_A_PASS, peak_score, to_input
-from kdlib.training import batches
-from kdlib.windows import random_crops
+from kdlib.student import crop_waveforms
+from kdlib.teacher import FRAMES_PER_PASS, peak_score, to_input
+from kdsuite.data.decoding.media import read_recording
+from kdsuite.data.store import Store
+from kdsuite.settings import Settings
 
 
 class InParts(nn.Module):
@@ -40,7 +40,7 @@ class InParts(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Return ``(items, embedding)`` of uint8 frames ``(items, side, side, 3)``."""
-        return torch.cat([self.encoder(to_input(part)) for part in frames.split(FRAMES_A_PASS)])
+        return torch.cat([self.encoder(to_input(part)) for part in frames.split(FRAMES_PER_PASS)])
 
 
 class Level(nn.Module):
@@ -87,19 +87,19 @@ class Guided(nn.Module):
     def __init__(self, settings: Settings, classes: int) -> None:
         super().__init__()
         self.network = build_student(settings, classes)
-        self.goal = objective_of(settings)
+        self.goal = build_objective(settings)
         self.to(DEVICE).train()
 
     def forward(self, x: torch.Tensor) -> Output:
         """Return what the student says of spectrograms."""
-        return self.network(x, self.goal.keep)
+        return self.network(x, self.goal.gradient_scale)
 
 
 def cycle(settings: Settings, recordings: int) -> dict[str, float]:
     """Return the arguments of the schedule that kdlib has."""
     low, high = settings.training.learning_rate
     steps = -(-recordings // settings.training.batch_size)
-    return {"base_lr": low, "max_lr": high, "step_size_up": max(1, round(settings.training.cycle * steps)), "cycle_momentum": False}
+    return {"base_lr": low, "max_lr": high, "step_size_up": settings.training.cycle * steps, "cycle_momentum": False}
 
 
 def torchdistill() -> ModuleType:
@@ -148,12 +148,11 @@ def hooked(settings: Settings, store: Store, teacher: Network) -> Callable[[], N
 
 def cropped(settings: Settings, store: Store) -> Iterator[tuple[torch.Tensor, ...]]:
     """Yield shuffled batches of a store as an epoch wants them: spectrograms, uint8 frames and labels of random crops."""
-    media, ear, generator = settings.media, Ear(settings, store), torch.default_generator
-    for batch in batches(torch.arange(len(store.recordings)), settings.training.batch_size, generator):
-        rows = batch.to(store.device)
-        first = random_crops(store, rows, media, generator)
-        frames = store.frames.windows(rows, first, round(media.duration * media.fps) // media.frame_stride, media.frame_stride)
-        yield ear(rows, first, settings.segments), frames, store.labels[rows]
+    media, front_end = settings.media, FrontEnd(settings.media, settings.sequential).to(store.device)
+    for rows, draws in batches(len(store.recordings), settings.training.batch_size, torch.default_generator):
+        start = random_starts(store, rows, draws, media)
+        frames = store.frames.windows(rows, start, round(media.duration * media.fps) // media.frame_stride, media.frame_stride)
+        yield front_end(crop_waveforms(settings, store, rows, start, settings.segments)), frames, store.labels[rows]
 
 
 class Clips(Dataset):
@@ -164,7 +163,7 @@ class Clips(Dataset):
     """
 
     def __init__(self, settings: Settings, recordings: pd.DataFrame) -> None:
-        self.settings, self.front_end = settings, FrontEnd(settings)
+        self.settings, self.front_end = settings, FrontEnd(settings.media, settings.sequential)
         self.rows, self.labels = list(recordings.itertuples()), recordings.label.cat.codes.tolist()
 
     def __len__(self) -> int:
@@ -177,7 +176,7 @@ class Clips(Dataset):
         length, stride = round(media.duration * media.fps), media.frame_stride
         first = int(torch.randint(max(0, len(frames) - length) // stride + 1, ())) * stride
         window = (first + torch.arange(length)) % len(frames)  # what ends too soon starts over
-        x = self.front_end(samples.view(len(frames), -1)[window].view(1, -1), self.settings.segments)[0]
+        x = self.front_end(samples.view(len(frames), -1)[window].view(1, -1))[0]
         return x, frames[window[::stride]], self.labels[number]
 
 

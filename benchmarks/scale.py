@@ -31,7 +31,7 @@ folder=$(dirname "$5")
 echo '{}' > "$folder/result.json"
 : > "$folder/index.html"
 """
-PLAN = "from kdlib import grid; print(len(grid.runs({suite!r})))"
+PLAN = "from kdsuite.runs import grid; print(len(grid.runs({suite!r})))"
 
 
 def suite(seeds: int, folds: dict[str, int]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def snakemake(name: str, home: Path, *arguments: str) -> list[str | Path]:
 
 def leave_results(name: str) -> None:
     """Write results of the usual size for all runs of a suite."""
-    from kdlib import grid
+    from kdsuite.runs import grid
 
     provenance = {
         "commit": "0" * 40,
@@ -86,7 +86,9 @@ def leave_results(name: str) -> None:
 
 def collect(name: str) -> None:
     """Collect a suite's results and write its site; print the seconds of both as JSON."""
-    from kdlib import grid, places, site, tables
+    from kdsuite import places
+    from kdsuite.analysis import site, tables
+    from kdsuite.runs import grid
 
     runs = grid.runs(name)
     began = time.monotonic()

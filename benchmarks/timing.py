@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from kdlib.corpora import Fold
-from kdlib.training import Progress
+from kdlib.dataset import Fold
+from kdsuite.runs.stages import Progress
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -72,14 +72,14 @@ class Epochs(Progress):
         """The seconds of each round that counts, by name."""
         return {name: taken[1:] for name, taken in self.rounds.items()}
 
-    def follow(self, fold: Fold, facts: Iterator[dict[str, float]]) -> list[dict[str, float]]:
-        """Go through what :func:`kdlib.training.fit` yields, as every stage does."""
-        return super().follow(fold, self._timed(facts))
+    def follow(self, fold: Fold, epochs: Iterator[dict[str, float]]) -> list[dict[str, float]]:
+        """Go through what :meth:`kdlib.training.Trainer.epochs` yields, as every stage does."""
+        return super().follow(fold, self._timed(epochs))
 
-    def _timed(self, facts: Iterator[dict[str, float]]) -> Iterator[dict[str, float]]:
+    def _timed(self, epochs: Iterator[dict[str, float]]) -> Iterator[dict[str, float]]:
         began = now()
-        for found in facts:
-            yield found  # its line is printed here
+        for values in epochs:
+            yield values  # its line is printed here
             self.rounds["kdlib"].append(now() - began)
             for name, rival in self.rivals.items():
                 self.rounds[name].append(rival())

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
-import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,23 +18,19 @@ import numpy as np
 import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
-from torch.optim.lr_scheduler import CyclicLR
 
 from benchmarks import report, timing
-from benchmarks.material import STUDENTS, USUAL, fold_of, noise, sized, told
+from benchmarks.material import STUDENTS, USUAL, batches, fold_of, noise, sized, told
 from benchmarks.timing import DEVICE
-from kdlib import student
-from kdlib.corpora import Fold
-from kdlib.losses import Targets, Terms, gradients, objective_of
-from kdlib.models.networks import build_student
-from kdlib.parameters import Training
-from kdlib.settings import Settings
-from kdlib.store import Store
-from kdlib.student import Ear, listen
-from kdlib.targets import by_teacher
-from kdlib.teacher import Privileged
-from kdlib.training import Progress, batches, seeded
-from kdlib.windows import random_crops
+from kdlib.dataset import Fold
+from kdlib.losses import Targets, Terms, gradients
+from kdlib.student import build_targets, predict, student_trainer
+from kdlib.teacher import PrivilegedInformation
+from kdlib.training import Trainer, learning_rate
+from kdsuite.data.store import Store
+from kdsuite.runs import stages
+from kdsuite.runs.stages import Progress
+from kdsuite.settings import Settings
 
 ALPHAS = (0.25, 0.5, 0.75, 1.0)
 EPOCHS = 2
@@ -48,81 +43,65 @@ ROUNDING = 1e-6
 Way = Callable[..., list[np.ndarray]]
 
 
-class Pupil:
-    """One of the students: its network and objective, initialised as a run does; ``generator`` draws its batches and crops."""
-
-    def __init__(self, settings: Settings, store: Store, fold: Fold) -> None:
-        self.generator = seeded(settings.seed, "student", settings.backbone, settings.sequential, fold.number)
-        self.network = build_student(settings, len(store.classes)).to(store.device).train()
-        self.goal = objective_of(settings).to(store.device)
-        self.settings = settings
-
-    def terms(self, batch: Batch) -> Terms:
-        """Return both losses of a batch."""
-        output = self.network(batch.heard, self.goal.keep)
-        return self.goal.terms(output.logits, output.distilled, batch.labels, batch.targets)
-
-
-class Optimizer:
-    """kdlib's: fused Adam, and a rate that cycles."""
-
-    def __init__(self, learned: Iterable[torch.Tensor], training: Training, recordings: int) -> None:
-        low, high = training.learning_rate
-        self.adam = torch.optim.Adam(learned, lr=low, betas=training.betas, fused=True)
-        steps = max(1, round(training.cycle * math.ceil(recordings / training.batch_size)))
-        self.schedule = CyclicLR(self.adam, low, high, step_size_up=steps, cycle_momentum=False)
-
-    def step(self, loss: torch.Tensor) -> None:
-        """Learn from a loss."""
-        self.adam.zero_grad(set_to_none=True)
-        loss.backward()
-        self.adam.step()
-        self.schedule.step()
-
-
 class Batch(NamedTuple):
     """What all students share of a batch; the ``first`` of an epoch is where a run looks at the agreement of label and teacher."""
 
-    heard: torch.Tensor
+    spectrogram: torch.Tensor
     labels: torch.Tensor
     targets: Targets
+    rate: float
     first: bool
 
 
-def shared(pupil: Pupil, store: Store, fold: Fold, privileged: Privileged) -> Iterator[Batch]:
+def trainers(group: list[Settings], store: Store, fold: Fold, privileged: PrivilegedInformation) -> list[Trainer]:
+    """Return each student's trainer, as a run has it."""
+    return [student_trainer(settings, store, fold, build_targets(settings, store, fold, privileged, None)) for settings in group]
+
+
+def shared(pupil: Trainer) -> Iterator[Batch]:
     """Yield the batches of all epochs, as any of the students would draw them."""
-    settings, generator = pupil.settings, pupil.generator
-    ear, guide = Ear(settings, store), by_teacher(settings, store, fold, privileged, generator)
-    rows = torch.from_numpy(fold.train).to(store.device)
-    for _ in range(settings.training.epochs):
-        for number, items in enumerate(batches(torch.arange(len(rows)), settings.training.batch_size, generator)):
-            chosen = rows[items.to(rows.device)]
-            begin = random_crops(store, chosen, settings.media, generator)
-            heard = ear(chosen, begin, settings.segments)
-            yield Batch(heard, store.labels[chosen], guide(chosen, begin, heard), number == 0)
+    training, task = pupil.training, pupil.task
+    for epoch in range(training.epochs):
+        parts = batches(task.examples, training.batch_size, pupil.generator)
+        for step, part in enumerate(parts):
+            spectrogram, rows, start = task.load(part)
+            rate = learning_rate(training, len(parts), epoch * len(parts) + step)
+            yield Batch(spectrogram, task.labels[rows], task.targets(rows, start, spectrogram), rate, step == 0)
 
 
-def tested(pupils: list[Pupil], store: Store, fold: Fold) -> list[np.ndarray]:
+def terms_of(pupil: Trainer, batch: Batch) -> Terms:
+    """Return both losses of a batch."""
+    objective = pupil.task.objective
+    output = pupil.network(batch.spectrogram, objective.gradient_scale)
+    return objective.terms(output.logits, output.distilled, batch.labels, batch.targets)
+
+
+def learn(optimizer: torch.optim.Optimizer, loss: torch.Tensor, rate: float) -> None:
+    """Take a step as a run does."""
+    optimizer.param_groups[0]["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def tested(pupils: list[Trainer], store: Store, fold: Fold) -> list[np.ndarray]:
     """Return each student's class probabilities of the test recordings, ``(tested, classes)``."""
-    return [listen(pupil.network, pupil.settings, store, fold.test).logits.softmax(dim=-1).cpu().numpy() for pupil in pupils]
+    return [predict(pupil.network, pupil.task.settings, store, fold.test).logits.softmax(dim=-1).cpu().numpy() for pupil in pupils]
 
 
-def together(group: list[Settings], store: Store, fold: Fold, privileged: Privileged, streams: bool = False) -> list[np.ndarray]:
+def together(group: list[Settings], store: Store, fold: Fold, privileged: PrivilegedInformation, streams: bool = False) -> list[np.ndarray]:
     """Train a student for each of ``group``, settings that differ in α, in turns on each batch, with ``streams`` each on a stream of its own."""
-    pupils = [Pupil(settings, store, fold) for settings in group]
-    optimizers = [
-        Optimizer([*pupil.network.parameters(), *pupil.goal.parameters()], pupil.settings.training, len(fold.train)) for pupil in pupils
-    ]
+    pupils = trainers(group, store, fold, privileged)
     own = [torch.cuda.Stream(store.device) if streams else None for _ in pupils]
-    for batch in shared(pupils[0], store, fold, privileged):
+    for batch in shared(pupils[0]):
         for stream in filter(None, own):
             stream.wait_stream(torch.cuda.current_stream())
-        for pupil, optimizer, stream in zip(pupils, optimizers, own):
+        for pupil, stream in zip(pupils, own):
             with torch.cuda.stream(stream):
-                terms = pupil.terms(batch)
+                terms, objective = terms_of(pupil, batch), pupil.task.objective
                 if batch.first:
-                    gradients(terms, pupil.goal.weights, pupil.network.encoder.parameters())
-                optimizer.step(pupil.goal.total(terms))
+                    gradients(terms, objective.weights, pupil.network.encoder.parameters())
+                learn(pupil.optimizer, objective.total(terms), batch.rate)
         for stream in filter(None, own):  # the next batch may take this one's memory only then
             torch.cuda.current_stream().wait_stream(stream)
     return tested(pupils, store, fold)
@@ -136,36 +115,36 @@ class Encoded(nn.Module):
         return self.said
 
 
-def stacked(group: list[Settings], store: Store, fold: Fold, privileged: Privileged) -> list[np.ndarray]:
+def stacked(group: list[Settings], store: Store, fold: Fold, privileged: PrivilegedInformation) -> list[np.ndarray]:
     """Train the same students, their encoders' weights stacked and vectorised over: a convolution of all is one call."""
-    pupils = [Pupil(settings, store, fold) for settings in group]
+    pupils, training = trainers(group, store, fold, privileged), group[0].training
     encoders = [pupil.network.encoder for pupil in pupils]
     weights, buffers = stack_module_state(encoders)  # (students, …)
     plan = copy.deepcopy(encoders[0]).to("meta")
     encode = vmap(lambda weights, buffers, items: functional_call(plan, (weights, buffers), (items,)), in_dims=(0, 0, None))
     for pupil in pupils:
         pupil.network.encoder = Encoded()
-    others = [weight for pupil in pupils for part in (pupil.network, pupil.goal) for weight in part.parameters()]
-    optimizer = Optimizer([*weights.values(), *others], group[0].training, len(fold.train))
-    for batch in shared(pupils[0], store, fold, privileged):
-        embeddings = encode(weights, buffers, batch.heard.flatten(0, 1) if group[0].sequential else batch.heard)
+    others = [weight for pupil in pupils for weight in pupil.module.parameters()]
+    optimizer = torch.optim.Adam([*weights.values(), *others], betas=training.betas, fused=True)
+    for batch in shared(pupils[0]):
+        embeddings = encode(weights, buffers, batch.spectrogram.flatten(0, 1) if group[0].sequential else batch.spectrogram)
         for pupil, said in zip(pupils, embeddings):
             pupil.network.encoder.said = said
-        terms = [pupil.terms(batch) for pupil in pupils]
+        terms, objectives = [terms_of(pupil, batch) for pupil in pupils], [pupil.task.objective for pupil in pupils]
         if batch.first:  # no student's loss hangs on another's weights, so that one pass gives the gradients of all
-            gradients(Terms(*map(sum, zip(*terms))), pupils[0].goal.weights, weights.values())
-        optimizer.step(sum(pupil.goal.total(each) for pupil, each in zip(pupils, terms)))
+            gradients(Terms(*map(sum, zip(*terms))), objectives[0].weights, weights.values())
+        learn(optimizer, sum(objective.total(each) for objective, each in zip(objectives, terms)), batch.rate)
     for number, (pupil, encoder) in enumerate(zip(pupils, encoders)):
         encoder.load_state_dict({name: value[number] for name, value in {**weights, **buffers}.items()})
         pupil.network.encoder = encoder
     return tested(pupils, store, fold)
 
 
-def apart(group: list[Settings], store: Store, fold: Fold, privileged: Privileged) -> list[np.ndarray]:
-    """Train the same students one after the other, by kdlib's own :func:`kdlib.student.train`; return the same."""
+def apart(group: list[Settings], store: Store, fold: Fold, privileged: PrivilegedInformation) -> list[np.ndarray]:
+    """Train the same students one after the other, by kdlib's own :func:`kdsuite.runs.stages.train_student`; return the same."""
     with contextlib.redirect_stdout(io.StringIO()):
         progress = Progress("benchmark", group[0].training.epochs, len(group))
-        return [student.train(settings, store, fold, privileged, progress).probabilities for settings in group]
+        return [stages.train_student(settings, store, fold, privileged, progress).probabilities for settings in group]
 
 
 def refused(way: Way, given: tuple) -> str | None:
@@ -207,7 +186,7 @@ def measure(quick: bool) -> dict[str, Any]:
     exact = ("≤", ROUNDING) if DEVICE.type == "cpu" else ()
     goals = [report.goal("largest difference of a test probability, together and apart", difference, *exact)]
     found = [
-        f"α of {', '.join(map(str, ALPHAS))}, {EPOCHS} epochs of {recordings} recordings, students of the {size} size; apart is kdlib.student.train.",
+        f"α of {', '.join(map(str, ALPHAS))}, {EPOCHS} epochs of {recordings} recordings, students of the {size} size; apart is kdsuite.runs.stages.train_student.",
         "together: each batch's crops, spectrograms and targets are made once; stacked: also one call of vmap for the encoders of all; streams: each α on one of its own.",
         "What is stacked is rounded otherwise, and training makes that grow; difference_alphas, between the α themselves, is the measure of the differences in the rows.",
     ]  # fmt: skip

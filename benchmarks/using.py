@@ -17,9 +17,9 @@ import torch
 
 import kdlib
 from benchmarks import report, timing
-from kdlib import kept
-from kdlib.models.networks import BACKBONES, build_student
-from kdlib.settings import Settings
+from kdlib.models.network import BACKBONES, build_student
+from kdsuite.runs import kept
+from kdsuite.settings import Settings
 
 SECONDS, FORMATS, RATE = (1, 4, 15, 60), (".wav", ".mp3"), 44100
 

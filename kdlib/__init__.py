@@ -11,7 +11,7 @@ STARTED = time.time()
 def __getattr__(name: str):
     """Import what using a student takes when somebody asks for it: ``import kdlib`` itself stays cheap."""
     if name == "load_student":
-        from kdlib.using import load_student
+        from kdsuite.app.using import load_student
 
         return load_student
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

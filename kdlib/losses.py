@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from kdlib.settings import Settings
+from kdlib.parameters import Settings
 
 
 class _ScaledGradient(torch.autograd.Function):
@@ -58,14 +58,14 @@ def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 class Targets(NamedTuple):
-    """What the frozen teacher says of a batch: ``embedding`` at the setting's level, ``probabilities`` ``(batch, classes)``."""
+    """What a batch is distilled from: ``embedding`` at the setting's level, ``probabilities`` ``(batch, classes)``."""
 
     embedding: torch.Tensor
     probabilities: torch.Tensor
 
 
 class Terms(NamedTuple):
-    """The two scalar losses of a batch: what the labels ask of the student, and what the teacher does."""
+    """The two scalar losses of a batch: of the labels, and of the targets."""
 
     label: torch.Tensor
     teacher: torch.Tensor
@@ -74,24 +74,24 @@ class Terms(NamedTuple):
 class Objective(nn.Module):
     """The weighted sum of the two terms; a method says what they are.
 
-    ``keep`` is the share of the classification gradient that passes below the distilled embedding.
+    ``gradient_scale`` is the share of the classification gradient that passes below the distilled embedding. A method has
+    ``terms(logits, embedding, labels, targets)``: both losses of a batch of ``logits`` ``(batch, classes)`` and
+    ``embedding`` ``(batch, [segments,] embedding)``.
     """
 
-    def __init__(self, weights: Terms, keep: float) -> None:
+    def __init__(self, weights: Terms, gradient_scale: float) -> None:
         super().__init__()
-        self.weights, self.keep = weights, keep
+        self.weights, self.gradient_scale = weights, gradient_scale
 
-    def forward(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None) -> torch.Tensor:
-        """Return the scalar objective of a batch; arguments as of :meth:`terms`."""
+    def forward(
+        self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets | None
+    ) -> torch.Tensor:
+        """Return the scalar objective of a batch; arguments as of ``terms``."""
         return self.total(self.terms(logits, embedding, labels, targets))
 
     def total(self, terms: Terms) -> torch.Tensor:
         """Return the weighted sum."""
         return sum(weight * term for weight, term in zip(self.weights, terms) if weight)
-
-    def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
-        """Return both losses of a batch: ``logits`` ``(batch, classes)``, ``embedding`` ``(batch, [segments,] embedding)``."""
-        raise NotImplementedError
 
 
 class Embedding(Objective):
@@ -132,7 +132,7 @@ class Multitask(Embedding):
 
     def __init__(self, alpha: float, distance: str, embedding: int, multitask_label: str = "scaled", **others: Any) -> None:
         super().__init__(alpha, distance, embedding, **others)
-        self.keep = 1 - alpha if multitask_label == "scaled" else 1.0
+        self.gradient_scale = 1 - alpha if multitask_label == "scaled" else 1.0
         self.decoder = nn.Sequential(nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, embedding))
 
     def terms(self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets) -> Terms:
@@ -175,8 +175,8 @@ def gradients(terms: Terms, weights: Terms, parameters: Iterable[nn.Parameter]) 
     return Gradients(label @ teacher / (label.norm() * teacher.norm()), label.norm(), teacher.norm())
 
 
-def objective_of(settings: Settings) -> Objective:
-    """Return the objective of a run; its ``keep`` is the share of ∇ℓ_cls that passes below the distilled embedding."""
+def build_objective(settings: Settings) -> Objective:
+    """Return the objective of a run; at alpha = 0 without a teacher."""
     if not settings.alpha:
         return Undistilled()
     training = settings.training

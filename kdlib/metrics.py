@@ -44,12 +44,13 @@ def error_rates(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np
 
 def _roc(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what :func:`error_rates` does, and the thresholds: a score that reaches one is accepted. The first is infinite."""
-    from sklearn.metrics import roc_curve  # late: it takes a second, and only verification needs it
-
     if len(np.unique(genuine)) < 2:
         raise ValueError("error rates need trials of the same speaker and of different ones; the trial list has one kind only.")
-    accepted, found, thresholds = roc_curve(genuine, scores, drop_intermediate=False)
-    return accepted, 1 - found, thresholds
+    order = np.argsort(-scores, kind="stable")
+    ordered, right = scores[order], np.asarray(genuine, bool)[order]
+    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # of each score, where several trials share it
+    accepted, found = (np.append(0, side.cumsum()[last]) / side.sum() for side in (~right, right))
+    return accepted, 1 - found, np.append(np.inf, ordered[last])
 
 
 def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated") -> float:

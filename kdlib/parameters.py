@@ -1,16 +1,20 @@
-"""Every parameter beside the axes of the paper, declared once with its default, its help and what it may be.
+"""Every parameter, declared once with its default, its help and its allowed values.
 
-The four sections mirror ``params/<dataset>.yaml``. Each field names the first stage of the suite (``data``, ``teacher``,
-``student``) whose numbers it changes.
+The axes of the paper are fields of :class:`Settings`, the others of its sections. Each field names the first stage
+(``data``, ``teacher``, ``student``) whose numbers it changes.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any, Literal
 
 import pydantic
 
 STAGES = ("data", "teacher", "student")
+# what a student's epoch keeps of the gradients of label and teacher (kdlib.losses.gradients)
+GRADIENTS = ("agreement", "label_gradient", "teacher_gradient")
 
 
 def field(default: Any, stage: str | None, help: str, **constraints: Any) -> Any:
@@ -22,116 +26,6 @@ class Section(pydantic.BaseModel):
     """A mapping of parameters: unknown names and wrong types are errors, an integer may stand for a float."""
 
     model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-    def upto(self, stage: str) -> dict[str, Any]:
-        """Return the parameters that the numbers of ``stage`` depend on, nested as in the file."""
-        found = {}
-        for name in type(self).model_fields:
-            value = getattr(self, name)
-            if isinstance(value, Section) and not isinstance(value, Synthetic):
-                found[name] = value.upto(stage)
-            elif self.first_stage(name) is not None and self.known(name, stage):
-                found[name] = value.model_dump() if isinstance(value, Section) else value
-        return found
-
-    @classmethod
-    def first_stage(cls, name: str) -> str | None:
-        """Return the first stage whose numbers depend on a parameter, None where none do."""
-        return (cls.model_fields[name].json_schema_extra or {}).get("stage")
-
-    @classmethod
-    def known(cls, name: str, stage: str) -> bool:
-        """Return whether a stage has to be told a parameter: its numbers depend on it, or no stage's do (such as the device)."""
-        first = cls.first_stage(name)
-        return first is None or STAGES.index(first) <= STAGES.index(stage)
-
-
-class Synthetic(Section):
-    """The small corpus the suite makes itself, in the tree and the file formats of the real one."""
-
-    actors: int = field(6, "data", "number of speakers; odd ones male, as in RAVDESS; IEMOCAP has two a session", ge=2, le=99)
-    takes: int = field(26, "data", "recordings a speaker, spread evenly over the emotions; RAVDESS has 104", ge=1, le=104)
-    outsiders: int = field(0, "data", "further speakers whom only a verification trial list names (voxceleb1)", ge=0, le=99)
-    actors_without_song: list[int] = field([18], "data", "actors who only speak, as actor 18 of RAVDESS")
-    modalities: list[Literal["01", "02", "03"]] = field(["01"], "data", "files a take: 01 sound and video, 02 video only, 03 sound only")
-    seconds: float = field(2.4, "data", "mean length of a recording in seconds", ge=0.5, le=10)
-    video_size: tuple[int, int] = field((160, 90), "data", "width and height of the video in pixels, both even")
-    video_information: float = field(
-        0.95, "data", "probability that the face shows the labelled emotion and not one drawn at random", ge=0, le=1
-    )
-    audio_information: float = field(
-        0.75, "data", "probability that the voice carries the labelled emotion and not one drawn at random", ge=0, le=1
-    )
-    shared: float = field(
-        0.0,
-        "data",
-        "probability that the face shows what the voice expresses (voxceleb1: whose voice it is), whatever the label says; else "
-        "video_information alone decides, and face and voice are independent given the label",
-        ge=0,
-        le=1,
-    )
-    noise: float = field(0.0, "data", "white noise behind the voice: its root mean square relative to the speech's", ge=0, le=10)
-    seed: int = field(0, "data", "seed of faces, voices and takes", ge=0)
-
-
-class Corpus(Section):
-    """Where the recordings are, which of them are used, and how they are split."""
-
-    layout: Literal["ravdess", "voxceleb1", "iemocap", "manifest"] = field("ravdess", "data", "how the corpus lies on disk")
-    path: str = field("", "data", "folder of the corpus (of a manifest its file), absolute or inside a corpora folder")
-    target: Literal["label", "speaker"] = field("label", "data", "what the networks learn to tell: the label, or who speaks")
-    channels: list[Literal["speech", "song"]] = field(["speech", "song"], "data", "kinds of vocalisation used (ravdess)")
-    calm: Literal["neutral", "own", "omit"] = field(
-        "neutral", "data", "calm takes count as neutral, as a class of their own, or not at all (ravdess)"
-    )
-    excited: Literal["happy", "omit"] = field("happy", "data", "excited turns count as happy, or not at all (iemocap)")
-    dialogues: list[Literal["improvised", "scripted"]] = field(["improvised", "scripted"], "data", "kinds of dialogue used (iemocap)")
-    unit: Literal["video", "utterance"] = field(
-        "video", "data", "a recording is a video, of which the first utterance is used, or every utterance (voxceleb1)"
-    )
-    features: str = field("", "data", "table of face measurements that stands for the video, one or more rows a recording")
-    standardise: Literal["none", "speaker"] = field(
-        "none", "data", "scale of the face measurements: as given, or zero mean and unit variance for each speaker"
-    )
-    outside: bool = field(
-        False, None, "files may lie outside of the corpus (of a manifest its folder) and of the corpora folders, also by symbolic links"
-    )
-    unreadable: Literal["stop", "leave_out"] = field(
-        "stop", "data", "a recording that cannot be decoded stops the run, or is left out and named in every result"
-    )
-    protocol: Literal["speakers", "portions", "random", "given"] = field(
-        "speakers",
-        "teacher",
-        "speakers leaves speakers out; portions splits the recordings of each speaker; random deals recordings out, leaking speakers; given takes the corpus' own folds",
-    )
-    groups: int = field(
-        0, "teacher", "number of folds that speakers (or recordings, if random) are dealt into; 0 leaves one speaker out at a time", ge=0
-    )
-    portions: tuple[float, float, float] = field(
-        (0.7, 0.1, 0.2), "teacher", "shares of each speaker's recordings for training, validation and test (protocol portions)"
-    )
-    split_seed: int = field(0, "teacher", "seed of the protocols portions and random, and of fraction, labelled and label_noise", ge=0)
-    validation: int = field(
-        0,
-        "teacher",
-        "speakers that each fold keeps out of training to choose alpha on (protocol speakers; portions has a share of its own)",
-        ge=0,
-    )
-    fraction: float = field(
-        1.0, "teacher", "share of each fold's training recordings, evenly over the classes, that teacher and student train on", gt=0, le=1
-    )
-    labelled: float = field(
-        1.0,
-        "teacher",
-        "share of each fold's training recordings, evenly over classes and speakers, whose labels are used; sound and video of all are",
-        gt=0,
-        le=1,
-    )
-    label_noise: float = field(
-        0.0, "teacher", "share of the training labels in use that are replaced by another class, drawn at random (a control)", ge=0, le=1
-    )
-    trials: list[str] = field([], "student", "verification trial lists, files in the corpus such as veri_test.txt")
-    synthetic: Synthetic | None = field(None, "data", "makes the corpus at this path where it is absent")
 
 
 class Media(Section):
@@ -252,3 +146,55 @@ class Training(Section):
     checkpoint: float = field(60.0, None, "seconds between two checkpoints of a training, from which a run that broke off goes on", ge=0)
     keep_students: bool = field(False, None, "keep the weights of the students beside their results")
     device: Literal["auto", "cpu", "cuda"] = field("auto", None, "where networks run; auto takes a GPU where there is one")
+
+
+class Settings(Section):
+    """What a teacher and a student are trained with: the axes of the paper and three sections."""
+
+    backbone: Literal["vgg", "resnet", "seresnet"] = field(
+        "seresnet", "teacher", "vgg, resnet or seresnet; family of teacher and student encoder"
+    )
+    setting: Literal["nonseq", "em", "agg"] = field(
+        "nonseq",
+        "student",
+        "nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or the aggregator (agg)",
+    )
+    method: Literal["embedding", "softlabel", "multitask"] = field(
+        "embedding", "student", "embedding (the paper's), softlabel or multitask; what the student learns from the teacher"
+    )
+    alpha: float = field(0.5, "student", "imitation parameter, weight of the teacher from 0 to 1", ge=0, le=1)
+    seed: int = field(0, "teacher", "seed of initial weights, order and crops", ge=0)
+    media: Media = field(Media(), None, "laid over the media section of the dataset's file")
+    model: Model = field(Model(), None, "laid over the model section of the dataset's file")
+    training: Training = field(Training(), None, "laid over the training section of the dataset's file")
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the networks have an aggregator."""
+        return self.setting != "nonseq"
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a video teacher is needed: not at alpha = 0, nor by controls that use none."""
+        return self.alpha > 0 and self.training.targets not in ("audio", "uniform")
+
+    @property
+    def segments(self) -> int:
+        """Segments of a training crop."""
+        return round(self.media.duration / self.media.segment)
+
+    def teacher_training(self) -> Training:
+        """Return the training of the teacher: epochs, rates and batch are its own where they are given."""
+        training = self.training
+        return training.model_copy(
+            update={
+                "epochs": training.teacher_epochs or training.epochs,
+                "learning_rate": training.teacher_learning_rate or training.learning_rate,
+                "batch_size": training.batch_size if self.sequential else training.teacher_batch or training.batch_size,
+            }
+        )
+
+
+def digest(facts: Any, length: int = 12) -> str:
+    """Return a short hexadecimal hash of anything JSON can hold."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:length]

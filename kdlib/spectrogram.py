@@ -1,13 +1,12 @@
-"""The audio front end: from waveform to normalised spectrogram and its segments, on whatever device the waveform lies."""
+"""The audio front end: from waveform to normalised spectrogram and its segments, on the waveform's device."""
 
 from __future__ import annotations
 
 import torch
-import torchaudio.transforms as T
+import torchaudio.functional as F
 from torch import nn
 
 from kdlib.parameters import Media
-from kdlib.settings import Settings
 
 # below this a magnitude counts as silence, which keeps the logarithm finite
 FLOOR = 1e-5
@@ -21,40 +20,43 @@ class Spectrogram(nn.Module):
 
     def __init__(self, media: Media) -> None:
         super().__init__()
-        self.hop = round(media.hop * media.sample_rate)
+        self.fft, self.hop = media.fft, round(media.hop * media.sample_rate)
         self.over = (-2, -1) if media.normalise == "utterance" else (-1,)
-        sizes = {
-            "n_fft": media.fft,
-            "win_length": round(media.window * media.sample_rate),
-            "hop_length": self.hop,
-            "window_fn": torch.hamming_window,
-        }
-        if media.front_end == "stft":
-            self.transform: nn.Module = T.Spectrogram(power=1.0, **sizes)
-        else:
-            self.transform = T.MelSpectrogram(media.sample_rate, power=2.0, n_mels=media.bins, **sizes)
+        # constants, so that a file of weights holds nothing but weights
+        rate, bins = media.sample_rate, media.fft // 2 + 1
+        with torch.device("cpu"):  # also where the weights are on the meta device, to be loaded later
+            window = torch.hamming_window(round(media.window * rate))
+            mel = media.front_end == "logmel"
+            bands = F.melscale_fbanks(bins, 0.0, rate // 2, media.bins, rate) if mel else None
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("bands", bands, persistent=False)
 
     @torch.no_grad()
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
         """Return ``(batch, 1, bins, samples // hop)`` of ``waveform`` ``(batch, samples)`` in -1 to 1."""
-        # windows are centred on multiples of the hop; the one centred behind the end is left out, so that a second has 100
+        power = 1.0 if self.bands is None else 2.0
+        size = len(self.window)
+        magnitude = F.spectrogram(waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False)
+        if self.bands is not None:
+            magnitude = (magnitude.transpose(-1, -2) @ self.bands).transpose(-1, -2)
+        # windows are centred on multiples of the hop; without the one centred behind the end, a second has 100
         columns = waveform.shape[-1] // self.hop
-        logarithm = (self.transform(waveform)[..., :columns] + FLOOR).log()
+        logarithm = (magnitude[..., :columns] + FLOOR).log()
         variance, mean = torch.var_mean(logarithm, dim=self.over, keepdim=True, correction=0)
         return ((logarithm - mean) / (variance + 1e-6).sqrt())[:, None]
 
 
-class FrontEnd(nn.Module):
-    """What a run's network takes of sound: one spectrogram a recording or, in the sequential settings, one a segment."""
+class FrontEnd(Spectrogram):
+    """The first layer of a student: one spectrogram a recording or, in the sequential settings, one a segment."""
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__()
-        self.sequential, self.spectrogram = settings.sequential, Spectrogram(settings.media)
+    def __init__(self, media: Media, sequential: bool) -> None:
+        super().__init__(media)
+        self.segment = round(media.segment * media.sample_rate) if sequential else None
 
-    def forward(self, waveform: torch.Tensor, segments: int) -> torch.Tensor:
-        """Return ``(batch, [segments,] 1, bins, columns)`` of ``waveform`` ``(batch, samples)``, which lasts whole ``segments``."""
-        heard = self.spectrogram(waveform)
-        return cut_segments(heard, segments) if self.sequential else heard
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Return ``(batch, [segments,] 1, bins, columns)`` of ``waveform`` ``(batch, samples)``, of whole segments."""
+        spectrogram = super().forward(waveform)
+        return cut_segments(spectrogram, waveform.shape[-1] // self.segment) if self.segment else spectrogram
 
 
 def cut_segments(spectrogram: torch.Tensor, segments: int) -> torch.Tensor:

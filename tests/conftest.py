@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from kdlib.ragged import Ragged
-from kdlib.settings import load
-from kdlib.store import Store
+from kdlib.dataset import Ragged
+from kdsuite.data.store import Store
+from kdsuite.settings import load
 
 SMALL = {
     "media": {"duration": 0.8, "segment": 0.4, "frame_size": 32, "frame_stride": 5, "bins": 16, "hop": 0.02, "window": 0.03},
@@ -58,7 +58,7 @@ def noise_store(recordings: int = 12, speakers: int = 3, classes: int = 2, measu
 @pytest.fixture
 def own_data(tmp_path, monkeypatch):
     """Let the library write below a temporary folder."""
-    from kdlib import places
+    from kdsuite import places
 
     monkeypatch.setattr(places, "DATA", tmp_path / "data")
     monkeypatch.setattr(places, "CORPORA", (tmp_path / "data" / "corpora",))

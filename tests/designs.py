@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from kdlib.statistics import compare_trials
-from kdlib.statistics.comparison import tested_by
-from kdlib.statistics.resampling import differences, shares, uncertainty
+from kdsuite.analysis.statistics import compare_trials
+from kdsuite.analysis.statistics.comparison import tested_by
+from kdsuite.analysis.statistics.resampling import differences, shares, uncertainty
 from tests.simulation import TrialWorld, World, answers, recordings, simulate_trials
 
 # shares of the variance of a logit: speakers 0.6², what they gain 0.4², recordings 1.2², each answer's own π²/3

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from kdlib.arrays import GrowingArrays
+from kdsuite.data.arrays import GrowingArrays
 
 ROWS = {"sound": np.dtype(np.int16), "frames": np.dtype((np.uint8, (2, 3)))}
 

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from kdlib import baseline, results, tables
-from kdlib.corpora import Fold, folds
-from kdlib.grid import Run
-from kdlib.parameters import Corpus
-from kdlib.ragged import Ragged
-from kdlib.settings import load
-from kdlib.verification import Trials, by_fold, scored
+from kdlib.dataset import Fold, Ragged
+from kdsuite.analysis import tables
+from kdsuite.data.corpora import folds
+from kdsuite.data.verification import Trials, by_fold, scored
+from kdsuite.parameters import Corpus
+from kdsuite.runs import baseline, results
+from kdsuite.runs.grid import Run
+from kdsuite.settings import load
 from tests.conftest import noise_store
 
 GROUPS = Corpus(groups=2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdlib import places
+from kdsuite import places
 from tests import slurm
 
 PROFILE = places.ROOT / "params" / "profiles" / "slurm"
@@ -31,7 +31,8 @@ STUDENT, DISTILLED = "vgg-nonseq-embedding-a0.00-s0", "vgg-nonseq-embedding-a0.5
 # there is no network file system to wait for, and small jobs are soon done
 HASTE = ["--latency-wait", "5", "--slurm-init-seconds-before-status-checks", "4", "--seconds-between-status-checks", "4"]
 TABLE = """
-from kdlib import grid, tables
+from kdsuite.analysis import tables
+from kdsuite.runs import grid
 print(tables.collect([run for run in grid.runs("tiny") if run.key in ("vgg-nonseq-s0", "vgg-nonseq-embedding-a0.50-s0")]).to_csv(index=False))
 """
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdlib import devices
 from kdlib.errors import InvalidParameter
 from kdlib.parameters import Training
-from kdlib.training import device_of
+from kdsuite.runs import devices
+from kdsuite.runs.devices import device_of
 
-TAKE = "import sys; from kdlib import devices; print(devices.claim(2), flush=True); sys.stdin.read()"
+TAKE = "import sys; from kdsuite.runs import devices; print(devices.claim(2), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture

@@ -126,7 +126,7 @@ def imported(source: str) -> set[str]:
 
 
 def sources() -> dict[str, str]:
-    files = {path: path.read_text() for folder in ("kdlib", "tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))}
+    files = {path: path.read_text() for folder in ("kdlib", "kdsuite", "tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))}
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
@@ -137,7 +137,7 @@ def sources() -> dict[str, str]:
 def test_every_imported_package_is_a_direct_dependency():
     direct = {canonicalize_name(each.name) for each in DIRECT}
     providers = importlib.metadata.packages_distributions()
-    own = {"kdlib", "tests", "benchmarks"} | sys.stdlib_module_names
+    own = {"kdlib", "kdsuite", "tests", "benchmarks"} | sys.stdlib_module_names
     unpinned = {
         f"{module} ({path})"
         for path, source in sources().items()

@@ -8,16 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib import evidence, places, tables
-from kdlib.figures import proof
-from kdlib.grid import Run
-from kdlib.settings import load
-from kdlib.site import listing
-from kdlib.site.answers import answers
-from kdlib.site.layout import Links
-from kdlib.site.summary import headline
-from kdlib.statistics import compare
-from kdlib.tables import proven
+from kdsuite import places
+from kdsuite.analysis import evidence, tables
+from kdsuite.analysis.figures import proof
+from kdsuite.analysis.site import listing
+from kdsuite.analysis.site.answers import answers
+from kdsuite.analysis.site.layout import Links
+from kdsuite.analysis.site.summary import headline
+from kdsuite.analysis.statistics import compare
+from kdsuite.analysis.tables import proven
+from kdsuite.runs.grid import Run
+from kdsuite.settings import load
 from tests.simulation import World, simulate
 
 

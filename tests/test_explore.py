@@ -11,12 +11,14 @@ import torch
 import yaml
 from sklearn.neighbors import NearestNeighbors
 
-from kdlib import explore, figures, places
-from kdlib.grid import folder
-from kdlib.kept import write
-from kdlib.models.networks import build_student
-from kdlib.settings import load
-from kdlib.using import load_student
+from kdlib.models.network import build_student
+from kdsuite import places
+from kdsuite.analysis import figures
+from kdsuite.app import explore
+from kdsuite.app.using import load_student
+from kdsuite.runs.grid import folder
+from kdsuite.runs.kept import write
+from kdsuite.settings import load
 from tests.conftest import noise_store, small
 
 
@@ -83,7 +85,7 @@ def test_an_opinion_is_what_the_student_says_of_each_window_by_itself(reports):
     assert told.index[0] == pytest.approx(0.2) and np.diff(told.index) == pytest.approx(0.1)
     for number in (0, 3):
         window = sound[None, number * length // 4 :][:, :length]
-        expected = student.hearing.hear(window.repeat(1, 2), "fixed").logits.softmax(-1)[0]  # repeated to the training duration
+        expected = student.classifier.classify(window.repeat(1, 2), "fixed").logits.softmax(-1)[0]  # repeated to the training duration
         assert told.iloc[number].to_numpy() == pytest.approx(expected.numpy(), abs=1e-6)
     assert len(explore.opinion(student, sound[: length // 2])) == 1
 

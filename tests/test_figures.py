@@ -15,15 +15,15 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 from matplotlib.text import Text
 
-from kdlib import diagrams, figures
+from kdlib.dataset import Ragged
 from kdlib.errors import UserError
-from kdlib.figures import structure
-from kdlib.figures.style import METHODS
 from kdlib.losses import scale_gradient
-from kdlib.models import networks
-from kdlib.ragged import Ragged
+from kdlib.models import network as networks
 from kdlib.spectrogram import Spectrogram
-from kdlib.teacher import Privileged
+from kdlib.teacher import PrivilegedInformation
+from kdsuite.analysis import diagrams, figures
+from kdsuite.analysis.figures import structure
+from kdsuite.analysis.figures.style import METHODS
 from tests.conftest import noise_store, small
 
 
@@ -40,7 +40,7 @@ def texts(artist) -> list[str]:
     return [text.get_text() for text in artist.findobj(Text) if text.get_text() and text.get_visible()]
 
 
-def privileged(store, stride: int, sequential: bool = False) -> Privileged:
+def privileged(store, stride: int, sequential: bool = False) -> PrivilegedInformation:
     """Return what a teacher that guesses might say."""
     random = torch.Generator().manual_seed(0)
     lengths = (store.frames.lengths + stride - 1) // stride
@@ -49,7 +49,7 @@ def privileged(store, stride: int, sequential: bool = False) -> Privileged:
     peak = torch.stack([part.argmax() for part in confidence.split(frames.lengths.tolist())])
     probabilities = torch.rand(len(frames.lengths), len(store.classes), generator=random).softmax(dim=1)
     seen = {"peak": None, "confidence": None} if sequential else {"peak": peak, "confidence": confidence}
-    return Privileged(frames, whole=torch.zeros(len(peak), 8), probabilities=probabilities, history=[], folder=None, **seen)
+    return PrivilegedInformation(frames, recording_embedding=torch.zeros(len(peak), 8), probabilities=probabilities, **seen)
 
 
 def rendered(picture):

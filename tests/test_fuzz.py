@@ -26,16 +26,19 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
 import kdlib
-from kdlib import corpora, grid, kept, places
-from kdlib.corpora import features, voxceleb1
 from kdlib.errors import UNPRINTABLE, UserError
-from kdlib.faces import Track
-from kdlib.media import read_frames, read_recording
-from kdlib.models.networks import build_student
-from kdlib.parameters import Corpus, Media
-from kdlib.settings import Settings, load
-from kdlib.sound import read_sound
-from kdlib.training import Checkpoint
+from kdlib.models.network import build_student
+from kdlib.parameters import Media
+from kdsuite import places
+from kdsuite.data import corpora
+from kdsuite.data.corpora import features, voxceleb1
+from kdsuite.data.decoding.faces import Track
+from kdsuite.data.decoding.media import read_frames, read_recording
+from kdsuite.data.decoding.sound import read_sound
+from kdsuite.parameters import Corpus
+from kdsuite.runs import grid, kept
+from kdsuite.runs.checkpoint import Checkpoint
+from kdsuite.settings import Settings, load
 from tests.conftest import small
 from tests.test_media import recording
 from tests.test_training import train

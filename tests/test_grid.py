@@ -10,9 +10,10 @@ from collections import Counter
 
 import pytest
 
-from kdlib import grid, places
 from kdlib.errors import InvalidParameter
-from kdlib.settings import load
+from kdsuite import places
+from kdsuite.runs import grid
+from kdsuite.settings import load
 
 
 @pytest.mark.parametrize("dataset,swept", [("demo-ravdess", (0.25, 0.5, 1)), ("demo-voxceleb1", (0.5, 1)), ("demo-iemocap", (0.5, 1))])

@@ -16,13 +16,15 @@ import yaml
 from imageio_ffmpeg import get_ffmpeg_exe
 from PIL import Image
 
-from kdlib import ffmpeg, figures, media, places, tables
 from kdlib.errors import InvalidParameter, UnreadableRecording
-from kdlib.media import read_frames
 from kdlib.parameters import Media
-from kdlib.settings import load
-from kdlib.sound import read_sound
-from kdlib.tables import Column, Table
+from kdsuite import places
+from kdsuite.analysis import figures, tables
+from kdsuite.analysis.tables import Column, Table
+from kdsuite.data.decoding import ffmpeg, media
+from kdsuite.data.decoding.media import read_frames
+from kdsuite.data.decoding.sound import read_sound
+from kdsuite.settings import load
 from tests.conftest import noise_store
 
 MEDIA = Media(frame_size=32)
@@ -151,7 +153,7 @@ def test_a_picture_is_not_handed_to_other_programs(tmp_path):
 def test_names_in_pages_tables_and_pictures(tmp_path):
     from bs4 import BeautifulSoup
 
-    from kdlib.site.layout import Links, environment
+    from kdsuite.analysis.site.layout import Links, environment
 
     table = Table(
         "t",
@@ -188,7 +190,8 @@ def test_names_of_files_of_parameters(tmp_path, monkeypatch):
 PAPERMILL = """#!{python}
 import json, pathlib, sys, yaml
 sys.path.insert(0, {root!r})
-from kdlib import corpora, settings
+from kdsuite import settings
+from kdsuite.data import corpora
 log, given = (pathlib.Path(sys.argv[sys.argv.index("-y") - 1]), yaml.safe_load(sys.argv[sys.argv.index("-y") + 1]))
 result = {{"provenance": {{"store": corpora.on_disk(settings.load(**given))}}}}
 log.with_name("result.json").write_text(json.dumps(result))
@@ -244,7 +247,7 @@ def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
 
 
 def test_who_waits_is_told_for_whom(tmp_path):
-    wait = f"from pathlib import Path; from kdlib import places\nwith places.lock(Path({str(tmp_path / 'store')!r})): print('mine')"
+    wait = f"from pathlib import Path; from kdsuite import places\nwith places.lock(Path({str(tmp_path / 'store')!r})): print('mine')"
     with places.lock(tmp_path / "store"):
         other = subprocess.Popen([sys.executable, "-c", wait], cwd=places.ROOT, stdout=subprocess.PIPE, text=True)
         assert f"store, which is being made (process and host: {os.getpid()} " in other.stdout.readline()
@@ -252,7 +255,7 @@ def test_who_waits_is_told_for_whom(tmp_path):
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    hold = f"import os, signal; from pathlib import Path; from kdlib import places\nwith places.lock(Path({str(tmp_path / 'store')!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    hold = f"import os, signal; from pathlib import Path; from kdsuite import places\nwith places.lock(Path({str(tmp_path / 'store')!r})): os.kill(os.getpid(), signal.SIGKILL)"
     assert subprocess.run([sys.executable, "-c", hold], cwd=places.ROOT).returncode == -9
     with places.lock(tmp_path / "store"):
         assert (tmp_path / "store.lock").read_text().startswith(f"{os.getpid()} ")

@@ -13,14 +13,17 @@ from itertools import count
 import nbformat
 import pytest
 
-from kdlib import places, site
-from kdlib.grid import Run
-from kdlib.settings import load
+from kdsuite import places
+from kdsuite.analysis import site
+from kdsuite.runs.grid import Run
+from kdsuite.settings import load
 
 RUN = """
-from kdlib import corpora, results, student, teacher
-from kdlib.settings import load
-from kdlib.store import prepare
+from kdlib import student, teacher
+from kdsuite.data import corpora
+from kdsuite.runs import results
+from kdsuite.settings import load
+from kdsuite.runs.stages import prepare
 
 settings = load(
     backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [], "seconds": 2.4}, "groups": 2},
@@ -29,7 +32,7 @@ settings = load(
 print("begun", flush=True)
 data = prepare(settings)
 folds = corpora.chosen_folds(data.recordings, settings)
-students = student.train_folds(settings, data, folds, teacher.ensure(settings, data, folds))
+students = stages.students(settings, data, folds, stages.teachers(settings, data, folds))
 told = results.predictions(data, folds, {number: trained.probabilities for number, trained in students.items()})
 results.write(settings, "student", data, {"history": {number: trained.history for number, trained in students.items()}}, told)
 """

@@ -6,14 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib import corpora, grid, places, site, store, student, tables, teacher
 from kdlib.errors import InvalidParameter
-from kdlib.evidence import comparisons
-from kdlib.figures import proof
-from kdlib.settings import load
-from kdlib.statistics import compare
-from kdlib.tables import known
-from kdlib.training import Progress
+from kdsuite import places
+from kdsuite.analysis import site, tables
+from kdsuite.analysis.evidence import comparisons
+from kdsuite.analysis.figures import proof
+from kdsuite.analysis.statistics import compare
+from kdsuite.analysis.tables import known
+from kdsuite.data import corpora, store
+from kdsuite.runs import grid, stages
+from kdsuite.runs.stages import Progress
+from kdsuite.settings import load
 from tests.test_site import every_run, soup
 
 RIGHT = "The suite finds a benefit where there is one, and none where there is none."
@@ -161,11 +164,11 @@ def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_
     }
     made = store.prepare(settings["method"])
     folds = corpora.chosen_folds(made.recordings, settings["method"])
-    privileged = teacher.ensure(settings["method"], made, folds)
+    privileged = stages.teachers(settings["method"], made, folds)
     found = {name: [] for name in settings}
     for name, of in settings.items():
         for fold in folds:
-            heard = student.train(of, made, fold, privileged[fold.number], Progress("student", 1))
+            heard = stages.train_student(of, made, fold, privileged[fold.number], Progress("student", 1))
             predicted = np.array(made.classes)[heard.probabilities.argmax(1)]
             tested = made.recordings.iloc[fold.test][["recording", "speaker", "label"]]
             found[name].append(tested.assign(fold=fold.number, predicted=predicted))

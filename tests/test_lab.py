@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdlib import places
+from kdsuite import places
 from tests.test_pages import browser  # noqa: F401
 from tests.test_readme import SMALL, SYNTHETIC
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from kdlib.losses import DISTANCES, METHODS, Targets, label_loss
 from kdlib.losses import gradients as compared
-from kdlib.models.networks import build_student
+from kdlib.models.network import build_student
 from kdlib.training import seeded
 from tests.conftest import small
 
@@ -59,7 +59,7 @@ def apart(network, x, labels, distance, target):
 def test_embedding_method_gives_the_table(case, alpha, distance):
     network, x, labels, targets = case
     objective = METHODS["embedding"](alpha, distance, 8)
-    output = network(x, objective.keep)
+    output = network(x, objective.gradient_scale)
     ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
     cls, emb = apart(network, x, labels, DISTANCES[distance], targets.embedding)
     mixed = {"nonseq": {"encoder"}, "em": {"encoder"}, "agg": {"encoder", "aggregator"}}[network.setting]
@@ -82,7 +82,7 @@ def test_em_distance_is_the_mean_over_segments(case):
 def test_soft_labels_weigh_the_whole_student(case, alpha):
     network, x, labels, targets = case
     objective = METHODS["softlabel"](alpha, "mse", 8)
-    output = network(x, objective.keep)
+    output = network(x, objective.gradient_scale)
     ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
     hard = gradients(network, F.cross_entropy(output.logits, labels))
     soft = gradients(network, -(targets.probabilities * output.logits.log_softmax(1)).sum(1).mean())
@@ -105,7 +105,7 @@ def test_multitask_mixes_where_its_setting_does(case, alpha):
     network, x, labels, targets = case
     objective = METHODS["multitask"](alpha, "mse", 8).double()
     decoder = copy.deepcopy(objective.decoder)
-    output = network(x, objective.keep)
+    output = network(x, objective.gradient_scale)
     ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
     cls, emb = apart(network, x, labels, lambda level, target: F.mse_loss(decoder(level), target), targets.embedding)
     mixed = {"nonseq": {"encoder"}, "em": {"encoder"}, "agg": {"encoder", "aggregator"}}[network.setting]
@@ -121,7 +121,7 @@ def test_cosine_distance_by_hand():
 def test_agreement_is_the_cosine_of_the_two_gradients(case):
     network, x, labels, targets = case
     objective = METHODS["embedding"](0.3, "mse", 8)
-    output = network(x, objective.keep)
+    output = network(x, objective.gradient_scale)
     terms = objective.terms(output.logits, output.distilled, labels, targets)
     found = compared(terms, objective.weights, network.encoder.parameters())
     cls, emb = apart(network, x, labels, F.mse_loss, targets.embedding)
@@ -134,7 +134,7 @@ def test_agreement_is_the_cosine_of_the_two_gradients(case):
 def test_at_alpha_one_there_is_nothing_to_agree_with(case):
     network, x, labels, targets = case
     objective = METHODS["embedding"](1.0, "mse", 8)
-    output = network(x, objective.keep)
+    output = network(x, objective.gradient_scale)
     terms = objective.terms(output.logits, output.distilled, labels, targets)
     found = compared(terms, objective.weights, network.encoder.parameters())
     assert found.cosine.isnan() and found.label == 0 and found.teacher > 0
@@ -156,7 +156,7 @@ def test_every_method_draws_all_recordings_and_labels_only_the_known(case, metho
     """With labels hidden the head's gradient is that of the known labels (of soft labels: plus all targets'), the encoder's has all targets."""
     network, x, labels, targets = case
     objective = METHODS[method](0.5, "mse", 8).double()
-    output = network(x, objective.keep)
+    output = network(x, objective.gradient_scale)
     hidden = torch.tensor([0, -1, -1, 1])
     terms = objective.terms(output.logits, output.distilled, hidden, targets)
     full = objective.terms(output.logits, output.distilled, labels, targets)
@@ -178,7 +178,7 @@ def test_multitask_can_leave_the_label_whole(case):
     network, x, labels, targets = case
     objective = METHODS["multitask"](0.3, "mse", 8, multitask_label="whole").double()
     decoder = copy.deepcopy(objective.decoder)
-    output = network(x, objective.keep)
+    output = network(x, objective.gradient_scale)
     ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
     cls, emb = apart(network, x, labels, lambda level, target: F.mse_loss(decoder(level), target), targets.embedding)
     torch.testing.assert_close(ours["encoder"], cls["encoder"] + 0.3 * emb["encoder"])

@@ -13,11 +13,11 @@ from moviepy import AudioArrayClip, VideoClip, VideoFileClip
 from moviepy.config import FFMPEG_BINARY
 from PIL import Image
 
-from kdlib.corpora import COLUMNS
 from kdlib.errors import UnreadableRecording
-from kdlib.media import read_frames, read_recording
 from kdlib.parameters import Media
-from kdlib.sound import read_sound
+from kdsuite.data.corpora import COLUMNS
+from kdsuite.data.decoding.media import read_frames, read_recording
+from kdsuite.data.decoding.sound import read_sound
 
 MEDIA = Media(frame_size=32)
 TONE = 440.0
@@ -514,7 +514,7 @@ def test_less_than_a_window(tmp_path):
 
 def test_a_killed_ffmpeg_is_not_the_files_fault(clip, monkeypatch):
     """The system kills for want of memory; such a recording must not be left out as unreadable."""
-    from kdlib import ffmpeg as module
+    from kdsuite.data.decoding import ffmpeg as module
 
     enter = module.Decoding.__enter__
     monkeypatch.setattr(module.Decoding, "__enter__", lambda self: self._process.kill() or enter(self))

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from kdlib import student, teacher
-from kdlib.corpora import Fold
-from kdlib.models.networks import BACKBONES
-from kdlib.ragged import Ragged
-from kdlib.settings import Settings, load
-from kdlib.store import Store
-from kdlib.training import Progress
+from kdlib.dataset import Fold, Ragged
+from kdlib.models.network import BACKBONES
+from kdsuite.data.store import Store
+from kdsuite.runs import stages
+from kdsuite.runs.stages import Progress
+from kdsuite.settings import Settings, load
 from tests.conftest import noise_store
 
 RECORDINGS, CLASSES = 32, 4
@@ -62,10 +62,10 @@ def memorised(recordings) -> Callable[[str, str, str], float]:
         settings = settings_of(backbone, "agg" if sequential else "nonseq")
         progress = Progress(stage, settings.training.epochs)
         if stage == "teacher":
-            network, _ = teacher.fitted(settings, recordings, fold, progress)
-            return accuracy(teacher.observe(network, settings, recordings)["probabilities"], recordings)
-        network, _ = student.fitted(settings, recordings, fold, None, stage, progress, None)
-        return accuracy(student.listen(network, settings, recordings, rows).logits, recordings)
+            network, _ = stages.trained(teacher.teacher_trainer(settings, recordings, fold), fold, progress)
+            return accuracy(teacher.extract_privileged(network, settings, recordings)["probabilities"], recordings)
+        network, _ = stages.trained(student.student_trainer(settings, recordings, fold, None, stage), fold, progress)
+        return accuracy(student.predict(network, settings, recordings, rows).logits, recordings)
 
     return lambda stage, backbone, setting: of(stage, backbone, settings_of(backbone, setting).sequential)
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_curve
 
-from kdlib.metrics import accuracy, by_fold, uar
+from kdlib.metrics import accuracy, by_fold, error_rates, uar
 
 
 @pytest.fixture
@@ -28,3 +29,12 @@ def test_a_class_missing_from_a_fold(predictions):
 def test_categories_of_the_whole_corpus_do_not_dilute(predictions):
     predictions["label"] = pd.Categorical(predictions.label, categories=list("abcdefg"))
     assert uar(predictions) == pytest.approx((2 / 3 + 1 / 2 + 1 / 2) / 3)
+
+
+def test_error_rates_are_those_of_scikit_learn_with_ties_and_without():
+    random = np.random.default_rng(0)
+    for decimals in (1, 8):
+        scores, genuine = random.normal(size=300).round(decimals), random.random(300) < 0.3
+        accepted, found, _ = roc_curve(genuine, scores, drop_intermediate=False)
+        ours = error_rates(scores, genuine)
+        np.testing.assert_allclose(ours, (accepted, 1 - found), atol=1e-12)

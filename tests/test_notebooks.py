@@ -12,8 +12,9 @@ import nbformat
 import pytest
 from papermill import inspect_notebook
 
-from kdlib import places, sources
-from kdlib.settings import Settings
+from kdsuite import places
+from kdsuite.runs import sources
+from kdsuite.settings import Settings
 
 NOTEBOOKS = sorted((places.ROOT / "notebooks").glob("*.ipynb"))
 QUICK = {

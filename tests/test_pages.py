@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_output
 
-from kdlib import evidence, places, site, tables
-from kdlib.figures import paper, proof
-from kdlib.tables import proven
-from kdlib.tables.paper import audit_table, ledger_table, write_documents
+from kdsuite import places
+from kdsuite.analysis import evidence, site, tables
+from kdsuite.analysis.figures import paper, proof
+from kdsuite.analysis.tables import proven
+from kdsuite.analysis.tables.paper import audit_table, ledger_table, write_documents
 from tests.test_site import every_run, execute, hostile_cells, soup
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

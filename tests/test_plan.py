@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from kdlib import calibration, grid, places, plan
 from kdlib.__main__ import main
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import load
+from kdsuite import places
+from kdsuite.runs import calibration, grid, plan
+from kdsuite.settings import load
 from tests.conftest import small
 
 
@@ -60,7 +61,7 @@ def test_memory_of_the_paper_s_largest_teacher():
         settings = load(dataset="voxceleb1", backbone="vgg", setting="agg", training={"frames_at_once": at_once})
         items, shape = calibration.item(settings, "teacher")
         assert (items, shape) == (125, (3, 224, 224))
-        assert least < calibration.peak_memory(calibration.cost(settings, "teacher", 7), items, settings.of_teacher()) < most
+        assert least < calibration.peak_memory(calibration.cost(settings, "teacher", 7), items, settings.teacher_training()) < most
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import yaml
 
-from kdlib import places
+from kdsuite import places
 
 PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|\.venv/bin/\w+|conda|nbdiff\S*|jupyter)\b)"
 # what stands there, and what is run for it: make says what it would do, and nobody installs, downloads or submits anything

@@ -10,8 +10,8 @@ import sys
 import pytest
 import yaml
 
-from kdlib import places
-from kdlib.reproduce import differences
+from kdsuite import places
+from kdsuite.runs.reproduce import differences
 from tests.test_cluster import QUICK
 
 STUDENT = "vgg-nonseq-embedding-a0.00-s0"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from papermill.iorw import read_yaml_file
 
-from kdlib import parameters, places, settings
+from kdlib import parameters
 from kdlib.errors import InvalidParameter
-from kdlib.settings import NotebookParameters, choose_folds, load, read_yaml
+from kdsuite import places, settings
+from kdsuite.settings import NotebookParameters, choose_folds, load, read_yaml
 
 FILES = sorted(places.PARAMS.glob("*.yaml"))
 

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
-from kdlib import places
+from kdsuite import places
 
 BIN = Path(sys.executable).parent
 

@@ -15,11 +15,12 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from kdlib import paper, places, site, tables
 from kdlib.errors import UserError
-from kdlib.grid import Run
-from kdlib.settings import load
-from kdlib.site import contents, listing
+from kdsuite import places
+from kdsuite.analysis import paper, site, tables
+from kdsuite.analysis.site import contents, listing
+from kdsuite.runs.grid import Run
+from kdsuite.settings import load
 
 HOSTILE = 'a"b<script>alert(1)</script>_%&'
 PICTURE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kdlib import places, sources
+from kdsuite import places
+from kdsuite.runs import sources
 
 SOURCE = 'X = 1\n\n\ndef f(x):\n    """Say."""\n    return x + X\n'
 

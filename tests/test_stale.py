@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdlib import places
-from kdlib.corpora import synthetic
-from kdlib.parameters import Synthetic
+from kdsuite import demo as synthetic
+from kdsuite import places
+from kdsuite.parameters import Synthetic
 from tests.test_suite import snakemake
 
 STUB = f"""#!{sys.executable}
@@ -24,8 +24,8 @@ from pathlib import Path
 
 import yaml
 
-from kdlib import grid, sources
-from kdlib.settings import load
+from kdsuite.runs import grid, sources
+from kdsuite.settings import load
 
 notebook, output, given = Path(sys.argv[4]), Path(sys.argv[5]), yaml.safe_load(sys.argv[7])  # as in tests/test_suite.py
 print(output.parent, file=open(os.environ["CALLS"], "a"))
@@ -35,7 +35,7 @@ if notebook.stem == "04_analysis":
 settings, stage = load(**given), {{name: stage for stage, name in grid.STAGES.items()}}[notebook.stem]
 told = {{"code": sources.of_result(sources.kind(settings, stage))}}
 if settings.corpus.trials:
-    from kdlib import corpora
+    from kdsuite.data import corpora
 
     told |= {{"store": corpora.on_disk(settings), "trials": "" if stage == "teacher" else corpora.trials_on_disk(settings)}}
 result = {{"settings": settings.canonical().model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}

@@ -13,13 +13,14 @@ from scipy import optimize, stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from kdlib import metrics, statistics
+from kdlib import metrics
 from kdlib.errors import UserError
-from kdlib.paper import published
-from kdlib.statistics import compare, compare_trials, resampling
-from kdlib.statistics.power import detectable_by_t
-from kdlib.statistics.resampling import cells, right, shares, with_seed
-from kdlib.statistics.trials import _sorted
+from kdsuite.analysis import statistics
+from kdsuite.analysis.paper import published
+from kdsuite.analysis.statistics import compare, compare_trials, resampling
+from kdsuite.analysis.statistics.power import detectable_by_t
+from kdsuite.analysis.statistics.resampling import cells, right, shares, with_seed
+from kdsuite.analysis.statistics.trials import _sorted
 from tests.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
 from tests.designs import rates as rates_of
 from tests.simulation import (

@@ -10,12 +10,13 @@ import pytest
 import soundfile
 import torch
 
-from kdlib import corpora, ragged, store
-from kdlib.arrays import GrowingArrays
+from kdlib import dataset as ragged
+from kdlib.dataset import Ragged
 from kdlib.errors import FullDisk, UnreadableRecording
-from kdlib.ragged import Ragged
-from kdlib.settings import load
-from kdlib.store import prepare, prepare_trials
+from kdsuite.data import corpora, store
+from kdsuite.data.arrays import GrowingArrays
+from kdsuite.data.store import prepare, prepare_trials
+from kdsuite.settings import load
 from tests.conftest import noise_store
 
 
@@ -52,7 +53,7 @@ def test_prepared_sound_is_what_was_on_disk(corpus):
     data = prepare(settings_of(corpus))
     assert data.recordings.recording.to_list() == ["01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01", "01-04-01-01-01-02"]
     assert data.waveforms.lengths.tolist() == [16000, 16800, 17600, 18400]
-    torch.testing.assert_close(data.sound(torch.tensor([2]), torch.tensor([0]), 5), torch.full((1, 5), 0.3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(data.audio(torch.tensor([2]), torch.tensor([0]), 5), torch.full((1, 5), 0.3), atol=1e-4, rtol=0)
     assert data.fps is None and data.frames.values.shape == (4, 2) and data.classes == ["happy", "sad"]
 
 
@@ -90,7 +91,7 @@ def test_a_broken_off_preparation_goes_on(corpus, monkeypatch):
     assert len(seen) == 2 and len(again) == 2 and not set(seen) & set(again) and len(data.waveforms.lengths) == 4
     assert data.waveforms.lengths.tolist() == [16000, 16800, 17600, 18400]
     for row in range(4):
-        assert data.sound(torch.tensor([row]), torch.tensor([0]), 16000).unique().tolist() == pytest.approx([0.1 * (row + 1)], abs=1e-4)
+        assert data.audio(torch.tensor([row]), torch.tensor([0]), 16000).unique().tolist() == pytest.approx([0.1 * (row + 1)], abs=1e-4)
     assert not list((corpus / "data" / "stores").glob("*/journal.csv"))
 
 
@@ -127,7 +128,7 @@ def test_what_cannot_be_decoded_is_left_out_where_asked(corpus, capsys):
     assert data.recordings.recording.to_list() == ["01-03-01-01-01-01", "01-04-01-01-01-01", "01-04-01-01-01-02"]
     assert list(data.recordings.index) == [0, 1, 2] and data.labels.tolist() == [0, 1, 1]
     assert data.waveforms.lengths.tolist() == [16000, 17600, 18400] and data.frames.values[:, 0].shape == (3,)
-    torch.testing.assert_close(data.sound(torch.tensor([1]), torch.tensor([0]), 5), torch.full((1, 5), 0.3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(data.audio(torch.tensor([1]), torch.tensor([0]), 5), torch.full((1, 5), 0.3), atol=1e-4, rtol=0)
     assert list(data.left_out) == ["01-03-01-01-01-02"] and "cannot be read as sound" in data.left_out["01-03-01-01-01-02"]
 
 
@@ -210,7 +211,7 @@ def test_trials_are_a_store_of_sound(corpus):
     assert data.recordings.recording.to_list() == table.recording.to_list()  # in the order given
     assert data.recordings.speaker.to_list() == list("stuv")
     assert data.waveforms.lengths.tolist() == [18400, 16800, 17600, 16000]
-    assert data.sound(torch.tensor([0, 3]), torch.tensor([0, 0]), 1).flatten().tolist() == pytest.approx([0.4, 0.1], abs=1e-4)
+    assert data.audio(torch.tensor([0, 3]), torch.tensor([0, 0]), 1).flatten().tolist() == pytest.approx([0.4, 0.1], abs=1e-4)
     assert data.frames.lengths.tolist() == [0, 0, 0, 0] and data.classes == [] and data.labels.tolist() == [-1] * 4
     assert prepare_trials(table, settings_of(corpus)).fingerprint == data.fingerprint != prepare(settings_of(corpus)).fingerprint
 

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from kdlib import corpora, student, teacher
+from kdlib import student
+from kdlib.dataset import Ragged
 from kdlib.errors import NotFinite
-from kdlib.parameters import Corpus
-from kdlib.ragged import Ragged
-from kdlib.training import Progress
+from kdsuite.data import corpora
+from kdsuite.parameters import Corpus
+from kdsuite.runs import stages
+from kdsuite.runs.stages import Progress
 from tests.conftest import noise_store, small
 
 
 def train(settings, store, folds=None):
     folds = folds or corpora.folds(store.recordings, Corpus(groups=3))[:1]
-    privileged = teacher.ensure(settings, store, folds)
-    return student.train(settings, store, folds[0], privileged[folds[0].number], Progress("student", 2))
+    privileged = stages.teachers(settings, store, folds)
+    return stages.train_student(settings, store, folds[0], privileged[folds[0].number], Progress("student", 2))
 
 
 @pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
@@ -61,44 +63,44 @@ def test_at_alpha_one_the_embedding_follows_the_teacher(own_data):
     distance = {}
     for alpha in (0.0, 1.0):
         settings = small(backbone="vgg", alpha=alpha, training={"epochs": 30, "teacher_epochs": 1, "learning_rate": [0.001, 0.01]})
-        privileged = teacher.ensure(settings, store, everyone)
-        trained = student.train(settings, store, everyone[0], privileged[0], Progress("student", 30))
-        distance[alpha] = ((torch.from_numpy(trained.embeddings) - privileged[0].whole[folds[0].train]) ** 2).mean().item()
+        privileged = stages.teachers(settings, store, everyone)
+        trained = stages.train_student(settings, store, everyone[0], privileged[0], Progress("student", 30))
+        distance[alpha] = ((torch.from_numpy(trained.embeddings) - privileged[0].recording_embedding[folds[0].train]) ** 2).mean().item()
     assert distance[1.0] < 0.5 * distance[0.0]
 
 
 def test_test_recordings_are_answered_in_their_order(own_data):
     """Whole recordings of several lengths are heard in groups of one length; the answers come back in the order asked."""
     store, settings = noise_store(), small(backbone="vgg", media={"inference": "whole"})
-    from kdlib.models.networks import build_student
+    from kdlib.models.network import build_student
 
     network = build_student(settings, 2)
-    together = student.listen(network, settings, store, np.arange(12))
-    alone = torch.cat([student.listen(network, settings, store, np.array([row])).logits for row in range(12)])
+    together = student.predict(network, settings, store, np.arange(12))
+    alone = torch.cat([student.predict(network, settings, store, np.array([row])).logits for row in range(12)])
     torch.testing.assert_close(together.logits, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
     store, settings = noise_store(), small(backbone="vgg")
     folds = corpora.folds(store.recordings, Corpus(groups=3))
-    privileged = teacher.ensure(settings, store, folds)
-    whole = student.train_folds(settings, store, folds, privileged)
-    student.forget_checkpoints(settings, store, folds)
-    original = student.train
+    privileged = stages.teachers(settings, store, folds)
+    whole = stages.students(settings, store, folds, privileged)
+    stages.remove_checkpoints(settings, store, folds)
+    original = stages.train_student
 
     def tired(settings, store, fold, *rest):
         if fold.number == 2:
             raise KeyboardInterrupt
         return original(settings, store, fold, *rest)
 
-    monkeypatch.setattr(student, "train", tired)
+    monkeypatch.setattr(stages, "train_student", tired)
     with pytest.raises(KeyboardInterrupt):
-        student.train_folds(settings, store, folds, privileged)
+        stages.students(settings, store, folds, privileged)
     trained = []
     monkeypatch.setattr(
-        student, "train", lambda settings, store, fold, *rest: trained.append(fold.number) or original(settings, store, fold, *rest)
+        stages, "train_student", lambda settings, store, fold, *rest: trained.append(fold.number) or original(settings, store, fold, *rest)
     )
-    again = student.train_folds(settings, store, folds, privileged)
+    again = stages.students(settings, store, folds, privileged)
     assert trained == [2]
     assert all(np.array_equal(whole[number].probabilities, again[number].probabilities) for number in range(3))
 
@@ -107,24 +109,24 @@ def test_a_loss_that_is_no_number_leaves_nothing(own_data):
     store, settings = noise_store(), small(backbone="vgg", training={"learning_rate": [1e30, 1e38]})
     settings = settings.model_copy(update={"training": settings.training.model_copy(update={"epochs": 3})})
     folds = corpora.folds(store.recordings, Corpus(groups=3))[:1]
-    privileged = teacher.ensure(small(backbone="vgg"), store, folds)
+    privileged = stages.teachers(small(backbone="vgg"), store, folds)
     with pytest.raises(NotFinite, match="lower training.learning_rate"):
-        student.train_folds(settings, store, folds, privileged)
+        stages.students(settings, store, folds, privileged)
     assert not list((own_data / "data").glob("checkpoints/*/fold-*.safetensors"))
 
 
 def test_kept_students_can_be_loaded(own_data):
     from safetensors.torch import load_model
 
-    from kdlib import grid
-    from kdlib.models.networks import build_student
+    from kdlib.models.network import build_student
+    from kdsuite.runs import grid
 
     store, settings = noise_store(), small(backbone="vgg", training={"keep_students": True})
     trained = train(settings, store)
     network = build_student(settings, 2)
     load_model(network, str(grid.folder(settings, "student") / "fold-0.safetensors"))
     tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
-    np.testing.assert_allclose(student.listen(network, settings, store, tested).logits.softmax(1).numpy(), trained.probabilities, atol=1e-6)
+    np.testing.assert_allclose(student.predict(network, settings, store, tested).logits.softmax(1).numpy(), trained.probabilities, atol=1e-6)
 
 
 @pytest.mark.parametrize("setting", ["nonseq", "agg"])
@@ -134,7 +136,7 @@ def test_statistics_of_a_trained_student_are_those_of_its_training_set(own_data,
     networks = {}
     for batchnorm in ("estimated", "running"):
         settings = small(backbone="vgg", setting=setting, alpha=0, training={"batchnorm": batchnorm})
-        networks[batchnorm], _ = student.fitted(settings, store, folds[0], None, "student", Progress("student", 2), None)
+        networks[batchnorm], _ = stages.trained(student.student_trainer(settings, store, folds[0], None, "student"), folds[0], Progress("student", 2))
     ours, lagging = (network.state_dict() for network in networks.values())
     changed = {name.rpartition(".")[2] for name in ours if not torch.equal(ours[name], lagging[name])}
     assert changed == {"running_mean", "running_var", "num_batches_tracked"}  # the weights are the same to the bit
@@ -149,8 +151,8 @@ def test_hidden_labels_are_not_used_but_their_sound_is(own_data):
 
     def outcome(store, tag):
         store = replace(store, fingerprint=tag)
-        privileged = teacher.ensure(settings, store, [hidden])
-        return student.train(settings, store, hidden, privileged[0], Progress("student", 2)).probabilities, privileged[0].whole
+        privileged = stages.teachers(settings, store, [hidden])
+        return stages.train_student(settings, store, hidden, privileged[0], Progress("student", 2)).probabilities, privileged[0].recording_embedding
 
     other = store.labels.clone()
     other[[2, 3, 6, 7]] = 1 - other[[2, 3, 6, 7]]

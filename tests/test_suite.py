@@ -15,7 +15,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from kdlib import places
+from kdsuite import places
 
 BIN = Path(sys.executable).parent
 STUB = f"""#!/bin/sh

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 import torch
 
-from kdlib import places, tables
 from kdlib.errors import UserError
-from kdlib.grid import Run
-from kdlib.models.networks import build_student, build_teacher
-from kdlib.settings import Settings, load
-from kdlib.site.summary import leading
-from kdlib.tables.table import number, tex
+from kdlib.models.network import build_student, build_teacher
+from kdsuite import places
+from kdsuite.analysis import tables
+from kdsuite.analysis.site.summary import leading
+from kdsuite.analysis.tables.table import number, tex
+from kdsuite.runs.grid import Run
+from kdsuite.settings import Settings, load
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from kdlib import corpora, student, teacher
+from kdlib import student
 from kdlib.errors import InvalidParameter
-from kdlib.parameters import Corpus
-from kdlib.targets import GUIDES
-from kdlib.training import Progress
+from kdlib.targets import TARGETS
+from kdsuite.data import corpora
+from kdsuite.parameters import Corpus
+from kdsuite.runs import stages
+from kdsuite.runs.stages import Progress
 from tests.conftest import noise_store, small
 
 CONTROLS = ["shuffled", "shuffled_in_class", "random", "audio"]
@@ -20,9 +22,9 @@ def told(targets, setting="nonseq", seed=0):
     """Return what the guide says of all recordings, what the teacher says of them, and their classes and training rows."""
     store, settings = noise_store(), small(backbone="vgg", setting=setting, training={"targets": targets})
     fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
-    privileged = teacher.ensure(settings, store, [fold])[0]
+    privileged = stages.teachers(settings, store, [fold])[0]
     rows = torch.arange(len(store.recordings))
-    guide = GUIDES[targets](settings, store, fold, privileged, torch.Generator().manual_seed(seed))
+    guide = TARGETS[targets](settings, store, fold, privileged, torch.Generator().manual_seed(seed))
     first = torch.zeros_like(rows)
     return guide(rows, first, None), privileged.targets(rows, first, settings, timed=True), store.labels, torch.from_numpy(fold.train)
 
@@ -51,30 +53,30 @@ def test_random_vectors_mix_the_dimensions_of_the_training_recordings(own_data, 
     store = noise_store(recordings=24)
     settings = small(backbone="vgg", setting=setting, training={"targets": "random"})
     fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
-    privileged = teacher.ensure(settings, store, [fold])[0]
+    privileged = stages.teachers(settings, store, [fold])[0]
     # embeddings that differ in every dimension, with a frame's value beside that of its recording
-    privileged.whole.copy_(torch.rand(24, 8, generator=torch.Generator().manual_seed(0)))
-    privileged.frames.values.copy_(privileged.whole.repeat_interleave(privileged.frames.lengths, dim=0))
+    privileged.recording_embedding.copy_(torch.rand(24, 8, generator=torch.Generator().manual_seed(0)))
+    privileged.frames.values.copy_(privileged.recording_embedding.repeat_interleave(privileged.frames.lengths, dim=0))
     rows = torch.from_numpy(fold.train)
 
     def vectors(seed):
-        guide = GUIDES["random"](settings, store, fold, privileged, torch.Generator().manual_seed(seed))
+        guide = TARGETS["random"](settings, store, fold, privileged, torch.Generator().manual_seed(seed))
         return guide(rows, torch.zeros_like(rows), None)
 
     found, again = vectors(0), vectors(0)
     assert torch.equal(found.embedding, again.embedding) and not torch.equal(found.embedding, vectors(1).embedding)
     assert found.embedding.shape == ((16, 2, 8) if setting == "em" else (16, 8))
     one = found.embedding[:, 0] if setting == "em" else found.embedding
-    torch.testing.assert_close(one.sort(dim=0).values, privileged.whole[rows].sort(dim=0).values)
-    assert not (one[:, None] == privileged.whole[rows][None]).all(dim=2).any()
+    torch.testing.assert_close(one.sort(dim=0).values, privileged.recording_embedding[rows].sort(dim=0).values)
+    assert not (one[:, None] == privileged.recording_embedding[rows][None]).all(dim=2).any()
     torch.testing.assert_close(found.probabilities.sum(dim=1), torch.ones(16))
 
 
 def test_a_class_of_one_recording_has_no_other(own_data):
     store, settings = noise_store(recordings=12, classes=4), small(backbone="vgg", training={"targets": "shuffled_in_class"})
     fold = corpora.Fold(0, "few", np.array([0, 1, 2, 4, 5]), np.array([8]))
-    with pytest.raises(InvalidParameter, match="'shuffled_in_class', but fold 0 trains on a class of one recording"):
-        GUIDES["shuffled_in_class"](settings, store, fold, None, torch.Generator())
+    with pytest.raises(InvalidParameter, match="'shuffled_in_class', but a class .* has one training recording in fold 0"):
+        TARGETS["shuffled_in_class"](settings, store, fold, None, torch.Generator())
 
 
 def test_label_smoothing_is_a_soft_label_that_knows_nothing(own_data):
@@ -82,7 +84,7 @@ def test_label_smoothing_is_a_soft_label_that_knows_nothing(own_data):
     from kdlib.losses import METHODS
 
     store, settings = noise_store(classes=3), small(backbone="vgg", method="softlabel", alpha=0.2, training={"targets": "uniform"})
-    guide = GUIDES["uniform"](settings, store, None, None, torch.Generator())
+    guide = TARGETS["uniform"](settings, store, None, None, torch.Generator())
     logits, rows = torch.randn(4, 3), torch.arange(4)
     ours = METHODS["softlabel"](0.2, "mse", 8)(logits, None, store.labels[rows], guide(rows, rows, None))
     torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits, store.labels[rows], label_smoothing=0.2))
@@ -98,8 +100,8 @@ def test_controls_are_repeatable_and_differ_from_the_method(own_data, targets, s
 
     def train(**training):
         settings = small(backbone="vgg", setting=setting, training=training)
-        privileged = teacher.ensure(settings, store, fold)[0] if settings.asks_teacher else None
-        trained = student.train(settings, store, fold[0], privileged, Progress("student", 2))
+        privileged = stages.teachers(settings, store, fold)[0] if settings.needs_teacher else None
+        trained = stages.train_student(settings, store, fold[0], privileged, Progress("student", 2))
         return trained.probabilities, [epoch["loss"] for epoch in trained.history]
 
     (control, losses), (again, _), (_, own) = train(targets=targets), train(targets=targets), train()
@@ -109,16 +111,16 @@ def test_controls_are_repeatable_and_differ_from_the_method(own_data, targets, s
 def test_the_audio_teacher_is_another_student_and_trained_once(own_data):
     store, fold = noise_store(), corpora.folds(noise_store().recordings, Corpus(groups=3))[0]
     em, agg = (small(backbone="vgg", setting=setting, training={"targets": "audio"}) for setting in ("em", "agg"))
-    student.train(em, store, fold, None, Progress("student", 2))
+    stages.train_student(em, store, fold, None, Progress("student", 2))
     (weights,) = (own_data / "data" / "teachers").glob("*/*.safetensors")
     written = weights.stat().st_mtime_ns
-    student.train(agg, store, fold, None, Progress("student", 2))
+    stages.train_student(agg, store, fold, None, Progress("student", 2))
     assert weights.stat().st_mtime_ns == written
-    undistilled = student.train(small(backbone="vgg", setting="em", alpha=0), store, fold, None, Progress("student", 2))
-    heard = student._audio_teacher(em, store, fold, Progress("student", 2))
-    assert not np.allclose(student.listen(heard, em, store, fold.test).logits.softmax(dim=-1).numpy(), undistilled.probabilities)
+    undistilled = stages.train_student(small(backbone="vgg", setting="em", alpha=0), store, fold, None, Progress("student", 2))
+    heard = stages.audio_teacher(em, store, fold, Progress("student", 2))
+    assert not np.allclose(student.predict(heard, em, store, fold.test).logits.softmax(dim=-1).numpy(), undistilled.probabilities)
 
 
 def test_at_alpha_zero_targets_do_not_matter():
     plain, control = small(alpha=0), small(alpha=0, training={"targets": "shuffled", "distance": "smooth_l1", "temperature": 2.0})
-    assert control.canonical() == plain.canonical() and control.canonical().training.targets == "teacher" and not control.asks_teacher
+    assert control.canonical() == plain.canonical() and control.canonical().training.targets == "teacher" and not control.needs_teacher

@@ -9,16 +9,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from kdlib import corpora, ragged, teacher
+from kdlib import dataset as ragged
+from kdlib import teacher
 from kdlib.errors import InvalidParameter
-from kdlib.models.networks import build_teacher
-from kdlib.parameters import Corpus
+from kdlib.models.network import build_teacher
+from kdsuite import places
+from kdsuite.data import corpora
+from kdsuite.parameters import Corpus
+from kdsuite.runs import stages
 from tests.conftest import noise_store, small
 
 
 def ensure(settings, store, groups=3):
     folds = corpora.folds(store.recordings, Corpus(groups=groups))[:1]
-    return teacher.ensure(settings, store, folds)[0]
+    return stages.teachers(settings, store, folds)[0]
 
 
 def test_peak_frame_by_hand():
@@ -78,7 +82,7 @@ def test_targets_without_aggregator_belong_to_the_peak_frame(own_data, measureme
             by_frame = network.head(embeddings).softmax(1)
         best = max(range(len(by_frame)), key=lambda frame: by_frame[frame].max())
         assert told.peak[row] == best
-        torch.testing.assert_close(told.whole[row], embeddings[best])
+        torch.testing.assert_close(told.recording_embedding[row], embeddings[best])
         torch.testing.assert_close(told.probabilities[row], by_frame[best])
         torch.testing.assert_close(told.frames[row], embeddings)
 
@@ -112,7 +116,7 @@ def test_aggregated_targets_come_from_all_frames(own_data):
     count = -(-int(store.waveforms.lengths[row]) // 6400) * 2  # whole segments, two frames each; short ones start over
     with torch.no_grad():
         a = network.eval().aggregator(kept[torch.arange(count) % len(kept)][None])
-    torch.testing.assert_close(told.whole[row], a[0])
+    torch.testing.assert_close(told.recording_embedding[row], a[0])
     assert told.peak is None
 
 
@@ -128,7 +132,7 @@ def test_temperature_softens_the_labels(own_data):
 def test_a_teacher_is_trained_once_whatever_the_student(own_data, monkeypatch):
     store = noise_store()
     first = ensure(small(backbone="vgg", setting="em"), store)
-    monkeypatch.setattr(teacher, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(stages, "trained", lambda *_: pytest.fail("trained again"))
     again = ensure(small(backbone="vgg", setting="agg", alpha=0.9, method="softlabel", model={"width": 0.1}), store)
     assert again.folder == first.folder
 
@@ -152,14 +156,14 @@ def test_a_store_that_does_not_fit_is_streamed_with_the_same_bits(own_data, monk
     settings = small(backbone="resnet", setting=setting, training={"teacher_frames": drawn})
     resident = ensure(settings, noise_store())
     monkeypatch.setattr(ragged, "free_memory", lambda device: 0)
-    monkeypatch.setattr(teacher.places, "DATA", own_data / "other")
+    monkeypatch.setattr(places, "DATA", own_data / "other")
     gather, threads = ragged.Ragged.take, []
     monkeypatch.setattr(
         ragged.Ragged, "take", lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[1]
     )
     streamed = ensure(settings, noise_store().to(torch.device("cpu")))
     assert streamed.folder != resident.folder and streamed.history[-1]["loss"] == resident.history[-1]["loss"]
-    assert torch.equal(streamed.frames.values, resident.frames.values) and torch.equal(streamed.whole, resident.whole)
+    assert torch.equal(streamed.frames.values, resident.frames.values) and torch.equal(streamed.recording_embedding, resident.recording_embedding)
     assert {name.startswith("ThreadPool") for name in threads} == {True, False}  # training in a thread ahead, then observation
 
 

@@ -8,43 +8,50 @@ import pytest
 import torch
 from torch import nn
 
+from kdlib.dataset import inference_windows, random_starts
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.parameters import Training
-from kdlib.training import Checkpoint, ahead, batches, device_of, estimate_batchnorm, fit, seeded
-from kdlib.windows import inference_windows, random_crops
+from kdlib.training import Trainer, learning_rate, prefetch, seeded
+from kdsuite.runs.checkpoint import Checkpoint
+from kdsuite.runs.devices import device_of
 from tests.conftest import noise_store, small
 
 
+class OneWeight:
+    """A task of ``examples`` whose loss is that of one weight; it notes the rate of each step."""
+
+    crops = False
+
+    def __init__(self, examples: int, loss=None):
+        self.examples, self.rates, self.betas = examples, [], []
+        self.function = loss or (lambda weight: (weight * 2).square().sum())
+
+    def load(self, part):
+        return (part.items,)
+
+    def loss(self, loaded, batch):
+        (group,) = self.trainer.optimizer.param_groups
+        self.rates.append(group["lr"])
+        self.betas.append(group["betas"])
+        return self.function(self.trainer.network[0])
+
+    def epoch_values(self):
+        return {}
+
+
 def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
-    module, training = nn.ParameterList([torch.ones(1)]), training.model_copy(update={"epochs": epochs})
-    (weight,) = module
-    optimizers = []
-    original = torch.optim.Adam
-
-    def spy(*arguments, **options):
-        optimizers.append(original(*arguments, **options))
-        return optimizers[-1]
-
-    torch.optim.Adam = spy
-    rates, betas = [], []
-
-    def loss_of(batch):
-        rates.append(optimizers[0].param_groups[0]["lr"])
-        betas.append(optimizers[0].param_groups[0]["betas"])
-        return (weight * 2).square().sum() if loss is None else loss(weight)
-
-    try:
-        history = list(fit(module, loss_of, torch.arange(items), training, torch.Generator().manual_seed(0)))
-    finally:
-        torch.optim.Adam = original
-    return rates, betas, history
+    module, task = nn.ParameterList([torch.ones(1)]), OneWeight(items, loss)
+    training = training.model_copy(update={"epochs": epochs})
+    task.trainer = Trainer(module, module, task, training, torch.Generator().manual_seed(0))
+    history = list(task.trainer.epochs())
+    return task.rates, task.betas, history
 
 
 def test_rates_follow_smiths_triangle():
     training = Training(batch_size=4, learning_rate=(0.1, 0.5), cycle=1.0)  # 2 steps an epoch: 2 up, 2 down
     rates, betas, history = run(training)
     assert rates == pytest.approx([0.1, 0.3, 0.5, 0.3, 0.1, 0.3, 0.5, 0.3])
-    assert set(betas) == {(0.9, 0.999)}  # CyclicLR would cycle beta1 if it were let
+    assert set(betas) == {(0.9, 0.999)}  # only the rate has a cycle
     assert [facts["rate"] for facts in history] == pytest.approx([0.5, 0.1, 0.5, 0.1])
 
 
@@ -53,9 +60,25 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence():
         run(Training(batch_size=4), loss=lambda weight: weight.sum() * float("nan"))
 
 
+@pytest.mark.parametrize("shape", ["triangular", "triangular2"])
+@pytest.mark.parametrize("cycle,steps", [(1.0, 2), (2.5, 9), (1.5, 7), (5.0, 31)])
+def test_rates_are_those_of_torchs_schedule_to_the_last_bit(shape, cycle, steps):
+    training = Training(learning_rate=(0.0004, 0.004), cycle=cycle, cycle_shape=shape)
+    optimizer = torch.optim.SGD([torch.ones(1)], lr=1.0)
+    schedule = torch.optim.lr_scheduler.CyclicLR(
+        optimizer, 0.0004, 0.004, step_size_up=cycle * steps, mode=shape, cycle_momentum=False
+    )
+    for step in range(4 * int(2 * cycle * steps)):
+        assert learning_rate(training, steps, step) == schedule.get_last_lr()[0], step
+        optimizer.step()
+        schedule.step()
+
+
 def test_batches_are_even_and_lose_nothing():
-    dealt = batches(torch.arange(33), 32, torch.Generator().manual_seed(0))
-    assert sorted(map(len, dealt)) == [16, 17] and sorted(torch.cat(dealt).tolist()) == list(range(33))
+    module = nn.ParameterList([torch.ones(1)])
+    trainer = Trainer(module, module, OneWeight(33), Training(batch_size=32), torch.Generator().manual_seed(0))
+    batches = [parts[0].items for parts in trainer._batches()]
+    assert sorted(map(len, batches)) == [16, 17] and sorted(torch.cat(batches).tolist()) == list(range(33))
 
 
 def test_seeds_depend_on_purpose_and_on_nothing_else():
@@ -68,7 +91,8 @@ def test_seeds_depend_on_purpose_and_on_nothing_else():
 def test_crops_stay_inside_and_reach_both_ends():
     store, media = noise_store(), small().media
     rows = torch.arange(12).repeat(200)
-    first = random_crops(store, rows, media, torch.Generator().manual_seed(0))
+    draws = torch.rand(len(rows), generator=torch.Generator().manual_seed(0))
+    first = random_starts(store, rows, draws, media)
     last = (store.waveforms.lengths[rows] - 12800) // 640
     assert (first >= 0).all() and (first <= last).all() and (first == 0).any() and (first == last // 5 * 5).any()
     assert (first % 5 == 0).all()  # crops begin at frames that the teacher sees
@@ -114,11 +138,14 @@ def test_batchnorm_is_estimated_over_the_training_set(batchnorm):
     training = Training(batch_size=8, accumulate=2, batchnorm=batchnorm)
     seen = []
 
-    def inputs_of(batch):
-        seen.append(batch)
-        return x[batch]
+    class Items:
+        examples, crops = 24, False
 
-    estimate_batchnorm(norm, inputs_of, torch.arange(24), training, torch.Generator().manual_seed(0))
+        def load(self, part):
+            seen.append(part.items)
+            return (x[part.items],)
+
+    Trainer(norm, norm, Items(), training, torch.Generator().manual_seed(0))._estimate_batchnorm()
     if batchnorm == "running":
         assert not seen and (norm.running_mean == 7).all()
         return
@@ -132,27 +159,42 @@ class Killed(Exception):
     pass
 
 
-def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True, dropout=0.0):
-    """Train a small network whose batches have luck of their own, as crops do; return its epochs and weights."""
-    generator = seeded(0, "a test")
-    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8) if norm else nn.Identity(), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
-    x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
-    training = Training(epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1), accumulate=accumulate)
-    steps, threads = [], set()
+class Noisy:
+    """Recordings to which each epoch adds noise of its own draw, as crops do."""
 
-    def load(batch):
-        threads.add(threading.current_thread())
-        return (x[batch] + torch.rand(len(batch), 4, generator=generator),)
+    examples, crops = 24, True
 
-    def loss_of(seen):
-        steps.append(seen)
-        if die_in_epoch and len(steps) == 5 * (die_in_epoch - 1) + 3:  # in the middle of its five steps
+    def __init__(self, network, die_in_epoch):
+        self.network, self.die_in_epoch = network, die_in_epoch
+        self.x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
+        self.steps, self.threads = 0, set()
+
+    def load(self, part):
+        self.threads.add(threading.current_thread())
+        return (self.x[part.items] + part.draws[:, None],)
+
+    def loss(self, loaded, batch):
+        (x,) = loaded
+        self.steps += 1
+        if self.die_in_epoch and self.steps == 5 * (self.die_in_epoch - 1) + 3:  # in the middle of its five steps
             raise Killed
-        return (module(seen) ** 2).mean()
+        return (self.network(x) ** 2).mean() * (len(x) / len(batch))
 
-    epochs = list(fit(module, loss_of, torch.arange(24), training, generator, checkpoint, lambda: {"steps": len(steps)}, load, prefetch))
-    assert (threading.current_thread() in threads) is not prefetch
-    return [(facts["loss"], facts["rate"]) for facts in epochs], module.state_dict()
+    def epoch_values(self):
+        return {"steps": self.steps}
+
+
+def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True, dropout=0.0):
+    """Train a small network on a task that draws random numbers; return its epochs and weights."""
+    generator = seeded(0, "a test")
+    normed = nn.BatchNorm1d(8) if norm else nn.Identity()
+    network = nn.Sequential(nn.Linear(4, 8), normed, nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
+    training = Training(epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1), accumulate=accumulate)
+    task = Noisy(network, die_in_epoch)
+    trainer = Trainer(network, network, task, training, generator, prefetch)
+    epochs = list(checkpoint.epochs(trainer) if checkpoint else trainer.epochs())
+    assert (len(task.threads) > 1) is prefetch  # the estimate of batch-norm loads in this thread
+    return [(values["loss"], values["rate"]) for values in epochs], network.state_dict()
 
 
 def test_batches_loaded_ahead_give_the_same_bits(tmp_path):
@@ -168,7 +210,7 @@ def test_what_goes_wrong_while_loading_ahead_is_told():
         raise Killed
 
     with pytest.raises(Killed):
-        list(ahead(load, torch.arange(4).split(2), torch.device("cpu")))
+        list(prefetch(load, torch.arange(4).split(2), torch.device("cpu")))
 
 
 def test_gradients_of_parts_add_up_to_the_batch_unless_there_is_batch_norm():
@@ -198,7 +240,7 @@ def test_a_checkpoint_that_cannot_be_read_is_no_checkpoint(tmp_path, capsys):
     for damaged in (whole[: len(whole) // 2], b"", b"cos\nsystem\n(S'true'\ntR."):  # cut off, empty, and a pickle that runs a command
         checkpoint.file.write_bytes(damaged)
         assert train(checkpoint)[0] == train()[0]
-        assert "cannot be read; this training begins anew" in capsys.readouterr().out
+        assert "cannot be read; this training starts again" in capsys.readouterr().out
 
 
 def test_checkpoints_are_written_no_more_often_than_asked(tmp_path):

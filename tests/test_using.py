@@ -20,10 +20,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import kdlib
-from kdlib import corpora, grid, kept, metrics, student, verification
+import kdsuite.places
+import kdsuite.settings
+from kdlib import metrics, student
 from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
-from kdlib.store import prepare
+from kdsuite.data import corpora, verification
+from kdsuite.runs import grid, kept, stages
+from kdsuite.runs.stages import prepare
 from tests.conftest import SMALL
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,10 +76,10 @@ class Run:
             "media": {**SMALL["media"], "inference": inference},
             "training": {**SMALL["training"], "epochs": 12, "learning_rate": [0.002, 0.01], "keep_students": True},
         }
-        self.settings = kdlib.settings.load(dataset="demo-ravdess", backbone=backbone, setting=setting, alpha=0, folds=0, **sections)
+        self.settings = kdsuite.settings.load(dataset="demo-ravdess", backbone=backbone, setting=setting, alpha=0, folds=0, **sections)
         self.store = prepare(self.settings, workers=1)
         self.fold = corpora.chosen_folds(self.store.recordings, self.settings)[0]
-        self.told = student.train_folds(self.settings, self.store, [self.fold], {})[0]
+        self.told = stages.students(self.settings, self.store, [self.fold], {})[0]
         self.file = grid.folder(self.settings, "student") / "fold-0.safetensors"
 
     def files(self, rows: np.ndarray) -> list[Path]:
@@ -91,7 +95,7 @@ def runs(tmp_path_factory):
         if inference not in made:
             home = tmp_path_factory.mktemp(inference)
             for name, value in {"DATA": home / "data", "REPORTS": home / "reports", "CORPORA": (home,)}.items():
-                patch.setattr(kdlib.places, name, value)
+                patch.setattr(kdsuite.places, name, value)
             made[inference] = Run(home, inference)
         return made[inference]
 
@@ -137,7 +141,7 @@ def test_it_says_what_the_run_said_of_its_test_recordings(runs, inference):
 
 def test_embeddings_are_of_the_whole_recording_as_those_of_trials_are(run):
     rows = run.fold.test
-    heard = student.listen(kept.read(run.file)[0], student.in_full(run.settings), run.store, rows).final
+    heard = student.predict(kept.read(run.file)[0], student.full_length(run.settings), run.store, rows).final
     loaded = kdlib.load_student(run.file)
     np.testing.assert_allclose([loaded.embed(file) for file in run.files(rows)], heard.numpy(), atol=1e-5)
 
@@ -217,10 +221,10 @@ def test_validation_speakers_are_taken_where_there_are_two(run):
     table, settings = run.store.recordings, run.settings
     fold = corpora.folds(table, settings.corpus.model_copy(update={"validation": 2}))[0]
     network = kept.read(run.file)[0]
-    told = student._calibrated(network, settings, run.store, fold)
+    told = stages.verification_threshold(network, settings, run.store, fold)
     assert told["recordings_of"] == "validation" and told["recordings"] == len(fold.validation)
     alone = corpora.Fold(0, "one speaker", fold.train[table.speaker.iloc[fold.train] == "speaker-3"], fold.test)
-    assert student._calibrated(network, settings, run.store, alone) is None
+    assert stages.verification_threshold(network, settings, run.store, alone) is None
 
 
 def test_a_large_corpus_is_calibrated_on_some_of_many_speakers():
@@ -307,7 +311,7 @@ def test_the_command_line_needs_one_file_and_imports_nothing_for_pictures(runs, 
     training = {
         f"kdlib.{name}" for name in ("media", "faces", "store", "corpora", "teacher", "student", "training", "models.resnet_teacher")
     }
-    assert not set(modules) & training and "kdlib.using" in modules
+    assert not set(modules) & training and "kdsuite.app.using" in modules
 
 
 def test_kdlib_itself_is_cheap_to_import():

@@ -11,10 +11,11 @@ import soundfile
 import torch
 from torch.nn import functional as F
 
-from kdlib import metrics, verification
+from kdlib import metrics
 from kdlib.errors import InvalidCorpus
-from kdlib.settings import load
-from kdlib.verification import Trials
+from kdsuite.data import verification
+from kdsuite.data.verification import Trials
+from kdsuite.settings import load
 from tests.conftest import noise_store
 
 SCORES, GENUINE = np.array([0.9, 0.8, 0.35, 0.7, 0.3, 0.2, 0.1, 0.05]), np.array([True] * 3 + [False] * 5)

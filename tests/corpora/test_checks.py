@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib import corpora
-from kdlib.corpora import checks
-from kdlib.corpora.protocols import Fold
-from kdlib.parameters import Corpus
+from kdsuite.data import checks, corpora
+from kdsuite.data.protocols import Fold
+from kdsuite.parameters import Corpus
 
 
 def table(labels=("neutral", "happy", "sad"), speakers=4, takes=5):

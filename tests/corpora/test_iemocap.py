@@ -11,13 +11,14 @@ import pytest
 import soundfile
 from moviepy import VideoFileClip
 
-from kdlib import corpora
-from kdlib.corpora import checks, iemocap
-from kdlib.corpora.synthetic import iemocap as small
-from kdlib.corpora.synthetic import writing
 from kdlib.errors import InvalidCorpus
-from kdlib.parameters import Corpus, Synthetic
-from kdlib.settings import load
+from kdsuite import demo
+from kdsuite.data import checks, corpora
+from kdsuite.data.corpora import iemocap
+from kdsuite.demo import iemocap as small
+from kdsuite.demo import writing
+from kdsuite.parameters import Corpus, Synthetic
+from kdsuite.settings import load
 
 # as the makers write it: a header, blocks that open with a turn, annotators and the speaker's own view below
 LABELS = """% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]
@@ -248,7 +249,7 @@ def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora") / "iemocap"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writing, "_cores", lambda: 1)  # processes take longer to start than this takes to write
-        read(folder, synthetic=PLAN)
+        demo.ensure(Corpus(layout="iemocap", path=str(folder), synthetic=PLAN))
     return folder
 
 

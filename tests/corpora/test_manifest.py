@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from kdlib import corpora, places
-from kdlib.corpora import features, manifest, synthetic
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.parameters import Corpus, Synthetic
-from kdlib.settings import load
+from kdsuite import demo as synthetic
+from kdsuite import places
+from kdsuite.data import corpora
+from kdsuite.data.corpora import features, manifest
+from kdsuite.parameters import Corpus, Synthetic
+from kdsuite.settings import load
 
 HEADER = "audio,speaker,label\n"
 
@@ -145,7 +147,7 @@ def test_a_file_that_is_no_text(folder):
 def test_nothing_is_published_or_made():
     assert manifest.published(Corpus()) == {}
     with pytest.raises(InvalidParameter, match="'corpus.synthetic' makes no manifest; set it to null"):
-        synthetic.ensure("manifest", None, Synthetic())
+        synthetic.ensure(Corpus(layout="manifest", synthetic=Synthetic()))
 
 
 def test_the_example_is_over_real_clips(real, monkeypatch):

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib.corpora.checks import leaks
-from kdlib.corpora.protocols import chosen_folds, folds
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.parameters import Corpus
-from kdlib.settings import load
+from kdsuite.data.checks import leaks
+from kdsuite.data.protocols import chosen_folds, fold_key, folds
+from kdsuite.parameters import Corpus
+from kdsuite.settings import load
 
 
 def table(speakers=5, takes=10, labels="xy", **columns):
@@ -135,7 +135,7 @@ def test_given_folds_that_are_not_there(fold, said):
 def test_the_key_of_a_fold_changes_with_its_recordings():
     recordings = table(speakers=2, takes=4, labels="x", fold=["train", "test"] * 4)
     swapped = recordings.assign(fold=["test", "train"] * 4)
-    keys = {folds(each, Corpus(protocol="given"))[0].key(each) for each in (recordings, swapped, recordings.copy())}
+    keys = {fold_key(folds(each, Corpus(protocol="given"))[0], each) for each in (recordings, swapped, recordings.copy())}
     assert len(keys) == 2 and all(key.startswith("fold-0-") for key in keys)
 
 
@@ -225,5 +225,5 @@ def test_a_share_that_leaves_a_class_without_a_label_is_refused():
 
 def test_what_is_kept_of_a_fold_depends_on_its_labels():
     recordings = table()
-    keys = {folds(recordings, Corpus(labelled=share))[0].key(recordings) for share in (0.2, 0.5, 1.0)}
+    keys = {fold_key(folds(recordings, Corpus(labelled=share))[0], recordings) for share in (0.2, 0.5, 1.0)}
     assert len(keys) == 3

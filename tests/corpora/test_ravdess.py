@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from kdlib import corpora
-from kdlib.corpora import ravdess
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.parameters import Corpus, Synthetic
+from kdsuite.data import corpora
+from kdsuite.data.corpora import ravdess
+from kdsuite.parameters import Corpus, Synthetic
 
 
 def official_takes():

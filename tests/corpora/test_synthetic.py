@@ -16,13 +16,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from kdlib.corpora import features, read
-from kdlib.corpora.iemocap import CLASSES
-from kdlib.corpora.ravdess import EMOTIONS, NAME
-from kdlib.corpora.synthetic import claimed, face, iemocap, ravdess, voice, voxceleb1
-from kdlib.corpora.synthetic.ravdess import write_ravdess
 from kdlib.errors import InvalidParameter
-from kdlib.parameters import Corpus, Synthetic
+from kdsuite.data.corpora import features, read
+from kdsuite.data.corpora.iemocap import CLASSES
+from kdsuite.data.corpora.ravdess import EMOTIONS, NAME
+from kdsuite.demo import claimed, face, iemocap, ravdess, voice, voxceleb1
+from kdsuite.demo.ravdess import write_ravdess
+from kdsuite.parameters import Corpus, Synthetic
 
 SMALL = Synthetic(actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"])
 
@@ -357,7 +357,7 @@ def test_two_workers_write_the_same(corpus, tmp_path, capfd):
 
 def test_a_killed_run_is_completed(corpus, tmp_path):
     folder = tmp_path / "small"
-    imports = "from kdlib.corpora.synthetic.ravdess import write_ravdess; from kdlib.parameters import Synthetic"
+    imports = "from kdsuite.demo.ravdess import write_ravdess; from kdsuite.parameters import Synthetic"
     command = f"{imports}; write_ravdess({str(folder)!r}, Synthetic(**{SMALL.model_dump()!r}), 1)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", command], env=environment, stdout=subprocess.DEVNULL)

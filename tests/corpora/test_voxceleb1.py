@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib import corpora
-from kdlib.corpora import voxceleb1
-from kdlib.corpora.synthetic import voxceleb1 as small
 from kdlib.errors import InvalidCorpus
-from kdlib.media import read_recording
-from kdlib.parameters import Corpus, Media, Synthetic
-from kdlib.settings import load
+from kdlib.parameters import Media
+from kdsuite.data import corpora
+from kdsuite.data.corpora import voxceleb1
+from kdsuite.data.decoding.media import read_recording
+from kdsuite.demo import voxceleb1 as small
+from kdsuite.parameters import Corpus, Synthetic
+from kdsuite.settings import load
 
 VIDEO, OTHER = "1zcIwhmdeo4", "xTV-jFAUKcw"
 TRACK = "Identity  : \tid10001\nReference : \t1zcIwhmdeo4\nOffset    : \t-1\nFV Conf   : \t17.997\t(1)\nASD Conf  : \t6.338\n\nFRAME \tX \tY \tW \tH \n"

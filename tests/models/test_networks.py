@@ -8,10 +8,11 @@ import torchvision
 from torch import nn
 
 from kdlib.errors import InvalidParameter
-from kdlib.models.networks import BACKBONES, build_student, build_teacher
-from kdlib.models.sequence import Aggregator
-from kdlib.settings import load
-from kdlib.tables.networks import aggregated
+from kdlib.models import resnet, resnet_teacher, vgg
+from kdlib.models.aggregator import Aggregator
+from kdlib.models.network import BACKBONES, build_student, build_teacher
+from kdsuite.analysis.tables.networks import aggregated
+from kdsuite.settings import load
 from tests.conftest import small
 
 
@@ -25,16 +26,16 @@ def full(backbone: str, setting: str = "nonseq"):
 
 def test_full_size_teachers_are_torchvisions():
     with torch.device("meta"):
-        vgg, resnet, excited = (BACKBONES[name]["teacher"](full(name).model)[0] for name in ("vgg", "resnet", "seresnet"))
-        assert count(vgg) == count(torchvision.models.vgg16().features)
-        assert count(resnet) == count(torchvision.models.resnet34()) - (512 * 1000 + 1000)
+        plain_vgg, plain, excited = (maps[0] for maps in (vgg.teacher(1.0, False), resnet_teacher.teacher(1.0, None), resnet_teacher.teacher(1.0, 16)))
+        assert count(plain_vgg) == count(torchvision.models.vgg16().features)
+        assert count(plain) == count(torchvision.models.resnet34()) - (512 * 1000 + 1000)
     # a squeeze-and-excitation module has two 1x1 convolutions: c -> c/16 -> c
     modules = {64: 3, 128: 4, 256: 6, 512: 3}
-    assert count(excited) - count(resnet) == sum(n * (2 * c * (c // 16) + c // 16 + c) for c, n in modules.items())
+    assert count(excited) - count(plain) == sum(n * (2 * c * (c // 16) + c // 16 + c) for c, n in modules.items())
 
 
 def test_plain_resnet_teacher_computes_what_torchvision_does():
-    teacher, _ = BACKBONES["resnet"]["teacher"](full("resnet").model)
+    teacher, _ = resnet_teacher.teacher(1.0, None)
     reference = torchvision.models.resnet34()
     reference.fc = nn.Identity()
     reference.load_state_dict(teacher.state_dict())
@@ -43,7 +44,7 @@ def test_plain_resnet_teacher_computes_what_torchvision_does():
 
 
 def test_vgg_teacher_computes_what_torchvision_does_and_begins_as_it_does():
-    teacher, features = BACKBONES["vgg"]["teacher"](full("vgg").model)
+    teacher, features = vgg.teacher(1.0, False)
     weights = teacher.state_dict()
     assert features == 512 * 7 * 7
     # He's initial weights: of 512 channels and 3x3 kernels the standard deviation is sqrt(2 / (512 * 9))
@@ -111,7 +112,7 @@ def test_full_size_student_shapes(backbone, channels):
 
 def test_thin_resnet_has_the_blocks_of_xie():
     with torch.device("meta"):
-        student, _ = BACKBONES["resnet"]["student"](full("resnet").model)
+        student, _ = resnet.student(1.0, None)
     ends = [block.residual[6].out_channels for block in student if hasattr(block, "residual")]
     assert ends == [96] * 2 + [128] * 3 + [256] * 3 + [512] * 3
     assert all(conv.stride == (1, 1) for conv in student.modules() if isinstance(conv, nn.Conv2d))
@@ -120,7 +121,7 @@ def test_thin_resnet_has_the_blocks_of_xie():
 def test_the_audio_resnet_of_two_stages():
     with torch.device("meta"):
         settings = load(dataset="ravdess", backbone="resnet", model={"stages": 2})
-        student, channels = BACKBONES["resnet"]["student"](settings.model)
+        student, channels = resnet.student(settings.model.width, None, settings.model.stages)
         # stem, and one max-pool after each stage
         assert channels == 128 and student(torch.randn(2, 1, 257, 400)).shape == (2, 128, 257 // 8, 400 // 8)
     assert [block.residual[6].out_channels for block in student if hasattr(block, "residual")] == [96] * 2 + [128] * 3

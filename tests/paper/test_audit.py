@@ -7,11 +7,11 @@ from decimal import Decimal
 import pandas as pd
 import pytest
 
-from kdlib.paper import audit, published
-from kdlib.paper.arithmetic import change, cut, digits, fitting, judge, rounded, span
-from kdlib.paper.findings import AGREES, CONTRADICTS, CUT, DOUBTFUL, EITHER, NOT_DERIVABLE, ROUNDED, VERDICTS
-from kdlib.tables import write
-from kdlib.tables.paper import DOCUMENTS, audit_table, write_documents
+from kdsuite.analysis.paper import audit, published
+from kdsuite.analysis.paper.arithmetic import change, cut, digits, fitting, judge, rounded, span
+from kdsuite.analysis.paper.findings import AGREES, CONTRADICTS, CUT, DOUBTFUL, EITHER, NOT_DERIVABLE, ROUNDED, VERDICTS
+from kdsuite.analysis.tables import write
+from kdsuite.analysis.tables.paper import DOCUMENTS, audit_table, write_documents
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib.paper import claims as module
-from kdlib.paper.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, claims
-from kdlib.statistics import compare
+from kdsuite.analysis.paper import claims as module
+from kdsuite.analysis.paper.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, claims
+from kdsuite.analysis.statistics import compare
 from tests.simulation import NOTHING_TO_GAIN, VIDEO_KNOWS_MORE, simulate
 
 NINE = list(product(("vgg", "resnet", "seresnet"), ("nonseq", "em", "agg")))

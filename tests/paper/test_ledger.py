@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from kdlib import grid, places, settings
 from kdlib.errors import InvalidParameter
-from kdlib.paper import ledger
-from kdlib.tables.paper import ledger_table
+from kdsuite import places, settings
+from kdsuite.analysis.paper import ledger
+from kdsuite.analysis.tables.paper import ledger_table
+from kdsuite.runs import grid
 
 ENTRIES = ledger.entries()
 SWITCHED = [entry for entry in ENTRIES if "parameter" in entry]

@@ -1,0 +1,91 @@
+"""Read the sound of a file: by libsndfile where it can, else by a process of ffmpeg. Nothing here knows of pictures."""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+
+import numpy as np
+
+from kdlib.errors import UnreadableRecording
+from kdlib.parameters import Media
+from kdsuite.data.decoding.ffmpeg import LARGEST, decoded, too_much
+
+# formats that libsndfile reads; it is ten times faster than a process of ffmpeg
+SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
+
+
+def read_sound(path: str, media: Media, start: float = 0.0, seconds: float = math.nan) -> np.ndarray:
+    """Return sound as mono float32 ``(samples,)`` in -1 to 1 at ``media.sample_rate`` Hz: ``seconds`` (NaN: all) from ``start`` on.
+
+    Raises UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis window.
+    """
+    check_file(path)
+    read = _sound_file if path.lower().endswith(SOUND_FILES) else sound_track
+    return long_enough(read(path, media, start, seconds), path, media, start)
+
+
+def as_stored(samples: np.ndarray) -> np.ndarray:
+    """Return sound ``(samples,)`` in -1 to 1 as the int16 that a store keeps: so a student hears a file alike, wherever it lies."""
+    return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
+
+
+def check_file(path: str) -> None:
+    """Raise UnreadableRecording where ``path`` is no file that can be read, which libraries tell apart badly."""
+    try:
+        # a pipe would be waited for
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise UnreadableRecording(f"{path} cannot be opened ({error.strerror}); see that it is there and that you may read it.") from None
+    if empty:
+        raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
+
+
+def long_enough(samples: np.ndarray, path: str, media: Media, start: float) -> np.ndarray:
+    """Return the samples ``(samples,)``; raise UnreadableRecording where they are fewer than an analysis window or no numbers."""
+    if len(samples) < media.window * media.sample_rate:
+        where = f" from {start:g} s on" if start else ""
+        raise UnreadableRecording(
+            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound{where}, less than one window of {media.window} s; remove it or record it again."
+        )
+    if not np.isfinite(samples).all():  # a file of floating point samples may hold anything
+        raise UnreadableRecording(f"{path} holds samples that are no numbers; remove it or record it again.")
+    return samples
+
+
+def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
+    import soundfile
+    import soxr
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            first, count = (round(min(time * rate, file.frames)) for time in (start, np.fmin(seconds, math.inf)))
+            count = min(count, file.frames - first)
+            # a few bytes may promise hours, and at a sample a second they are
+            if max(count * file.channels, count / rate * media.sample_rate) * 4 > LARGEST:
+                raise UnreadableRecording(too_much(path))
+            file.seek(first)
+            samples = file.read(count, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise UnreadableRecording(
+            f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or fetch it again."
+        ) from None
+    return soxr.resample(samples.mean(axis=1), rate, media.sample_rate).astype(np.float32)
+
+
+def sound_track(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
+    """Return the sound of any file that ffmpeg knows, a video's as well, as :func:`read_sound` does, whatever its length."""
+    (sound,), _ = decoded(path, start, seconds, sound_output(media))
+    return sound.view(np.float32)
+
+
+def sound_output(media: Media) -> list[str]:
+    """Return ffmpeg's arguments for a sound track as mono float32 samples."""
+    # a track that begins late is filled up, so that the sound stays with the pictures; mixing must not make it louder
+    chain = f"aresample={media.sample_rate}:async=1:first_pts=0:out_chlayout=mono:rematrix_maxval=1"
+    return ["-map", "0:a:0", "-af", chain, "-f", "f32le"]
