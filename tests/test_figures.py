@@ -1,28 +1,19 @@
-"""The pictures show the numbers they were given, under the right names; Figures 1 to 3 show the networks as they are."""
+"""The pictures show the numbers they were given, under the right names."""
 
 from __future__ import annotations
-
-from itertools import combinations
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torch.nn.functional as F
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.path import Path
 from matplotlib.text import Text
 
 from kdlib.dataset import Ragged
 from kdlib.errors import UserError
-from kdlib.losses import scale_gradient
-from kdlib.models import network as networks
 from kdlib.spectrogram import Spectrogram
 from kdlib.teacher import PrivilegedInformation
-from kdsuite.analysis import diagrams, figures
-from kdsuite.analysis.figures import structure
+from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import METHODS
 from tests.conftest import noise_store, small
 
@@ -50,13 +41,6 @@ def privileged(store, stride: int, sequential: bool = False) -> PrivilegedInform
     probabilities = torch.rand(len(frames.lengths), len(store.classes), generator=random).softmax(dim=1)
     seen = {"peak": None, "confidence": None} if sequential else {"peak": peak, "confidence": confidence}
     return PrivilegedInformation(frames, recording_embedding=torch.zeros(len(peak), 8), probabilities=probabilities, **seen)
-
-
-def rendered(picture):
-    """Draw the picture and return what drew it."""
-    canvas = FigureCanvasAgg(picture)
-    canvas.draw()
-    return canvas.get_renderer()
 
 
 def tidy(rows) -> pd.DataFrame:
@@ -252,120 +236,6 @@ def test_a_picture_shows_itself_once_and_leaves_matplotlib_as_it_was():
     assert png.startswith(b"\x89PNG") and facts["width"] < int.from_bytes(png[16:20], "big")
     assert dict(matplotlib.rcParams) == before
     assert not matplotlib._pylab_helpers.Gcf.figs  # pyplot would show it a second time
-
-
-# Figures 1 to 3
-
-
-@pytest.fixture(scope="module")
-def drawn():
-    """Return Figures 1 to 3 by name, Figure 1 in every setting."""
-    settings = small(backbone="vgg")
-    found = {"figure2": diagrams.figure2(settings), "figure3": diagrams.figure3(settings)}
-    for setting in ("nonseq", "em", "agg"):
-        found[f"figure1-{setting}"] = diagrams.figure1(small(backbone="vgg", setting=setting))
-    return found
-
-
-def arrows(picture) -> list[str]:
-    return sorted(patch.get_gid() for patch in picture.findobj(FancyArrowPatch) if patch.get_gid())
-
-
-NONSEQ = ["gradient:classification:encoder:1 − α", "gradient:classification:head:1", "gradient:distillation:encoder:α"]
-EM = [*NONSEQ, "gradient:classification:aggregator:1"]
-AGG = [*NONSEQ, "gradient:classification:aggregator:1 − α", "gradient:distillation:aggregator:α"]
-
-
-EXPECTED = {"figure1-nonseq": NONSEQ, "figure1-em": EM, "figure1-agg": AGG, "figure2": NONSEQ, "figure3": EM + AGG}
-
-
-@pytest.mark.parametrize("name", EXPECTED)
-def test_the_arrows_are_those_of_the_papers_table_of_gradients(drawn, name):
-    assert arrows(drawn[name]) == sorted(EXPECTED[name])
-
-
-@pytest.mark.parametrize("setting", ["em", "agg"])
-def test_the_factors_are_those_of_gradients_computed_apart(setting):
-    torch.manual_seed(1)
-    settings = small(backbone="vgg", setting=setting, alpha=0.7, model={"embedding": 16, "width": 0.1})
-    network = networks.build_student(settings, 3).double().eval()
-    x, labels = torch.randn(2, 2, 1, 16, 16, dtype=torch.float64), torch.tensor([0, 2])
-    plain, scaled = network(x), network(x, keep=0.3)
-    goal = torch.randn_like(plain.distilled)
-    told = structure.gradient_factors(settings)
-    values = {"α": 0.7, "1 − α": 0.3, "1": 1.0}
-    for name, part in network.named_children():
-        weights = list(part.parameters())
-
-        def gradient(loss, weights=weights):
-            found = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
-            return torch.cat([each.flatten() for each in found])
-
-        learned = gradient(F.cross_entropy(scaled.logits, labels) + 0.7 * F.mse_loss(scaled.distilled, goal))
-        parts = {"classification": F.cross_entropy(plain.logits, labels), "distillation": F.mse_loss(plain.distilled, goal)}
-        expected = sum(values[told[loss][name]] * gradient(value) for loss, value in parts.items() if name in told[loss])
-        torch.testing.assert_close(learned, expected)
-        assert learned.abs().max() > 0
-
-
-def test_a_network_that_does_not_scale_its_gradient_is_drawn_as_it_is(monkeypatch):
-    monkeypatch.setattr(networks, "scale_gradient", lambda x, factor: x)
-    assert "gradient:classification:encoder:1" in arrows(diagrams.figure2(small(backbone="vgg")))
-
-
-def test_a_gradient_that_no_figure_can_name_is_an_error(monkeypatch):
-    monkeypatch.setattr(networks, "scale_gradient", lambda x, factor: scale_gradient(x, factor**2))
-    with pytest.raises(ValueError, match="times that of the loss alone"):
-        structure.gradient_factors(small(backbone="vgg"))
-
-
-def test_shapes_and_weights_are_those_of_the_networks():
-    store, settings = noise_store(classes=4), small(backbone="vgg", setting="em")
-    student, teacher = structure.student(settings, store), structure.teacher(settings, store)
-    network = networks.build_student(settings, 4)
-    assert student.inputs == (2, 1, 16, 20)  # 0.4 s in steps of 20 ms
-    assert [part.shape for part in student.components] == [(2, 8), (8,), (4,)]
-    counts = [sum(each.numel() for each in part.parameters()) for part in network.children()]
-    assert [part.weights for part in student.components] == counts
-    assert student.components[1].layers == "2 BiLSTM, attention"
-    assert teacher.inputs == (4, 3, 32, 32)  # 0.8 s of every fifth frame
-    assert teacher.components[0].layers == "13 conv, 2 FC"  # VGG16's convolutions
-    assert structure.target(settings) == ("frames", (2, 8)) and structure.target(small(setting="agg")) == ("whole", (8,))
-
-
-def test_a_teacher_of_measurements_is_drawn_without_frames():
-    picture = diagrams.figure2(small(backbone="vgg"), noise_store(measurements=5))
-    assert "5 face measurements" in texts(picture) and "measurements, trained first, frozen" in texts(picture)
-
-
-@pytest.mark.parametrize("name", EXPECTED)
-def test_no_text_lies_on_another_or_on_an_arrow_or_leaves_the_picture(drawn, name):
-    picture, places = drawn[name], {}
-    renderer = rendered(picture)
-    for number, text in enumerate(picture.findobj(Text)):
-        if text.get_text():
-            places[f"{number} {text.get_text()}"] = text.get_window_extent(renderer).padded(-1)
-    assert len(places) > 20
-    assert [pair for pair in combinations(places, 2) if places[pair[0]].overlaps(places[pair[1]])] == []
-    for patch in picture.findobj(FancyArrowPatch):
-        path = patch.get_transform().transform_path(patch.get_path())
-        drawn_to = path.codes != Path.CLOSEPOLY  # whose points mean nothing
-        path = Path(path.vertices[drawn_to], path.codes[drawn_to])
-        assert [text for text, place in places.items() if path.intersects_bbox(place, filled=False)] == []
-    width, height = picture.bbox.size
-    assert [text for text, place in places.items() if place.x0 < 0 or place.y0 < 0 or place.x1 > width or place.y1 > height] == []
-
-
-@pytest.mark.parametrize("backbone", ["vgg", "resnet", "seresnet"])
-def test_text_stays_inside_its_box(backbone):
-    picture = diagrams.figure2(small(backbone=backbone, model={"width": 1.0, "embedding": 512}))
-    renderer = rendered(picture)
-    frames = [patch.get_window_extent(renderer) for patch in picture.findobj(FancyBboxPatch) if patch.get_zorder() == 2]
-    assert len(frames) == 9  # four components, four outputs, the label
-    for text in picture.axes[0].texts:
-        place = text.get_window_extent(renderer)
-        for frame in (frame for frame in frames if frame.overlaps(place)):
-            assert frame.x0 < place.x0 and place.x1 < frame.x1 and frame.y0 < place.y0 and place.y1 < frame.y1, text.get_text()
 
 
 def test_a_thousand_classes_are_drawn_without_numbers():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,6 @@ from kdsuite.analysis.tables import proven
 from kdsuite.analysis.tables.paper import audit_table, ledger_table, write_documents
 from tests.test_site import every_run, execute, hostile_cells, soup
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDE, PHONE, PAPER = 1300, 375, 690  # pixels; A4 has 690 between margins of 14 mm
 FRAME = new_output("display_data", data={"text/html": pd.DataFrame([range(40)]).to_html(), "text/plain": ""})
 
@@ -42,18 +40,6 @@ def folder(tmp_path_factory):
             "demo", runs, made, drawn, results=results, analysis={"analysis": runs[0].folder / "notebook.ipynb"}, documents=documents
         )
         yield home / "demo"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Yield a headless chromium; skip where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not CHROMIUM:
-        pytest.skip("no chromium on PATH: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Pictures of data and results, one call each; a notebook shows the Figure that ends its cell. Training never imports this.
 
 :mod:`.style` says how they look, :mod:`.data` draws recordings and what the teacher says of them, :mod:`.results` training
-and results, :mod:`.explored` students side by side. Figures 1 to 3 are :mod:`kdsuite.analysis.diagrams`.
+and results, :mod:`.explored` students side by side. Figures 1 to 3 are :mod:`.diagrams`.
 """
 
 from kdsuite.analysis.figures.data import classes_by_speaker, durations, privileged, recordings

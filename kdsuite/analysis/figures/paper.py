@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdsuite.analysis import diagrams
+from kdsuite.analysis.figures.diagrams import DIAGRAMS, draw
 from kdsuite.analysis.figures.results import accuracy_against_alpha, means_over_folds
 from kdsuite.analysis.figures.style import save
 from kdsuite.analysis.site import Figure
 from kdsuite.analysis.tables.collected import prevailing
 from kdsuite.settings import Settings
-
-
-class Diagram(NamedTuple):
-    """A figure drawn from the networks' structure."""
-
-    draw: Callable[[Settings], object]
-    title: str
-    caption: str
-    alt: str
 
 
 class Sweep(NamedTuple):
@@ -35,28 +25,6 @@ class Sweep(NamedTuple):
     title: str
 
 
-DIAGRAMS = {
-    "figure1": Diagram(
-        diagrams.figure1,
-        "Figure 1. The method",
-        "The teacher learns from faces and is frozen; its embedding and the labels guide the student, which hears only sound. "
-        "The share of each gradient was found by automatic differentiation of the networks themselves.",
-        "Diagram: video passes the frozen teacher, sound passes the student, and the teacher's embedding is the target of the student's.",
-    ),
-    "figure2": Diagram(
-        diagrams.figure2,
-        "Figure 2. Without sequence",
-        "Encoder and head of teacher and student. The peak frame's embedding is the target of the student's encoder.",
-        "Diagram of the non-sequential networks with the gradients that reach encoder and head.",
-    ),
-    "figure3": Diagram(
-        diagrams.figure3,
-        "Figure 3. With sequence",
-        "Left, distillation at the encoder (EM): each segment of sound has the mean embedding of its frames as target. "
-        "Right, at the aggregator (AGG): one target for the recording.",
-        "Diagram of the sequential networks with distillation at the encoder and at the aggregator.",
-    ),
-}
 SWEEPS = {
     "figure4": Sweep("voxceleb1", "accuracy", "Figure 4. Speaker identification against α"),
     "figure5": Sweep("ravdess", "uar", "Figure 5. Speech emotion (RAVDESS) against α"),
@@ -76,33 +44,51 @@ def figures(settings: list[Settings], results: pd.DataFrame, folder: Path) -> li
 
     ``settings`` are those of the suite's runs, ``results`` what :func:`kdsuite.analysis.tables.collect` says of them.
     """
-    drawn = [_diagram(name, diagram, settings[0], folder) for name, diagram in DIAGRAMS.items()]
-    return drawn + [_sweep(name, sweep, settings, results, folder) for name, sweep in SWEEPS.items()]
+    drawn = [_diagram(name, settings[0], folder) for name in DIAGRAMS]
+    return drawn + [
+        _sweep(name, sweep, settings, results, folder) for name, sweep in SWEEPS.items()
+    ]
 
 
-def _diagram(name: str, diagram: Diagram, settings: Settings, folder: Path) -> Figure:
+def _diagram(name: str, settings: Settings, folder: Path) -> Figure:
+    diagram = DIAGRAMS[name]
     try:
-        files = save(diagram.draw(settings), folder / "figures" / name)
-    except InvalidCorpus as error:  # how many face measurements there are stands in their table
+        files = draw(name, settings).save(folder / "figures" / name)
+    except InvalidCorpus as error:  # the table of face measurements, which are counted, is missing
         return Figure(name, diagram.title, diagram.caption, missing=str(error))
     return Figure(name, diagram.title, diagram.caption, diagram.alt, files)
 
 
-def _sweep(name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFrame, folder: Path) -> Figure:
+def _sweep(
+    name: str, sweep: Sweep, settings: list[Settings], results: pd.DataFrame, folder: Path
+) -> Figure:
     of = [each for each in settings if each.corpus.layout == sweep.layout]
-    caption = (
-        f"{TESTED[of[0].corpus.protocol if of else 'speakers']} All methods start at α = 0 from the same undistilled student (dashed)."
-    )
+    caption = f"{TESTED[of[0].corpus.protocol if of else 'speakers']} All methods start at α = 0 from the same undistilled student (dashed)."
     if not of:
         return Figure(name, sweep.title, caption, missing="no run of this suite uses that corpus")
     dataset = min(each.dataset for each in of)
     rows = prevailing(
-        results[(results.dataset == dataset) & (results.stage == "student") & ~results.variant.str.contains("training.targets")]
+        results[
+            (results.dataset == dataset)
+            & (results.stage == "student")
+            & ~results.variant.str.contains("training.targets")
+        ]
     )
     means = means_over_folds(rows, sweep.metric)
     if means.empty or means.groupby(["backbone", "setting"]).alpha.nunique().max() < 2:
-        return Figure(name, sweep.title, caption, missing="its runs are missing: students of one network at two values of α or more")
-    linear = prevailing(results[(results.dataset == dataset) & (results.stage == "data") & (results.metric == sweep.metric)]).value.mean()
+        return Figure(
+            name,
+            sweep.title,
+            caption,
+            missing="its runs are missing: students of one network at two values of α or more",
+        )
+    linear = prevailing(
+        results[
+            (results.dataset == dataset)
+            & (results.stage == "data")
+            & (results.metric == sweep.metric)
+        ]
+    ).value.mean()
     dotted = "" if math.isnan(linear) else f" Dotted: the linear baseline, {100 * linear:.1f} %."
     files = save(accuracy_against_alpha(rows, sweep.metric, linear), folder / "figures" / name)
     return Figure(name, sweep.title, f"{dataset}: {caption}{dotted}", _spoken(means), files)
@@ -112,7 +98,8 @@ def _spoken(means: pd.DataFrame) -> str:
     """Tell the picture's numbers to those who do not see it."""
     part = means.sort_values("alpha").groupby(["backbone", "setting", "method"], sort=False)
     lines = [
-        f"{' '.join(key)}: " + ", ".join(f"{100 * row['mean']:.1f} % at α {row.alpha:g}" for _, row in rows.iterrows())
+        f"{' '.join(key)}: "
+        + ", ".join(f"{100 * row['mean']:.1f} % at α {row.alpha:g}" for _, row in rows.iterrows())
         for key, rows in part
     ]
     return "Lines over α. " + "; ".join(lines)
