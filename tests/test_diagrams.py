@@ -93,12 +93,12 @@ def test_the_factors_are_those_of_gradients_computed_apart(setting):
     network = networks.build_student(settings, 3).double().eval()
     x, labels = torch.randn(2, 2, 1, 16, 16, dtype=torch.float64), torch.tensor([0, 2])
     plain, scaled = network(x), network(x, 0.3)
-    goal = torch.randn_like(plain.distilled)
+    target = torch.randn_like(plain.distilled)
     losses = {
         "classification": F.cross_entropy(plain.logits, labels),
-        "distillation": F.mse_loss(plain.distilled, goal),
+        "distillation": F.mse_loss(plain.distilled, target),
     }
-    whole = F.cross_entropy(scaled.logits, labels) + 0.7 * F.mse_loss(scaled.distilled, goal)
+    whole = F.cross_entropy(scaled.logits, labels) + 0.7 * F.mse_loss(scaled.distilled, target)
     factors, values = scheme.gradient_factors(settings), {"α": 0.7, "1 − α": 0.3, "1": 1.0}
     for name, part in network.named_children():
         learned = gradient(whole, part)
@@ -150,10 +150,8 @@ def test_shapes_and_weights_are_those_of_the_networks():
 def test_an_se_resnet_says_se():
     """Eleven blocks of the thin ResNet-34, sixteen of ResNet-34; a shortcut may be a convolution."""
     excited, plain = (load(dataset="ravdess", backbone=name) for name in ("seresnet", "resnet"))
-    for read, layers in (
-        (scheme.student, "38 conv, 11 SE, 2 FC"),
-        (scheme.teacher, "36 conv, 16 SE, 2 FC"),
-    ):
+    expected = {scheme.student: "38 conv, 11 SE, 2 FC", scheme.teacher: "36 conv, 16 SE, 2 FC"}
+    for read, layers in expected.items():
         assert read(excited).components[0].layers == layers
         assert read(plain).components[0].layers == re.sub(r", \d+ SE", "", layers)
 

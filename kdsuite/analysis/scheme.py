@@ -7,6 +7,7 @@ of the gradients come from small networks that are differentiated.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -66,22 +67,16 @@ class Scheme(NamedTuple):
         """The component whose output is distilled: the last that the distillation reaches."""
         return list(self.factors["distillation"])[-1]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the figure's data, one row a component; only the student has gradients."""
-        return [
-            {
-                "distilled": self.level,
-                "network": network,
-                **part._asdict(),
-                "shape": " × ".join(map(str, part.shape)),
-                **{
-                    f"{loss} gradient": by_name.get(part.name, "") if network == "student" else ""
-                    for loss, by_name in self.factors.items()
-                },
-            }
-            for network in ("teacher", "student")
-            for part in getattr(self, network).components
-        ]
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the figure's data, one row a component; only the student has gradients."""
+        for network, structure in (("teacher", self.teacher), ("student", self.student)):
+            for part in structure.components:
+                row = {"distilled": self.level, "network": network, **part._asdict()}
+                row["shape"] = " × ".join(map(str, part.shape))
+                for loss, factors in self.factors.items():
+                    learned = network == "student"
+                    row[f"{loss} gradient"] = factors.get(part.name, "") if learned else ""
+                yield row
 
 
 def read(settings: Settings, setting: str) -> Scheme:
@@ -184,8 +179,8 @@ def target(settings: Settings) -> tuple[str, tuple[int, ...]]:
         probabilities=torch.ones(1, 1),
     )
     embedding = information.targets(row, row, settings, _timed(settings)).embedding
-    (of_frames,) = torch.autograd.grad(embedding.sum(), [frames], allow_unused=True)
-    if of_frames is not None:
+    (frames_gradient,) = torch.autograd.grad(embedding.sum(), [frames], allow_unused=True)
+    if frames_gradient is not None:
         return "segment" if _timed(settings) else "same", _shape(embedding)
     peak = _timed(settings) and not settings.sequential
     return "peak" if peak else "recording", _shape(embedding)
@@ -205,23 +200,27 @@ def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
         network = build_student(small, CLASSES).double().eval()
         segments = [2] if small.sequential else []
         x = torch.randn(2, *segments, 1, 32, 32, dtype=torch.float64)
-        goal = torch.randn_like(network(x).distilled)
-    mixed = _gradients(network, small, x, goal, PROBE)
+        teacher_embedding = torch.randn_like(network(x).distilled)
+    mixed = _gradients(network, small, x, teacher_embedding, PROBE)
     factors: dict[str, dict[str, str]] = {}
     for loss, alpha in (("classification", 0.0), ("distillation", 1.0)):
-        alone = _gradients(network, small, x, goal, alpha)[loss]
+        alone = _gradients(network, small, x, teacher_embedding, alpha)[loss]
         by_name = {name: _factor(mixed[loss][name], gradient) for name, gradient in alone.items()}
         factors[loss] = {name: factor for name, factor in by_name.items() if factor}
     return factors
 
 
 def _gradients(
-    network: Network, settings: Settings, x: torch.Tensor, goal: torch.Tensor, alpha: float
+    network: Network,
+    settings: Settings,
+    x: torch.Tensor,
+    teacher_embedding: torch.Tensor,
+    alpha: float,
 ) -> dict[str, dict[str, torch.Tensor]]:
     """Return by loss and component the gradient of the objective's part, ``(weights,)``."""
     objective = Embedding(alpha, settings.training.distance, settings.model.embedding)
     output = network(x, objective.gradient_scale)
-    targets = Targets(goal, output.logits.detach().softmax(dim=-1))
+    targets = Targets(teacher_embedding, output.logits.detach().softmax(dim=-1))
     labels = torch.tensor([0, 1])
     label, distance = objective.terms(output.logits, output.distilled, labels, targets)
     zero = 0 * (label + distance)  # with a graph, so that it has a gradient
