@@ -1,7 +1,7 @@
-"""Every command of the README is run, as it stands there, on corpora and networks small enough for a test.
+"""Every command of the README and of ``docs/`` is run, as it stands there, on corpora and networks small enough for a test.
 
-A block of commands is one script, so that what it says of a shell variable holds for the lines below it. Only what takes hours,
-asks for the network or for a cluster is not run whole: see ``INSTEAD``.
+A block of commands is one script, so that what it says of a shell variable holds for the lines below it; commands that stand in several
+places are run once. Only what takes hours, asks for the network or for a cluster is not run whole: see ``INSTEAD``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,18 @@ def blocks(text: str) -> list[list[str]]:
     return parts + [[one for one in command.split(" && ")] for command in inline]
 
 
-BLOCKS = blocks((places.ROOT / "README.md").read_text())
+def once(found: list[list[str]]) -> list[list[str]]:
+    """Return the blocks, largest first, without those whose commands stand in a larger one, in the same order."""
+    kept: list[list[str]] = []
+    for block in sorted(found, key=len, reverse=True):
+        if not any(block == other[start : start + len(block)] for other in kept for start in range(len(other))):
+            kept.append(block)
+    return kept
+
+
+PAGES = [places.ROOT / "README.md", *sorted((places.ROOT / "docs").glob("*.md"))]
+COMMANDS = {page: blocks(page.read_text()) for page in PAGES}
+BLOCKS = once([block for found in COMMANDS.values() for block in found])
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +109,31 @@ def run(folder, script: str) -> str:
 
 
 def instead(command: str) -> str:
-    """Return what is run for a command of the README."""
+    """Return what is run for a command."""
     for pattern, other in INSTEAD.items():
         command = re.sub(pattern, other, command)
     return command
 
 
-def test_the_readme_has_commands():
-    assert len(BLOCKS) >= 8 and sum(map(len, BLOCKS)) >= 20
+def test_readme_and_documentation_have_commands_and_each_is_run():
+    assert len(BLOCKS) >= 12 and sum(map(len, BLOCKS)) >= 40
+    run_once = {command for block in BLOCKS for command in block}
+    for page, found in COMMANDS.items():
+        assert found, f"{page.name} has no command that the pattern finds"
+        assert {command for block in found for command in block} <= run_once
+
+
+def test_the_readme_is_short():
+    assert len(PAGES[0].read_text().split()) <= 1200
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_the_readme_to_every_page(page):
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    local = {(page.parent / link).resolve() for link in links if not link.startswith("https://")}
+    assert not [str(path) for path in local if not path.exists()]
+    if page == PAGES[0]:
+        assert local >= set(PAGES[1:])
 
 
 @pytest.mark.slow

@@ -109,7 +109,12 @@ def pages(folder: Path) -> list[Path]:
         folder / "index.html",
         *sorted(set(folder.glob("*.html")) - {folder / "index.html"}),
         *sorted((folder / "pages").glob("*.html")),
+        *documentation(folder),
     ]
+
+
+def documentation(folder: Path) -> list[Path]:
+    return sorted((folder / "docs").glob("*.html"))
 
 
 def test_every_link_leads_somewhere(suite):
@@ -117,7 +122,7 @@ def test_every_link_leads_somewhere(suite):
     own = [page.stem for page in pages(folder) if page.parent == folder]
     assert own == ["index", *sorted([*(question.name for question in contents.PLAN), "runs", "tutorial"])]
     notebooks = len(list((places.ROOT / "notebooks").glob("*.ipynb")))
-    assert len(pages(folder)) == len(own) + len(runs) - 1 + 1 + notebooks
+    assert len(pages(folder)) == len(own) + len(runs) - 1 + 1 + notebooks + len(documentation(folder))
     trees = {page.resolve(): soup(page) for page in pages(folder)}
     for page, tree in trees.items():
         for tag in tree.find_all(lambda tag: tag.get("href") or tag.get("src")):
@@ -140,7 +145,25 @@ def test_no_page_asks_for_anything_from_the_net(suite):
         assert "default-src 'none'" in tree.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
         assert all(urlparse(tag["src"]).scheme in ("", "data") for tag in tree.find_all(src=True))
         outward = [tag for tag in tree.find_all(href=True) if urlparse(tag["href"]).scheme not in ("", "data")]
-        assert {(tag.name, tag["href"]) for tag in outward} <= {("a", f"https://doi.org/{paper.DOI}")}
+        if page in documentation(folder):  # leads to the corpora's owners, too
+            assert {tag.name for tag in outward} <= {"a"}
+        else:
+            assert {(tag.name, tag["href"]) for tag in outward} <= {("a", f"https://doi.org/{paper.DOI}")}
+
+
+def test_the_documentation_is_part_of_the_report(suite):
+    folder, _ = suite
+    sources = [places.ROOT / "README.md", *(places.ROOT / "docs").glob("*.md")]
+    names = {"index.html", *(f"{path.stem}.html" for path in sources[1:])}
+    assert {page.name for page in documentation(folder)} == names
+    for page in ("index.html", "claims.html"):
+        assert soup(folder / page).find("a", href="docs/index.html")
+    tree = soup(folder / "docs" / "index.html")
+    assert {tag["href"] for tag in tree.main.find_all("a")} >= names - {"index.html"}
+    assert tree.h1.text == sources[0].read_text().split("\n")[0].removeprefix("# ")
+    assert tree.main.img["src"].startswith("data:image/svg+xml;base64,") and tree.main.img["alt"]
+    assert "papermill notebooks/03_student.ipynb" in tree.find("pre").find_next("pre").text and len(tree.find_all("table")) >= 3
+    assert not re.search(r'(href|src)="[^":]*\.(md|py|svg)"', "".join(page.read_text() for page in documentation(folder)))
 
 
 def test_hostile_text_stays_text(suite):
@@ -232,7 +255,7 @@ def test_only_notebooks_newer_than_their_page_are_converted(suite):
     os.utime(done[1].folder / "notebook.ipynb", (5e9, 5e9))
     (folder / "pages" / "of-a-run-long-gone.html").write_text("")
     write(runs, folder)
-    times = {page.name: page.stat().st_mtime for page in pages(folder) if page.parent != folder}
+    times = {page.name: page.stat().st_mtime for page in pages(folder) if page.parent == folder / "pages"}
     anew = f"demo-ravdess-{done[1].stage}-{done[1].folder.name}.html"
     assert [name for name, at in times.items() if at < 4e9] == [anew] and "of-a-run-long-gone.html" not in times
     assert "the second time" in (folder / "pages" / anew).read_text()

@@ -3,7 +3,7 @@
     build("demo", runs, tables, figures, analysis={"analysis": folder / "04_analysis.ipynb"})
 
 writes ``reports/<suite>/index.html``, a page for each question and one of all runs, ``style.css``, ``results.csv``, ``runs.csv``,
-``tables/*`` and ``pages/*``. Nothing on the pages asks for anything outside of that folder.
+``tables/*``, ``pages/*`` and the documentation, ``docs/*``. Nothing on the pages asks for anything outside of that folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 from kdlib.errors import UserError
 from kdsuite import places
 from kdsuite.analysis import tables
-from kdsuite.analysis.site import contents, listing, notebooks, summary
+from kdsuite.analysis.site import contents, documentation, listing, notebooks, summary
 from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.site.layout import HERE, Links, environment
 from kdsuite.analysis.tables import Table
@@ -110,7 +110,7 @@ def build(
         ),
     }
     reference = {} if (folder / "api" / "index.html").exists() else {"api/index.html": render("api.html").render(suite=suite)}
-    return _publish(folder, reference | written)
+    return _publish(folder, reference | documentation.pages(suite) | written)
 
 
 def _relative(figures: Sequence[Figure], folder: Path) -> dict[str, list[Path]]:

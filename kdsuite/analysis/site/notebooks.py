@@ -108,9 +108,14 @@ def cells(notebook: Path, first: int | None = None) -> str:
     try:
         content = nbformat.read(notebook, as_version=4)
         content.cells = content.cells[:first]
-        body, _ = _exporter().from_notebook_node(content)
+        body = html(content)
     except ValueError:  # papermill does not write it in one step
         return '<p class="absent">This notebook was broken off while it was written.</p>'
-    # code that is wider than the page scrolls by keyboard too; the empty corner of a data frame heads nothing
-    body = body.replace("<pre>", '<pre tabindex="0">').replace("<th></th>", "<td></td>")
     return re.sub(r"<(/?)h([1-5])\b", lambda tag: f"<{tag[1]}h{int(tag[2]) + 1}", body)
+
+
+def html(content: nbformat.NotebookNode) -> str:
+    """Return all cells of a notebook as HTML."""
+    body, _ = _exporter().from_notebook_node(content)
+    # code that is wider than the page scrolls by keyboard too; the empty corner of a data frame heads nothing
+    return body.replace("<pre>", '<pre tabindex="0">').replace("<th></th>", "<td></td>")

@@ -1,0 +1,50 @@
+"""The documentation in the report: the README and ``docs/*.md`` as pages that link to each other and need no other file."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlparse
+
+from nbformat.v4 import new_markdown_cell, new_notebook
+
+from kdsuite import places
+from kdsuite.analysis.site import notebooks
+from kdsuite.analysis.site.layout import environment
+
+
+def pages(suite: str) -> dict[str, str]:
+    """Return each page by its file in the report's folder; the README is ``docs/index.html``."""
+    names = {path: f"{path.stem}.html" for path in sorted((places.ROOT / "docs").glob("*.md"))}
+    names[places.ROOT / "README.md"] = "index.html"
+    template, found = environment().get_template("notebook.html"), {}
+    for source, name in names.items():
+        title, _, text = source.read_text(encoding="utf-8").partition("\n")
+        facts = {
+            "suite": suite,
+            "title": title.removeprefix("# "),
+            "kind": "Documentation",
+            "run": None,
+        }
+        found[f"docs/{name}"] = template.render(**facts, cells=_html(text, source.parent, names))
+    return found
+
+
+def _html(text: str, folder: Path, names: Mapping[Path, str]) -> str:
+    """Return Markdown as HTML: links to files that are no page become text, pictures become part of the page."""
+
+    def link(tag: re.Match) -> str:
+        name = tag[1] if urlparse(tag[1]).scheme else names.get((folder / tag[1]).resolve())
+        return f'<a href="{name}">{tag[2]}</a>' if name else tag[2]
+
+    def picture(tag: re.Match) -> str:
+        return f'src="data:image/svg+xml;base64,{base64.b64encode((folder / tag[1]).read_bytes()).decode()}"'
+
+    body = notebooks.html(new_notebook(cells=[new_markdown_cell(text)]))
+    body = re.sub(r'<a href="([^"]*)">(.*?)</a>', link, body, flags=re.DOTALL)
+    body = re.sub(r'src="([^":]+\.svg)"', picture, body)
+    return body.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace(
+        "</table>", "</table></div>"
+    )
