@@ -51,13 +51,15 @@ def page(browser):
 
 
 def pages(folder: Path) -> list[Path]:
-    """Return the site's own pages, one of a run, that of the analysis and one of a notebook that was not executed."""
+    """Return the site's own pages, one of a run, that of the analysis, one of a notebook that was not executed, and two of the documentation."""
     return [
         *sorted(folder.glob("*.html")),
         next((folder / "pages").glob("demo-*student*.html")),
         folder / "pages" / "analysis.html",
         folder / "pages" / "03_student.html",
         folder / "api" / "index.html",
+        folder / "docs" / "index.html",
+        folder / "docs" / "corpora.html",
     ]
 
 
