@@ -1,4 +1,4 @@
-"""The documentation in the report: the README and ``docs/*.md`` as pages that link to each other and need no other file."""
+"""The README and ``docs/*.md`` as pages of the report, which link to each other and need no file."""
 
 from __future__ import annotations
 
