@@ -1,4 +1,4 @@
-"""The README and ``docs/*.md`` as pages of the report, which link to each other and need no file."""
+"""The README and ``docs/*.md`` as pages of the report: linked to each other, with no other file."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ def pages(suite: str) -> dict[str, str]:
 
 
 def _html(text: str, folder: Path, names: Mapping[Path, str]) -> str:
-    """Return Markdown as HTML: links to files that are no page become text, pictures become part of the page."""
+    """Return Markdown as HTML: links to other files become text, pictures are embedded."""
 
     def link(tag: re.Match) -> str:
         name = tag[1] if urlparse(tag[1]).scheme else names.get((folder / tag[1]).resolve())
         return f'<a href="{name}">{tag[2]}</a>' if name else tag[2]
 
     def picture(tag: re.Match) -> str:
-        return f'src="data:image/svg+xml;base64,{base64.b64encode((folder / tag[1]).read_bytes()).decode()}"'
+        content = base64.b64encode((folder / tag[1]).read_bytes()).decode()
+        return f'src="data:image/svg+xml;base64,{content}"'
 
     body = notebooks.html(new_notebook(cells=[new_markdown_cell(text)]))
     body = re.sub(r'<a href="([^"]*)">(.*?)</a>', link, body, flags=re.DOTALL)
