@@ -19,9 +19,8 @@ from kdsuite.runs.grid import Run
 from kdsuite.settings import load
 
 RUN = """
-from kdlib import student, teacher
 from kdsuite.data import corpora
-from kdsuite.runs import results
+from kdsuite.runs import results, stages
 from kdsuite.settings import load
 from kdsuite.runs.stages import prepare
 

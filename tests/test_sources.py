@@ -26,10 +26,9 @@ def test_a_meaning_is_the_same_under_every_python():
 
 
 def test_each_stage_has_its_code(tmp_path, monkeypatch):
-    library = tmp_path / "kdlib"
     for name in {name for names in (*sources.MODULES.values(), *sources.SCORING.values()) for name in names}:
-        file = library / name if name.endswith(".py") else library / name / "network.py"
-        assert (places.ROOT / "kdlib" / name).exists()
+        file = tmp_path / name if name.endswith(".py") else tmp_path / name / "network.py"
+        assert (places.ROOT / name).exists()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(SOURCE)
     monkeypatch.setattr(places, "ROOT", tmp_path)
@@ -43,21 +42,21 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
         return [sources.of_result(stage) for stage in ("data", "teacher", "student")]
 
     before = prints()
-    (library / "losses.py").write_text(SOURCE.replace("+", "*"))
+    (tmp_path / "kdlib" / "losses.py").write_text(SOURCE.replace("+", "*"))
     losses = prints()
     assert losses[0] == before[0] and losses[1] != before[1] and losses[2] != before[2]
-    (library / "teacher.py").write_text(SOURCE.replace("+", "*"))
+    (tmp_path / "kdlib" / "teacher.py").write_text(SOURCE.replace("+", "*"))
     before, losses = losses, prints()
     assert losses[0] != before[0] and losses[1] != before[1] and losses[2] == before[2]  # nobody taught the undistilled student
-    (library / "models" / "network.py").write_text(SOURCE.replace("+", "*"))
+    (tmp_path / "kdlib" / "models" / "network.py").write_text(SOURCE.replace("+", "*"))
     assert all(now != then for now, then in zip(prints(), losses))
     trained, results = prints(), of_results()
-    (library / "verification.py").write_text(SOURCE.replace("+", "*"))
+    (tmp_path / "kdsuite/data/verification.py").write_text(SOURCE.replace("+", "*"))
     assert [now != then for now, then in zip(of_results(), results)] == [True, False, True] and prints() == trained
     results = of_results()
-    (library / "baseline.py").write_text(SOURCE.replace("+", "*"))
+    (tmp_path / "kdsuite/runs/baseline.py").write_text(SOURCE.replace("+", "*"))
     assert [now != then for now, then in zip(of_results(), results)] == [True, False, False] and prints() == trained
-    monkeypatch.setattr(sources, "FORMAT", sources.FORMAT + 1)
+    monkeypatch.setattr(sources, "STORE_FORMAT", sources.STORE_FORMAT + 1)
     assert all(now != then for now, then in zip(of_results(), results)) and prints() == trained
     sources.fingerprint.cache_clear()
     sources.of_result.cache_clear()

@@ -15,7 +15,7 @@ import yaml
 
 from kdsuite import demo as synthetic
 from kdsuite import places
-from kdsuite.parameters import Synthetic
+from kdsuite.parameters import Corpus, Synthetic
 from tests.test_suite import snakemake
 
 STUB = f"""#!{sys.executable}
@@ -50,10 +50,11 @@ DATASETS = ("faces", "voices")
 def home(tmp_path_factory):
     """A copy of the suite with two datasets, all of its runs done; of ``voices`` also the corpus is there, with a trial list."""
     home = tmp_path_factory.mktemp("stale")
-    for name in ("kdlib", "notebooks", "params"):
+    for name in ("kdlib", "kdsuite", "notebooks", "params"):
         shutil.copytree(places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(places.ROOT / "Snakefile", home)
-    synthetic.ensure("voxceleb1", home / "tree", Synthetic(actors=2, takes=2, outsiders=2))
+    tree = Corpus(layout="voxceleb1", path=str(home / "tree"), synthetic=Synthetic(actors=2, takes=2, outsiders=2))
+    synthetic.ensure(tree)
     for name, usual, path in (("faces", "demo-ravdess", "nowhere"), ("voices", "demo-voxceleb1", str(home / "tree"))):
         file = yaml.safe_load((places.ROOT / "params" / f"{usual}.yaml").read_text())
         corpus = {**file["corpus"], "path": path, "synthetic": None}
@@ -128,7 +129,7 @@ def test_another_trial_list_makes_those_who_hear_it_out_of_date(home):
     [
         ("losses.py", ["student"]), ("models/vgg.py", ["teacher", "student"]),
         # those that score the linear baseline too, which stands in the data runs
-        ("verification.py", ["data", "student"]), ("metrics.py", ["data", "teacher", "student"]),
+        ("../kdsuite/data/verification.py", ["data", "student"]), ("metrics.py", ["data", "teacher", "student"]),
     ],
 )  # fmt: skip
 def test_other_code_makes_the_runs_behind_it_out_of_date(home, module, stages):
@@ -143,7 +144,7 @@ def test_other_folds_make_every_run_of_the_dataset_out_of_date(home):
 
 
 def test_the_linear_baseline_makes_nothing_but_the_data_runs_out_of_date(home):
-    append(home / "kdlib" / "baseline.py", "\nOTHER = 1\n")
+    append(home / "kdsuite" / "runs" / "baseline.py", "\nOTHER = 1\n")
     check(home, runs("data", *DATASETS) | REPORT)
 
 
@@ -170,13 +171,13 @@ def test_results_that_snakemake_does_not_remember_are_judged_by_what_they_tell(h
     """So are those that were made elsewhere and copied here."""
     shutil.rmtree(home / ".snakemake")
     assert planned(home) == set()
-    append(home / "kdlib" / "verification.py", "\nELSEWHERE = 1\n")
+    append(home / "kdsuite" / "data" / "verification.py", "\nELSEWHERE = 1\n")
     check(home, runs("data", *DATASETS) | runs("student", *DATASETS) | smoothed(home) | REPORT)
 
 
 def test_a_comment_a_figure_and_a_run_by_hand_retrain_nothing(home):
     append(home / "kdlib" / "training.py", "# so\n")
-    append(home / "kdlib" / "diagrams.py", "\nOTHER = 1\n")
+    append(home / "kdsuite" / "analysis" / "scheme.py", "\nOTHER = 1\n")
     append(home / "params" / "faces.yaml", "# so\n")
     assert planned(home) == set()
     for run in runs("data", "faces") | runs("teacher", "faces"):

@@ -97,7 +97,7 @@ def student(settings: Settings) -> Structure:
     """Read the student of these settings."""
     media = settings.media
     waveform = torch.zeros(1, round(media.duration * media.sample_rate))
-    shape = FrontEnd(settings)(waveform, settings.segments).shape
+    shape = FrontEnd(settings.media, settings.sequential)(waveform).shape
     with torch.device("meta"):
         network = build_student(settings, CLASSES)
         return _read(ENCODERS[settings.backbone], network, torch.empty(shape))
@@ -229,7 +229,7 @@ def _gradients(
         "distillation": objective.total((zero, distance)),
     }
     return {
-        name: {part: _gradient(loss, module) for part, module in network.named_children()}
+        name: {part: _gradient(loss, module) for part, module in network.named_children() if part != "front_end"}
         for name, loss in losses.items()
     }
 
