@@ -58,8 +58,8 @@ class Clips:
         with contextlib.redirect_stdout(io.StringIO()):
             demo.ensure(settings.corpus)
             self.recordings: pd.DataFrame = corpora.read(settings.corpus)
-            self.decoding = timing.seconds(lambda: stores._build(folder / "store", self.recordings, settings, max(1, WORKERS)))
-        self.store: Store = stores._open(folder / "store", self.recordings).to(DEVICE)
+            self.decoding = timing.seconds(lambda: stores.build(folder / "store", self.recordings, settings, max(1, WORKERS)))
+        self.store: Store = stores.open_store(folder / "store", self.recordings).to(DEVICE)
 
     def settings(self, **given: Any) -> Settings:
         """Return the settings of the clips' size."""

@@ -63,7 +63,7 @@ def ours(files: list[Path], settings: Settings, out: Path) -> None:
     """Build the store, from reading the files' names on to the last file written."""
     table = pd.DataFrame({"recording": [file.stem for file in files], "audio": list(map(str, files)), "video": list(map(str, files))})
     table = table.assign(**{name: value for name, value in corpora.COLUMNS.items() if name not in table})
-    store._build(out / "store", table.assign(label=pd.Categorical(table.label)), settings, WORKERS)
+    store.build(out / "store", table.assign(label=pd.Categorical(table.label)), settings, WORKERS)
 
 
 def measure(quick: bool) -> dict[str, Any]:

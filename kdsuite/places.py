@@ -36,7 +36,7 @@ def corpus(path: str) -> Path:
 
 
 @contextmanager
-def room(folder: Path) -> Iterator[None]:
+def report_full_disk(folder: Path) -> Iterator[None]:
     """Tell of a full disk, which each library that writes calls something else, by FullDisk."""
     try:
         yield
@@ -57,7 +57,7 @@ def lock(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(path.name + ".lock")
     held = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
-    with room(path.parent):
+    with report_full_disk(path.parent):
         try:
             held.acquire(timeout=0)
         except Timeout:
@@ -89,7 +89,7 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        with room(path.parent):
+        with report_full_disk(path.parent):
             yield temporary
             sync(temporary)
         os.replace(temporary, path)

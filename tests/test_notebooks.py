@@ -101,7 +101,7 @@ def test_redirected_output_is_the_notebook(suite):
 
 def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
     folder, _ = suite
-    made = {path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".npy", ".safetensors"}}
+    made = {path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".bin", ".safetensors"}}
     for notebook, arguments in (
         ("01_data", {"corpus": QUICK["corpus"], "training": QUICK["training"]}),
         ("02_teacher", {**QUICK, "backbone": "vgg"}),
@@ -109,7 +109,7 @@ def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
         done = papermill(folder, notebook, "-y", json.dumps(arguments), out=f"{notebook}.ipynb")
         assert done.returncode == 0, done.stderr
     assert made == {
-        path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".npy", ".safetensors"}
+        path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".bin", ".safetensors"}
     }
     data = result_of(folder, "data")[0]
     assert result_of(folder, "teacher")[0]["folds"] and data["counts"]["recordings"] == 28

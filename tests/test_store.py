@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -13,9 +17,10 @@ import torch
 from kdlib import dataset as ragged
 from kdlib.dataset import Ragged
 from kdlib.errors import FullDisk, UnreadableRecording
+from kdsuite import places
 from kdsuite.data import corpora, store
-from kdsuite.data.arrays import GrowingArrays
 from kdsuite.data.store import prepare, prepare_trials
+from kdsuite.data.writer import StoreWriter
 from kdsuite.settings import load
 from tests.conftest import noise_store
 
@@ -72,27 +77,95 @@ def test_nothing_is_decoded_twice(corpus, monkeypatch):
     assert prepare(settings_of(corpus)).fingerprint == first.fingerprint
 
 
-def test_a_broken_off_preparation_goes_on(corpus, monkeypatch):
-    decode, seen = store._decode, []
+def test_an_interrupted_preparation_continues(corpus, monkeypatch):
+    decode, decoded = store._decode, []
 
-    def tired(arrays, number, *more):
-        if len(seen) == 2:
+    def interrupted(recording, *more):
+        if len(decoded) == 2:
             raise KeyboardInterrupt
-        seen.append(number)
-        decode(arrays, number, *more)
+        decoded.append(recording.recording)
+        return decode(recording, *more)
 
-    monkeypatch.setattr(store, "_decode", tired)
+    monkeypatch.setattr(store, "_decode", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(settings_of(corpus), workers=1)
     assert not list((corpus / "data" / "stores").glob("*/store.json"))
     again = []
-    monkeypatch.setattr(store, "_decode", lambda arrays, number, *more: (again.append(number), decode(arrays, number, *more)))
+    monkeypatch.setattr(store, "_decode", lambda recording, *more: (again.append(recording.recording), decode(recording, *more))[1])
     data = prepare(settings_of(corpus), workers=1)
-    assert len(seen) == 2 and len(again) == 2 and not set(seen) & set(again) and len(data.waveforms.lengths) == 4
+    assert len(decoded) == 2 and decoded + again == data.recordings.recording.to_list()
     assert data.waveforms.lengths.tolist() == [16000, 16800, 17600, 18400]
     for row in range(4):
         assert data.audio(torch.tensor([row]), torch.tensor([0]), 16000).unique().tolist() == pytest.approx([0.1 * (row + 1)], abs=1e-4)
-    assert not list((corpus / "data" / "stores").glob("*/journal.csv"))
+    assert not list((corpus / "data" / "stores").glob("*/progress.jsonl"))
+
+
+def test_the_same_bytes_however_many_workers(corpus, monkeypatch):
+    decode, files = store._decode, []
+
+    def late_first(recording, *more):
+        time.sleep(0.2 * recording.recording.startswith("01-03-01-01-01-01"))
+        return decode(recording, *more)
+
+    monkeypatch.setattr(store, "_decode", late_first)
+    for workers in (1, 2, 4):
+        monkeypatch.setattr(places, "DATA", corpus / f"data-{workers}")
+        folder = corpus / f"data-{workers}" / "stores" / prepare(settings_of(corpus), workers).fingerprint
+        files.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert set(files[0]) == {"waveforms.bin", "frames.bin", "recordings.csv", "store.json"} and files[0] == files[1] == files[2]
+
+
+def test_no_more_is_decoded_ahead_than_two_recordings_a_worker(monkeypatch):
+    begun, taken = [], 0
+    monkeypatch.setattr(store, "_decode", begun.append)
+    for _ in store._decoded(((number,) for number in range(50)), workers=3):
+        time.sleep(0.002)
+        assert len(begun) - taken <= 6
+        taken += 1
+    assert sorted(begun) == list(range(50))
+
+
+KILLED = """
+import sys, time
+from kdsuite.data import store, writer
+from kdsuite.settings import load
+
+decode, writer.SYNC_SECONDS = store._decode, 0.0
+store._decode = lambda *job: (time.sleep(0.02), decode(*job), print("decoded", flush=True))[1]
+store.prepare(load(dataset="demo-ravdess", corpus={"layout": "manifest", "path": sys.argv[1], "synthetic": None}), workers=2)
+"""
+
+
+def test_killed_at_random_moments_a_store_continues_and_ends_with_the_same_bytes(tmp_path):
+    generator, count = np.random.default_rng(0), 40
+    for number in range(count):
+        sound = generator.uniform(-1, 1, 8000 + 100 * number)
+        soundfile.write(tmp_path / f"{number:02d}.wav", sound, 16000)
+    lines = [f"{number:02d}.wav,{'AB'[number % 2]},{'xy'[number % 2]}" for number in range(count)]
+    (tmp_path / "list.csv").write_text("\n".join(["audio,speaker,label", *lines]))
+
+    def start(folder):
+        command = [sys.executable, "-c", KILLED, str(tmp_path / "list.csv")]
+        environment = {**os.environ, "KDLIB_DATA": str(tmp_path / folder)}
+        return subprocess.Popen(command, env=environment, cwd=places.ROOT, stdout=subprocess.PIPE, text=True)
+
+    def stored(folder):
+        return {file.name: file.read_bytes() for file in (tmp_path / folder / "stores").glob("*/*")}
+
+    assert start("undisturbed").communicate()[0].count("decoded") == count
+    decoded, (kills, each) = 0, (3, 10)
+    for _ in range(kills):
+        process = start("killed")
+        for _ in range(each):
+            assert process.stdout.readline() == "decoded\n"
+        time.sleep(generator.uniform(0, 0.02))
+        process.kill()
+        decoded += each + process.communicate()[0].count("decoded")
+        assert process.returncode == -9 and "store.json" not in stored("killed")
+    again = start("killed").communicate()[0].count("decoded")
+    # at most what two workers had ahead is decoded twice
+    assert count <= decoded + again <= count + kills * 5 and again < count - kills * (each - 5)
+    assert stored("killed") == stored("undisturbed") and len(stored("killed")) == 4
 
 
 def test_a_changed_corpus_is_another_store(corpus):
@@ -112,7 +185,7 @@ def test_a_recording_too_short_stops_without_a_store(corpus):
 def test_store_names_its_rates(corpus):
     prepare(settings_of(corpus))
     facts = json.loads(next((corpus / "data" / "stores").glob("*/store.json")).read_text())
-    assert facts["sample_rate"] == 16000 and facts["fps"] is None and facts["waveforms_lengths"] == [16000, 16800, 17600, 18400]
+    assert facts["sample_rate"] == 16000 and facts["fps"] is None and facts["waveforms"]["lengths"] == [16000, 16800, 17600, 18400]
 
 
 def spoil(corpus, *names):
@@ -154,7 +227,7 @@ def test_a_full_disk_is_no_unreadable_recording(corpus, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(GrowingArrays, "add", full)
+    monkeypatch.setattr(StoreWriter, "append", full)
     with pytest.raises(FullDisk, match="is full; make room"):
         prepare(settings_of(corpus, unreadable="leave_out"))
 
@@ -255,7 +328,7 @@ def test_files_that_change_places_or_contents_make_another_store(tmp_path):
 
 def test_arrays_that_do_not_fit_stay_with_the_cpu(monkeypatch):
     data, meta = noise_store(), torch.device("meta")
-    monkeypatch.setattr(ragged, "free_memory", lambda device: 2 * data.waveforms.values.nbytes / ragged.ROOM)
+    monkeypatch.setattr(ragged, "free_memory", lambda device: 2 * data.waveforms.values.nbytes / ragged.MAX_MEMORY_SHARE)
     moved = data.to(meta)
     assert data.frames.values.nbytes > 2 * data.waveforms.values.nbytes
     assert moved.device == moved.waveforms.values.device == moved.frames.starts.device == meta

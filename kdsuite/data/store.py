@@ -1,8 +1,10 @@
-"""Prepared recordings: decoded once, kept as flat arrays on disk, read as windows of any length.
+"""Prepared recordings: decoded once, stored as flat arrays, read as windows of any length.
 
-A store lies in ``data/stores/<fingerprint of corpus and decoding>`` and holds ``recordings.csv``, ``waveforms.npy``
-(int16), ``frames.npy`` (uint8 images, or float32 rows of face measurements) and ``store.json`` (where each
-recording lies in them, rates, what was left out), written last: it exists if and only if the store is whole.
+A store lies in ``data/stores/<fingerprint of corpus and decoding>``. ``waveforms.bin`` (int16
+samples) and ``frames.bin`` (uint8 images, or float32 rows of face measurements) hold one recording
+after the other, in the order of ``recordings.csv``. ``store.json`` (types of rows, how many each
+recording has, rates, what was left out) is written last: it exists if and only if the store is
+complete.
 """
 
 from __future__ import annotations
@@ -10,9 +12,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -24,19 +29,18 @@ from kdlib.errors import UnreadableRecording
 from kdlib.parameters import Media, digest
 from kdsuite import places
 from kdsuite.data import STORE_FORMAT, corpora
-from kdsuite.data.arrays import GrowingArrays
 from kdsuite.data.corpora.features import measurements, timed
 from kdsuite.data.decoding.media import common, read_recording
 from kdsuite.data.decoding.sound import as_stored
+from kdsuite.data.writer import PROGRESS, StoreWriter
 from kdsuite.settings import Settings
 
-# what the table of recordings holds for a sound file by itself
-SOUND_ONLY = {name: value for name, value in corpora.COLUMNS.items() if name not in ("recording", "speaker", "audio")}
+ARRAYS = ("waveforms", "frames")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Store(Dataset):
-    """The prepared recordings of one corpus on one device, with the table of ``recordings``, row by row."""
+    """The prepared recordings of one corpus on one device, and the table of ``recordings``."""
 
     recordings: pd.DataFrame
     fingerprint: str
@@ -48,48 +52,54 @@ class Store(Dataset):
 
 
 def prepare(settings: Settings, workers: int | None = None) -> Store:
-    """Return the store of the settings' corpus, on the CPU; decode the recordings first if nobody has.
+    """Return the store of the settings' corpus, on the CPU; decode the recordings unless it exists.
 
-    Raises InvalidCorpus, and UnreadableRecording unless ``corpus.unreadable`` leaves such recordings out.
+    Raises InvalidCorpus, and UnreadableRecording unless ``corpus.unreadable`` leaves them out.
     """
     recordings = corpora.read(settings.corpus)
     return _prepared(corpora.store_name(recordings, settings), recordings, settings, workers)
 
 
 def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
-    """Return a store of the sound alone of ``files`` (columns ``recording``, ``speaker``, ``audio``), in their order and without labels.
+    """Return a store of the sound of ``files`` (columns ``recording``, ``speaker``, ``audio``).
 
-    Raises UnreadableRecording unless ``corpus.unreadable`` leaves such files out.
+    They keep their order and have no labels. Raises UnreadableRecording unless
+    ``corpus.unreadable`` leaves such files out.
     """
     unlabelled = pd.Categorical([None] * len(files), categories=[])
-    recordings = files[["recording", "speaker", "audio"]].reset_index(drop=True).assign(**{**SOUND_ONLY, "label": unlabelled})
-    held = [(row.recording, corpora.stamp(row.audio)) for row in files.itertuples()]
-    fingerprint = digest([STORE_FORMAT, "trials", held, settings.corpus.unreadable, settings.media.sample_rate])
+    columns = {**corpora.COLUMNS, "label": unlabelled, **files[["recording", "speaker", "audio"]]}
+    recordings = pd.DataFrame(columns, files.index).reset_index(drop=True)
+    prints = [(row.recording, corpora.file_fingerprint(row.audio)) for row in files.itertuples()]
+    decoding = settings.corpus.unreadable, settings.media.sample_rate
+    fingerprint = digest([STORE_FORMAT, "trials", prints, *decoding])
     return _prepared(fingerprint, recordings, settings)
 
 
-def _prepared(fingerprint: str, recordings: pd.DataFrame, settings: Settings, workers: int | None = None) -> Store:
-    """Open the store of that name; make it first if nobody has, while other processes that want it wait."""
+def _prepared(
+    fingerprint: str, recordings: pd.DataFrame, settings: Settings, workers: int | None = None
+) -> Store:
+    """Open the store of that name; build it unless it exists, while other processes wait."""
     folder = places.DATA / "stores" / fingerprint
     with places.lock(folder):
         if not (folder / "store.json").exists():
-            _build(folder, recordings, settings, workers or len(os.sched_getaffinity(0)))
-    return _open(folder, recordings)
+            build(folder, recordings, settings, workers or len(os.sched_getaffinity(0)))
+    return open_store(folder, recordings)
 
 
-def _open(folder: Path, recordings: pd.DataFrame) -> Store:
+def open_store(folder: Path, recordings: pd.DataFrame) -> Store:
+    """Return the store in ``folder``; its arrays stay on disk, and pages are read as they are used.
+
+    ``recordings`` is the table it was built from.
+    """
     facts = json.loads((folder / "store.json").read_text())
-    arrays = {}
-    for name in ("waveforms", "frames"):
-        # copy-on-write, because torch wants memory it might write to; pages come from disk as they are used
-        values = torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode="c"))
-        arrays[name] = Ragged(values, *(torch.tensor(facts[f"{name}_{what}"], dtype=torch.long) for what in ("starts", "lengths")))
-    kept = recordings[~recordings.recording.isin(facts["left_out"])].reset_index(drop=True)
-    kept.attrs = {**recordings.attrs, "left_out": facts["left_out"]}
+    arrays = {name: _mapped(folder / f"{name}.bin", *facts[name].values()) for name in ARRAYS}
+    included = ~recordings.recording.isin(facts["left_out"])
+    table = recordings[included].reset_index(drop=True)
+    table.attrs = {**recordings.attrs, "left_out": facts["left_out"]}
     return Store(
-        recordings=kept,
-        classes=list(kept.label.cat.categories),
-        labels=torch.tensor(kept.label.cat.codes.to_numpy(np.int64)),
+        recordings=table,
+        classes=list(table.label.cat.categories),
+        labels=torch.tensor(table.label.cat.codes.to_numpy(np.int64)),
         sample_rate=facts["sample_rate"],
         fps=facts["fps"],
         fingerprint=folder.name,
@@ -97,69 +107,102 @@ def _open(folder: Path, recordings: pd.DataFrame) -> Store:
     )
 
 
-def _build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: int) -> None:
-    """Decode the recordings that are not in yet, those of an earlier, broken-off run being in, and say what is there."""
+def _mapped(file: Path, dtype: str, row: list[int], lengths: list[int]) -> Ragged:
+    shape = (sum(lengths), *row)
+    # copy-on-write, because torch wants memory it might write to; an empty file cannot be mapped
+    values = np.memmap(file, dtype, "c", shape=shape) if shape[0] else np.empty(shape, dtype)
+    return Ragged.of(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.long))
+
+
+def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: int) -> None:
+    """Decode the recordings in the table's order, from where an interrupted build ended."""
     media, features = settings.media, settings.corpus.features
-    clock = media.fps if not features or timed(features) else None
-    rows = measurements(recordings, settings.corpus, clock) if recordings.features.any() else None
-    frame = np.dtype((np.uint8, (media.frame_size, media.frame_size, 3))) if rows is None else np.dtype((np.float32, rows[0].shape[1:]))
-    arrays = GrowingArrays(folder, {"waveforms": np.dtype(np.int16), "frames": frame})
-    left_out = _decode_all(arrays, recordings, settings, rows, clock, workers)
-    places_of, kept = arrays.finish(), recordings[~recordings.recording.isin(left_out)]
-    facts = {"sample_rate": media.sample_rate, "fps": clock, "left_out": left_out}
-    for name in ("waveforms", "frames"):
-        facts[f"{name}_starts"], facts[f"{name}_lengths"] = map(list, zip(*(places_of[number][name] for number in kept.index)))
-    kept.drop(columns=["audio", "video"]).to_csv(folder / "recordings.csv", index=False)
-    places.write_json(folder / "store.json", facts)
-    arrays.forget()
+    fps = media.fps if not features or timed(features) else None
+    pixels = media.frame_size, media.frame_size, 3
+    rows, measured = {"waveforms": np.dtype(np.int16), "frames": np.dtype((np.uint8, pixels))}, None
+    if recordings.features.any():
+        measured = measurements(recordings, settings.corpus, fps)
+        rows["frames"] = np.dtype((np.float32, measured[0].shape[1:]))
+    jobs = zip(recordings.itertuples(), measured or repeat(None), repeat(media), repeat(fps))
+    with StoreWriter(folder, rows) as writer:
+        todo = islice(jobs, len(writer.done), None)
+        with closing(_decoded(todo, workers)) as decoded:
+            count = len(recordings) - len(writer.done)
+            _append(writer, _reported(decoded, count), settings.corpus.unreadable == "stop")
+    _complete(folder, recordings, rows, writer.done, {"sample_rate": media.sample_rate, "fps": fps})
 
 
-def _decode_all(
-    arrays: GrowingArrays, recordings: pd.DataFrame, settings: Settings, rows: list[np.ndarray] | None, clock: int | None, workers: int
-) -> dict[str, str]:
-    """Decode what is not there yet; return the recordings to leave out, and why."""
-    left_out = {}
-    # pandas copies the attributes, which may name many that were left out, with every row it gives
-    recordings = recordings.set_axis(recordings.columns, axis=1)
-    recordings.attrs = {}
-    todo = [number for number in recordings.index if number not in arrays]
-    # threads, because the work is done by ffmpeg and libsndfile outside the interpreter's lock
-    with ThreadPoolExecutor(workers) as pool:
-        measured = dict.fromkeys(todo) if rows is None else dict(enumerate(rows))
-        jobs = {pool.submit(_decode, arrays, number, recordings, settings.media, measured[number], clock): number for number in todo}
+def _append(writer: StoreWriter, decoded: Iterable[Future], stop: bool) -> None:
+    """Append what was decoded; leave out what could not be, or ``stop`` there."""
+    for recording in decoded:
         try:
-            for job in _reported(as_completed(jobs), len(jobs)):
-                try:
-                    job.result()
-                except UnreadableRecording as error:
-                    if settings.corpus.unreadable == "stop":
-                        raise
-                    left_out[recordings.recording[jobs[job]]] = str(error)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            arrays.pause()
-            raise
-    if len(left_out) == len(recordings):
+            writer.append(recording.result())
+        except UnreadableRecording as error:
+            if stop:
+                raise
+            writer.leave_out(str(error))
+
+
+def _complete(
+    folder: Path, recordings: pd.DataFrame, rows: dict[str, np.dtype], done: list[dict], facts: dict
+) -> None:
+    """Write the table and the facts of a store that holds all recordings."""
+    included = ["left_out" not in line for line in done]
+    if not any(included):
+        (folder / PROGRESS).unlink()  # the next build tries them again
         raise UnreadableRecording(
-            f"none of the {len(recordings)} recordings can be decoded, the first because {next(iter(left_out.values()))}"
+            f"none of the {len(done)} recordings can be decoded, the first because "
+            f"{done[0]['left_out']}"
         )
-    return dict(sorted(left_out.items()))
+    names = recordings.recording.tolist()
+    left_out = {name: line["left_out"] for name, line in zip(names, done) if "left_out" in line}
+    arrays = {
+        name: {
+            "dtype": row.base.str,
+            "row": row.shape,
+            "lengths": [line[name] for line in done if name in line],
+        }
+        for name, row in rows.items()
+    }
+    table = recordings[included].drop(columns=["audio", "video"])
+    table.to_csv(folder / "recordings.csv", index=False)
+    places.write_json(folder / "store.json", {**facts, "left_out": left_out, **arrays})
+    (folder / PROGRESS).unlink()
+
+
+def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:
+    """Decode in a pool and yield in order; memory holds two recordings a worker."""
+    # threads, because ffmpeg and libsndfile do the work outside the interpreter's lock
+    pool, ahead = ThreadPoolExecutor(workers), deque()
+    try:
+        for job in jobs:
+            ahead.append(pool.submit(_decode, *job))
+            if len(ahead) == 2 * workers:
+                yield ahead.popleft()
+        while ahead:
+            yield ahead.popleft()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _decode(
+    recording, measured: np.ndarray | None, media: Media, fps: int | None
+) -> dict[str, np.ndarray]:
+    """Return the arrays of one recording; ``measured`` are rows that stand for its frames."""
+    samples, frames = read_recording(recording, media)
+    if measured is not None:
+        frames = measured
+        if fps:
+            samples, frames = common(recording, samples, frames, media)
+    return {"waveforms": as_stored(samples), "frames": frames}
 
 
 def _reported(jobs: Iterable[Future], count: int) -> Iterator[Future]:
-    """Pass the jobs on as they end, and print a line about every ten seconds."""
-    began = told = time.monotonic()
+    """Pass the jobs on and print a line about every ten seconds."""
+    start = printed = time.monotonic()
     for done, job in enumerate(jobs, 1):
         yield job
-        if time.monotonic() - told > 10 or done == count:
-            told = time.monotonic()
-            print(f"prepared {done} of {count} recordings, {(told - began) / done * (count - done):.0f} s left", flush=True)
-
-
-def _decode(arrays: GrowingArrays, number: int, recordings: pd.DataFrame, media: Media, rows: np.ndarray | None, clock: int | None) -> None:
-    """Add one recording: its sound, and its frames or the rows of measurements that stand for them."""
-    recording = recordings.iloc[number]
-    samples, frames = read_recording(recording, media)
-    if rows is not None:
-        samples, frames = (samples, rows) if clock is None else common(recording, samples, rows, media)
-    arrays.add(number, {"waveforms": as_stored(samples), "frames": frames})
+        if time.monotonic() - printed > 10 or done == count:
+            printed = time.monotonic()
+            left = (printed - start) / done * (count - done)
+            print(f"prepared {done} of {count} recordings, {left:.0f} s left", flush=True)

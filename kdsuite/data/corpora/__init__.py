@@ -36,7 +36,7 @@ from kdsuite.data.protocols import Fold, chosen_folds, folds
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, parameters_of_stage
 
-__all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "stamp", "trials"]
+__all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "file_fingerprint", "trials"]
 
 # column and what it holds where a reader says nothing
 COLUMNS = {
@@ -175,7 +175,7 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
     # the folds are not decoded: whoever trains looks at them
     rows = rows.drop(columns="fold").astype(str)
     for column in ("audio", "video", "track"):
-        rows[column] = rows[column].map({path: stamp(path) for path in rows[column].unique()})
+        rows[column] = rows[column].map({path: file_fingerprint(path) for path in rows[column].unique()})
     measured = hashlib.sha256(places.corpus(corpus.features).read_bytes()).hexdigest() if corpus.features else ""
     return digest([measured, rows.values.tolist()])
 
@@ -204,10 +204,10 @@ def trials_on_disk(settings: Settings) -> str:
         pairs, files, _ = trials(settings.corpus)
     except (UserError, OSError):
         return ""
-    return digest([pairs.astype(str).values.tolist(), [stamp(path) for path in files.audio]])
+    return digest([pairs.astype(str).values.tolist(), [file_fingerprint(path) for path in files.audio]])
 
 
-def stamp(path: str) -> list:
+def file_fingerprint(path: str) -> list:
     """Return what tells a file from another: name, size and a hash of 4 KB from its middle; of a folder those of its pictures."""
     if not path:
         return []
