@@ -21,7 +21,7 @@ from kdlib.parameters import Media
 from kdsuite import places
 from kdsuite.analysis import figures, tables
 from kdsuite.analysis.tables import Column, Table
-from kdsuite.data.decoding import ffmpeg, media
+from kdsuite.data.decoding import ffmpeg
 from kdsuite.data.decoding.media import read_frames
 from kdsuite.data.decoding.sound import read_sound
 from kdsuite.settings import load
@@ -123,7 +123,7 @@ def test_decoding_ends_at_its_limits(clip, tmp_path, monkeypatch, kind, limit):
 
 
 def test_more_frames_than_fit_are_not_made(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(media, "LARGEST", 40 * 32 * 32 * 3)
+    monkeypatch.setattr(ffmpeg, "LARGEST", 40 * 32 * 32 * 3)
     (tmp_path / "stills").mkdir()
     for number in range(2):
         Image.new("RGB", (40, 40)).save(tmp_path / "stills" / f"{number}.png")

@@ -1,7 +1,8 @@
-"""Speaker verification: whether two recordings are of one speaker, told by the cosine between their embeddings.
+"""Speaker verification: whether two recordings are of one speaker, by the cosine of embeddings.
 
-The trial lists are those of the corpus (VoxCeleb1's ``veri_test.txt``); each file they name is heard once, in full length.
-The threshold of a student that is kept for use comes from pairs of recordings that are in none of them.
+The trial lists are those of the corpus (VoxCeleb1's ``veri_test.txt``); each file they name is
+embedded once, in full length. The threshold of a student that is exported comes from pairs of
+recordings that are in none of them.
 """
 
 from __future__ import annotations
@@ -18,16 +19,19 @@ from kdsuite.data import corpora
 from kdsuite.data.store import Store, prepare_trials
 from kdsuite.settings import Settings
 
-# a threshold is calibrated on no more recordings than these, and on no more of one speaker: half a million pairs are plenty
+# a threshold is calibrated on no more recordings, in all and of one speaker: half a million pairs
+# are plenty
 CALIBRATION, OF_ONE_SPEAKER = 1000, 20
+SIDES = ["first", "second"]
 
 
 @dataclass(frozen=True)
 class Trials:
-    """Pairs of recordings: ``pairs`` has the columns ``list``, ``genuine`` and, as row numbers of ``store``, ``first`` and ``second``.
+    """Pairs of recordings: list, genuine and, as row numbers of ``store``, first and second.
 
-    ``missing`` names the files of the lists that are not there. ``named`` counts the trials of each list, also those that
-    are left out because a file of theirs is missing or unreadable; its order is that of the parameter.
+    ``missing`` names the files of the lists that are not there. ``named`` counts the trials of each
+    list, also those without a score because a file is missing or unreadable; its order is that of
+    the parameter.
     """
 
     pairs: pd.DataFrame
@@ -36,62 +40,82 @@ class Trials:
     named: dict[str, int]
 
     def facts(self) -> dict[str, Any]:
-        """Return what a result must say of them: how many are named and scored, and the files of those that are not."""
+        """Return what a result says of them: how many are named and scored, and absent files."""
         scored = self.pairs.list.value_counts()
-        counts = {name: {"named": count, "scored": int(scored.get(name, 0))} for name, count in self.named.items()}
-        return {"trials": counts, "missing_trial_files": self.missing, "unreadable_trial_files": self.store.left_out}
+        counts = {
+            name: {"named": count, "scored": int(scored.get(name, 0))}
+            for name, count in self.named.items()
+        }
+        return {
+            "trials": counts,
+            "missing_trial_files": self.missing,
+            "unreadable_trial_files": self.store.left_out,
+        }
 
 
 def prepare(settings: Settings) -> Trials | None:
-    """Return the trials that the corpus parameters name, None where they name none; decode their sound if nobody has.
+    """Return the trials that the corpus parameters name, None where they name none.
 
-    Raises InvalidCorpus where a list is absent or malformed, or where too few of its files are there to make an error rate.
+    Their sound is decoded unless it is stored. Raises InvalidCorpus where a list is absent or
+    malformed, or where too few of its files are there to make an error rate.
     """
-    if not settings.corpus.trials:
+    lists = settings.corpus.trials
+    if not lists:
         return None
     pairs, files, missing = corpora.trials(settings.corpus)
     if files.empty:
         raise InvalidCorpus(
-            f"none of the files that {', '.join(settings.corpus.trials)} compares is in the corpus; fetch them, or set corpus.trials to []."
+            f"none of the files that {', '.join(lists)} compares is in the corpus; fetch them, or "
+            "set corpus.trials to []."
         )
     store = prepare_trials(files, settings)
-    number = {name: row for row, name in enumerate(store.recordings.recording)}
-    numbered = pairs.assign(**{side: pairs[side].map(number) for side in ("first", "second")})
-    there = numbered.dropna(subset=["first", "second"]).astype({"first": np.int64, "second": np.int64}).reset_index(drop=True)
-    for name in settings.corpus.trials:
-        if there.genuine[there.list == name].nunique() < 2:
+    rows = pd.Series(store.recordings.index, store.recordings.recording)
+    scorable = pairs.assign(**{side: pairs[side].map(rows) for side in SIDES}).dropna()
+    scorable = scorable.astype(dict.fromkeys(SIDES, np.int64)).reset_index(drop=True)
+    for name in lists:
+        if scorable.genuine[scorable.list == name].nunique() < 2:
             raise InvalidCorpus(
-                f"of the trials in {name}, those that can be scored are not of both kinds, same speaker and different ones; fetch the {len(missing)} missing files, or drop the list."
+                f"of the trials in {name}, those that can be scored are not of both kinds, same "
+                f"speaker and different ones; fetch the {len(missing)} missing files, or drop the "
+                "list."
             )
-    return Trials(there, store, missing, {name: int((pairs.list == name).sum()) for name in settings.corpus.trials})
+    named = pairs.list.value_counts()
+    return Trials(scorable, store, missing, {name: int(named[name]) for name in lists})
 
 
 def scores(embeddings: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
-    """Return the cosine similarity of each pair, ``(pairs,)``, from the embeddings ``(files, embedding)``."""
-    unit = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    return np.einsum("pe,pe->p", unit[pairs["first"]], unit[pairs["second"]])
+    """Return the cosine of each pair, ``(pairs,)``, from the embeddings ``(files, embedding)``."""
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    first, second = (embeddings / np.maximum(lengths, 1e-12))[pairs[SIDES].to_numpy().T]
+    return np.einsum("pe,pe->p", first, second)
 
 
 def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
-    """Return those of ``rows`` on whose pairs a threshold is calibrated; none where they make no pairs of both kinds.
+    """Return those of ``rows`` on whose pairs a threshold is calibrated.
 
-    ``rows`` ``(chosen,)`` are row numbers; ``speakers`` ``(recordings,)`` names the speaker of every recording. Where there are
-    many, some recordings of some speakers are drawn.
+    ``rows`` ``(chosen,)`` are row numbers; ``speakers`` ``(recordings,)`` names the speaker of
+    every recording. Where there are many, some recordings of some speakers are drawn. There are
+    none where they make no pairs of both kinds.
     """
-    drawn = pd.Series(np.random.default_rng(0).permutation(rows))  # luck of its own: training must not feel it
+    # a generator of its own, so that training does not depend on it
+    drawn = pd.Series(np.random.default_rng(0).permutation(rows))
     speaker = pd.Series(speakers[drawn])
-    few = drawn[speaker.groupby(speaker).cumcount() < OF_ONE_SPEAKER]
+    limited = drawn[speaker.groupby(speaker).cumcount() < OF_ONE_SPEAKER]
     # one speaker after the other, so that those who are taken have pairs
-    chosen = few.iloc[np.argsort(pd.factorize(speaker[few.index])[0], kind="stable")].to_numpy(np.int64, copy=True)[:CALIBRATION]
-    found = len(np.unique(speakers[chosen]))
-    return chosen if 1 < found < len(chosen) else chosen[:0]
+    order = np.argsort(pd.factorize(speaker[limited.index])[0], kind="stable")
+    chosen = limited.iloc[order].to_numpy(np.int64, copy=True)[:CALIBRATION]
+    count = len(np.unique(speakers[chosen]))
+    return chosen if 1 < count < len(chosen) else chosen[:0]
 
 
 def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict[str, Any]:
-    """Return the threshold at the equal error rate over all pairs of ``embeddings`` ``(recordings, embedding)``, and what it rests on."""
-    first, second = np.triu_indices(len(speakers), 1)
-    genuine = speakers[first] == speakers[second]
-    cosines = scores(embeddings, pd.DataFrame({"first": first, "second": second}))
+    """Return the threshold at the equal error rate over all pairs, and what it rests on.
+
+    ``embeddings`` are ``(recordings, embedding)``, ``speakers`` ``(recordings,)``.
+    """
+    pairs = pd.DataFrame(np.transpose(np.triu_indices(len(speakers), 1)), columns=SIDES)
+    genuine = speakers[pairs["first"]] == speakers[pairs["second"]]
+    cosines = scores(embeddings, pairs)
     return {
         "threshold": metrics.eer_threshold(cosines, genuine),
         "eer": metrics.eer(cosines, genuine),
@@ -102,29 +126,31 @@ def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict[str, Any]:
 
 
 def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
-    """Return one row a fold and trial: fold, list, trial (its number in the list's order), genuine, speakers of both sides, score.
+    """Return one row a fold and trial, from the embeddings of the files by fold number.
 
-    ``embeddings`` by fold number are those of the trials' files, ``(files, embedding)``.
+    The columns are fold, list, trial (its number in the list's order), genuine, the speakers of
+    both sides, and score.
     """
-    parts = []
-    number, speaker = trials.pairs.groupby("list").cumcount(), trials.store.recordings.speaker.astype(str).to_numpy()
-    speakers = {f"{side}_speaker": speaker[trials.pairs[side]] for side in ("first", "second")}
-    for fold, heard in embeddings.items():
-        told = {"fold": fold, "trial": number, **speakers, "score": scores(heard, trials.pairs)}
-        parts.append(trials.pairs[["list", "genuine"]].assign(**told)[["fold", "list", "trial", "genuine", *speakers, "score"]])
-    return pd.concat(parts, ignore_index=True)
+    speaker, pairs = trials.store.recordings.speaker.astype(str).to_numpy(), trials.pairs
+    table = pairs[["list"]].assign(trial=pairs.groupby("list").cumcount(), genuine=pairs.genuine)
+    for side in SIDES:
+        table[f"{side}_speaker"] = speaker[pairs[side]]
+    folds = {fold: table.assign(score=scores(values, pairs)) for fold, values in embeddings.items()}
+    return pd.concat(folds, names=["fold"]).reset_index("fold").reset_index(drop=True)
 
 
-def by_fold(told: pd.DataFrame, trials: Trials) -> pd.DataFrame:
-    """Return one row a fold with every metric of verification; those of a second list and further carry its name.
+def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
+    """Return one row a fold with every metric of verification.
 
-    ``told`` is what :func:`scored` returns; the columns of the first list are ``eer``, ``eer_mean``, ``eer_max``, ``min_dcf`` and
-    ``trials_scored``, the share of the list's trials that could be.
+    ``scored`` is the table of :func:`scored`. The columns of the first list are ``eer``,
+    ``eer_mean``, ``eer_max``, ``min_dcf`` and ``trials_scored``, the share of the list's trials
+    that could be; those of a further list end with its name.
     """
     rows: dict[int, dict[str, float]] = {}
-    first = next(iter(trials.named))
-    for (fold, name), part in told.groupby(["fold", "list"], sort=False):
-        found = metrics.verification(part.score.to_numpy(), part.genuine.to_numpy(bool))
-        found["trials_scored"] = len(part) / trials.named[name]
-        rows.setdefault(fold, {"fold": fold}).update({key if name == first else f"{key}:{name}": value for key, value in found.items()})
+    for (fold, name), part in scored.groupby(["fold", "list"], sort=False):
+        values = metrics.verification(part.score.to_numpy(), part.genuine.to_numpy(bool))
+        values["trials_scored"] = len(part) / trials.named[name]
+        suffix = "" if name == next(iter(trials.named)) else f":{name}"
+        row = rows.setdefault(fold, {"fold": fold})
+        row.update({metric + suffix: value for metric, value in values.items()})
     return pd.DataFrame(rows.values())

@@ -21,7 +21,7 @@ MODULES = {
     "undistilled": STUDENT,
 }
 # what splits the recordings and scores the predictions: results depend on it, trained networks do not
-SCORES = ("kdsuite/data/protocols.py", "kdlib/metrics.py")
+SCORES = ("kdsuite/data/folds.py", "kdlib/metrics.py")
 AUDIO_SCORES = (*SCORES, "kdsuite/data/verification.py")
 # the result of the data holds the linear baseline
 SCORING = {

@@ -24,7 +24,7 @@ from kdlib.teacher import PrivilegedInformation, build_privileged, extract_privi
 from kdlib.training import Trainer
 from kdsuite import demo, places
 from kdsuite.data import store
-from kdsuite.data.protocols import fold_key
+from kdsuite.data.folds import fold_key
 from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows
 from kdsuite.runs import kept, sources

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kdlib.parameters import Corpus
 from kdsuite.data import checks, corpora
-from kdsuite.data.protocols import Fold
-from kdsuite.parameters import Corpus
+from kdsuite.data.folds import Fold
 
 
 def table(labels=("neutral", "happy", "sad"), speakers=4, takes=5):
@@ -21,7 +21,7 @@ def table(labels=("neutral", "happy", "sad"), speakers=4, takes=5):
 def test_a_difference_to_the_published_counts_is_a_warning_that_names_what_was_left_out(monkeypatch):
     recordings = table()
     recordings.attrs["incomplete"] = {"x": "take x has no sound"}
-    monkeypatch.setitem(corpora.PUBLISHED, "ravdess", lambda corpus: {"recordings": 61, "speakers": 4, "happy": 20, "surprised": 1})
+    monkeypatch.setattr(corpora.ravdess, "published", lambda corpus: {"recordings": 61, "speakers": 4, "happy": 20, "surprised": 1})
     counts = checks.counts(recordings, Corpus())
     assert counts.found["recordings"] == 60 and counts.difference["recordings"] == -1 and counts.difference["speakers"] == 0
     assert np.isnan(counts.published["sad"]) and counts.difference["surprised"] == -1
@@ -33,7 +33,7 @@ def test_a_difference_to_the_published_counts_is_a_warning_that_names_what_was_l
 
 
 def test_nothing_published_is_no_warning(monkeypatch):
-    monkeypatch.setitem(corpora.PUBLISHED, "ravdess", lambda corpus: {})
+    monkeypatch.setattr(corpora.ravdess, "published", lambda corpus: {})
     assert checks.warnings(table(), Corpus()) == []
 
 

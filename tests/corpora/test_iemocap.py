@@ -230,7 +230,7 @@ def test_an_empty_folder(tmp_path):
     ],
 )
 def test_published_counts(given, expected):
-    assert iemocap.published(Corpus(layout="iemocap", **given)) == expected
+    assert corpora.published(Corpus(layout="iemocap", **given)) == expected
 
 
 @pytest.mark.parametrize("dataset", ["iemocap", "demo-iemocap"])

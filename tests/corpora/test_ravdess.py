@@ -74,20 +74,20 @@ def test_published_classes(whole):
 def test_the_whole_corpus_has_what_is_published(whole, channels, calm):
     table = read(whole, channels=channels, calm=calm)
     counts = {"recordings": len(table), "speakers": table.speaker.nunique(), **table.label.value_counts().to_dict()}
-    assert ravdess.published(Corpus(channels=channels, calm=calm)) == counts
+    assert corpora.published(Corpus(channels=channels, calm=calm)) == counts
 
 
 def test_published_numbers():
     four = dict.fromkeys(("happy", "sad", "angry", "fearful"), 376)
     rest = {"disgust": 192, "surprised": 192}
-    own = ravdess.published(Corpus(calm="own"))
+    own = corpora.published(Corpus(calm="own"))
     assert own == {"recordings": 2452, "speakers": 24, "neutral": 188, "calm": 376, **four, **rest} and list(own)[2:4] == [
         "neutral",
         "calm",
     ]
-    assert ravdess.published(Corpus(calm="omit")) == {"recordings": 2076, "speakers": 24, "neutral": 188, **four, **rest}
-    assert ravdess.published(Corpus(target="speaker")) == {"recordings": 2452, "speakers": 24}
-    assert ravdess.published(Corpus(synthetic=Synthetic())) == {}
+    assert corpora.published(Corpus(calm="omit")) == {"recordings": 2076, "speakers": 24, "neutral": 188, **four, **rest}
+    assert corpora.published(Corpus(target="speaker")) == {"recordings": 2452, "speakers": 24}
+    assert corpora.published(Corpus(synthetic=Synthetic())) == {}
 
 
 def test_the_whole_corpus_is_indexed_quickly(whole):

@@ -1,15 +1,18 @@
-"""From a corpus on disk to one table of recordings (the folds follow in :mod:`.protocols`).
+"""From a corpus on disk to one table of recordings (the folds follow in :mod:`kdsuite.data.folds`).
 
-A reader returns one row a recording, and of the columns of :data:`COLUMNS` those it has something to say of:
+A reader returns one row a recording, with those columns of :data:`COLUMNS` that it can fill:
 
-- ``recording``, a name that no other row has; ``speaker``; ``label``, a pandas categorical in the order of the corpus;
-- ``audio`` and ``video``: absolute paths; ``video`` may also be a folder of still pictures, and is empty where a table of
-  face measurements stands for it, or where there is none;
+- ``recording``, a name that no other row has; ``speaker``; ``label``, a pandas categorical in the
+  order of the corpus;
+- ``audio`` and ``video``: absolute paths; ``video`` may also be a folder of still pictures, and is
+  empty where a table of face measurements stands for it, or where there is none;
 - ``features``: the recording's name in the table of face measurements;
-- ``audio_start``, ``video_start`` and ``seconds``: which part of the files it is, in seconds; ``seconds`` NaN is up to the end;
-- ``face``: where the face is in the frame, empty for the centre, ``left`` or ``right`` for that half, or the path of a face
-  track file; ``crop`` for pictures that are face crops already, which are used whole;
-- ``source``: the longer recording (video, dialogue) it was cut from; ``fold``: the corpus' own fold, or train, validation, test.
+- ``audio_start``, ``video_start`` and ``seconds``: which part of the files it is, in seconds;
+  ``seconds`` NaN is up to the end;
+- ``face``: where the face is in the frame, empty for the centre, ``left`` or ``right`` for that
+  half, or the path of a face track file; ``crop`` for pictures that are face crops already;
+- ``source``: the longer recording (video, dialogue) it was cut from; ``fold``: the corpus' own
+  fold, or train, validation, test.
 
 ``attrs["incomplete"]`` names what was left out, and why.
 """
@@ -19,7 +22,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -28,165 +31,179 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
+from kdlib.parameters import Corpus
 from kdsuite import places
 from kdsuite.data import STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.decoding.faces import is_track
-from kdsuite.data.protocols import Fold, chosen_folds, folds
-from kdsuite.parameters import Corpus
-from kdsuite.settings import Settings, digest, parameters_of_stage
+from kdsuite.data.folds import Fold, chosen_folds, folds
+from kdsuite.settings import Settings, digest
 
-__all__ = ["COLUMNS", "Fold", "chosen_folds", "fingerprint", "folds", "published", "read", "file_fingerprint", "trials"]
+__all__ = [
+    "COLUMNS", "Fold", "chosen_folds", "file_fingerprint", "fingerprint", "folds", "published",
+    "read", "trials",
+]  # fmt: skip
 
-# column and what it holds where a reader says nothing
+# column and its value where a reader does not fill it
 COLUMNS = {
     "recording": "", "speaker": "", "label": "", "audio": "", "video": "", "features": "",
     "audio_start": 0.0, "video_start": 0.0, "seconds": np.nan, "face": "", "source": "", "fold": "",
 }  # fmt: skip
-# how a cell begins that a spreadsheet computes: with = or @, or with + or - before a call or a command
+# how a cell begins that a spreadsheet computes: = or @, or + or - before a call or a command
 FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
-READERS: dict[str, Callable[[Path, Corpus], pd.DataFrame]] = {
-    "ravdess": ravdess.read,
-    "voxceleb1": voxceleb1.read,
-    "iemocap": iemocap.read,
-    "manifest": manifest.read,
-}
-# corpora with lists of verification trials: how to read the lists, and where their files are
-TRIALS = {"voxceleb1": (voxceleb1.read_trials, voxceleb1.trial_files)}
-PUBLISHED: dict[str, Callable[[Corpus], dict[str, int]]] = {
-    "ravdess": ravdess.published,
-    "voxceleb1": voxceleb1.published,
-    "iemocap": iemocap.published,
-    "manifest": manifest.published,
-}
+LAYOUTS = {"ravdess": ravdess, "voxceleb1": voxceleb1, "iemocap": iemocap, "manifest": manifest}
 
 
 def read(corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings of a corpus, sorted by name.
 
-    Raises InvalidCorpus where the folder is missing, has no recordings, or holds a file that does not belong there.
+    Raises InvalidCorpus where the folder is missing, has no recordings, or holds a file that does
+    not belong there.
     """
     folder = places.corpus(corpus.path)
     if not folder.exists():
-        what, name = ("manifest", "FILE") if corpus.layout == "manifest" else ("corpus folder", "FOLDER")
-        raise InvalidCorpus(f"the {what} {folder} does not exist; put it there, or name another with -y 'corpus: {{path: {name}}}'.")
-    with _opened():
-        recordings = READERS[corpus.layout](folder, corpus)
-    if recordings.empty:
+        is_manifest = corpus.layout == "manifest"
+        what, name = ("manifest", "FILE") if is_manifest else ("corpus folder", "FOLDER")
         raise InvalidCorpus(
-            f"no usable recording lies in {folder}; check the parameters corpus.path and those of the {corpus.layout} layout{_why(recordings)}."
+            f"the {what} {folder} does not exist; put it there, or name another with "
+            f"-y 'corpus: {{path: {name}}}'."
+        )
+    with _reading():
+        recordings = LAYOUTS[corpus.layout].read(folder, corpus)
+    reasons = list(recordings.attrs.get("incomplete", {}).values())
+    if recordings.empty:
+        why = f" ({len(reasons)} were left out, the first because {reasons[0]})" if reasons else ""
+        raise InvalidCorpus(
+            f"no usable recording lies in {folder}; check the parameters corpus.path and those of "
+            f"the {corpus.layout} layout{why}."
         )
     table = _completed(recordings, folder, corpus)
-    for column in ("recording", "speaker", "label", "fold"):
-        _check_names(table[column], folder)
+    _check_names(table, folder)
     tracks = table.face[table.face.map(is_track)]
     _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
     return table
 
 
 @contextmanager
-def _opened() -> Iterator[None]:
-    """Tell of what may not be opened in one sentence."""
+def _reading() -> Iterator[None]:
+    """Raise InvalidCorpus for what may not be opened."""
     try:
         yield
     except OSError as error:
         raise InvalidCorpus(
-            f"{error.filename} cannot be read ({error.strerror}); permit reading it, or move it out of the corpus."
+            f"{error.filename} cannot be read ({error.strerror}); permit reading it, or move it "
+            "out of the corpus."
         ) from None
 
 
-def _check_names(names: pd.Series, folder: Path) -> None:
-    """Refuse names that do harm where they are shown: that break a line, command a terminal, or compute in a spreadsheet."""
-    for name in names.unique():
-        if printable(name) != name or FORMULA.match(name):
-            raise InvalidCorpus(
-                f"the {names.name} '{name}' in {folder} has signs that cannot be shown, or would be a formula in a spreadsheet; rename it."
-            )
+def _check_names(table: pd.DataFrame, folder: Path) -> None:
+    """Refuse names that break a line, command a terminal, or compute in a spreadsheet."""
+    for column in ("recording", "speaker", "label", "fold"):
+        for name in table[column].unique():
+            if printable(name) != name or FORMULA.match(name):
+                raise InvalidCorpus(
+                    f"the {column} '{name}' in {folder} has signs that cannot be shown, or would "
+                    "be a formula in a spreadsheet; rename it."
+                )
 
 
 def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
-    """Refuse files outside of the corpus and the corpora folders, links followed: a manifest or an archive may come from anybody."""
+    """Refuse files outside of the corpus and the corpora folders, links followed.
+
+    A manifest or an archive may come from anybody.
+    """
     if corpus.outside:
         return
-    real, home = cache(os.path.realpath), folder.parent if corpus.layout == "manifest" else folder
+    real, home = cache(os.path.realpath), folder.parent if folder.is_file() else folder
     homes = tuple(os.path.join(real(place), "") for place in (home, *places.CORPORA))
     for file in files:
-        found = os.path.realpath(file) if os.path.islink(file) else os.path.join(real(os.path.dirname(file)), os.path.basename(file))
-        if not found.startswith(homes):
+        parent, name = os.path.split(file)
+        target = real(file) if os.path.islink(file) else os.path.join(real(parent), name)
+        if not target.startswith(homes):
             raise InvalidCorpus(
-                f"{file} lies outside of {home} and of the corpora folders; move it there, or allow it with -y 'corpus: {{outside: true}}'."
+                f"{file} lies outside of {home} and of the corpora folders; move it there, or "
+                "allow it with -y 'corpus: {outside: true}'."
             )
 
 
 def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
-    """Return verification trials (list, genuine, first, second), the files they name (recording, speaker, audio), and those missing.
+    """Return verification trials, the files they name, and the names of those that are missing.
 
-    Raises InvalidParameter where the layout has no trials, InvalidCorpus where a list is absent or malformed.
+    Trials have the columns list, genuine, first, second; files recording, speaker, audio. Raises
+    InvalidParameter where the layout has no trials, InvalidCorpus where a list is absent or
+    malformed.
     """
-    if corpus.layout not in TRIALS:
-        raise InvalidParameter(f"parameter 'corpus.trials' needs a layout with trial lists ({', '.join(TRIALS)}), not {corpus.layout}.")
-    folder, (read_lists, find) = places.corpus(corpus.path), TRIALS[corpus.layout]
-    with _opened():
-        pairs = read_lists(folder, corpus.trials)
-        files, missing = find(folder, pairs)
+    if corpus.layout != "voxceleb1":
+        raise InvalidParameter(
+            "parameter 'corpus.trials' needs a layout with trial lists (voxceleb1), not "
+            f"{corpus.layout}."
+        )
+    folder = places.corpus(corpus.path)
+    with _reading():
+        pairs = voxceleb1.read_trials(folder, corpus.trials)
+        files, missing = voxceleb1.trial_files(folder, pairs)
     _check_places(files.audio, folder, corpus)
     return pairs, files, missing
 
 
 def published(corpus: Corpus) -> dict[str, int]:
-    """Return the counts that the corpus' owners or the paper print for this choice of recordings; empty where none are."""
-    return PUBLISHED[corpus.layout](corpus)
+    """Return the counts that the corpus' owners or the paper print for this choice of recordings.
+
+    It is empty where none are, as of a synthetic corpus.
+    """
+    return {} if corpus.synthetic else LAYOUTS[corpus.layout].published(corpus)
 
 
 def _completed(recordings: pd.DataFrame, folder: Path, corpus: Corpus) -> pd.DataFrame:
-    """Fill in what the reader says nothing of, choose the target, and sort by name."""
+    """Fill in the columns that the reader did not, choose the target, and sort by name."""
     incomplete = dict(recordings.attrs.get("incomplete", {}))
-    table = recordings.assign(**{name: value for name, value in COLUMNS.items() if name not in recordings})
+    table = recordings.assign(
+        **{name: value for name, value in COLUMNS.items() if name not in recordings}
+    )
     table["source"] = table.source.where(table.source != "", table.recording)
     if corpus.target == "speaker":
         table["label"] = pd.Categorical(table.speaker)
     else:
         table["label"] = table.label.cat.remove_unused_categories()
-    seen = (table.video != "") | (table.features != "")
-    if seen.any():  # all runs of a corpus are compared on the same recordings, those that a teacher can see
-        incomplete |= {name: f"recording {name} has no video" for name in table.recording[~seen]}
-        table = table[seen]
-    if table.recording.duplicated().any():
-        name = table.recording[table.recording.duplicated()].iloc[0]
-        raise InvalidCorpus(f"recording {name} is more than once in {folder}; keep one of its files.")
+    visible = (table.video != "") | (table.features != "")
+    if visible.any():  # all runs of a corpus are compared on the recordings that a teacher can use
+        absent = table.recording[~visible]
+        incomplete |= {name: f"recording {name} has no video" for name in absent}
+        table = table[visible]
+    for name in table.recording[table.recording.duplicated()]:
+        raise InvalidCorpus(
+            f"recording {name} is more than once in {folder}; keep one of its files."
+        )
     table = table[list(COLUMNS)].sort_values("recording", ignore_index=True)
     table.attrs["incomplete"] = incomplete
     return table
 
 
-def _why(recordings: pd.DataFrame) -> str:
-    incomplete = recordings.attrs.get("incomplete", {})
-    return f" ({len(incomplete)} were left out, the first because {next(iter(incomplete.values()))})" if incomplete else ""
-
-
 def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
-    """Return a short hash of the rows, of what their files hold, and of the table of face measurements.
+    """Return a short hash of the rows, of their files, and of the table of face measurements.
 
-    It is the same wherever the corpus lies. Of a file its name, its size and a block of its middle are looked at, so that
-    one that was changed for another of equal length is noticed.
+    It is the same wherever the corpus lies.
     """
     tracks = recordings.face.map(is_track)
-    rows = recordings.assign(face=recordings.face.where(~tracks, "track"), track=recordings.face.where(tracks, ""))
-    # the folds are not decoded: whoever trains looks at them
+    rows = recordings.assign(
+        face=recordings.face.where(~tracks, "track"), track=recordings.face.where(tracks, "")
+    )
+    # the folds are not decoded, but read where a network is trained
     rows = rows.drop(columns="fold").astype(str)
     for column in ("audio", "video", "track"):
-        rows[column] = rows[column].map({path: file_fingerprint(path) for path in rows[column].unique()})
-    measured = hashlib.sha256(places.corpus(corpus.features).read_bytes()).hexdigest() if corpus.features else ""
-    return digest([measured, rows.values.tolist()])
+        rows[column] = rows[column].map(cache(file_fingerprint))
+    table = places.corpus(corpus.features).read_bytes() if corpus.features else b""
+    return digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
 
 
 def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
-    """Return the name of the store of recordings, a short hash of them and of how they are decoded."""
-    return digest([STORE_FORMAT, fingerprint(recordings, settings.corpus), parameters_of_stage(settings, "data")])
+    """Return the name of the store of recordings: a hash of them and of how they are decoded."""
+    recorded = fingerprint(recordings, settings.corpus)
+    return digest([STORE_FORMAT, recorded, settings.upto("data")])
 
 
 def on_disk(settings: Settings) -> str:
-    """Return the name of the store of a corpus as it lies there now, "" where none can be read."""
+    """Return the name of the store of a corpus as it lies there now, "" where it is unreadable."""
     try:
         return store_name(read(settings.corpus), settings)
     except (UserError, OSError):
@@ -194,9 +211,10 @@ def on_disk(settings: Settings) -> str:
 
 
 def trials_on_disk(settings: Settings) -> str:
-    """Return a short hash of the verification trials and of the files they name as they lie there now, "" where there are none to read.
+    """Return a short hash of the verification trials and their files as they lie there now.
 
-    So of a synthetic corpus, which is told by its parameters.
+    It is "" where there are none to read, and for a synthetic corpus, which its parameters
+    identify.
     """
     if settings.corpus.synthetic or not settings.corpus.trials:
         return ""
@@ -204,11 +222,15 @@ def trials_on_disk(settings: Settings) -> str:
         pairs, files, _ = trials(settings.corpus)
     except (UserError, OSError):
         return ""
-    return digest([pairs.astype(str).values.tolist(), [file_fingerprint(path) for path in files.audio]])
+    return digest([pairs.astype(str).values.tolist(), list(map(file_fingerprint, files.audio))])
 
 
 def file_fingerprint(path: str) -> list:
-    """Return what tells a file from another: name, size and a hash of 4 KB from its middle; of a folder those of its pictures."""
+    """Return what identifies a file: name, size and a hash of 4 KB from its middle.
+
+    So a file that was replaced by another of equal length is another one. Of a folder it is the
+    names and sizes in it.
+    """
     if not path:
         return []
     if os.path.isdir(path):

@@ -37,7 +37,9 @@ def columns(path: str) -> list[str]:
     return [column for column in _parsed(path, rows=0) if column != TIME]
 
 
-def measurements(recordings: pd.DataFrame, corpus: Corpus, fps: int | None = None) -> list[np.ndarray]:
+def measurements(
+    recordings: pd.DataFrame, corpus: Corpus, fps: int | None = None
+) -> list[np.ndarray]:
     """Return one float32 array ``(rows, measurements)`` a recording, standardised within each speaker where asked.
 
     Where the table is timed and ``fps`` given, the rows are interpolated at ``video_start + n / fps`` seconds up to the
@@ -55,7 +57,10 @@ def measurements(recordings: pd.DataFrame, corpus: Corpus, fps: int | None = Non
     if times is None or fps is None:
         return [found[name].to_numpy(np.float32) for name in recordings.features]
     clock = dict(iter(times.groupby(level=0, sort=False)))
-    return [_frames(part, clock[part.features].to_numpy(), found[part.features].to_numpy(), fps) for part in recordings.itertuples()]
+    return [
+        _frames(part, clock[part.features].to_numpy(), found[part.features].to_numpy(), fps)
+        for part in recordings.itertuples()
+    ]
 
 
 def _standardised(rows: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
@@ -66,7 +71,9 @@ def _standardised(rows: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
         raise InvalidCorpus(
             f"the face measurements '{shared.idxmax()}' belong to recordings of several speakers, so none can be standardised; give each speaker rows of their own, or set corpus.standardise to none."
         )
-    speaker = recordings.drop_duplicates("features").set_index("features").speaker.reindex(rows.index)
+    speaker = (
+        recordings.drop_duplicates("features").set_index("features").speaker.reindex(rows.index)
+    )
     scaled = rows.groupby(speaker.to_numpy())
     # of a single row there is no variance
     return (rows - scaled.transform("mean")) / scaled.transform("std").replace(0.0, 1.0).fillna(1.0)
@@ -82,21 +89,32 @@ def _frames(part, times: np.ndarray, rows: np.ndarray, fps: int) -> np.ndarray:
     # a hair more, because 0.28 * 25 is a little less than 7
     count = math.floor((min(times[-1], begin + seconds - 1 / fps) - begin) * fps + 1e-6) + 1
     moments = begin + np.arange(max(count, 1)) / fps
-    return np.stack([np.interp(moments, times, column) for column in rows.T], axis=1).astype(np.float32)
+    return np.stack([np.interp(moments, times, column) for column in rows.T], axis=1).astype(
+        np.float32
+    )
 
 
 def _table(path: str) -> pd.DataFrame:
     """Return the measurements by recording. Raises InvalidCorpus where the table is missing or is not made of numbers."""
     table, file = _parsed(path), places.corpus(path)
     if table.columns.drop(TIME, errors="ignore").empty:
-        raise InvalidCorpus(f"{file} has no column of measurements; put the recording's name first and its numbers behind it.")
+        raise InvalidCorpus(
+            f"{file} has no column of measurements; put the recording's name first and its numbers behind it."
+        )
     if table.index.hasnans:
-        raise InvalidCorpus(f"line {table.index.isna().argmax() + 2} of {file} names no recording; write its name into the first column.")
+        raise InvalidCorpus(
+            f"line {table.index.isna().argmax() + 2} of {file} names no recording; write its name into the first column."
+        )
     unusable = [
-        column for column in table if not pd.api.types.is_numeric_dtype(table[column]) or not (table[column].abs() <= LARGEST).all()
+        column
+        for column in table
+        if not pd.api.types.is_numeric_dtype(table[column])
+        or not (table[column].abs() <= LARGEST).all()
     ]
     if unusable:
-        raise InvalidCorpus(f"column '{unusable[0]}' of {file} holds something that is no finite number; mend or drop that column.")
+        raise InvalidCorpus(
+            f"column '{unusable[0]}' of {file} holds something that is no finite number; mend or drop that column."
+        )
     if TIME in table:
         _check_times(table[TIME], file)
     return table
@@ -124,6 +142,10 @@ def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
 def read_csv(file: Path, **options: Any) -> pd.DataFrame:
     """Read cells separated by commas, in a file ``.tsv`` by tabs; ``options`` are pandas'. Raises InvalidCorpus where it is no table."""
     try:
-        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", compression=None, **options)
+        return pd.read_csv(
+            file, sep="\t" if file.suffix == ".tsv" else ",", compression=None, **options
+        )
     except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
-        raise InvalidCorpus(f"{file} is no table in CSV ({' '.join(str(error).split())}); save it as CSV in UTF-8.") from None
+        raise InvalidCorpus(
+            f"{file} is no table in CSV ({' '.join(str(error).split())}); save it as CSV in UTF-8."
+        ) from None

@@ -21,12 +21,26 @@ from kdsuite.parameters import Corpus
 
 # the actor named in a dialogue sits on the left; who speaks is the letter in the last part of a turn's name
 DIALOGUE = re.compile(r"Ses\d\d([FM])_(impro|script)\w+")
-TURN = re.compile(r"\[(\d+\.\d+) - (\d+\.\d+)\]\s+((Ses\d\d)[FM]_\w+_([FM])[0-9A-Za-z]+)\s+(\S+)\s+\[.*\]\s*")
+TURN = re.compile(
+    r"\[(\d+\.\d+) - (\d+\.\d+)\]\s+((Ses\d\d)[FM]_\w+_([FM])[0-9A-Za-z]+)\s+(\S+)\s+\[.*\]\s*"
+)
 KINDS = {"impro": "improvised", "script": "scripted"}
 CLASSES = {"neu": "neutral", "hap": "happy", "exc": "happy", "ang": "angry", "sad": "sad"}
 # frustration, disgust, fear, surprise, others, and where the annotators disagree: of no class
 OTHER_CODES = ("fru", "dis", "fea", "sur", "oth", "xxx")
-ROW = ["recording", "speaker", "label", "audio", "video", "features", "video_start", "seconds", "face", "source", "fold"]
+ROW = [
+    "recording",
+    "speaker",
+    "label",
+    "audio",
+    "video",
+    "features",
+    "video_start",
+    "seconds",
+    "face",
+    "source",
+    "fold",
+]
 # turns of the release
 EXCITED, IMPROVISED = 1041, 2943
 TURNS = {"neutral": 1708, "happy": 595 + EXCITED, "angry": 1103, "sad": 1084}
@@ -67,7 +81,10 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
 def _dialogue(file: Path, corpus: Corpus, measured: set[str]) -> tuple[list[tuple], dict[str, str]]:
     """Return the rows of a dialogue's turns, and by name the turns that lack sound or video."""
     session, name, rows, missing = file.parents[2], file.stem, [], {}
-    sounds, video = session / "sentences" / "wav" / name, session / "dialog" / "avi" / "DivX" / f"{name}.avi"
+    sounds, video = (
+        session / "sentences" / "wav" / name,
+        session / "dialog" / "avi" / "DivX" / f"{name}.avi",
+    )
     heard, filmed = _listing(sounds), not corpus.features and video.name in _listing(video.parent)
     for turn in _turns(file):
         label = None if turn.code == "exc" and corpus.excited == "omit" else CLASSES.get(turn.code)
@@ -82,7 +99,17 @@ def _dialogue(file: Path, corpus: Corpus, measured: set[str]) -> tuple[list[tupl
         else:
             face = "left" if turn.speaker[-1] == DIALOGUE.fullmatch(name).group(1) else "right"
             part = (turn.start, round(turn.end - turn.start, 4), face, name, session.name)
-            rows.append((turn.name, turn.speaker, label, str(sound), str(video) if filmed else "", features, *part))
+            rows.append(
+                (
+                    turn.name,
+                    turn.speaker,
+                    label,
+                    str(sound),
+                    str(video) if filmed else "",
+                    features,
+                    *part,
+                )
+            )
     return rows, missing
 
 
@@ -109,7 +136,9 @@ def _label_files(session: Path) -> list[Path]:
     files = [folder / name for name in sorted(_listing(folder)) if name.endswith(".txt")]
     for file in files:
         if DIALOGUE.fullmatch(file.stem) is None:
-            raise InvalidCorpus(f"{file} has no name of an IEMOCAP dialogue (such as Ses01F_impro01.txt); move it out of the corpus.")
+            raise InvalidCorpus(
+                f"{file} has no name of an IEMOCAP dialogue (such as Ses01F_impro01.txt); move it out of the corpus."
+            )
     return files
 
 
@@ -130,9 +159,13 @@ def _turn(line: str, where: str) -> Turn:
         )
     start, end, name, session, letter, code = match.groups()
     if float(end) <= float(start):
-        raise InvalidCorpus(f"{where} lets turn {name} end at {end} s, not after its start at {start} s; mend it or fetch the file again.")
+        raise InvalidCorpus(
+            f"{where} lets turn {name} end at {end} s, not after its start at {start} s; mend it or fetch the file again."
+        )
     if code not in CLASSES and code not in OTHER_CODES:
-        raise InvalidCorpus(f"{where} has the unknown emotion code '{code}'; use one of {', '.join((*CLASSES, *OTHER_CODES))}.")
+        raise InvalidCorpus(
+            f"{where} has the unknown emotion code '{code}'; use one of {', '.join((*CLASSES, *OTHER_CODES))}."
+        )
     return Turn(name, session + letter, float(start), float(end), code)
 
 
@@ -149,5 +182,10 @@ def published(corpus: Corpus) -> dict[str, int]:
         classes = {**TURNS, "happy": TURNS["happy"] - excited} if corpus.target == "label" else {}
         return {"recordings": sum(TURNS.values()) - excited, **counts, **classes}
     if corpus.excited == "happy" and kinds:
-        return {"recordings": IMPROVISED if kinds == {"improvised"} else sum(TURNS.values()) - IMPROVISED, **counts}
+        return {
+            "recordings": IMPROVISED
+            if kinds == {"improvised"}
+            else sum(TURNS.values()) - IMPROVISED,
+            **counts,
+        }
     return counts

@@ -20,7 +20,16 @@ NAME = re.compile(r"(0[123])-((0[12])-(\d\d)-(0[12])-(0[12])-(0[12])-(\d\d))", r
 SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
 MEDIA = {".mp4", ".avi", ".mov", ".mkv", *SOUND_FILES}
 CHANNELS = {"01": "speech", "02": "song"}
-EMOTIONS = {"01": "neutral", "02": "calm", "03": "happy", "04": "sad", "05": "angry", "06": "fearful", "07": "disgust", "08": "surprised"}
+EMOTIONS = {
+    "01": "neutral",
+    "02": "calm",
+    "03": "happy",
+    "04": "sad",
+    "05": "angry",
+    "06": "fearful",
+    "07": "disgust",
+    "08": "surprised",
+}
 # modality 03 is the sound as recorded; the sound in 01 was compressed with the video
 SOUND, VIDEO = ("03", "01"), ("01", "02")
 # the published design: every statement twice, in two intensities but for neutral; song has neither disgust nor surprised
@@ -42,13 +51,19 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
         if CHANNELS[channel] not in corpus.channels or label is None:
             continue
         sound = next((files[modality] for modality in SOUND if modality in files), "")
-        video = "" if corpus.features else next((files[modality] for modality in VIDEO if modality in files), "")
+        video = (
+            ""
+            if corpus.features
+            else next((files[modality] for modality in VIDEO if modality in files), "")
+        )
         features = measured.get(take, "")
         if sound and (video or features):
             rows.append((take, f"Actor_{actor}", label, sound, video, features))
         else:
             incomplete[take] = f"take {take} has no {'video' if sound else 'sound'}"
-    table = pd.DataFrame(rows, columns=["recording", "speaker", "label", "audio", "video", "features"])
+    table = pd.DataFrame(
+        rows, columns=["recording", "speaker", "label", "audio", "video", "features"]
+    )
     labels = dict.fromkeys(_label(emotion, corpus.calm) for emotion in EMOTIONS.values())
     table["label"] = pd.Categorical(table.label, [label for label in labels if label])
     table.attrs["incomplete"] = incomplete
@@ -69,7 +84,9 @@ def _takes(folder: Path) -> dict[str, dict[str, str]]:
             modality = "03" if ending.lower() in SOUND_FILES else modality
             other = takes.setdefault(take, {}).setdefault(modality, path)
             if other != path:
-                raise InvalidCorpus(f"{path} and {other} are the same take; move one of them out of the corpus.")
+                raise InvalidCorpus(
+                    f"{path} and {other} are the same take; move one of them out of the corpus."
+                )
     return takes
 
 
@@ -77,7 +94,9 @@ def _parts(stem: str, path: str) -> tuple[str, str]:
     """Return modality and take. Raises InvalidCorpus for what is not RAVDESS's."""
     match = NAME.fullmatch(stem)
     if match is None:
-        raise InvalidCorpus(f"{path} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4); move it out of the corpus.")
+        raise InvalidCorpus(
+            f"{path} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4); move it out of the corpus."
+        )
     if match.group(4) not in EMOTIONS:
         raise InvalidCorpus(
             f"{path} has the unknown emotion code {match.group(4)} (RAVDESS has 01 to 08); rename it or move it out of the corpus."
@@ -91,7 +110,9 @@ def _stop(error: OSError) -> None:
 
 
 def _label(emotion: str, calm: str) -> str | None:
-    return {"neutral": "neutral", "own": "calm", "omit": None}[calm] if emotion == "calm" else emotion
+    return (
+        {"neutral": "neutral", "own": "calm", "omit": None}[calm] if emotion == "calm" else emotion
+    )
 
 
 def published(corpus: Corpus) -> dict[str, int]:
@@ -107,5 +128,8 @@ def published(corpus: Corpus) -> dict[str, int]:
         for channel in set(corpus.channels):
             if label and (channel == "speech" or emotion in SUNG):
                 classes[label] = classes.get(label, 0) + takes * ACTORS[channel]
-    counts = {"recordings": sum(classes.values()), "speakers": max((ACTORS[channel] for channel in corpus.channels), default=0)}
+    counts = {
+        "recordings": sum(classes.values()),
+        "speakers": max((ACTORS[channel] for channel in corpus.channels), default=0),
+    }
     return {**counts, **(classes if corpus.target == "label" else {})}

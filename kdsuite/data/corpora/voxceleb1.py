@@ -1,9 +1,11 @@
-"""VoxCeleb1 (Nagrani et al. 2017): utterances of celebrities, cut from interviews on YouTube, and lists of verification trials.
+"""VoxCeleb1 (Nagrani et al. 2017): utterances of celebrities, cut from interviews on YouTube.
 
-Sound lies in ``wav/id10001/<youtube id>/00001.wav`` (or below ``dev``, ``test``; or ``m4a``, ``aac``). The makers do not
-distribute the video; whichever of these people have is used: videos of face crops, ``mp4/id10001/<youtube id>/00001.mp4``;
-folders of crops at one picture a second, ``unzippedFaces/<VGGFace1 ID>/1.6/<youtube id>``; or the videos themselves,
-``video/<youtube id>.mp4``, with the owners' face tracks, ``txt/id10001/<youtube id>/00001.txt``.
+Sound lies in ``wav/id10001/<youtube id>/00001.wav`` (or below ``dev``, ``test``; or ``m4a``,
+``aac``), lists of verification trials beside it. The makers do not distribute the video; whichever
+of these people have is used: videos of face crops, ``mp4/id10001/<youtube id>/00001.mp4``; folders
+of crops at one picture a second, ``unzippedFaces/<VGGFace1 ID>/1.6/<youtube id>``; or the videos
+themselves, ``video/<youtube id>.mp4``, with the owners' face tracks,
+``txt/id10001/<youtube id>/00001.txt``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import csv
 import os
 import re
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,8 @@ from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import TRACK_RATE, read_track
 from kdsuite.parameters import Corpus
 
-SPEAKER, UTTERANCE = re.compile(r"id\d{5}", re.ASCII), re.compile(r"\d{5}", re.ASCII)
+SPEAKER = re.compile(r"id\d{5}", re.ASCII)
+UTTERANCE = re.compile(r"id\d{5}/[^/]+/\d{5}", re.ASCII)
 # in the order of preference: sound as distributed, as downloaded, of the face crops
 SOUND_TREES = ("wav", "m4a", "aac", "mp4")
 SOUND_ENDINGS = (".wav", ".flac", ".m4a", ".aac", ".mp4", ".mp3", ".ogg")
@@ -32,57 +35,57 @@ VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 META, SPLIT, TRACKS, VIDEOS = "vox1_meta.csv", "iden_split.txt", "txt", "video"
 PEOPLE = ["VoxCeleb1 ID", "VGGFace1 ID", "Set"]
 PARTS = {"1": "train", "2": "validation", "3": "test"}
-# how many there are in the development set, which identification uses, in the test set, and in the lists of trials
+# of the development set, which identification uses, of the test set, and of the lists of trials
 PUBLISHED = {
     "dev": {"speakers": 1211, "video": 21819, "utterance": 148642},
     "test": {"speakers": 40, "video": 677, "utterance": 4874},
     "trials": {"veri_test.txt": 37720, "veri_test2.txt": 37611},
 }
-COLUMNS = ["recording", "speaker", "label", "audio", "video", "features", "video_start", "seconds", "face", "source", "fold"]
+COLUMNS = [
+    "recording", "speaker", "label", "audio", "video", "features", "video_start", "seconds", "face",
+    "source", "fold",
+]  # fmt: skip
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
-    """Return the table of recordings (see :mod:`kdsuite.data.corpora`): one a video, of which the first utterance is used, or every utterance.
+    """Return the table of recordings (see :mod:`kdsuite.data.corpora`).
 
-    Speakers whom the trials or ``vox1_meta.csv`` keep for verification are in it only where the official split is asked for
-    and no trials. ``fold`` is the part of ``iden_split.txt``. Rows of ``corpus.features`` named as the recording stand for the
-    video. Raises InvalidCorpus for what does not lie as in VoxCeleb1, for an utterance that is there twice, and for malformed
-    lists and tracks.
+    There is one a video, of which the first utterance is used, or one an utterance. Speakers whom
+    the trials or ``vox1_meta.csv`` reserve for verification are in it only where the official split
+    is asked for and no trials. ``fold`` is the part of ``iden_split.txt``. Rows of
+    ``corpus.features`` named as the recording stand for the video. Raises InvalidCorpus for what
+    does not lie as in VoxCeleb1, for an utterance that is there twice, and for malformed lists and
+    tracks.
     """
     roots, people = _roots(folder), _people(folder)
-    verified = set() if _everybody(corpus) else set(people.index[people.Set == "test"])
-    if corpus.trials:  # also where vox1_meta.csv is not there: whom verification compares nobody may have heard
-        compared = read_trials(folder, corpus.trials)
-        verified |= set(compared["first"].str.partition("/")[0]) | set(compared["second"].str.partition("/")[0])
-    sounds, crops = _utterances(roots, lambda speaker: speaker not in verified)
-    faces, parts, measured = _Faces(roots, crops, people), _split(folder), set(names(corpus.features))
-    rows = []
-    for key in _first(sounds) if corpus.unit == "video" else sounds:
-        source = key.rpartition("/")[0]
-        recording, speaker = source if corpus.unit == "video" else key, key.partition("/")[0]
-        seen = ("", recording if recording in measured else "", 0.0, np.nan, "") if corpus.features else faces.of(key)
-        rows.append((recording, speaker, speaker, sounds[key], *seen, source, parts.get(key, "")))
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"label": "category"})
+    reserved = set() if _uses_all_speakers(corpus) else set(people.index[people.Set == "test"])
+    if corpus.trials:  # also where vox1_meta.csv is not there: they must be unknown to the networks
+        trials = read_trials(folder, corpus.trials)
+        reserved |= {name.partition("/")[0] for name in (*trials["first"], *trials["second"])}
+    sounds, crops = _utterances(roots, lambda speaker: speaker not in reserved)
+    faces, parts = _Faces(roots, crops, people), _split(folder)
+    rows, measured = {}, set(names(corpus.features))
+    for key, sound in sounds.items():
+        speaker, source = key.partition("/")[0], key.rpartition("/")[0]
+        recording = source if corpus.unit == "video" else key
+        if recording not in rows:
+            features = recording if recording in measured else ""
+            face = ("", features, 0.0, np.nan, "") if corpus.features else faces.of(key)
+            fold = parts.get(key, "")
+            rows[recording] = (recording, speaker, speaker, sound, *face, source, fold)
+    return pd.DataFrame(rows.values(), columns=COLUMNS).astype({"label": "category"})
 
 
-def _everybody(corpus: Corpus) -> bool:
-    """Return whether the 40 speakers of the test set are among those told apart, as in the official split."""
+def _uses_all_speakers(corpus: Corpus) -> bool:
+    """Return whether the 40 speakers of the test set are used, as in the official split."""
     return corpus.protocol == "given" and not corpus.trials
 
 
-def _first(keys: Iterable[str]) -> list[str]:
-    """Return the first utterance of each video; ``keys`` are sorted."""
-    first: dict[str, str] = {}
-    for key in keys:
-        first.setdefault(key.rpartition("/")[0], key)
-    return list(first.values())
-
-
 def _roots(folder: Path) -> list[str]:
-    """Return the folder and those in it that archives unpack to, such as ``dev`` and ``vox1_dev_wav``."""
+    """Return the folder and those that archives unpack to, such as ``dev`` and ``vox1_dev_wav``."""
     trees = {*SOUND_TREES, *FACE_TREES, TRACKS, VIDEOS}
-    inside = [entry.path for entry in _folders(folder) if entry.name not in trees and not SPEAKER.fullmatch(entry.name)]
-    return [str(folder), *sorted(inside)]
+    inside = {name: path for name, path in _folders(folder).items() if name not in trees}
+    return [str(folder), *sorted(p for name, p in inside.items() if not SPEAKER.fullmatch(name))]
 
 
 def _entries(path: str | Path) -> list[os.DirEntry]:
@@ -92,61 +95,59 @@ def _entries(path: str | Path) -> list[os.DirEntry]:
             return [entry for entry in entries if not entry.name.startswith(".")]
     except FileNotFoundError:
         return []
-    except OSError as error:
-        raise InvalidCorpus(f"{path} cannot be read ({error.strerror}); permit reading it, or move it out of the corpus.") from None
 
 
-def _folders(path: str | Path) -> list[os.DirEntry]:
-    return [entry for entry in _entries(path) if entry.is_dir()]
+def _folders(path: str | Path) -> dict[str, str]:
+    return {entry.name: entry.path for entry in _entries(path) if entry.is_dir()}
 
 
-def _files(path: str | Path, endings: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Yield stem and path of the files in a folder that have one of these endings."""
-    for entry in _entries(path):
-        stem, ending = os.path.splitext(entry.name)
-        if ending.lower() in endings:
-            yield stem, entry.path
+def _utterances(
+    roots: list[str], wanted: Callable[[str], bool]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the sound of the wanted speakers' utterances, and the videos of face crops.
 
-
-def _utterances(roots: list[str], wanted: Callable[[str], bool]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the sound of each utterance of the wanted speakers, and the videos of face crops, both by ``speaker/video/utterance``.
-
-    The sound is that of the most preferred tree that has it; it is sorted.
+    Both are by ``speaker/video/utterance``. The sound is sorted, and that of the most preferred
+    tree that has it.
     """
     trees = {tree: _tree(roots, tree, wanted) for tree in SOUND_TREES}
     return dict(sorted(ChainMap(*trees.values()).items())), trees[CROPS]
 
 
 def _tree(roots: list[str], tree: str, wanted: Callable[[str], bool]) -> dict[str, str]:
-    """Return the files ``<root>/<tree>/id10001/<youtube id>/00001.*`` of the wanted speakers, by their three names."""
+    """Return the files ``<root>/<tree>/id10001/<youtube id>/00001.*`` by their three names."""
     endings = VIDEO_ENDINGS if tree == CROPS else SOUND_ENDINGS
-    found: dict[str, str] = {}
-    for speaker in [entry for root in roots for entry in _inner(f"{root}/{tree}", endings)]:
-        if not SPEAKER.fullmatch(speaker.name):
-            raise InvalidCorpus(f"{speaker.path} is no speaker of VoxCeleb1 (such as id10001); move it out of the corpus.")
-        for video in _inner(speaker.path, endings) if wanted(speaker.name) else []:
-            for name, path in _files(video.path, endings):
-                if not UTTERANCE.fullmatch(name):
-                    raise _misplaced(path)
-                other = found.setdefault(f"{speaker.name}/{video.name}/{name}", path)
-                if other != path:
-                    raise InvalidCorpus(f"{path} and {other} are the same utterance; move one of them out of the corpus.")
-    return found
+    files: dict[str, str] = {}
+    for root in roots:
+        for path in _walk(f"{root}/{tree}", wanted):
+            key, ending = os.path.splitext(path.removeprefix(f"{root}/{tree}/"))
+            if ending.lower() not in endings:
+                continue
+            if not UTTERANCE.fullmatch(key):
+                raise InvalidCorpus(
+                    f"{path} does not lie as utterances do (wav/id10001/<youtube id>/00001.wav); "
+                    "rename it or move it out of the corpus."
+                )
+            other = files.setdefault(key, path)
+            if other != path:
+                raise InvalidCorpus(
+                    f"{path} and {other} are the same utterance; move one of them out of the "
+                    "corpus."
+                )
+    return files
 
 
-def _inner(path: str, endings: tuple[str, ...]) -> list[os.DirEntry]:
-    """Return the folders in one that holds nothing else. Raises InvalidCorpus for recordings beside them."""
-    entries = _entries(path)
-    for entry in entries:
-        if not entry.is_dir() and os.path.splitext(entry.name)[1].lower() in endings:
-            raise _misplaced(entry.path)
-    return [entry for entry in entries if entry.is_dir()]
-
-
-def _misplaced(path: str) -> InvalidCorpus:
-    return InvalidCorpus(
-        f"{path} does not lie as utterances do (wav/id10001/<youtube id>/00001.wav); rename it or move it out of the corpus."
-    )
+def _walk(folder: str, wanted: Callable[[str], bool], depth: int = 0) -> Iterator[str]:
+    """Yield the files in a tree of folders by speaker and video, of the wanted speakers."""
+    for entry in _entries(folder):
+        if not entry.is_dir():
+            yield entry.path
+        elif depth == 0 and not SPEAKER.fullmatch(entry.name):
+            raise InvalidCorpus(
+                f"{entry.path} is no speaker of VoxCeleb1 (such as id10001); move it out of the "
+                "corpus."
+            )
+        elif depth == 1 or (depth == 0 and wanted(entry.name)):
+            yield from _walk(entry.path, wanted, depth + 1)
 
 
 def _people(folder: Path) -> pd.DataFrame:
@@ -154,103 +155,129 @@ def _people(folder: Path) -> pd.DataFrame:
     file = folder / META
     if not file.is_file():
         return pd.DataFrame(columns=PEOPLE).set_index(PEOPLE[0])
+    options = {"sep": "\t", "dtype": str, "keep_default_na": False, "quoting": csv.QUOTE_NONE}
     try:
-        table = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, encoding_errors="replace")
+        table = pd.read_csv(file, encoding_errors="replace", **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InvalidCorpus(f"{file} is no table ({str(error).strip()}); fetch it again.") from None
     if not set(PEOPLE) <= set(table):
-        raise InvalidCorpus(f"{file} lacks the columns VoxCeleb1 ID, VGGFace1 ID and Set, separated by tabs; fetch it again.")
+        raise InvalidCorpus(
+            f"{file} lacks the columns VoxCeleb1 ID, VGGFace1 ID and Set, separated by tabs; fetch "
+            "it again."
+        )
     return table.set_index(PEOPLE[0])
 
 
 def _split(folder: Path) -> dict[str, str]:
-    """Return the part of each utterance by the official identification split; empty where it is not there."""
-    if not (folder / SPLIT).is_file():
+    """Return the part of each utterance by the official identification split, where it is there."""
+    file = folder / SPLIT
+    if not file.is_file():
         return {}
-    table = _lines(folder / SPLIT, ["part", "path"])
-    _refuse(~table.part.isin(PARTS), folder / SPLIT, "1, 2 or 3 and a path")
+    table = _lines(file, ["part", "path"])
+    _refuse(~table.part.isin(PARTS), file, "1, 2 or 3 and a path")
     return dict(zip(table.path.str.rsplit(".", n=1).str[0], table.part.map(PARTS)))
 
 
 def _lines(file: Path, columns: list[str]) -> pd.DataFrame:
-    """Return a list whose lines have as many words as ``columns``; a list of a million lines takes a few seconds."""
+    """Return a list with one word a column; one of a million lines takes a few seconds."""
     if not file.is_file():
-        raise InvalidCorpus(f"the list {file} does not exist; put it there, or name others with corpus.trials.")
-    lines = pd.Series(file.read_text(encoding="utf-8", errors="replace").splitlines(), dtype=str)
-    table = lines.str.split(n=len(columns), expand=True).reindex(columns=range(len(columns) + 1))
+        raise InvalidCorpus(
+            f"the list {file} does not exist; put it there, or name others with corpus.trials."
+        )
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines, count = pd.Series(lines, dtype=str), len(columns)
+    table = lines.str.split(n=count, expand=True).reindex(columns=range(count + 1))
     table = table[(lines.str.strip() != "").to_numpy()]
-    _refuse(table[len(columns) - 1].isna() | table[len(columns)].notna(), file, f"{len(columns)} words")
-    return table.iloc[:, : len(columns)].set_axis(columns, axis=1).astype(str)  # of nothing it would be numbers
+    _refuse(table[count - 1].isna() | table[count].notna(), file, f"{count} words")
+    # of no lines the columns would be numbers
+    return table.drop(columns=count).set_axis(columns, axis=1).astype(str)
 
 
-def _refuse(wrong: pd.Series, file: Path, wanted: str) -> None:
+def _refuse(wrong: pd.Series, file: Path, expected: str) -> None:
     if wrong.any():
-        raise InvalidCorpus(f"line {wrong.idxmax() + 1} of {file} is not {wanted}; mend that line or fetch the list again.")
+        raise InvalidCorpus(
+            f"line {wrong.idxmax() + 1} of {file} is not {expected}; mend that line or fetch the "
+            "list again."
+        )
 
 
 class _Faces:
     """Where the face of an utterance can be seen."""
 
     def __init__(self, roots: list[str], crops: dict[str, str], people: pd.DataFrame) -> None:
-        self._crops, self._names = crops, dict(zip(people.index, people["VGGFace1 ID"]))  # a name may be there twice
+        # a name may be there twice
+        self._crops, self._names = crops, dict(zip(people.index, people["VGGFace1 ID"]))
         self._pictures, self._videos = _pictures(roots), _videos(roots)
         self._tracks = [f"{root}/{TRACKS}" for root in roots]
 
     def of(self, key: str) -> tuple[str, str, float, float, str]:
-        """Return the columns video, features, video_start, seconds and face of an utterance; empty where nothing shows it."""
+        """Return the columns video, features, video_start, seconds and face of an utterance.
+
+        They are empty where nothing shows it.
+        """
         speaker, video, _ = key.split("/")
-        pictures = self._pictures.get((self._names.get(speaker, ""), video)) or self._pictures.get((speaker, video), "")
+        person = self._names.get(speaker, "")
+        pictures = self._pictures.get((person, video)) or self._pictures.get((speaker, video), "")
         if crop := self._crops.get(key, pictures):
             return crop, "", 0.0, np.nan, "crop"
-        for track in [f"{tree}/{key}.txt" for tree in self._tracks] if video in self._videos else []:
+        for track in (
+            [f"{tree}/{key}.txt" for tree in self._tracks] if video in self._videos else []
+        ):
             if os.path.isfile(track):
-                first, last = _ends(track)
-                return self._videos[video], "", first / TRACK_RATE, (last - first + 1) / TRACK_RATE, track
+                begin, end = _ends(track)
+                seconds = (end - begin + 1) / TRACK_RATE
+                return self._videos[video], "", begin / TRACK_RATE, seconds, track
         return "", "", 0.0, np.nan, ""
 
 
 def _pictures(roots: list[str]) -> dict[tuple[str, str], str]:
-    """Return the folders of pictures by person, in whichever of the two ways of naming, and video."""
-    people = [entry for root in roots for tree in FACE_TREES for entry in _folders(f"{root}/{tree}")]
-    places = [(person.name, folder) for person in people for folder in (person.path, f"{person.path}/1.6")]
-    return {(name, video.name): video.path for name, folder in places for video in _folders(folder)}
+    """Return the folders of pictures by person, named in either way, and video."""
+    trees = [_folders(f"{root}/{tree}") for root in roots for tree in FACE_TREES]
+    people = [person for tree in trees for person in tree.items()]
+    places = [(name, f"{path}{below}") for name, path in people for below in ("", "/1.6")]
+    return {
+        (name, video): path for name, place in places for video, path in _folders(place).items()
+    }
 
 
 def _videos(roots: list[str]) -> dict[str, str]:
-    """Return the whole videos by their name on YouTube, from ``video`` and the folders in it."""
+    """Return the complete videos by their name on YouTube, from ``video`` and folders in it."""
     trees = [f"{root}/{VIDEOS}" for root in roots]
-    places = trees + [entry.path for tree in trees for entry in _folders(tree)]
-    return dict(sorted(file for place in places for file in _files(place, VIDEO_ENDINGS)))
+    places = [*trees, *(path for tree in trees for path in _folders(tree).values())]
+    names = [(*os.path.splitext(e.name), e.path) for place in places for e in _entries(place)]
+    return dict(sorted((stem, p) for stem, ending, p in names if ending.lower() in VIDEO_ENDINGS))
 
 
 def _ends(track: str) -> tuple[float, float]:
-    """Return the first and the last frame of a face track by its first and last row alone, for there are many tracks."""
-    try:
-        text = Path(track).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InvalidCorpus(f"the face track {track} cannot be opened ({error.strerror}); see that you may read it.") from None
+    """Return the first and last frame of a face track.
+
+    Only its first and last row are parsed, for there are many tracks.
+    """
+    text = Path(track).read_text(encoding="utf-8", errors="replace")
     rows = text.partition("\nFRAME")[2].rstrip().splitlines()[1:]
-    words = [row.split() for row in rows[:1] + rows[-1:]]
-    if words and all(row and row[0].isdecimal() for row in words) and float(words[0][0]) <= float(words[-1][0]) < np.inf:
-        return float(words[0][0]), float(words[-1][0])
-    frames = read_track(track)[:, 0]  # rows in disorder, or a line to complain of
+    ends = [row.split()[:1] for row in rows[:1] + rows[-1:]]
+    if ends and all(words and words[0].isdecimal() for words in ends):
+        begin, end = float(ends[0][0]), float(ends[1][0])
+        if begin <= end < np.inf:
+            return begin, end
+    frames = read_track(track)[:, 0]  # rows in disorder, or malformed ones
     return frames.min(), frames.max()
 
 
 def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
-    """Return the trials of these ``lists``, in their order: list, genuine (whether of one speaker), first and second.
+    """Return the trials of these lists, in their order: list, genuine, first and second.
 
-    A line such as ``1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav`` is one trial; 1 is the same speaker.
-    Raises InvalidCorpus where a list is absent or malformed.
+    ``1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav`` is one trial; 1 is genuine,
+    the same speaker. Raises InvalidCorpus where a list is absent or malformed.
     """
-    parts = []
+    parts = {}
     for name in lists:
-        table = _lines(folder / name, ["genuine", "first", "second"])
+        parts[name] = table = _lines(folder / name, ["genuine", "first", "second"])
         if table.empty:
             raise InvalidCorpus(f"the list {folder / name} holds no trials; fetch it again.")
         _refuse(~table.genuine.isin(["0", "1"]), folder / name, "0 or 1 and two paths")
-        parts.append(table.assign(genuine=table.genuine == "1").assign(list=name))
-    return pd.concat(parts, ignore_index=True)[["list", "genuine", "first", "second"]]
+    trials = pd.concat(parts, names=["list"]).reset_index("list").reset_index(drop=True)
+    return trials.assign(genuine=trials.genuine == "1")
 
 
 def trial_files(folder: Path, trials: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -258,19 +285,18 @@ def trial_files(folder: Path, trials: pd.DataFrame) -> tuple[pd.DataFrame, list[
 
     The former have the columns recording (the name in the list), speaker and audio.
     """
-    named = sorted(set(trials["first"]) | set(trials["second"]))
-    speakers = {name.partition("/")[0] for name in named}
-    sounds, _ = _utterances(_roots(folder), lambda speaker: speaker in speakers)
-    found = {name: sounds.get(os.path.splitext(name)[0]) for name in named}
-    there = {name: path for name, path in found.items() if path}
-    missing = [name for name, path in found.items() if path is None]
-    told = {"recording": list(there), "speaker": [name.partition("/")[0] for name in there], "audio": list(there.values())}
-    return pd.DataFrame(told, dtype=str), missing
+    recordings = pd.Series(sorted({*trials["first"], *trials["second"]}), dtype=str)
+    table = pd.DataFrame({"recording": recordings, "speaker": recordings.str.partition("/")[0]})
+    sounds, _ = _utterances(_roots(folder), set(table.speaker).__contains__)
+    table["audio"] = [sounds.get(os.path.splitext(name)[0]) for name in recordings]
+    present = table.audio.notna()
+    return table[present].reset_index(drop=True), recordings[~present].tolist()
 
 
 def published(corpus: Corpus) -> dict[str, int]:
-    """Return the counts of the development set, with the test set where that is used too; nothing of a synthetic corpus."""
-    if corpus.synthetic is not None:
-        return {}
-    parts = [PUBLISHED[part] for part in (("dev", "test") if _everybody(corpus) else ("dev",))]
-    return {"recordings": sum(part[corpus.unit] for part in parts), "speakers": sum(part["speakers"] for part in parts)}
+    """Return the counts of the development set, and of the test set where that is used too."""
+    parts = [PUBLISHED["dev"], *([PUBLISHED["test"]] if _uses_all_speakers(corpus) else [])]
+    return {
+        "recordings": sum(part[corpus.unit] for part in parts),
+        "speakers": sum(part["speakers"] for part in parts),
+    }

@@ -1,7 +1,8 @@
 """Where the face is in a picture, and cutting it out as a square.
 
-A face is told by the column ``face`` of :mod:`kdsuite.data.corpora`: empty for the centre, ``left`` or ``right`` for the centre of
-that half, ``crop`` for pictures that show nothing else, or the path of a face track: boxes by frame number at 25 a second.
+The column ``face`` of :mod:`kdsuite.data.corpora` says where: empty for the centre, ``left`` or
+``right`` for the centre of that half, ``crop`` for pictures that show nothing else, or the path of
+a face track: boxes by frame number at 25 a second.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from kdlib.parameters import Media
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
-WHOLE = "crop"
-# what of a picture's width is looked at: from where to where
+CROP = "crop"
+# which part of a picture's width has the face: from where to where
 PARTS = {"": (0.0, 1.0), "left": (0.0, 0.5), "right": (0.5, 1.0)}
 TRACK_RATE = 25  # frames a second that the numbers in face tracks count
 # a box larger than this many pictures is a slip of the pen, and would fill the memory with padding
@@ -26,13 +27,13 @@ LARGEST = 3
 
 def is_track(face: str) -> bool:
     """Return whether ``face`` names a face track file."""
-    return face not in (*PARTS, WHOLE)
+    return face not in (*PARTS, CROP)
 
 
 def filters(face: str, media: Media) -> str:
-    """Return ffmpeg's filters that cut out a face, which no track tells, and scale it to ``media.frame_size``."""
+    """Return ffmpeg's filters that cut out a face without track and scale it to the frame size."""
     scale = f"scale={media.frame_size}:{media.frame_size}:flags=bicubic"
-    if face == WHOLE:
+    if face == CROP:
         return scale
     begin, end = PARTS[face]
     half = f"crop=iw*{end - begin}:ih:iw*{begin}:0," if face else ""
@@ -41,8 +42,8 @@ def filters(face: str, media: Media) -> str:
 
 
 def box(face: str, width: int, height: int, crop: float) -> Box:
-    """Return the box of a face, which no track tells, in a picture of the given size."""
-    if face == WHOLE:
+    """Return the box of a face without track, in a picture of this size."""
+    if face == CROP:
         return 0.0, 0.0, float(width), float(height)
     begin, end = PARTS[face]
     side = crop * min((end - begin) * width, height)
@@ -54,69 +55,85 @@ def _square(x: float, y: float, side: float) -> Box:
 
 
 def read_track(path: str | Path) -> np.ndarray:
-    """Return a face track, ``(rows, 5)``: frame number at 25 a second, then left, top, width and height of the box.
+    """Return a face track, ``(rows, 5)``: frame number, then left, top, width, height of the box.
 
-    The box is in pixels, or in fractions of the frame as in VoxCeleb2. Raises InvalidCorpus for a malformed line.
+    The box is in pixels, or in fractions of the frame as in VoxCeleb2. Raises InvalidCorpus for a
+    malformed line.
     """
     lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    first = next((number for number, line in enumerate(lines, 1) if line.split()[:1] == ["FRAME"]), None)
-    if first is None:
-        raise InvalidCorpus(f"{path} has no line that begins with FRAME, so it is no face track; fetch it again.")
-    rows = []
-    for number, line in enumerate(lines[first:], first + 1):
-        if line.strip():
-            rows.append(_box(line, number, path))
+    header = next((row for row, line in enumerate(lines) if line.split()[:1] == ["FRAME"]), None)
+    if header is None:
+        raise InvalidCorpus(
+            f"{path} has no line that begins with FRAME, so it is no face track; fetch it again."
+        )
+    numbered = enumerate(lines[header + 1 :], header + 2)
+    rows = [_row(line, f"line {number} of {path}") for number, line in numbered if line.strip()]
     if not rows:
         raise InvalidCorpus(f"{path} has no boxes behind its line FRAME; fetch it again.")
     return np.array(rows)
 
 
-def _box(line: str, number: int, path: str | Path) -> list[float]:
+def _row(line: str, where: str) -> list[float]:
     try:
         values = [float(word) for word in line.split()]
     except ValueError:
         values = []
     if len(values) != 5 or not np.isfinite(values).all() or values[0] < 0:
         raise InvalidCorpus(
-            f"line {number} of {path} is not a frame number and the four numbers of a box; mend it or fetch the file again."
+            f"{where} is not a frame number and the four numbers of a box; mend it or fetch the "
+            "file again."
         )
     return values
 
 
 class Track:
-    """The boxes of a face track file: rows of frame number, x, y, width and height, in pixels or in fractions of the picture."""
+    """The boxes of a face track file, in pixels or in fractions of the picture, by time."""
 
     def __init__(self, path: str) -> None:
         try:
             rows = read_track(path)  # (rows, 5)
         except OSError as error:
-            raise UnreadableRecording(f"the face track {path} cannot be opened ({error.strerror}); see that you may read it.") from None
+            raise UnreadableRecording(
+                f"the face track {path} cannot be opened ({error.strerror}); see that you may read "
+                "it."
+            ) from None
         self._path, rows = path, rows[rows[:, 0].argsort(kind="stable")]
         self._times, self._boxes = rows[:, 0] / TRACK_RATE, rows[:, 1:]
-        self._fractions = bool((self._boxes[:, 2:] <= 1).all())
+        self._fractions = (self._boxes[:, 2:] <= 1).all()
 
     def box(self, time: float, width: int, height: int) -> Box:
-        """Return the square around the middle of the box at ``time`` (seconds of the video), in a picture of the given size.
+        """Return the square around the middle of the box at ``time`` (seconds of the video).
 
-        Between the frames of the track boxes are interpolated; before and after it the first and the last one hold.
-        Raises UnreadableRecording where the box is not in the picture.
+        Between the frames of the track boxes are interpolated; before and after it the first and
+        the last one hold. Raises UnreadableRecording where the box is not in the picture, which is
+        ``width`` by ``height``.
         """
         scale = (width, height, width, height) if self._fractions else (1, 1, 1, 1)
-        x, y, w, h = (factor * np.interp(time, self._times, column) for factor, column in zip(scale, self._boxes.T))
+        columns = zip(scale, self._boxes.T)
+        x, y, w, h = (factor * np.interp(time, self._times, column) for factor, column in columns)
         side = max(w, h)
-        left, top, right, bottom = found = _square(x + w / 2, y + h / 2, side)
-        if not (side > 0 and left < width and top < height and right > 0 and bottom > 0 and side <= LARGEST * max(width, height)):
+        left, top, right, bottom = square = _square(x + w / 2, y + h / 2, side)
+        inside = left < width and top < height and right > 0 and bottom > 0
+        if not (inside and 0 < side <= LARGEST * max(width, height)):
             raise UnreadableRecording(
-                f"the face track {self._path} has at {time:.2f} s a box of {w:g} by {h:g} at {x:g}, {y:g}, outside of the frame of {width} by {height}; mend it or leave the recording out."
+                f"the face track {self._path} has at {time:.2f} s a box of {w:g} by {h:g} at {x:g}, "
+                f"{y:g}, outside of the frame of {width} by {height}; mend it or leave the "
+                "recording out."
             )
-        return found
+        return square
 
 
 def cut(picture, box: Box, size: int) -> np.ndarray:
-    """Cut ``box`` out of a Pillow picture and scale it to uint8 RGB ``(size, size, 3)``; beyond the picture its edge is repeated."""
+    """Cut ``box`` out of a Pillow picture and scale it to uint8 RGB ``(size, size, 3)``.
+
+    Beyond the picture its edge is repeated.
+    """
     from PIL import Image
 
-    beyond = math.ceil(max(0.0, -box[0], -box[1], box[2] - picture.width, box[3] - picture.height))
+    left, top, right, bottom = box
+    beyond = math.ceil(max(0.0, -left, -top, right - picture.width, bottom - picture.height))
     if beyond:
-        picture = Image.fromarray(np.pad(np.asarray(picture), ((beyond, beyond), (beyond, beyond), (0, 0)), "edge"))
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=tuple(edge + beyond for edge in box)))
+        padding = ((beyond, beyond), (beyond, beyond), (0, 0))
+        picture = Image.fromarray(np.pad(np.asarray(picture), padding, "edge"))
+    moved = tuple(edge + beyond for edge in box)
+    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=moved))

@@ -1,8 +1,8 @@
-"""One process of ffmpeg decodes one part of a file, pictures and sound together where both are wanted.
+"""One process of ffmpeg decodes one part of a file, pictures and sound together where both are used.
 
-The program is the one that moviepy brings. moviepy's readers would start three processes a recording (to look at the
-file, for the pictures, for the sound), scale what is cut away afterwards, and tell of missing frames by warnings, which
-get lost among threads.
+The program is the one that moviepy brings. moviepy's readers would start three processes a
+recording (for the file's facts, for the pictures, for the sound), scale what is cut away
+afterwards, and report missing frames by warnings, which get lost among threads.
 """
 
 from __future__ import annotations
@@ -16,54 +16,77 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from typing import IO
+from typing import IO, Self
 
 import numpy as np
 
 from kdlib.errors import UnreadableRecording
 
-# the banner stays: it tells the duration; one thread, because there is a process a core
-OPTIONS = ("-hide_banner", "-nostats", "-nostdin", "-threads", "1", "-filter_threads", "1")
-# containers of sound and video; playlists and lists of files (hls, dash, concat, …), which name further files, are none
-FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,dv,eac3,flac,flv,m4v,matroska,mov,mp3,mpeg,mpegts,mpegvideo,mxf,ogg,rm,w64,wav,wv"
+# the banner stays: it has the duration; one thread, because there is a process a core
+OPTIONS = "-hide_banner -nostats -nostdin -threads 1 -filter_threads 1".split()
+# containers of sound and video, but no playlists and lists (hls, dash, concat, …) of further files
+FORMATS = (
+    "aac,ac3,aiff,amr,asf,au,avi,caf,dv,eac3,flac,flv,m4v,matroska,mov,mp3,mpeg,mpegts,mpegvideo,"
+    "mxf,ogg,rm,w64,wav,wv"
+)
 SAFE = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
 # of one process: seconds of computing, bytes of memory, bytes of a decoded file
 SECONDS, LARGEST = 600, 4 * 2**30
-LIMITS = {resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_AS: LARGEST, resource.RLIMIT_FSIZE: LARGEST}
-BEYOND = ("received signal 24", "Received > 3 system signals", "Cannot allocate memory")  # 24 is SIGXCPU
-STREAMS = {"0:v:0": ("Video", "pictures"), "0:a:0": ("Audio", "sound track")}
-# files without an index: what ffmpeg finds first after a jump is up to two frames off, so it begins a second before the part
+LIMITS = {
+    resource.RLIMIT_CPU: SECONDS,
+    resource.RLIMIT_AS: LARGEST,
+    resource.RLIMIT_FSIZE: LARGEST,
+}
+# files without an index: what ffmpeg decodes first after a jump is up to two frames off, so it
+# begins some seconds before the part
 UNINDEXED = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts")
-LEAD = 1.0
-# not the file's fault
-OUTSIDE = ("No space left on device", "received signal")
-DAMAGE = ("partial file", "corrupt input packet", "File ended prematurely")
+SEEK_MARGIN = 1.0
+# messages of a file beyond the limits (24 is SIGXCPU), of what is not the file's fault, and of
+# files that end too soon
+BEYOND = "received signal 24|Received > 3 system signals|Cannot allocate memory"
+OUTSIDE = "No space left on device|received signal"
+DAMAGE = "partial file|corrupt input packet|File ended prematurely"
+# what a file lacks where ffmpeg's arguments name a stream and its messages do not
+STREAMS = {"0:v:0": ("Video", "pictures"), "0:a:0": ("Audio", "sound track")}
 
 
 class Decoding:
-    """A running ffmpeg that decodes ``seconds`` (NaN: all) of ``path`` from ``start`` on, in a with statement that it never outlives.
+    """A running ffmpeg that decodes ``seconds`` (NaN: all) of ``path`` from ``start`` on.
 
-    ``outputs`` are ffmpeg's arguments by output: ``pipe:1`` is read from ``stdout``, ``pipe:N`` is the one of ``files``
-    whose descriptor is N. What lies before ``start`` is skipped, but for the few frames from the last key frame on.
+    ``outputs`` are ffmpeg's arguments by output: ``pipe:1`` is read from ``stdout``, ``pipe:N`` is
+    the one of ``files`` whose descriptor is N. What lies before ``start`` is skipped, but for the
+    few frames from the last key frame on. The process ends with the ``with`` statement.
     """
 
-    def __init__(self, path: str, start: float, seconds: float, outputs: Mapping[str, Sequence[str]], files: Sequence[IO] = ()) -> None:
+    def __init__(
+        self,
+        path: str,
+        start: float,
+        seconds: float,
+        outputs: Mapping[str, Sequence[str]],
+        files: Sequence[IO] = (),
+    ) -> None:
         from imageio_ffmpeg import get_ffmpeg_exe  # late: most sound needs no ffmpeg
 
-        lead = min(start, LEAD) if path.lower().endswith(UNINDEXED) else 0.0
-        end = [] if math.isnan(seconds) else ["-t", f"{seconds + lead:.6f}"]
-        self._arguments = [word for output, given in outputs.items() for word in (*given, *_skip(lead), output)]
-        command = [get_ffmpeg_exe(), *OPTIONS, *_skip(start - lead), *end, *SAFE, "-i", f"file:{path}", *self._arguments]
+        margin = min(start, SEEK_MARGIN) if path.lower().endswith(UNINDEXED) else 0.0
+        length = [] if math.isnan(seconds) else ["-t", f"{seconds + margin:.6f}"]
         self._path, self._messages = path, tempfile.TemporaryFile()
+        self._arguments = [*OPTIONS, *_seek(start - margin), *length, *SAFE, "-i", f"file:{path}"]
+        for output, arguments in outputs.items():
+            self._arguments += [*arguments, *_seek(margin), output]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._messages, pass_fds=[file.fileno() for file in files]
+            [get_ffmpeg_exe(), *self._arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._messages,
+            pass_fds=[file.fileno() for file in files],
         )
-        self.stdout = self._process.stdout
+        self.stdout, pid = self._process.stdout, self._process.pid
         for kind, limit in LIMITS.items():
-            with suppress(OSError, ValueError):  # it has ended already, or somebody set a lower limit
-                resource.prlimit(self._process.pid, kind, (limit, resource.prlimit(self._process.pid, kind)[1]))
+            with suppress(OSError, ValueError):  # it has ended already, or there is a lower limit
+                resource.prlimit(pid, kind, (limit, resource.prlimit(pid, kind)[1]))
 
-    def __enter__(self) -> Decoding:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_) -> None:
@@ -73,67 +96,84 @@ class Decoding:
         self._messages.close()
 
     def messages(self) -> str:
-        """Wait for the end and return what ffmpeg says of the file.
+        """Wait for the end and return ffmpeg's messages about the file.
 
-        Raises UnreadableRecording where it could not decode, OSError where that is not the file's fault.
+        Raises UnreadableRecording where it could not decode, OSError where that is not the file's
+        fault.
         """
         status = self._process.wait()
         self._messages.seek(0)
-        said = self._messages.read().decode(errors="replace")
-        if status == -signal.SIGXFSZ or (status and any(words in said for words in BEYOND)):
-            raise UnreadableRecording(too_much(self._path))
-        if status == -signal.SIGKILL or any(words in said for words in OUTSIDE):
+        messages = self._messages.read().decode(errors="replace")
+        if status == -signal.SIGXFSZ or (status and re.search(BEYOND, messages)):
+            raise too_much(self._path)
+        if status == -signal.SIGKILL or re.search(OUTSIDE, messages):
             raise OSError(
-                f"ffmpeg was stopped while it decoded {self._path} (status {status}); see to memory and disk space and start again."
+                f"ffmpeg was stopped while it decoded {self._path} (status {status}); see to memory "
+                "and disk space and start again."
             )
         if status:
-            raise UnreadableRecording(f"{self._path} {self._complaint(said)}; remove it or fetch it again.")
-        return said
+            complaint = self._complaint(messages)
+            raise UnreadableRecording(f"{self._path} {complaint}; remove it or fetch it again.")
+        return messages
 
-    def _complaint(self, said: str) -> str:
-        for stream, (kind, words) in STREAMS.items():
-            if stream in self._arguments and "Duration:" in said and not has(kind, said):
-                return f"has no {words}"
+    def _complaint(self, messages: str) -> str:
+        for stream, (kind, name) in STREAMS.items():
+            if stream in self._arguments and "Duration:" in messages and not has(kind, messages):
+                return f"has no {name}"
         return "cannot be decoded"
 
 
-def too_much(path: str) -> str:
-    """Return the sentence for a file beyond the limits."""
-    return f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to decode; cut it into parts or leave it out."
+def too_much(path: str) -> UnreadableRecording:
+    """Return the error for a file beyond the limits."""
+    return UnreadableRecording(
+        f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to decode; "
+        "cut it into parts or leave it out."
+    )
 
 
-def _skip(seconds: float) -> list[str]:
+def check_size(path: str, size: float) -> None:
+    """Raise UnreadableRecording where a file is ``size`` bytes decoded, and these are too many."""
+    if size > LARGEST:
+        raise too_much(path)
+
+
+def _seek(seconds: float) -> list[str]:
     return ["-ss", f"{seconds:.6f}"] if seconds > 0 else []
 
 
-def decoded(path: str, start: float, seconds: float, *outputs: Sequence[str]) -> tuple[list[np.ndarray], str]:
-    """Decode one part of a file; return the bytes of each of ``outputs`` as uint8 ``(bytes,)``, and what ffmpeg says of the file.
+def decoded(
+    path: str, start: float, seconds: float, *outputs: Sequence[str]
+) -> tuple[list[np.ndarray], str]:
+    """Decode one part of a file; return the uint8 ``(bytes,)`` of each output, and the messages.
 
-    ffmpeg writes into temporary files, because it would have to wait at a pipe; what it wrote is mapped, not loaded.
+    ffmpeg writes into temporary files, because it would have to wait at a pipe; they are mapped,
+    not loaded.
     """
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in outputs]
-        named = {f"pipe:{file.fileno()}": output for file, output in zip(files, outputs)}
-        with Decoding(path, start, seconds, named, files) as decoding:
+        pipes = {f"pipe:{file.fileno()}": output for file, output in zip(files, outputs)}
+        with Decoding(path, start, seconds, pipes, files) as decoding:
             messages = decoding.messages()
-        return [_bytes(file) for file in files], messages
+        return [_mapped(file) for file in files], messages
 
 
-def _bytes(file: IO) -> np.ndarray:
-    return np.memmap(file, np.uint8, "r") if os.fstat(file.fileno()).st_size else np.zeros(0, np.uint8)
+def _mapped(file: IO) -> np.ndarray:
+    empty = not os.fstat(file.fileno()).st_size
+    return np.zeros(0, np.uint8) if empty else np.memmap(file, np.uint8, "r")
 
 
 def has(kind: str, messages: str) -> bool:
-    """Return whether a file has a stream of a kind (``Video`` or ``Audio``), from what ffmpeg says of it."""
-    return re.search(rf"^ *Stream #0:.*: {kind}: ", messages, re.MULTILINE) is not None
+    """Return whether a file has a stream of a kind, ``Video`` or ``Audio``, by ffmpeg's messages."""
+    return bool(re.search(rf"^ *Stream #0:.*: {kind}: ", messages, re.MULTILINE))
 
 
 def damaged(messages: str) -> bool:
     """Return whether ffmpeg met the end of a file before the end of its contents."""
-    return any(words in messages for words in DAMAGE)
+    return bool(re.search(DAMAGE, messages))
 
 
 def duration(messages: str) -> float:
-    """Return the length in seconds that a file promises, from what ffmpeg says of it; NaN where it promises none."""
-    found = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.\d+)", messages, re.MULTILINE)
-    return math.nan if found is None else float(found[1]) * 3600 + float(found[2]) * 60 + float(found[3])
+    """Return the length in seconds that a file promises, NaN where it promises none."""
+    match = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.\d+)", messages, re.MULTILINE)
+    hours, minutes, seconds = map(float, match.groups()) if match else (math.nan,) * 3
+    return hours * 3600 + minutes * 60 + seconds

@@ -1,4 +1,4 @@
-"""Read the sound of a file: by libsndfile where it can, else by a process of ffmpeg. Nothing here knows of pictures."""
+"""Read the sound of a file: by libsndfile where it can, else by a process of ffmpeg."""
 
 from __future__ import annotations
 
@@ -10,50 +10,62 @@ import numpy as np
 
 from kdlib.errors import UnreadableRecording
 from kdlib.parameters import Media
-from kdsuite.data.decoding.ffmpeg import LARGEST, decoded, too_much
+from kdsuite.data.decoding.ffmpeg import check_size, decoded
 
 # formats that libsndfile reads; it is ten times faster than a process of ffmpeg
 SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
 
 
-def read_sound(path: str, media: Media, start: float = 0.0, seconds: float = math.nan) -> np.ndarray:
-    """Return sound as mono float32 ``(samples,)`` in -1 to 1 at ``media.sample_rate`` Hz: ``seconds`` (NaN: all) from ``start`` on.
+def read_sound(
+    path: str, media: Media, start: float = 0.0, seconds: float = math.nan
+) -> np.ndarray:
+    """Return ``seconds`` (NaN: all) of a file's sound from ``start`` on.
 
-    Raises UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis window.
+    It is mono float32 ``(samples,)`` in -1 to 1 at ``media.sample_rate`` Hz. Raises
+    UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis
+    window.
     """
     check_file(path)
     read = _sound_file if path.lower().endswith(SOUND_FILES) else sound_track
-    return long_enough(read(path, media, start, seconds), path, media, start)
+    return checked(read(path, media, start, seconds), path, media, start)
 
 
 def as_stored(samples: np.ndarray) -> np.ndarray:
-    """Return sound ``(samples,)`` in -1 to 1 as the int16 that a store keeps: so a student hears a file alike, wherever it lies."""
+    """Return sound ``(samples,)`` in -1 to 1 as the int16 of a store.
+
+    A student gets the same sound of a file, whether or not it is in a store.
+    """
     return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
 
 
 def check_file(path: str) -> None:
-    """Raise UnreadableRecording where ``path`` is no file that can be read, which libraries tell apart badly."""
+    """Raise UnreadableRecording where ``path`` is no regular file with contents to read."""
     try:
         # a pipe would be waited for
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
         with open(path, "rb") as file:
-            empty = not file.read(1)
+            if not file.read(1):
+                raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
     except OSError as error:
-        raise UnreadableRecording(f"{path} cannot be opened ({error.strerror}); see that it is there and that you may read it.") from None
-    if empty:
-        raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
+        raise UnreadableRecording(
+            f"{path} cannot be opened ({error.strerror}); see that it is there and that you may "
+            "read it."
+        ) from None
 
 
-def long_enough(samples: np.ndarray, path: str, media: Media, start: float) -> np.ndarray:
-    """Return the samples ``(samples,)``; raise UnreadableRecording where they are fewer than an analysis window or no numbers."""
+def checked(samples: np.ndarray, path: str, media: Media, start: float) -> np.ndarray:
+    """Return ``(samples,)``; raise UnreadableRecording for less than a window, or for NaN."""
     if len(samples) < media.window * media.sample_rate:
         where = f" from {start:g} s on" if start else ""
         raise UnreadableRecording(
-            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound{where}, less than one window of {media.window} s; remove it or record it again."
+            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound{where}, less than one "
+            f"window of {media.window} s; remove it or record it again."
         )
     if not np.isfinite(samples).all():  # a file of floating point samples may hold anything
-        raise UnreadableRecording(f"{path} holds samples that are no numbers; remove it or record it again.")
+        raise UnreadableRecording(
+            f"{path} holds samples that are no numbers; remove it or record it again."
+        )
     return samples
 
 
@@ -64,28 +76,29 @@ def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.nda
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            first, count = (round(min(time * rate, file.frames)) for time in (start, np.fmin(seconds, math.inf)))
-            count = min(count, file.frames - first)
+            begin = round(min(start * rate, file.frames))
+            count = round(np.fmin(seconds * rate, file.frames - begin))
             # a few bytes may promise hours, and at a sample a second they are
-            if max(count * file.channels, count / rate * media.sample_rate) * 4 > LARGEST:
-                raise UnreadableRecording(too_much(path))
-            file.seek(first)
+            check_size(path, max(count * file.channels, count / rate * media.sample_rate) * 4)
+            file.seek(begin)
             samples = file.read(count, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
+        reason = error.error_string.rstrip(".")
         raise UnreadableRecording(
-            f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or fetch it again."
+            f"{path} cannot be read as sound ({reason}); remove it or fetch it again."
         ) from None
     return soxr.resample(samples.mean(axis=1), rate, media.sample_rate).astype(np.float32)
 
 
 def sound_track(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
-    """Return the sound of any file that ffmpeg knows, a video's as well, as :func:`read_sound` does, whatever its length."""
+    """Return what :func:`read_sound` does, of any length, by ffmpeg: of a video as well."""
     (sound,), _ = decoded(path, start, seconds, sound_output(media))
     return sound.view(np.float32)
 
 
 def sound_output(media: Media) -> list[str]:
     """Return ffmpeg's arguments for a sound track as mono float32 samples."""
-    # a track that begins late is filled up, so that the sound stays with the pictures; mixing must not make it louder
-    chain = f"aresample={media.sample_rate}:async=1:first_pts=0:out_chlayout=mono:rematrix_maxval=1"
-    return ["-map", "0:a:0", "-af", chain, "-f", "f32le"]
+    # a track that begins late is filled up, so that the sound stays with the pictures; mixing must
+    # not make it louder
+    rate, mono = f"{media.sample_rate}:async=1:first_pts=0", "out_chlayout=mono:rematrix_maxval=1"
+    return ["-map", "0:a:0", "-af", f"aresample={rate}:{mono}", "-f", "f32le"]
