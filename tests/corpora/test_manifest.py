@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdsuite import demo as synthetic
-from kdsuite import places
+from kdlib.parameters import Corpus, Synthetic
+from kdsuite import demo, places
 from kdsuite.data import corpora
-from kdsuite.data.corpora import features, manifest
-from kdsuite.parameters import Corpus, Synthetic
+from kdsuite.data.corpora import features
 from kdsuite.settings import load
 
 HEADER = "audio,speaker,label\n"
@@ -145,9 +144,9 @@ def test_a_file_that_is_no_text(folder):
 
 
 def test_nothing_is_published_or_made():
-    assert manifest.published(Corpus()) == {}
+    assert corpora.published(Corpus(layout="manifest")) == {}
     with pytest.raises(InvalidParameter, match="'corpus.synthetic' makes no manifest; set it to null"):
-        synthetic.ensure(Corpus(layout="manifest", synthetic=Synthetic()))
+        demo.ensure(Corpus(layout="manifest", synthetic=Synthetic()))
 
 
 def test_the_example_is_over_real_clips(real, monkeypatch):

@@ -149,9 +149,11 @@ def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
 def published(corpus: Corpus) -> dict[str, int]:
     """Return the counts that the corpus' owners or the paper print for this choice of recordings.
 
-    It is empty where none are, as of a synthetic corpus.
+    It is empty where there are none, as of synthetic corpora and recordings of one's own.
     """
-    return {} if corpus.synthetic else LAYOUTS[corpus.layout].published(corpus)
+    if corpus.synthetic or corpus.layout == "manifest":
+        return {}
+    return LAYOUTS[corpus.layout].published(corpus)
 
 
 def _completed(recordings: pd.DataFrame, folder: Path, corpus: Corpus) -> pd.DataFrame:

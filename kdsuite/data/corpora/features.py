@@ -1,8 +1,9 @@
-"""Face measurements in a table (such as action units), which stand for the video where it cannot be had.
+"""Face measurements in a table (such as action units), which stand for an absent video.
 
-The first column names the recording; a recording may have several rows, in the order of time. A column ``time`` holds
-seconds on the clock of the video, as ``video_start`` does; the rows then count as frames. All other columns are numbers
-that measure the face. Columns are separated by commas, in a file ``.tsv`` by tabs.
+The first column names the recording; a recording may have several rows, in the order of time. A
+column ``time`` holds seconds on the clock of the video, as ``video_start`` does; the rows then
+count as frames. All other columns are numbers that measure the face. Columns are separated by
+commas, in a file ``.tsv`` by tabs.
 """
 
 from __future__ import annotations
@@ -24,97 +25,100 @@ LARGEST = float(np.finfo(np.float32).max)
 
 def names(path: str) -> list[str]:
     """Return the recordings that a table measures; none where ``path`` is empty."""
-    return list(dict.fromkeys(_table(path).index)) if path else []
+    return _table(path).index.unique().tolist() if path else []
 
 
 def timed(path: str) -> bool:
-    """Return whether a table says when each row was measured; False where ``path`` is empty."""
+    """Return whether a table has the time of each row; False where ``path`` is empty."""
     return bool(path) and TIME in _parsed(path, rows=0)
 
 
 def columns(path: str) -> list[str]:
-    """Return the names of the measurements in a table, which the time is not."""
-    return [column for column in _parsed(path, rows=0) if column != TIME]
+    """Return the names of the measurements in a table, without the time."""
+    return _parsed(path, rows=0).columns.drop(TIME, errors="ignore").tolist()
 
 
 def measurements(
     recordings: pd.DataFrame, corpus: Corpus, fps: int | None = None
 ) -> list[np.ndarray]:
-    """Return one float32 array ``(rows, measurements)`` a recording, standardised within each speaker where asked.
+    """Return one float32 array ``(rows, measurements)`` a recording.
 
-    Where the table is timed and ``fps`` given, the rows are interpolated at ``video_start + n / fps`` seconds up to the
-    last row or the recording's end, whichever comes first: as many frames a second as a video would have.
-
-    Standardising for each speaker looks at all of that speaker's recordings and at no label: it takes away what a face
-    at rest looks like. Raises InvalidCorpus where the rows end before a recording begins, or the other way round.
+    They are standardised within each speaker where ``corpus.standardise`` says so: over all of
+    that speaker's recordings and without labels, which takes away what a face at rest looks like.
+    Where the table is timed and ``fps`` is not None, the rows are interpolated at
+    ``video_start + n / fps`` seconds up to the last row or the recording's end, whichever comes
+    first: as many frames a second as a video would have. Raises InvalidCorpus where the rows end
+    before a recording begins, or the other way round.
     """
     table = _table(corpus.features)
-    rows = table.loc[table.index.isin(recordings.features)]
-    times, rows = rows.get(TIME), rows.drop(columns=TIME, errors="ignore")
+    table = table[table.index.isin(recordings.features)]
+    values = table.drop(columns=TIME, errors="ignore")
     if corpus.standardise == "speaker":
-        rows = _standardised(rows, recordings)
-    found = dict(iter(rows.groupby(level=0, sort=False)))
-    if times is None or fps is None:
-        return [found[name].to_numpy(np.float32) for name in recordings.features]
-    clock = dict(iter(times.groupby(level=0, sort=False)))
-    return [
-        _frames(part, clock[part.features].to_numpy(), found[part.features].to_numpy(), fps)
-        for part in recordings.itertuples()
-    ]
+        values = _standardised(values, recordings)
+    rows, values = table.groupby(level=0).indices, values.to_numpy(np.float64)
+    if fps is None or TIME not in table:
+        return [values[rows[name]].astype(np.float32) for name in recordings.features]
+    times, parts = table[TIME].to_numpy(), recordings.itertuples()
+    return [_frames(p, times[rows[p.features]], values[rows[p.features]], fps) for p in parts]
 
 
-def _standardised(rows: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
-    """Give each measurement zero mean and unit variance over the rows of each speaker."""
+def _standardised(values: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
+    """Return measurements of zero mean and unit variance over the rows of each speaker."""
     # several recordings may be cut from one course of measurements, of one face
-    shared = recordings.groupby("features").speaker.nunique()
-    if (shared > 1).any():
+    speakers = recordings.groupby("features").speaker
+    if speakers.nunique().max() > 1:
         raise InvalidCorpus(
-            f"the face measurements '{shared.idxmax()}' belong to recordings of several speakers, so none can be standardised; give each speaker rows of their own, or set corpus.standardise to none."
+            f"the face measurements '{speakers.nunique().idxmax()}' belong to recordings of "
+            "several speakers, so none can be standardised; give each speaker rows of their own, "
+            "or set corpus.standardise to none."
         )
-    speaker = (
-        recordings.drop_duplicates("features").set_index("features").speaker.reindex(rows.index)
-    )
-    scaled = rows.groupby(speaker.to_numpy())
+    groups = values.groupby(speakers.first().reindex(values.index).to_numpy())
     # of a single row there is no variance
-    return (rows - scaled.transform("mean")) / scaled.transform("std").replace(0.0, 1.0).fillna(1.0)
+    deviation = groups.transform("std").replace(0.0, 1.0).fillna(1.0)
+    return (values - groups.transform("mean")) / deviation
 
 
 def _frames(part, times: np.ndarray, rows: np.ndarray, fps: int) -> np.ndarray:
-    """Interpolate rows ``(rows, measurements)`` at the frames of one recording; before the first row that one holds."""
-    begin, seconds = part.video_start, math.inf if math.isnan(part.seconds) else part.seconds
-    if times[-1] < begin or times[0] >= begin + seconds:
+    """Interpolate ``(rows, measurements)`` at the frames of one recording.
+
+    Before the first row that one holds.
+    """
+    begin, end = part.video_start, part.video_start + np.nan_to_num(part.seconds, nan=math.inf)
+    if times[-1] < begin or times[0] >= end:
         raise InvalidCorpus(
-            f"the face measurements of recording {part.recording} are from {times[0]:g} to {times[-1]:g} s, not in its part from {begin:g} s on; mend their column 'time' or leave it out."
+            f"the face measurements of recording {part.recording} are from {times[0]:g} to "
+            f"{times[-1]:g} s, not in its part from {begin:g} s on; mend their column 'time' or "
+            "leave it out."
         )
     # a hair more, because 0.28 * 25 is a little less than 7
-    count = math.floor((min(times[-1], begin + seconds - 1 / fps) - begin) * fps + 1e-6) + 1
+    count = math.floor((min(times[-1], end - 1 / fps) - begin) * fps + 1e-6) + 1
     moments = begin + np.arange(max(count, 1)) / fps
-    return np.stack([np.interp(moments, times, column) for column in rows.T], axis=1).astype(
-        np.float32
-    )
+    columns = [np.interp(moments, times, column) for column in rows.T]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _table(path: str) -> pd.DataFrame:
-    """Return the measurements by recording. Raises InvalidCorpus where the table is missing or is not made of numbers."""
+    """Return the measurements by recording.
+
+    Raises InvalidCorpus where the table is missing or is not made of numbers.
+    """
     table, file = _parsed(path), places.corpus(path)
     if table.columns.drop(TIME, errors="ignore").empty:
         raise InvalidCorpus(
-            f"{file} has no column of measurements; put the recording's name first and its numbers behind it."
+            f"{file} has no column of measurements; put the recording's name first and its numbers "
+            "behind it."
         )
     if table.index.hasnans:
         raise InvalidCorpus(
-            f"line {table.index.isna().argmax() + 2} of {file} names no recording; write its name into the first column."
+            f"line {table.index.isna().argmax() + 2} of {file} names no recording; write its name "
+            "into the first column."
         )
-    unusable = [
-        column
-        for column in table
-        if not pd.api.types.is_numeric_dtype(table[column])
-        or not (table[column].abs() <= LARGEST).all()
-    ]
-    if unusable:
-        raise InvalidCorpus(
-            f"column '{unusable[0]}' of {file} holds something that is no finite number; mend or drop that column."
-        )
+    for column, cells in table.items():
+        if not pd.api.types.is_numeric_dtype(cells) or not (cells.abs() <= LARGEST).all():
+            raise InvalidCorpus(
+                f"column '{column}' of {file} holds something that is no finite number; mend or "
+                "drop that column."
+            )
     if TIME in table:
         _check_times(table[TIME], file)
     return table
@@ -125,7 +129,8 @@ def _check_times(times: pd.Series, file: Path) -> None:
     if wrong.any():
         row = wrong.to_numpy().argmax()
         raise InvalidCorpus(
-            f"line {row + 2} of {file} has the time {times.iloc[row]:g} s, before 0 or not after the row before it of recording {times.index[row]}; sort its rows by time."
+            f"line {row + 2} of {file} has the time {times.iloc[row]:g} s, before 0 or not after "
+            f"the row before it of recording {times.index[row]}; sort its rows by time."
         )
 
 
@@ -134,18 +139,22 @@ def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
     file = places.corpus(path)
     if not file.is_file():
         raise InvalidCorpus(
-            f"the table of face measurements {file} does not exist; put it there, or name it with the parameter corpus.features."
+            f"the table of face measurements {file} does not exist; put it there, or name it with "
+            "the parameter corpus.features."
         )
     return read_csv(file, index_col=0, dtype={0: str}, nrows=rows)
 
 
 def read_csv(file: Path, **options: Any) -> pd.DataFrame:
-    """Read cells separated by commas, in a file ``.tsv`` by tabs; ``options`` are pandas'. Raises InvalidCorpus where it is no table."""
+    """Read cells separated by commas, in a file ``.tsv`` by tabs; ``options`` are pandas'.
+
+    Raises InvalidCorpus where it is no table.
+    """
+    separator = "\t" if file.suffix == ".tsv" else ","
     try:
-        return pd.read_csv(
-            file, sep="\t" if file.suffix == ".tsv" else ",", compression=None, **options
-        )
+        return pd.read_csv(file, sep=separator, compression=None, **options)
     except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
+        reason = " ".join(str(error).split())
         raise InvalidCorpus(
-            f"{file} is no table in CSV ({' '.join(str(error).split())}); save it as CSV in UTF-8."
+            f"{file} is no table in CSV ({reason}); save it as CSV in UTF-8."
         ) from None

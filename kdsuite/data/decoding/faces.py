@@ -116,8 +116,8 @@ class Track:
         inside = left < width and top < height and right > 0 and bottom > 0
         if not (inside and 0 < side <= LARGEST * max(width, height)):
             raise UnreadableRecording(
-                f"the face track {self._path} has at {time:.2f} s a box of {w:g} by {h:g} at {x:g}, "
-                f"{y:g}, outside of the frame of {width} by {height}; mend it or leave the "
+                f"the face track {self._path} has at {time:.2f} s a box of {w:g} by {h:g} at "
+                f"{x:g}, {y:g}, outside of the frame of {width} by {height}; mend it or leave the "
                 "recording out."
             )
         return square

@@ -1,4 +1,5 @@
-"""One process of ffmpeg decodes one part of a file, pictures and sound together where both are used.
+"""One process of ffmpeg decodes one part of a file, pictures and sound together where both are
+used.
 
 The program is the one that moviepy brings. moviepy's readers would start three processes a
 recording (for the file's facts, for the pictures, for the sound), scale what is cut away
@@ -108,8 +109,8 @@ class Decoding:
             raise too_much(self._path)
         if status == -signal.SIGKILL or re.search(OUTSIDE, messages):
             raise OSError(
-                f"ffmpeg was stopped while it decoded {self._path} (status {status}); see to memory "
-                "and disk space and start again."
+                f"ffmpeg was stopped while it decoded {self._path} (status {status}); see to "
+                "memory and disk space and start again."
             )
         if status:
             complaint = self._complaint(messages)
@@ -126,8 +127,8 @@ class Decoding:
 def too_much(path: str) -> UnreadableRecording:
     """Return the error for a file beyond the limits."""
     return UnreadableRecording(
-        f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to decode; "
-        "cut it into parts or leave it out."
+        f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to "
+        "decode; cut it into parts or leave it out."
     )
 
 
@@ -163,7 +164,7 @@ def _mapped(file: IO) -> np.ndarray:
 
 
 def has(kind: str, messages: str) -> bool:
-    """Return whether a file has a stream of a kind, ``Video`` or ``Audio``, by ffmpeg's messages."""
+    """Return whether a file has a stream of a kind, ``Video`` or ``Audio``, by its messages."""
     return bool(re.search(rf"^ *Stream #0:.*: {kind}: ", messages, re.MULTILINE))
 
 
