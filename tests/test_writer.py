@@ -34,13 +34,13 @@ def test_recordings_lie_one_after_the_other(tmp_path):
             writer.append(item(number))
         writer.leave_out("it is damaged")
     check(tmp_path, range(20))
-    lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
-    assert writer.done == lines and lines[4] == {"sound": 5, "frames": 1} and lines[20] == {"left_out": "it is damaged"}
+    lines = [json.loads(line) for line in (tmp_path / "recordings.jsonl").read_text().splitlines()]
+    assert writer.lines == lines and lines[4] == {"sound": 5, "frames": 1} and lines[20] == {"left_out": "it is damaged"}
 
 
 def test_nothing_at_all(tmp_path):
     with StoreWriter(tmp_path, ROWS) as writer:
-        assert writer.done == []
+        assert writer.lines == []
     check(tmp_path, [])
 
 
@@ -52,14 +52,14 @@ def test_the_next_writer_continues_behind_the_last_complete_line(tmp_path, end):
     # killed while it wrote the next recording, and again while it wrote its line
     with open(tmp_path / "sound.bin", "ab") as file:
         file.write(b"half a recording" * 50)
-    with open(tmp_path / "progress.jsonl", "ab") as file:
+    with open(tmp_path / "recordings.jsonl", "ab") as file:
         file.write(end)
     with StoreWriter(tmp_path, ROWS) as writer:
-        assert writer.done == [{"sound": 5, "frames": 1}, {"sound": 2, "frames": 1}]
+        assert writer.lines == [{"sound": 5, "frames": 1}, {"sound": 2, "frames": 1}]
         writer.append(item(2))
     check(tmp_path, [4, 1, 2])
     with StoreWriter(tmp_path, ROWS) as writer:
-        assert len(writer.done) == 3
+        assert len(writer.lines) == 3
     check(tmp_path, [4, 1, 2])
 
 
@@ -72,8 +72,8 @@ def test_no_line_before_its_rows_are_on_the_disk(tmp_path, monkeypatch):
             sound = (tmp_path / "sound.bin").stat().st_size
             writer.append(item(number))
             assert (tmp_path / "sound.bin").stat().st_size == sound + 2 * (number + 1)
-        assert (tmp_path / "progress.jsonl").read_text().count("\n") == 2
-        assert synced == [*[file.fileno() for file in writer._files.values()], writer._progress.fileno()] * 2
+        assert (tmp_path / "recordings.jsonl").read_text().count("\n") == 2
+        assert synced == [*[file.fileno() for file in writer._arrays.values()], writer._index.fileno()] * 2
 
 
 def test_a_recording_that_fails_half_way_is_cut_off(tmp_path):

@@ -2,9 +2,9 @@
 
 A store lies in ``data/stores/<fingerprint of corpus and decoding>``. ``waveforms.bin`` (int16
 samples) and ``frames.bin`` (uint8 images, or float32 rows of face measurements) hold one recording
-after the other, in the order of ``recordings.csv``. ``store.json`` (types of rows, how many each
-recording has, rates, what was left out) is written last: it exists if and only if the store is
-complete.
+after the other, in the order of ``recordings.csv``; the same line of ``recordings.jsonl`` has their
+numbers, or why the recording is left out. ``store.json`` (rates, types of rows) is written last: it
+exists if and only if the store is complete.
 """
 
 from __future__ import annotations
@@ -32,10 +32,8 @@ from kdsuite.data import STORE_FORMAT, corpora
 from kdsuite.data.corpora.features import measurements, timed
 from kdsuite.data.decoding.media import common, read_recording
 from kdsuite.data.decoding.sound import as_stored
-from kdsuite.data.writer import PROGRESS, StoreWriter
+from kdsuite.data.writer import LINES, StoreWriter
 from kdsuite.settings import Settings
-
-ARRAYS = ("waveforms", "frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +90,15 @@ def open_store(folder: Path, recordings: pd.DataFrame) -> Store:
     ``recordings`` is the table it was built from.
     """
     facts = json.loads((folder / "store.json").read_text())
-    arrays = {name: _mapped(folder / f"{name}.bin", *facts[name].values()) for name in ARRAYS}
-    included = ~recordings.recording.isin(facts["left_out"])
-    table = recordings[included].reset_index(drop=True)
-    table.attrs = {**recordings.attrs, "left_out": facts["left_out"]}
+    index = map(json.loads, (folder / LINES).read_bytes().splitlines())
+    lines = list(zip(recordings.recording, index))
+    left_out = {name: line["left_out"] for name, line in lines if "left_out" in line}
+    table = recordings[~recordings.recording.isin(left_out)].reset_index(drop=True)
+    table.attrs = {**recordings.attrs, "left_out": left_out}
+    arrays = {}
+    for name, (dtype, shape) in facts["rows"].items():
+        lengths = [line[name] for _, line in lines if name in line]
+        arrays[name] = _mapped(folder / f"{name}.bin", dtype, shape, lengths)
     return Store(
         recordings=table,
         classes=list(table.label.cat.categories),
@@ -118,18 +121,26 @@ def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: i
     """Decode the recordings in the table's order, from where an interrupted build ended."""
     media, features = settings.media, settings.corpus.features
     fps = media.fps if not features or timed(features) else None
-    pixels = media.frame_size, media.frame_size, 3
-    rows, measured = {"waveforms": np.dtype(np.int16), "frames": np.dtype((np.uint8, pixels))}, None
+    image, measured = (media.frame_size, media.frame_size, 3), None
+    rows = {"waveforms": np.dtype(np.int16), "frames": np.dtype((np.uint8, image))}
     if recordings.features.any():
         measured = measurements(recordings, settings.corpus, fps)
         rows["frames"] = np.dtype((np.float32, measured[0].shape[1:]))
     jobs = zip(recordings.itertuples(), measured or repeat(None), repeat(media), repeat(fps))
     with StoreWriter(folder, rows) as writer:
-        todo = islice(jobs, len(writer.done), None)
-        with closing(_decoded(todo, workers)) as decoded:
-            count = len(recordings) - len(writer.done)
-            _append(writer, _reported(decoded, count), settings.corpus.unreadable == "stop")
-    _complete(folder, recordings, rows, writer.done, {"sample_rate": media.sample_rate, "fps": fps})
+        todo = len(recordings) - len(writer.lines)
+        with closing(_decoded(islice(jobs, len(writer.lines), None), workers)) as decoded:
+            _append(writer, _reported(decoded, todo), settings.corpus.unreadable == "stop")
+    reasons = [line["left_out"] for line in writer.lines if "left_out" in line]
+    if len(reasons) == len(recordings):
+        (folder / LINES).unlink()  # the next build tries them again
+        raise UnreadableRecording(
+            f"none of the {len(reasons)} recordings can be decoded, the first because {reasons[0]}"
+        )
+    recordings.drop(columns=["audio", "video"]).to_csv(folder / "recordings.csv", index=False)
+    types = {name: [row.base.str, row.shape] for name, row in rows.items()}
+    facts = {"sample_rate": media.sample_rate, "fps": fps, "rows": types}
+    places.write_json(folder / "store.json", facts)
 
 
 def _append(writer: StoreWriter, decoded: Iterable[Future], stop: bool) -> None:
@@ -141,33 +152,6 @@ def _append(writer: StoreWriter, decoded: Iterable[Future], stop: bool) -> None:
             if stop:
                 raise
             writer.leave_out(str(error))
-
-
-def _complete(
-    folder: Path, recordings: pd.DataFrame, rows: dict[str, np.dtype], done: list[dict], facts: dict
-) -> None:
-    """Write the table and the facts of a store that holds all recordings."""
-    included = ["left_out" not in line for line in done]
-    if not any(included):
-        (folder / PROGRESS).unlink()  # the next build tries them again
-        raise UnreadableRecording(
-            f"none of the {len(done)} recordings can be decoded, the first because "
-            f"{done[0]['left_out']}"
-        )
-    names = recordings.recording.tolist()
-    left_out = {name: line["left_out"] for name, line in zip(names, done) if "left_out" in line}
-    arrays = {
-        name: {
-            "dtype": row.base.str,
-            "row": row.shape,
-            "lengths": [line[name] for line in done if name in line],
-        }
-        for name, row in rows.items()
-    }
-    table = recordings[included].drop(columns=["audio", "video"])
-    table.to_csv(folder / "recordings.csv", index=False)
-    places.write_json(folder / "store.json", {**facts, "left_out": left_out, **arrays})
-    (folder / PROGRESS).unlink()
 
 
 def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:
