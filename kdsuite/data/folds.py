@@ -157,11 +157,20 @@ def _reduced(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     if corpus.fraction == 1:
         return fold
     generator = np.random.default_rng([corpus.split_seed, fold.number])
-    shuffled = generator.permutation(fold.train)
-    label = pd.Series(recordings.label.cat.codes.to_numpy()[shuffled])
-    rank, size = label.groupby(label).cumcount(), label.groupby(label).transform("size")
-    chosen = shuffled[rank < np.ceil(corpus.fraction * size)]
-    return replace(fold, train=np.sort(chosen))
+    labels = _codes(recordings).iloc[generator.permutation(fold.train)]
+    rank, size = _rank_and_size(labels)
+    return replace(fold, train=np.sort(labels.index[rank < np.ceil(corpus.fraction * size)]))
+
+
+def _codes(recordings: pd.DataFrame) -> pd.Series:
+    """Return the class code of each recording by its row number."""
+    return pd.Series(recordings.label.cat.codes.to_numpy(np.int64))
+
+
+def _rank_and_size(labels: pd.Series) -> tuple[pd.Series, pd.Series]:
+    """Return which recording of its class each one is, from 0 on, and how many the class has."""
+    classes = labels.groupby(labels)
+    return classes.cumcount(), classes.transform("size")
 
 
 def _relabelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
@@ -173,25 +182,23 @@ def _relabelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     if corpus.labelled == 1 and not corpus.label_noise:
         return fold
     generator = np.random.default_rng([corpus.split_seed, fold.number, 1])
-    rows = generator.permutation(fold.train)
-    codes, speakers = recordings.label.cat.codes.to_numpy(np.int64), recordings.speaker.to_numpy()
-    table = pd.DataFrame({"label": codes[rows], "speaker": speakers[rows]})
-    table["turn"] = table.groupby(["label", "speaker"]).cumcount()
-    ordered = table.sort_values("turn", kind="stable").groupby("label")
-    known = ordered.cumcount() < (corpus.labelled * ordered.turn.transform("size")).round()
-    classes = recordings.label.cat.categories
-    if missing := set(table.label) - set(table.label[known]):
+    labels = _codes(recordings).iloc[generator.permutation(fold.train)]
+    speakers = recordings.speaker.to_numpy()[labels.index]
+    turn = labels.groupby([labels, speakers]).cumcount()
+    rank, size = _rank_and_size(labels[turn.sort_values(kind="stable").index])
+    known, classes = rank < (corpus.labelled * size).round(), recordings.label.cat.categories
+    if missing := set(labels) - set(labels[known]):
         raise InvalidCorpus(
             f"parameter 'corpus.labelled' is {corpus.labelled}, which leaves class "
             f"'{classes[min(missing)]}' without a labelled training recording in fold "
             f"{fold.number}; use a greater share."
         )
-    labels = table.label.where(known, -1).to_numpy(copy=True)
-    used = generator.permutation(np.flatnonzero(labels >= 0))
+    labels = labels.where(known, -1)
+    used = generator.permutation(labels.index[labels >= 0])
     wrong = used[: round(corpus.label_noise * len(used))]
-    labels[wrong] += generator.integers(1, max(2, len(classes)), len(wrong))
-    labels[wrong] %= len(classes)
-    return replace(fold, labels=labels[np.argsort(rows)])
+    shift = generator.integers(1, max(2, len(classes)), len(wrong))
+    labels[wrong] = (labels[wrong] + shift) % len(classes)
+    return replace(fold, labels=labels[fold.train].to_numpy())
 
 
 def _check_classes(fold: Fold, recordings: pd.DataFrame) -> None:

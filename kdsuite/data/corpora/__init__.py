@@ -159,9 +159,7 @@ def published(corpus: Corpus) -> dict[str, int]:
 def _completed(recordings: pd.DataFrame, folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Fill in the columns that the reader did not, choose the target, and sort by name."""
     incomplete = dict(recordings.attrs.get("incomplete", {}))
-    table = recordings.assign(
-        **{name: value for name, value in COLUMNS.items() if name not in recordings}
-    )
+    table = pd.DataFrame({**COLUMNS, **recordings})
     table["source"] = table.source.where(table.source != "", table.recording)
     if corpus.target == "speaker":
         table["label"] = pd.Categorical(table.speaker)
@@ -176,7 +174,7 @@ def _completed(recordings: pd.DataFrame, folder: Path, corpus: Corpus) -> pd.Dat
         raise InvalidCorpus(
             f"recording {name} is more than once in {folder}; keep one of its files."
         )
-    table = table[list(COLUMNS)].sort_values("recording", ignore_index=True)
+    table = table.sort_values("recording", ignore_index=True)
     table.attrs["incomplete"] = incomplete
     return table
 
@@ -186,14 +184,11 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
 
     It is the same wherever the corpus lies.
     """
-    tracks = recordings.face.map(is_track)
-    rows = recordings.assign(
-        face=recordings.face.where(~tracks, "track"), track=recordings.face.where(tracks, "")
-    )
     # the folds are not decoded, but read where a network is trained
-    rows = rows.drop(columns="fold").astype(str)
-    for column in ("audio", "video", "track"):
-        rows[column] = rows[column].map(cache(file_fingerprint))
+    rows, identify = recordings.drop(columns="fold").astype(str), cache(file_fingerprint)
+    for column in ("audio", "video"):
+        rows[column] = rows[column].map(identify)
+    rows["face"] = rows.face.map(lambda face: identify(face) if is_track(face) else face)
     table = places.corpus(corpus.features).read_bytes() if corpus.features else b""
     return digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
 

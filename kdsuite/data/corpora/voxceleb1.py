@@ -185,12 +185,10 @@ def _lines(file: Path, columns: list[str]) -> pd.DataFrame:
             f"the list {file} does not exist; put it there, or name others with corpus.trials."
         )
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    lines, count = pd.Series(lines, dtype=str), len(columns)
-    table = lines.str.split(n=count, expand=True).reindex(columns=range(count + 1))
-    table = table[(lines.str.strip() != "").to_numpy()]
-    _refuse(table[count - 1].isna() | table[count].notna(), file, f"{count} words")
-    # of no lines the columns would be numbers
-    return table.drop(columns=count).set_axis(columns, axis=1).astype(str)
+    words = pd.Series(lines, dtype=str).str.split()
+    words = words[words.str.len() > 0]
+    _refuse(words.str.len() != len(columns), file, f"{len(columns)} words")
+    return pd.DataFrame(words.tolist(), words.index, columns, dtype=str)
 
 
 def _refuse(wrong: pd.Series, file: Path, expected: str) -> None:
