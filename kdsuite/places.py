@@ -29,15 +29,15 @@ CORPORA = (DATA / "corpora", ROOT.parent / "shared" / "data", PARAMS / "examples
 def corpus(path: str) -> Path:
     """Return where a corpus lies: ``path`` itself where absolute, else the first corpora folder that has it.
 
-    A corpus that nowhere exists yet belongs into ``$KDLIB_DATA/corpora``.
+    A corpus that does not exist yet belongs into ``$KDLIB_DATA/corpora``.
     """
-    found = [folder / path for folder in CORPORA if (folder / path).exists()]
-    return found[0] if found else CORPORA[0] / path
+    paths = [folder / path for folder in CORPORA]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 @contextmanager
 def report_full_disk(folder: Path) -> Iterator[None]:
-    """Tell of a full disk, which each library that writes calls something else, by FullDisk."""
+    """Raise FullDisk for a full disk, for which each library that writes has another error."""
     try:
         yield
     except UserError:
@@ -51,24 +51,24 @@ def report_full_disk(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a file or folder that several processes may want to make; the others wait. Raise FullDisk where that has no room."""
+    """Hold the lock of a file or folder that several processes may make; the others wait. Raises FullDisk."""
     from filelock import FileLock, SoftFileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(path.name + ".lock")
-    held = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
+    file_lock = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
     with report_full_disk(path.parent):
         try:
-            held.acquire(timeout=0)
+            file_lock.acquire(timeout=0)
         except Timeout:
             print(f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})", flush=True)
-            held.acquire()
+            file_lock.acquire()
         try:
-            if not isinstance(held, SoftFileLock):  # on file systems without locks, whose file says this by itself
+            if not isinstance(file_lock, SoftFileLock):  # on file systems without locks, whose file says this by itself
                 file.write_text(f"{os.getpid()} {platform.node()}\n")
             yield
         finally:
-            held.release()
+            file_lock.release()
 
 
 def sync(path: Path) -> None:
@@ -82,7 +82,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that nobody reads half a file, not even after power loss.
+    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that it is never incomplete, even after power loss.
 
     Raises FullDisk where there is no room for it.
     """

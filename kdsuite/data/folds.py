@@ -115,7 +115,7 @@ def _portions(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     return [Fold(0, "portions", train, test, validation)]
 
 
-def _given(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+def _own_folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     """Take the corpus' own column ``fold``.
 
     It has train, validation and test, or names of which one is left out at a time.
@@ -139,7 +139,7 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, Corpus], list[Fold]]] = {
     "speakers": _speakers,
     "portions": _portions,
     "random": _random,
-    "given": _given,
+    "given": _own_folds,
 }
 
 

@@ -1,6 +1,6 @@
 """From a corpus on disk to one table of recordings (the folds follow in :mod:`kdsuite.data.folds`).
 
-A reader returns one row a recording, with those columns of :data:`COLUMNS` that it can fill:
+A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS` that it can fill:
 
 - ``recording``, a name that no other row has; ``speaker``; ``label``, a pandas categorical in the
   order of the corpus;
@@ -27,13 +27,12 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
 from kdlib.parameters import Corpus
 from kdsuite import places
-from kdsuite.data import STORE_FORMAT
+from kdsuite.data import COLUMNS, STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds
@@ -44,11 +43,6 @@ __all__ = [
     "read", "trials",
 ]  # fmt: skip
 
-# column and its value where a reader does not fill it
-COLUMNS = {
-    "recording": "", "speaker": "", "label": "", "audio": "", "video": "", "features": "",
-    "audio_start": 0.0, "video_start": 0.0, "seconds": np.nan, "face": "", "source": "", "fold": "",
-}  # fmt: skip
 # how a cell begins that a spreadsheet computes: = or @, or + or - before a call or a command
 FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
 LAYOUTS = {"ravdess": ravdess, "voxceleb1": voxceleb1, "iemocap": iemocap, "manifest": manifest}

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
+from kdlib.parameters import Corpus
+from kdsuite.data import COLUMNS
 from kdsuite.data.corpora.features import names
-from kdsuite.parameters import Corpus
 
 # the actor named in a dialogue sits on the left; the letter in the last part of a turn's name is
 # who speaks
@@ -30,10 +31,6 @@ KINDS = {"impro": "improvised", "script": "scripted"}
 CLASSES = {"neu": "neutral", "hap": "happy", "exc": "happy", "ang": "angry", "sad": "sad"}
 # frustration, disgust, fear, surprise, others, and where the annotators disagree: of no class
 OTHER_CODES = ("fru", "dis", "fea", "sur", "oth", "xxx")
-ROW = [
-    "recording", "speaker", "label", "audio", "video", "features", "video_start", "seconds", "face",
-    "source", "fold",
-]  # fmt: skip
 # turns of the release
 EXCITED, IMPROVISED = 1041, 2943
 TURNS = {"neutral": 1708, "happy": 595 + EXCITED, "angry": 1103, "sad": 1084}
@@ -65,7 +62,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
         for file in files:
             if KINDS[DIALOGUE.fullmatch(file.stem)[2]] in corpus.dialogues:
                 rows += _rows(file, corpus, measured, incomplete)
-    table = pd.DataFrame(rows, columns=ROW)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["label"] = pd.Categorical(table.label, list(dict.fromkeys(CLASSES.values())))
     table.attrs["incomplete"] = incomplete
     return table
@@ -91,7 +88,7 @@ def _rows(
             incomplete[turn.name] = f"turn {turn.name} has no video, for there is no {absent}"
         else:
             files = str(sound), str(video) if filmed else "", features
-            part = turn.start, round(turn.end - turn.start, 4)
+            part = 0.0, turn.start, round(turn.end - turn.start, 4)
             face = "left" if turn.speaker[-1] == left else "right"
             label = CLASSES[turn.code]
             yield turn.name, turn.speaker, label, *files, *part, face, name, session.name

@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
+from kdlib.parameters import Corpus
+from kdsuite.data import COLUMNS
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import TRACK_RATE, read_track
-from kdsuite.parameters import Corpus
 
 SPEAKER = re.compile(r"id\d{5}", re.ASCII)
 UTTERANCE = re.compile(r"id\d{5}/[^/]+/\d{5}", re.ASCII)
@@ -41,10 +42,6 @@ PUBLISHED = {
     "test": {"speakers": 40, "video": 677, "utterance": 4874},
     "trials": {"veri_test.txt": 37720, "veri_test2.txt": 37611},
 }
-COLUMNS = [
-    "recording", "speaker", "label", "audio", "video", "features", "video_start", "seconds", "face",
-    "source", "fold",
-]  # fmt: skip
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
@@ -70,10 +67,10 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
         recording = source if corpus.unit == "video" else key
         if recording not in rows:
             features = recording if recording in measured else ""
-            face = ("", features, 0.0, np.nan, "") if corpus.features else faces.of(key)
+            face = ("", features, 0.0, 0.0, np.nan, "") if corpus.features else faces.of(key)
             fold = parts.get(key, "")
             rows[recording] = (recording, speaker, speaker, sound, *face, source, fold)
-    return pd.DataFrame(rows.values(), columns=COLUMNS).astype({"label": "category"})
+    return pd.DataFrame(rows.values(), columns=list(COLUMNS)).astype({"label": "category"})
 
 
 def _uses_all_speakers(corpus: Corpus) -> bool:
@@ -208,8 +205,8 @@ class _Faces:
         self._pictures, self._videos = _pictures(roots), _videos(roots)
         self._tracks = [f"{root}/{TRACKS}" for root in roots]
 
-    def of(self, key: str) -> tuple[str, str, float, float, str]:
-        """Return the columns video, features, video_start, seconds and face of an utterance.
+    def of(self, key: str) -> tuple[str, str, float, float, float, str]:
+        """Return the columns from video to face of an utterance.
 
         They are empty where nothing shows it.
         """
@@ -217,15 +214,15 @@ class _Faces:
         person = self._names.get(speaker, "")
         pictures = self._pictures.get((person, video)) or self._pictures.get((speaker, video), "")
         if crop := self._crops.get(key, pictures):
-            return crop, "", 0.0, np.nan, "crop"
+            return crop, "", 0.0, 0.0, np.nan, "crop"
         for track in (
             [f"{tree}/{key}.txt" for tree in self._tracks] if video in self._videos else []
         ):
             if os.path.isfile(track):
                 begin, end = _ends(track)
                 seconds = (end - begin + 1) / TRACK_RATE
-                return self._videos[video], "", begin / TRACK_RATE, seconds, track
-        return "", "", 0.0, np.nan, ""
+                return self._videos[video], "", 0.0, begin / TRACK_RATE, seconds, track
+        return "", "", 0.0, 0.0, np.nan, ""
 
 
 def _pictures(roots: list[str]) -> dict[tuple[str, str], str]:

@@ -56,7 +56,7 @@ def _apart(recording, media: Media) -> tuple[np.ndarray, np.ndarray]:
     seconds, video = recording.seconds, recording.video
     samples = read_sound(recording.audio, media, recording.audio_start, seconds)
     stills = os.path.isdir(video)
-    if stills:  # pictures of a whole interview: no more of them than there is sound
+    if stills:  # pictures of an interview: no more of them than there is sound
         seconds = np.fmin(seconds, len(samples) / media.sample_rate)
     frames = read_frames(video, media, recording.video_start, seconds, recording.face)
     if stills:  # too few pictures are shown again, for they must not shorten the sound
