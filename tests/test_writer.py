@@ -85,6 +85,25 @@ def test_a_recording_that_fails_half_way_is_cut_off(tmp_path):
     check(tmp_path, [5, 3])
 
 
+def test_a_disk_that_is_full_for_a_moment_doubles_no_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SYNC_SECONDS", 0.0)
+    fsync = module.os.fsync
+    with pytest.raises(OSError, match="No space"), StoreWriter(tmp_path, ROWS) as writer:
+        writer.append(item(4))
+
+        def full_once(descriptor):
+            if descriptor == writer._index.fileno():
+                monkeypatch.setattr(module.os, "fsync", fsync)
+                raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(module.os, "fsync", full_once)
+        writer.append(item(1))
+    assert (tmp_path / "recordings.jsonl").read_text().count("\n") == 2
+    with StoreWriter(tmp_path, ROWS) as writer:
+        assert len(writer.lines) == 2
+    check(tmp_path, [4, 1])
+
+
 def grow(folder, told):
     """Tell by how many megabytes the peak memory of a process grows while it writes 240 MB."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -55,9 +55,10 @@ class StoreWriter:
 
     def _sync(self) -> None:
         _flush(*self._arrays.values())
-        self._index.write(self._unwritten)
+        text, self._unwritten = self._unwritten, b""  # never twice, where the disk is full
+        self._index.write(text)
         _flush(self._index)
-        self._unwritten, self._synced = b"", time.monotonic()
+        self._synced = time.monotonic()
 
     def __enter__(self) -> Self:
         return self

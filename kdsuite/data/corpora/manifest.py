@@ -149,13 +149,13 @@ def _located(files: pd.Series, path: Path) -> pd.Series:
     """Return the absolute paths of one column; a video may be a folder of pictures."""
     words, exists = FILES[files.name], os.path.exists if files.name == "video" else os.path.isfile
     homes = path.parent, *places.CORPORA
-    # by os.path, for a Path raises an error where a name is too long
-    paths = {
-        name: name
-        if name in words
-        else next((str(home / name) for home in homes if exists(home / name)), None)
-        for name in files.unique()
-    }
+
+    def locate(name: str) -> str | None:
+        # by os.path, for a Path raises an error where a name is too long
+        paths = (str(home / name) for home in homes if exists(home / name))
+        return name if name in words else next(paths, None)
+
+    paths = {name: locate(name) for name in files.unique()}
     complaint = (
         f"names the {files.name} file {{}}, which does not exist; put it beside the manifest or "
         "into a corpora folder, or mend the name."
