@@ -48,11 +48,9 @@ def start(folder, **options):
 
 
 def bits(folder):
-    """Return a hash of what the teachers say of every frame in the store, and of the predictions.
-
-    Not of the store's own files: recordings lie there in the order in which they were done.
-    """
-    files = [file for name in ("targets.safetensors", "predictions.csv") for file in sorted(folder.rglob(name))]
+    """Return a hash of the store, of the teachers' targets of every frame in it, and of the predictions."""
+    names = ("waveforms.bin", "frames.bin", "recordings.jsonl", "targets.safetensors", "predictions.csv")
+    files = [file for name in names for file in sorted(folder.rglob(name))]
     return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
@@ -68,11 +66,11 @@ def undisturbed(tmp_path_factory):
 
 def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path, undisturbed):
     lines = undisturbed[1]
-    luck, killed = random.Random(0), 0
+    generator, killed = random.Random(0), 0
     for _ in range(KILLS):
         process = start(tmp_path / "killed")
         # after so many printed lines: those of preparation, teachers and students, of which a killed run has fewer to print
-        for _ in range(luck.randrange(1, len(lines) // 2)):
+        for _ in range(generator.randrange(1, len(lines) // 2)):
             if not process.stdout.readline():
                 break
         else:
@@ -82,7 +80,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path, undist
     last = start(tmp_path / "killed")
     assert last.stdout.read() and last.wait() == 0 and killed >= KILLS // 2
     found, expected = bits(tmp_path / "killed"), bits(undisturbed[0])
-    assert len(expected) == 3 and found == expected
+    assert len(expected) == 6 and found == expected
     assert not list((tmp_path / "killed").rglob("*epochs.pt"))
 
 

@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from kdsuite import places
-from tests.test_pages import browser  # noqa: F401
 from tests.test_readme import SMALL, SYNTHETIC
 
 BIN = Path(sys.executable).parent

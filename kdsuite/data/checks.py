@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kdlib.parameters import Corpus
 from kdsuite.data import corpora
 from kdsuite.data.folds import Fold
+from kdsuite.parameters import Corpus
 
 # what the two sides of a split are compared by
 BOTH = {"speaker": "speakers on both sides", "source": "sources on both sides"}

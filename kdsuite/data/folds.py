@@ -10,7 +10,8 @@ import pandas as pd
 
 from kdlib.dataset import Fold
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.parameters import Corpus, digest
+from kdlib.parameters import digest
+from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, choose_folds
 
 # the words of a corpus' own split, in the column ``fold``

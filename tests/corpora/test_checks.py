@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdlib.parameters import Corpus
 from kdsuite.data import checks, corpora
 from kdsuite.data.folds import Fold
+from kdsuite.parameters import Corpus
 
 
 def table(labels=("neutral", "happy", "sad"), speakers=4, takes=5):

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.parameters import Corpus
 from kdsuite.data.checks import leaks
 from kdsuite.data.folds import chosen_folds, fold_key, folds
+from kdsuite.parameters import Corpus
 from kdsuite.settings import load
 
 

@@ -12,12 +12,12 @@ import soundfile
 from moviepy import VideoFileClip
 
 from kdlib.errors import InvalidCorpus
-from kdlib.parameters import Corpus, Synthetic
 from kdsuite import demo
 from kdsuite.data import checks, corpora
 from kdsuite.data.corpora import iemocap
 from kdsuite.demo import iemocap as small
 from kdsuite.demo import writing
+from kdsuite.parameters import Corpus, Synthetic
 from kdsuite.settings import load
 
 # as the makers write it: a header, blocks that open with a turn, annotators and the speaker's own view below

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.parameters import Corpus, Synthetic
 from kdsuite import demo, places
 from kdsuite.data import corpora
 from kdsuite.data.corpora import features
+from kdsuite.parameters import Corpus, Synthetic
 from kdsuite.settings import load
 
 HEADER = "audio,speaker,label\n"

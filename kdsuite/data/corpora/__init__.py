@@ -30,13 +30,13 @@ from pathlib import Path
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
-from kdlib.parameters import Corpus
 from kdsuite import places
 from kdsuite.data import COLUMNS, STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds
-from kdsuite.settings import Settings, digest
+from kdsuite.parameters import Corpus
+from kdsuite.settings import Settings, digest, parameters_of_stage
 
 __all__ = [
     "COLUMNS", "Fold", "chosen_folds", "file_fingerprint", "fingerprint", "folds", "published",
@@ -190,7 +190,7 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
 def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
     """Return the name of the store of recordings: a hash of them and of how they are decoded."""
     recorded = fingerprint(recordings, settings.corpus)
-    return digest([STORE_FORMAT, recorded, settings.upto("data")])
+    return digest([STORE_FORMAT, recorded, parameters_of_stage(settings, "data")])
 
 
 def on_disk(settings: Settings) -> str:

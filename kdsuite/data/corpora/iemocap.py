@@ -17,9 +17,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdlib.parameters import Corpus
 from kdsuite.data import COLUMNS
 from kdsuite.data.corpora.features import names
+from kdsuite.parameters import Corpus
 
 # the actor named in a dialogue sits on the left; the letter in the last part of a turn's name is
 # who speaks

@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdlib.parameters import Corpus
 from kdsuite import places
 from kdsuite.data.corpora.features import names, read_csv
 from kdsuite.data.folds import SPLIT
+from kdsuite.parameters import Corpus
 
 NEEDED = ("audio", "speaker", "label")
 OPTIONAL = ("recording", "video", "start", "end", "split", "fold", "face", "source", "features")

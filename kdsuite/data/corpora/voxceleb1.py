@@ -21,10 +21,10 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdlib.parameters import Corpus
 from kdsuite.data import COLUMNS
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import TRACK_RATE, read_track
+from kdsuite.parameters import Corpus
 
 SPEAKER = re.compile(r"id\d{5}", re.ASCII)
 UTTERANCE = re.compile(r"id\d{5}/[^/]+/\d{5}", re.ASCII)
