@@ -22,8 +22,9 @@ REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
 # bytes: less than this is a full disk
 NEEDED = 4096
 
-# a folder of corpora that several checkouts share lies beside them; the examples are manifests
-CORPORA = (DATA / "corpora", ROOT.parent / "shared" / "data", PARAMS / "examples")
+# $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
+FURTHER = [Path(folder).absolute() for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep) if folder]
+CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples")
 
 
 def corpus(path: str) -> Path:

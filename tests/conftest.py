@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,6 @@ SMALL = {
         "teacher_epochs": None, "teacher_frames": 4, "teacher_batch": None, "teacher_learning_rate": None, "distance": "mse",
     },
 }  # fmt: skip
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def small(**given):
@@ -69,10 +69,12 @@ def own_data(tmp_path, monkeypatch):
 
 @pytest.fixture
 def real():
-    """Return the folder of real recordings; skip where it is not beside the repository."""
-    if not SHARED.is_dir():
-        pytest.skip("the real recordings are not here (../shared/data)")
-    return SHARED
+    """Return the folder of real recordings that $KDLIB_CORPORA names; skip without it."""
+    folders = [Path(folder) for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep) if folder]
+    for folder in folders:
+        if (folder / "ravdess_speech").is_dir():
+            return folder
+    pytest.skip("no folder of $KDLIB_CORPORA holds the real recordings")
 
 
 @pytest.fixture(scope="session")

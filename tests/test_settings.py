@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 from papermill.iorw import read_yaml_file
 
@@ -160,3 +164,13 @@ def test_aliases_are_refused_but_where_a_suite_says_what_it_shares(tmp_path):
     with pytest.raises(InvalidParameter, match=r"aliases \(\*name\) are not allowed"):
         read_yaml(file)
     assert read_yaml(file, aliases=True)["model"] == {"hop": 0.01}
+
+
+def test_corpora_lie_in_the_data_folder_or_in_those_of_a_variable(tmp_path):
+    """An empty variable, or an empty part of it, names no folder: it must not mean the working folder."""
+    (tmp_path / "second" / "mine").mkdir(parents=True)
+    code = "from kdsuite import places; print(places.corpus('mine'), len(places.CORPORA))"
+    for value, found, count in ((f"{tmp_path}/first::{tmp_path}/second", tmp_path / "second" / "mine", 4), ("", None, 2)):
+        environment = {**os.environ, "KDLIB_CORPORA": value, "KDLIB_DATA": str(tmp_path / "data")}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=places.ROOT)
+        assert done.stdout.split() == [str(found or tmp_path / "data" / "corpora" / "mine"), str(count)], done.stderr
