@@ -68,10 +68,12 @@ class Settings(parameters.Settings, Selection):
     def fingerprint(self, stage: str) -> str:
         """Return a short hash of every parameter that the numbers of ``stage`` depend on.
 
-        Those of a student without a teacher do not depend on what only the teacher, or at alpha = 0 only its targets, would know.
+        Networks without aggregator do not depend on its parameters, and those of a student without a teacher do not depend on what only the teacher, or at alpha = 0 only its targets, would know.
         """
         facts = parameters_of_stage(self, stage)
         facts["corpus"] = parameters_of_stage(self.corpus, _known_to(stage, "corpus"))
+        if stage != "data" and not self.sequential:
+            facts["model"] = {name: value for name, value in facts["model"].items() if name not in OF_AGGREGATOR}
         if stage == "teacher":
             facts["sequential"] = self.sequential
         elif stage == "student" and not self.needs_teacher:
@@ -121,6 +123,8 @@ def nearest(name: str, choices: Any) -> str:
 DISTILLATION = (
     "distance", "distance_reduction", "multitask_label", "target_stretch", "temperature", "softened", "targets",
 )  # fmt: skip
+# parameters of the model that a network without aggregator does not have
+OF_AGGREGATOR = ("lstm_activation", "aggregator_norm")
 # how parameters of the sections model and training are called that only the teacher knows
 OF_TEACHER = "teacher_"
 # what a file in params or params/grids may be called: its name becomes that of folders, links and files

@@ -119,6 +119,10 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
     assert changed(training={"epochs": 35}) == [False, True, True]
     assert changed(alpha=0.7) == [False, False, True]
     assert changed(training={"keep_students": True}) == [False, False, False]
+    # only sequential networks have an aggregator
+    assert changed(model={"aggregator_norm": "none"}) == [False, False, False]
+    em = [load(setting="em", model={"aggregator_norm": norm}).fingerprint("student") for norm in ("none", "layer")]
+    assert em[0] != em[1]
     # the data run fits the linear baseline on every fold
     assert changed(corpus={"groups": 4}) == changed(corpus={"labelled": 0.5}) == [True, True, True]
     assert load(setting="em").fingerprint("teacher") == load(setting="agg").fingerprint("teacher") != base.fingerprint("teacher")
