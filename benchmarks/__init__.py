@@ -1,1 +1,2 @@
-"""How fast the suite is, beside what the machine allows and beside its peers: ``python -m benchmarks``."""
+"""How fast the suite is, beside what the machine allows and beside its peers: ``python -m
+benchmarks``."""

@@ -1,4 +1,5 @@
-"""Every benchmark in a process of its own, then the table of all: ``python -m benchmarks [NAME …] [--quick]``."""
+"""Every benchmark in a process of its own, then the table of all: ``python -m benchmarks [NAME …]
+[--quick]``."""
 
 from __future__ import annotations
 
@@ -31,12 +32,23 @@ def main(arguments: list[str]) -> str | None:
             print(f"{name} is left out, for {absent[0]} is not installed", flush=True)
             continue
         print(name, flush=True)
-        command = [sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if "--quick" in arguments else [])]
-        if subprocess.run(command, cwd=places.ROOT, env=environment, stdin=subprocess.DEVNULL).returncode:
+        command = [
+            sys.executable,
+            "-m",
+            f"benchmarks.{name}",
+            *(["--quick"] if "--quick" in arguments else []),
+        ]
+        if subprocess.run(
+            command, cwd=places.ROOT, env=environment, stdin=subprocess.DEVNULL
+        ).returncode:
             failed.append(name)
     write_index(list(NAMES))
     print(f"The table is {places.REPORTS / 'benchmarks' / 'README.md'}")
-    return f"these benchmarks failed: {', '.join(failed)}; their errors stand above." if failed else None
+    return (
+        f"these benchmarks failed: {', '.join(failed)}; their errors stand above."
+        if failed
+        else None
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""What a device can be made to do: a training step in each kind of arithmetic, beside what the device can do at most.
+"""What a device can be made to do: a training step in each kind of arithmetic, beside what the
+device can do at most.
 
-A step is forward, backward and Adam on tensors that lie on the device. Ceilings are those of a large product of matrices and of a large copy,
-measured in the same run. What only a GPU has is told as not measured elsewhere.
+A step is forward, backward and Adam on tensors that lie on the device. Ceilings are those of a
+large product of matrices and of a large copy, measured in the same run. What only a GPU has is told
+as not measured elsewhere.
 """
 
 from __future__ import annotations
@@ -33,7 +35,12 @@ from kdsuite.runs.stages import Progress
 from kdsuite.settings import Settings
 
 CUDA = DEVICE.type == "cuda"
-NETWORKS = (("student", "seresnet", "nonseq"), ("student", "vgg", "agg"), ("teacher", "vgg", "nonseq"), ("teacher", "seresnet", "agg"))
+NETWORKS = (
+    ("student", "seresnet", "nonseq"),
+    ("student", "vgg", "agg"),
+    ("teacher", "vgg", "nonseq"),
+    ("teacher", "seresnet", "agg"),
+)
 BATCH = {"demo": 8, "paper": 32}
 SEQUENCES = 2  # of a sequential teacher in a step
 STEPS = 20  # of a turn on a GPU, whose single step is too short to be timed; a CPU does a tenth
@@ -46,16 +53,30 @@ def batch(kind: str, settings: Settings) -> tuple[nn.Module, torch.Tensor, torch
     size = BATCH["paper" if settings.dataset == "ravdess" else "demo"]
     if kind == "student":
         store = noise(settings, size)
-        rows, network = torch.arange(size, device=DEVICE), build_student(settings, CLASSES).to(DEVICE)
-        x = network.front_end(crop_waveforms(settings, store, rows, torch.zeros_like(rows), settings.segments))
+        rows, network = (
+            torch.arange(size, device=DEVICE),
+            build_student(settings, CLASSES).to(DEVICE),
+        )
+        x = network.front_end(
+            crop_waveforms(settings, store, rows, torch.zeros_like(rows), settings.segments)
+        )
     else:
         side, shape = settings.media.frame_size, (SEQUENCES, 20) if settings.sequential else (size,)
-        x = to_input(torch.randint(0, 255, (*shape, side, side, 3), dtype=torch.uint8, device=DEVICE))
+        x = to_input(
+            torch.randint(0, 255, (*shape, side, side, 3), dtype=torch.uint8, device=DEVICE)
+        )
         network = build_teacher(settings, CLASSES, torch.Size((side, side, 3)))
     return network.to(DEVICE).train(), x, torch.arange(len(x), device=DEVICE) % CLASSES
 
 
-def step(kind: str, settings: Settings, bf16: bool = False, fused: bool = True, layout: bool = False, compiled: bool = False):
+def step(
+    kind: str,
+    settings: Settings,
+    bf16: bool = False,
+    fused: bool = True,
+    layout: bool = False,
+    compiled: bool = False,
+):
     """Return a function that does one training step."""
     network, x, labels = batch(kind, settings)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=fused, foreach=not fused)
@@ -95,8 +116,11 @@ def graph(kind: str, settings: Settings) -> Callable[[], None]:
     return captured.replay
 
 
-def ways(kind: str, settings: Settings, compiled: bool) -> tuple[dict[str, Callable[[], None]], dict[str, float], list[str]]:
-    """Return a step for each way that goes here, the seconds it took to compile, and what does not go, and why."""
+def ways(
+    kind: str, settings: Settings, compiled: bool
+) -> tuple[dict[str, Callable[[], None]], dict[str, float], list[str]]:
+    """Return a step for each way that goes here, the seconds it took to compile, and what does not
+    go, and why."""
     makers: dict[str, Callable[[], Callable[[], None]]] = {
         "float32": partial(step, kind, settings),
         "bf16": partial(step, kind, settings, bf16=True),
@@ -114,19 +138,34 @@ def ways(kind: str, settings: Settings, compiled: bool) -> tuple[dict[str, Calla
         try:
             found[name] = maker()
             began[name] = timing.seconds(found[name])
-        except Exception as error:  # of many kinds: out of memory, what a compiler or a graph cannot do
+        except (
+            Exception
+        ) as error:  # of many kinds: out of memory, what a compiler or a graph cannot do
             found.pop(name, None)
-            missing.append(f"{name} of {settings.backbone} {settings.setting}: {str(error).splitlines()[0][:120]}")
+            missing.append(
+                f"{name} of {settings.backbone} {settings.setting}: {str(error).splitlines()[0][:120]}"
+            )
     return found, began, missing
 
 
-def compared(kind: str, settings: Settings, compiled: bool, rounds: tuple[float, int]) -> tuple[dict[str, Any], list[str]]:
+def compared(
+    kind: str, settings: Settings, compiled: bool, rounds: tuple[float, int]
+) -> tuple[dict[str, Any], list[str]]:
     """Return what each way of a step takes of the time of float32, and the FLOP/s of that."""
     found, began, missing = ways(kind, settings, compiled)
     steps = STEPS if CUDA else STEPS // 10
-    times = timing.turns({name: lambda way=way: [way() for _ in range(steps)] for name, way in found.items()}, *rounds)
-    row: dict[str, Any] = {"network": kind, "backbone": settings.backbone, "setting": settings.setting}
-    row |= {f"ratio_{name}": timing.ratio(times, name, "float32")["ratio"] for name in list(found)[1:]}
+    times = timing.turns(
+        {name: lambda way=way: [way() for _ in range(steps)] for name, way in found.items()},
+        *rounds,
+    )
+    row: dict[str, Any] = {
+        "network": kind,
+        "backbone": settings.backbone,
+        "setting": settings.setting,
+    }
+    row |= {
+        f"ratio_{name}": timing.ratio(times, name, "float32")["ratio"] for name in list(found)[1:]
+    }
     each = {name: np.median(taken) / steps for name, taken in times.items()}
     with FlopCounterMode(display=False) as counter:
         found["float32"]()
@@ -142,7 +181,8 @@ def compared(kind: str, settings: Settings, compiled: bool, rounds: tuple[float,
 
 
 def ceilings() -> dict[str, float]:
-    """Return GFLOP/s of a product of large matrices, in float32, TF32 (GPU) and bf16, and GB/s read and written by a large copy."""
+    """Return GFLOP/s of a product of large matrices, in float32, TF32 (GPU) and bf16, and GB/s read
+    and written by a large copy."""
     side, found = (8192 if CUDA else 512), {}
     kinds = {"float32": (torch.float32, "highest"), "bf16": (torch.bfloat16, "highest")} | (
         {"tf32": (torch.float32, "high")} if CUDA else {}
@@ -160,7 +200,8 @@ def ceilings() -> dict[str, float]:
 
 
 def tones(settings: Settings, recordings: int) -> Store:
-    """Return recordings whose class is the pitch of a tone in noise: something to learn without a corpus."""
+    """Return recordings whose class is the pitch of a tone in noise: something to learn without a
+    corpus."""
     store = noise(settings, recordings)
     waveforms, random = store.waveforms, np.random.default_rng(1)
     for row in range(recordings):
@@ -183,13 +224,18 @@ def spread(quick: bool) -> dict[str, list[float]]:
             half = np.arange(recordings) < recordings // 2
             fold = Fold(0, "half", np.flatnonzero(half), np.flatnonzero(~half))
             with redirect_stdout(io.StringIO()):
-                told = stages.train_student(settings, store, fold, None, Progress("seed", epochs)).probabilities
-            found.setdefault(precision, []).append(float((told.argmax(1) == store.labels[fold.test].cpu().numpy()).mean()))
+                told = stages.train_student(
+                    settings, store, fold, None, Progress("seed", epochs)
+                ).probabilities
+            found.setdefault(precision, []).append(
+                float((told.argmax(1) == store.labels[fold.test].cpu().numpy()).mean())
+            )
     return found
 
 
 def synchronisations(settings: Settings) -> int:
-    """Return how often an epoch of a student waits for the GPU, but for the one reading of its loss."""
+    """Return how often an epoch of a student waits for the GPU, but for the one reading of its
+    loss."""
     seen: list[int] = []
 
     def rival() -> float:
@@ -205,13 +251,20 @@ def synchronisations(settings: Settings) -> int:
 
 
 def memory(settings: Settings, sequences: int) -> float:
-    """Return the gigabytes that a step of a sequential teacher of ``sequences`` of 125 frames takes at most."""
+    """Return the gigabytes that a step of a sequential teacher of ``sequences`` of 125 frames takes
+    at most."""
     torch.cuda.reset_peak_memory_stats()
     side = settings.media.frame_size
     network = build_teacher(settings, CLASSES, torch.Size((side, side, 3))).to(DEVICE).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=True)
     for _ in range(settings.training.accumulate):
-        seen = torch.randint(0, 255, (sequences // settings.training.accumulate, 125, side, side, 3), dtype=torch.uint8, device=DEVICE)
+        seen = torch.randint(
+            0,
+            255,
+            (sequences // settings.training.accumulate, 125, side, side, 3),
+            dtype=torch.uint8,
+            device=DEVICE,
+        )
         with torch.autocast("cuda", torch.bfloat16):
             logits = network(to_input(seen)).logits
         logits.float().sum().backward()
@@ -222,12 +275,20 @@ def memory(settings: Settings, sequences: int) -> float:
 def measure(quick: bool) -> dict[str, Any]:
     """Return the ratios of each network, the ceilings, and what bf16 does to the accuracy."""
     size, rounds = ("demo", (0, 1, 1)) if quick else (USUAL, (3, 3))
-    networks = [(kind, sized(size, backbone=backbone, setting=setting)) for kind, backbone, setting in NETWORKS[:: 4 if quick else 1]]
+    networks = [
+        (kind, sized(size, backbone=backbone, setting=setting))
+        for kind, backbone, setting in NETWORKS[:: 4 if quick else 1]
+    ]
     # a CPU's compiler takes minutes, so one network tells
     compiled = [not quick and (CUDA or number == 0) for number in range(len(networks))]
-    rows, missing = zip(*[compared(*network, each, rounds) for network, each in zip(networks, compiled)])
+    rows, missing = zip(
+        *[compared(*network, each, rounds) for network, each in zip(networks, compiled)]
+    )
     top, accuracies = ceilings(), spread(quick)
-    rows = [{**row, "of_ceiling": round(row["gflops_float32"] / top["gflops_float32"], 3)} for row in rows]
+    rows = [
+        {**row, "of_ceiling": round(row["gflops_float32"] / top["gflops_float32"], 3)}
+        for row in rows
+    ]
     best = max(rows, key=lambda row: row["of_ceiling"])
     means = {precision: float(np.mean(each)) for precision, each in accuracies.items()}
     apart, luck = abs(means["bf16"] - means["float32"]), float(np.ptp(accuracies["float32"]))
@@ -242,16 +303,34 @@ def measure(quick: bool) -> dict[str, Any]:
     absent = [each for some in missing for each in some]
     if CUDA:
         teacher_of = partial(sized, "paper", backbone="vgg", setting="agg")
-        for card, given in ((80, {"frames_at_once": 125}), (24, {"frames_at_once": 25, "accumulate": 16})):
+        for card, given in (
+            (80, {"frames_at_once": 125}),
+            (24, {"frames_at_once": 25, "accumulate": 16}),
+        ):
             try:
                 goals.append(
-                    report.goal(f"batch of 32 × 125 frames for {card} GB", memory(teacher_of(training=given), 32), "≤", card, "GB")
+                    report.goal(
+                        f"batch of 32 × 125 frames for {card} GB",
+                        memory(teacher_of(training=given), 32),
+                        "≤",
+                        card,
+                        "GB",
+                    )
                 )
             except torch.cuda.OutOfMemoryError as error:
                 absent.append(f"memory for {card} GB: {str(error).splitlines()[0][:120]}")
-        goals.append(report.goal("waits for the GPU in a student's epoch", synchronisations(sized("demo", alpha=0.0)), "≤", 1))
+        goals.append(
+            report.goal(
+                "waits for the GPU in a student's epoch",
+                synchronisations(sized("demo", alpha=0.0)),
+                "≤",
+                1,
+            )
+        )
     else:
-        absent.append("TF32, channels_last, CUDA graphs, peak memory and waits for the device, which need a GPU")
+        absent.append(
+            "TF32, channels_last, CUDA graphs, peak memory and waits for the device, which need a GPU"
+        )
         absent += [] if shutil.which("g++") else ["torch.compile, which needs a C++ compiler"]
     return {
         "goals": goals, "rows": rows, "ceilings": top, "accuracies": accuracies, "not_measured": absent,

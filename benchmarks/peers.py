@@ -1,7 +1,8 @@
 """How much an epoch of distillation costs beside its peers, and what a sweep over α costs in all.
 
-kdlib decodes each recording once and asks its frozen teacher once; the peers ask it at every step (see :mod:`.rivals`). All train the same
-student on the same clips, which the suite's own writer of synthetic corpora makes, in the same batches.
+kdlib decodes each recording once and asks its frozen teacher once; the peers ask it at every step
+(see :mod:`.rivals`). All train the same student on the same clips, which the suite's own writer of
+synthetic corpora makes, in the same batches.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ from kdsuite.data import store as stores
 from kdsuite.data.store import Store
 from kdsuite.settings import Settings, load
 
-# speakers, clips of each, their seconds and size; as many clips as the demo trains on, or two batches of the paper's size
+# speakers, clips of each, their seconds and size; as many clips as the demo trains on, or two
+# batches of the paper's size
 CORPUS = {"demo": (12, 6, 2.4, (160, 90)), "paper": (16, 4, 4.0, (320, 180))}
-# those of the sweep, whose video has the size of RAVDESS's: decoding it at every epoch is what a sweep pays for
+# those of the sweep, whose video has the size of RAVDESS's: decoding it at every epoch is what a
+# sweep pays for
 SWEPT = {"demo": (4, 6, 2.4, (1280, 720)), "paper": (8, 4, 4.0, (1280, 720))}
 # rounds against torchdistill
 ROUNDS = {"demo": 5, "paper": 3}
-# the teacher of the nine students sees every n-th frame: the demo's own, and as few as make the paper's size bearable
+# the teacher of the nine students sees every n-th frame: the demo's own, and as few as make the
+# paper's size bearable
 STRIDE = {"demo": 10, "paper": 5}
 ALPHAS = 10
 # processes that decode for the peers: on a CPU all have one thread
@@ -48,17 +52,27 @@ Ways = dict[str, Callable[[], Any]]
 
 
 class Clips:
-    """Clips in a folder, as files for the loop and as a prepared store; ``decoding`` is the seconds that preparing it took."""
+    """Clips in a folder, as files for the loop and as a prepared store; ``decoding`` is the seconds
+    that preparing it took."""
 
-    def __init__(self, size: str, folder: Path, of: tuple[int, int, float, tuple[int, int]], few: bool) -> None:
+    def __init__(
+        self, size: str, folder: Path, of: tuple[int, int, float, tuple[int, int]], few: bool
+    ) -> None:
         actors, takes, seconds, shape = of
-        synthetic = {"actors": 2 if few else actors, "takes": 4 if few else takes, "seconds": seconds, "video_size": shape}
+        synthetic = {
+            "actors": 2 if few else actors,
+            "takes": 4 if few else takes,
+            "seconds": seconds,
+            "video_size": shape,
+        }
         self.size, self.corpus = size, {"path": str(folder / "corpus"), "synthetic": synthetic}
         settings = self.settings()
         with contextlib.redirect_stdout(io.StringIO()):
             demo.ensure(settings.corpus)
             self.recordings: pd.DataFrame = corpora.read(settings.corpus)
-            self.decoding = timing.seconds(lambda: stores.build(folder / "store", self.recordings, settings, max(1, WORKERS)))
+            self.decoding = timing.seconds(
+                lambda: stores.build(folder / "store", self.recordings, settings, max(1, WORKERS))
+            )
         self.store: Store = stores.open_store(folder / "store", self.recordings).to(DEVICE)
 
     def settings(self, **given: Any) -> Settings:
@@ -69,27 +83,42 @@ class Clips:
 def trained(settings: Settings, store: Store) -> Network:
     """Return a teacher as if it had been trained: its weights are random, which take as long."""
     torch.manual_seed(0)
-    return build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(DEVICE).eval()
+    return (
+        build_teacher(settings, len(store.classes), store.frames.values.shape[1:]).to(DEVICE).eval()
+    )
 
 
-def asked(settings: Settings, store: Store, network: Network) -> tuple[PrivilegedInformation, float]:
-    """Ask the teacher once of all recordings, as kdlib does; return what it said and the seconds it took."""
+def asked(
+    settings: Settings, store: Store, network: Network
+) -> tuple[PrivilegedInformation, float]:
+    """Ask the teacher once of all recordings, as kdlib does; return what it said and the seconds it
+    took."""
     told: dict[str, torch.Tensor] = {}
     seconds = timing.seconds(lambda: told.update(extract_privileged(network, settings, store)))
-    return build_privileged(told, settings, store, lambda copy: copy.load_state_dict(network.state_dict())), seconds
+    return build_privileged(
+        told, settings, store, lambda copy: copy.load_state_dict(network.state_dict())
+    ), seconds
 
 
-def against(settings: Settings, clips: Clips, privileged: PrivilegedInformation, ways: Ways, rounds: int) -> dict[str, list[float]]:
+def against(
+    settings: Settings, clips: Clips, privileged: PrivilegedInformation, ways: Ways, rounds: int
+) -> dict[str, list[float]]:
     """Return the seconds of kdlib's epochs and of its rivals', in turns."""
-    epochs = Epochs({name: lambda epoch=epoch: timing.seconds(epoch) for name, epoch in ways.items()}, 0, rounds)
+    epochs = Epochs(
+        {name: lambda epoch=epoch: timing.seconds(epoch) for name, epoch in ways.items()}, 0, rounds
+    )
     train_student(settings, clips.store, privileged, epochs)
     return epochs.times
 
 
-def compared(settings: Settings, clips: Clips, boxed: bool, rounds: tuple[int, int], decoding: bool = False) -> dict[str, Any]:
-    """Return the ratios of kdlib's epoch to those of the peers, and what asking the teacher once costs, in seconds.
+def compared(
+    settings: Settings, clips: Clips, boxed: bool, rounds: tuple[int, int], decoding: bool = False
+) -> dict[str, Any]:
+    """Return the ratios of kdlib's epoch to those of the peers, and what asking the teacher once
+    costs, in seconds.
 
-    ``rounds`` are those against torchdistill and, many times slower, against the loop; with ``decoding`` also against an epoch of nothing else.
+    ``rounds`` are those against torchdistill and, many times slower, against the loop; with
+    ``decoding`` also against an epoch of nothing else.
     """
     network = trained(settings, clips.store)
     privileged, once = asked(settings, clips.store, network)
@@ -98,13 +127,21 @@ def compared(settings: Settings, clips: Clips, boxed: bool, rounds: tuple[int, i
     if decoding:
         items = rivals.loader(settings, clips.recordings, WORKERS)
         slow["decoding"] = lambda: deque(items, maxlen=0)
-    row = {"method": settings.method, "backbone": settings.backbone, "setting": settings.setting, "stride": settings.media.frame_stride}
+    row = {
+        "method": settings.method,
+        "backbone": settings.backbone,
+        "setting": settings.setting,
+        "stride": settings.media.frame_stride,
+    }
     own: list[float] = []
     for ways, count in zip((fast, slow), rounds):
         times = against(settings, clips, privileged, ways, count) if ways else {"kdlib": []}
         own += times["kdlib"]
         for name in ways:
-            row |= {f"{key}_to_{name}": value for key, value in timing.ratio(times, "kdlib", name).items()}
+            row |= {
+                f"{key}_to_{name}": value
+                for key, value in timing.ratio(times, "kdlib", name).items()
+            }
             row[f"rounds_{name}"] = len(times[name])
     to_faster = max(row[f"ratio_to_{name}"] for name in (*fast, "loop"))
     return {**row, "to_faster": to_faster, "seconds": median(own), "teacher_once": once}
@@ -113,14 +150,23 @@ def compared(settings: Settings, clips: Clips, boxed: bool, rounds: tuple[int, i
 def swept(rows: list[dict[str, Any]], decoding: float, epochs: int) -> dict[str, float]:
     """Return the seconds of a sweep, all of it sums and products of what was measured.
 
-    ``rows`` are of one epoch of each method, ``decoding`` is the seconds of preparing the store. A peer's epoch takes kdlib's seconds over
-    the ratio to it. The teacher's training, which all need alike, is left out.
+    ``rows`` are of one epoch of each method, ``decoding`` is the seconds of preparing the store. A
+    peer's epoch takes kdlib's seconds over the ratio to it. The teacher's training, which all need
+    alike, is left out.
     """
 
     def epoch(*names: str) -> float:
-        return ALPHAS * epochs * sum(row["seconds"] / row[f"ratio_to_{name}"] for row in rows for name in names)
+        return (
+            ALPHAS
+            * epochs
+            * sum(row["seconds"] / row[f"ratio_to_{name}"] for row in rows for name in names)
+        )
 
-    found = {"kdlib": decoding + max(row["teacher_once"] for row in rows) + ALPHAS * epochs * sum(row["seconds"] for row in rows)}
+    found = {
+        "kdlib": decoding
+        + max(row["teacher_once"] for row in rows)
+        + ALPHAS * epochs * sum(row["seconds"] for row in rows)
+    }
     found["loop"] = epoch("loop")
     if "ratio_to_torchdistill" in rows[0]:
         found["torchdistill in memory"] = decoding + epoch("torchdistill")
@@ -139,13 +185,26 @@ def measure(quick: bool) -> dict[str, Any]:
         clips = Clips(size, Path(folder) / "nine", CORPUS[size], quick)
         rounds = (1, 1) if quick else (ROUNDS[size], 1)
         nine = [
-            compared(clips.settings(backbone=backbone, setting=setting, media={"frame_stride": STRIDE[size]}), clips, not missing, rounds)
+            compared(
+                clips.settings(
+                    backbone=backbone, setting=setting, media={"frame_stride": STRIDE[size]}
+                ),
+                clips,
+                not missing,
+                rounds,
+            )
             for backbone, setting in STUDENTS[:: 8 if quick else 1]
         ]
         rounds = (1, 1) if quick else (3, 2)
         clips = clips if quick else Clips(size, Path(folder) / "swept", SWEPT[size], quick)
         rows = [
-            compared(clips.settings(setting="agg", method=method, media={"frame_stride": 1}), clips, not missing, rounds, decoding=True)
+            compared(
+                clips.settings(setting="agg", method=method, media={"frame_stride": 1}),
+                clips,
+                not missing,
+                rounds,
+                decoding=True,
+            )
             for method in list(METHODS)[:: 3 if quick else 1]
         ]
     epochs = load(dataset=SIZES[size]).training.epochs
@@ -157,12 +216,20 @@ def measure(quick: bool) -> dict[str, Any]:
         *[report.goal(f"sweep over α by {name}, times kdlib's", times[name], "≥", 10.0) for name in ("loop", "torchdistill") if name in times],
         *[report.goal(f"the same by {name}", times[name]) for name in ("torchdistill in memory",) if name in times],
     ]  # fmt: skip
-    parts = {"clips": len(clips.recordings), "runs": ALPHAS * len(rows), "epochs_a_run": epochs, "store_once": clips.decoding}
+    parts = {
+        "clips": len(clips.recordings),
+        "runs": ALPHAS * len(rows),
+        "epochs_a_run": epochs,
+        "store_once": clips.decoding,
+    }
     return {
         "size": size,
         "goals": goals,
         "rows": [*nine, *rows],
-        "sweep": {"parts": parts, "seconds": {name: round(seconds, 1) for name, seconds in totals.items()}},
+        "sweep": {
+            "parts": parts,
+            "seconds": {name: round(seconds, 1) for name, seconds in totals.items()},
+        },
         "notes": notes(size, CORPUS[size], SWEPT[size], len(rows), epochs),
         "not_measured": missing,
     }

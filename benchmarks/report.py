@@ -18,10 +18,19 @@ Row = dict[str, Any]
 SIGNS = {"≤": operator.le, "≥": operator.ge}
 
 
-def goal(what: str, measured: float, sign: str = "", value: float | None = None, unit: str = "") -> Row:
-    """Return a line of the table: what was measured, and whether it meets its goal, such as ``≤`` 1.05; without one it only tells."""
+def goal(
+    what: str, measured: float, sign: str = "", value: float | None = None, unit: str = ""
+) -> Row:
+    """Return a line of the table: what was measured, and whether it meets its goal, such as ``≤``
+    1.05; without one it only tells."""
     met = None if value is None else SIGNS[sign](measured, value)
-    return {"what": what, "goal": None if value is None else f"{sign} {value:g}", "measured": round(measured, 3), "unit": unit, "met": met}
+    return {
+        "what": what,
+        "goal": None if value is None else f"{sign} {value:g}",
+        "measured": round(measured, 3),
+        "unit": unit,
+        "met": met,
+    }
 
 
 def device_name() -> str:
@@ -38,10 +47,13 @@ def device_name() -> str:
 
 
 def commit() -> str | None:
-    """Return the commit of the repository, with ``+`` where files differ from it; None outside of one."""
+    """Return the commit of the repository, with ``+`` where files differ from it; None outside of
+    one."""
     try:
         said = [
-            subprocess.run(["git", "-C", str(places.ROOT), *words], capture_output=True, text=True, check=True).stdout.strip()
+            subprocess.run(
+                ["git", "-C", str(places.ROOT), *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         ]
     except (OSError, subprocess.CalledProcessError):
@@ -50,9 +62,11 @@ def commit() -> str | None:
 
 
 def main(name: str, measure: Callable[[bool], dict[str, Any]]) -> None:
-    """Run one benchmark by itself: ``python -m benchmarks.<name> [--quick]``; print its goals and write its JSON.
+    """Run one benchmark by itself: ``python -m benchmarks.<name> [--quick]``; print its goals and
+    write its JSON.
 
-    ``measure`` returns ``goals`` (see :func:`goal`), ``rows`` and, as sentences, ``notes`` and ``not_measured``.
+    ``measure`` returns ``goals`` (see :func:`goal`), ``rows`` and, as sentences, ``notes`` and
+    ``not_measured``.
     """
     quick, began = "--quick" in sys.argv[1:], time.monotonic()
     measured = measure(quick)
@@ -61,7 +75,11 @@ def main(name: str, measure: Callable[[bool], dict[str, Any]]) -> None:
     folder = places.REPORTS / "benchmarks"
     places.write_json(folder / f"{name}.json", found)
     for line in found["goals"]:
-        print(f"  {line['what']}: {line['measured']:g} {line['unit']}".rstrip() + f", goal {line['goal']}" * bool(line["goal"]), flush=True)
+        print(
+            f"  {line['what']}: {line['measured']:g} {line['unit']}".rstrip()
+            + f", goal {line['goal']}" * bool(line["goal"]),
+            flush=True,
+        )
 
 
 def provenance() -> Row:
@@ -79,9 +97,12 @@ def provenance() -> Row:
 
 
 def write_index(names: list[str]) -> None:
-    """Write ``reports/benchmarks/README.md``: what was measured by whichever of ``names`` left a file, its goal, and whether it is met."""
+    """Write ``reports/benchmarks/README.md``: what was measured by whichever of ``names`` left a
+    file, its goal, and whether it is met."""
     folder = places.REPORTS / "benchmarks"
-    found = [json.loads(file.read_text()) for name in names if (file := folder / f"{name}.json").exists()]
+    found = [
+        json.loads(file.read_text()) for name in names if (file := folder / f"{name}.json").exists()
+    ]
     lines = [
         "# Benchmarks", "", "Written by `make bench`; what each measures is told in `benchmarks/README.md`, each row of it in the JSON beside this.", "",
         "| benchmark | what | goal | measured | met |", "|---|---|---|---|---|",
@@ -93,7 +114,11 @@ def write_index(names: list[str]) -> None:
             lines.append(
                 f"| [{each['benchmark']}]({each['benchmark']}.json) | {line['what']} | {line['goal'] or ''} | {measured} | {verdict} |"
             )
-    lines += ["", "| benchmark | device | threads | torch | commit | date | minutes |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| benchmark | device | threads | torch | commit | date | minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for each in found:
         code = (each["commit"] or "")[:9] + "+" * (each["commit"] or "").endswith("+")
         small = ", smallest form: the numbers mean nothing" if each["quick"] else ""
@@ -101,6 +126,10 @@ def write_index(names: list[str]) -> None:
             f"| {each['benchmark']} | {each['device']}{small} | {each['threads']} | {each['torch']} | {code} | {each['date'][:16]} | {each['minutes']:g} |"
         )
     lines += ["", *(f"- {each['benchmark']}: {note}" for each in found for note in each["notes"])]
-    lines += [f"- {each['benchmark']}, not measured: {what}" for each in found for what in each["not_measured"]]
+    lines += [
+        f"- {each['benchmark']}, not measured: {what}"
+        for each in found
+        for what in each["not_measured"]
+    ]
     with places.replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n")

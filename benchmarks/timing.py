@@ -1,4 +1,5 @@
-"""How time is taken: rivals in turns, so that a machine that slows down slows all of them, and medians over the rounds."""
+"""How time is taken: rivals in turns, so that a machine that slows down slows all of them, and
+medians over the rounds."""
 
 from __future__ import annotations
 
@@ -29,10 +30,13 @@ def seconds(work: Callable[[], Any]) -> float:
     return now() - began
 
 
-def turns(ways: dict[str, Callable[[], Any]], budget: float, least: int = 3, most: int = 15) -> dict[str, list[float]]:
+def turns(
+    ways: dict[str, Callable[[], Any]], budget: float, least: int = 3, most: int = 15
+) -> dict[str, list[float]]:
     """Return the seconds of each way, round by round; one round before them does not count.
 
-    There are at least ``least`` rounds, and up to ``most`` while ``budget`` seconds last. Every other round goes backwards.
+    There are at least ``least`` rounds, and up to ``most`` while ``budget`` seconds last. Every
+    other round goes backwards.
     """
     until = time.monotonic() + budget
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -56,13 +60,17 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 class Epochs(Progress):
-    """A stage's progress that times each of its epochs, its printed line included, and then lets the rivals have a turn.
+    """A stage's progress that times each of its epochs, its printed line included, and then lets
+    the rivals have a turn.
 
-    ``rivals`` return the seconds they took. ``times`` holds them round by round, and the stage's own as ``kdlib``. The first round does
-    not count; after ``least`` more the stage is broken off as soon as ``budget`` seconds are over.
+    ``rivals`` return the seconds they took. ``times`` holds them round by round, and the stage's
+    own as ``kdlib``. The first round does not count; after ``least`` more the stage is broken off
+    as soon as ``budget`` seconds are over.
     """
 
-    def __init__(self, rivals: dict[str, Callable[[], float]], budget: float, least: int = 3) -> None:
+    def __init__(
+        self, rivals: dict[str, Callable[[], float]], budget: float, least: int = 3
+    ) -> None:
         super().__init__("benchmark", 1)
         self.rivals, self.least, self.until = rivals, least, time.monotonic() + budget
         self.rounds: dict[str, list[float]] = {name: [] for name in ("kdlib", *rivals)}

@@ -1,7 +1,7 @@
 """How fast a student answers: seconds of sound for a second of work on one core.
 
-Untrained students of the paper's size, for each backbone with and without aggregator; the time does not hang on the weights. Stereo
-files of 1 to 60 s are predicted, reading included.
+Untrained students of the paper's size, for each backbone with and without aggregator; the time does
+not hang on the weights. Stereo files of 1 to 60 s are predicted, reading included.
 """
 
 from __future__ import annotations
@@ -48,16 +48,32 @@ def measure(quick: bool) -> dict[str, Any]:
         for seconds in SECONDS[: 1 if quick else None]:
             for ending in FORMATS:
                 sounds[seconds, ending] = Path(folder) / f"{seconds}{ending}"
-                soundfile.write(sounds[seconds, ending], 0.1 * np.random.default_rng(0).normal(size=(RATE * seconds, 2)), RATE)
+                soundfile.write(
+                    sounds[seconds, ending],
+                    0.1 * np.random.default_rng(0).normal(size=(RATE * seconds, 2)),
+                    RATE,
+                )
         for path in untrained(Path(folder))[:: 4 if quick else 1]:
             loaded = kdlib.load_student(path)
             for (seconds, ending), file in sounds.items():
                 loaded.predict(file)  # the first one does not count
                 fastest = min(timing.seconds(partial(loaded.predict, file)) for _ in range(repeats))
-                rows.append({"student": path.stem, "seconds": seconds, "format": ending[1:], "times_real": round(seconds / fastest, 2)})
+                rows.append(
+                    {
+                        "student": path.stem,
+                        "seconds": seconds,
+                        "format": ending[1:],
+                        "times_real": round(seconds / fastest, 2),
+                    }
+                )
     slowest = min(rows, key=lambda row: row["times_real"])
     what = f"seconds of sound for one of work on one core, slowest ({slowest['student']}, {slowest['seconds']} s of {slowest['format']})"
-    return {"goals": [report.goal(what, slowest["times_real"], "≥", 1)], "rows": rows, "notes": [], "not_measured": []}
+    return {
+        "goals": [report.goal(what, slowest["times_real"], "≥", 1)],
+        "rows": rows,
+        "notes": [],
+        "not_measured": [],
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""kdlib: cross-modal distillation of video into audio representations, after Hajavi & Etemad (2023)."""
+"""kdlib: cross-modal distillation of video into audio representations, after Hajavi & Etemad
+(2023)."""
 
 import time
 
@@ -9,7 +10,8 @@ STARTED = time.time()
 
 
 def __getattr__(name: str):
-    """Import what using a student takes when somebody asks for it: ``import kdlib`` itself stays cheap."""
+    """Import what using a student takes when somebody asks for it: ``import kdlib`` itself stays
+    cheap."""
     if name == "load_student":
         from kdsuite.app.using import load_student
 

@@ -1,4 +1,5 @@
-"""Recordings as tensors on a device: rows of different length, folds, random crops for training, windows for inference."""
+"""Recordings as tensors on a device: rows of different length, folds, random crops for training,
+windows for inference."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import torch
 
 from kdlib.parameters import Media, Settings
 
-# share of a device's free memory that one kind of arrays may take; networks and batches need the rest
+# share of a device's free memory that one kind of arrays may take; networks and batches need the
+# rest
 MAX_MEMORY_SHARE = 0.4
 
 
@@ -24,9 +26,9 @@ def free_memory(device: torch.device) -> float:
 class Ragged:
     """Rows of different length in one tensor.
 
-    ``values`` is ``(total, …)``; row ``i`` is ``values[starts[i] : starts[i] + lengths[i]]``. ``starts`` and ``lengths``
-    are on the device where work is done; ``values`` too where they fit, and else they stay on the CPU and are not
-    ``resident``.
+    ``values`` is ``(total, …)``; row ``i`` is ``values[starts[i] : starts[i] + lengths[i]]``.
+    ``starts`` and ``lengths`` are on the device where work is done; ``values`` too where they fit,
+    and else they stay on the CPU and are not ``resident``.
     """
 
     values: torch.Tensor
@@ -36,7 +38,8 @@ class Ragged:
 
     @classmethod
     def of(cls, values: torch.Tensor, lengths: torch.Tensor) -> Ragged:
-        """Lay out ``values`` ``(total, …)`` as consecutive rows of ``lengths`` ``(rows,)``, which sum up to the total."""
+        """Lay out ``values`` ``(total, …)`` as consecutive rows of ``lengths`` ``(rows,)``, which
+        sum up to the total."""
         return cls(values, lengths.cumsum(0) - lengths, lengths)
 
     def to(self, device: torch.device) -> Ragged:
@@ -46,7 +49,8 @@ class Ragged:
         return Ragged(values, self.starts.to(device), self.lengths.to(device), fit)
 
     def take(self, items: torch.Tensor) -> torch.Tensor:
-        """Return ``(*items.shape, …)``: items by their place in ``values``, on the device of ``items``."""
+        """Return ``(*items.shape, …)``: items by their place in ``values``, on the device of
+        ``items``."""
         if self.resident:
             return self.values[items]
         # from pinned memory a GPU copies by itself, while the CPU gathers the next batch
@@ -58,14 +62,21 @@ class Ragged:
     def __getitem__(self, row: int) -> torch.Tensor:
         return self.values[self.starts[row] : self.starts[row] + self.lengths[row]]
 
-    def windows(self, rows: torch.Tensor, start: torch.Tensor, length: int, step: int = 1) -> torch.Tensor:
-        """Return ``length`` items of each of ``rows`` from ``start`` on, every ``step``-th: ``(rows, length, …)``.
+    def windows(
+        self, rows: torch.Tensor, start: torch.Tensor, length: int, step: int = 1
+    ) -> torch.Tensor:
+        """Return ``length`` items of each of ``rows`` from ``start`` on, every ``step``-th:
+        ``(rows, length, …)``.
 
         A row that ends too soon starts over, which is the paper's padding by repetition.
         """
-        if self.resident and rows.device.type == "cpu":  # an index for each sample would take longer than a slice
+        if (
+            self.resident and rows.device.type == "cpu"
+        ):  # an index for each sample would take longer than a slice
             pairs = zip(rows.tolist(), start.tolist())
-            return torch.stack([_window(self[row], begin, step * length)[::step] for row, begin in pairs])
+            return torch.stack(
+                [_window(self[row], begin, step * length)[::step] for row, begin in pairs]
+            )
         items = start[:, None] + step * torch.arange(length, device=rows.device)  # (rows, length)
         return self.take(self.starts[rows, None] + items % self.lengths[rows, None])
 
@@ -80,8 +91,9 @@ def _window(row: torch.Tensor, start: int, length: int) -> torch.Tensor:
 class Fold:
     """One split of the recordings: ``train``, ``validation`` and ``test`` are sorted row numbers.
 
-    Nothing is trained on validation recordings; alpha can be chosen on them. ``labels`` ``(train,)`` are the class codes
-    that training uses, -1 where it uses none (``corpus.labelled``, ``corpus.label_noise``); None: each recording's own.
+    Nothing is trained on validation recordings; alpha can be chosen on them. ``labels``
+    ``(train,)`` are the class codes that training uses, -1 where it uses none (``corpus.labelled``,
+    ``corpus.label_noise``); None: each recording's own.
     """
 
     number: int
@@ -92,7 +104,8 @@ class Fold:
     labels: np.ndarray | None = None
 
     def training_labels(self, own: np.ndarray) -> np.ndarray:
-        """Return the class code that training uses of each recording, ``(recordings,)``, -1 where it uses none."""
+        """Return the class code that training uses of each recording, ``(recordings,)``, -1 where
+        it uses none."""
         used = np.full(len(own), -1, np.int64)
         used[self.train] = own[self.train] if self.labels is None else self.labels
         return used
@@ -102,9 +115,10 @@ class Fold:
 class Dataset:
     """Recordings on one device.
 
-    ``waveforms`` rows are int16 samples; ``frames`` rows are uint8 images or float32 measurements, and empty for a
-    recording that is audio only. ``fps`` is the rate of the frames, None where rows of measurements carry no time.
-    ``labels`` ``(recordings,)`` index ``classes``; -1 is a recording without label.
+    ``waveforms`` rows are int16 samples; ``frames`` rows are uint8 images or float32 measurements,
+    and empty for a recording that is audio only. ``fps`` is the rate of the frames, None where rows
+    of measurements carry no time. ``labels`` ``(recordings,)`` index ``classes``; -1 is a recording
+    without label.
     """
 
     classes: list[str]
@@ -147,44 +161,63 @@ def samples_per_segment(media: Media) -> int:
     return round(media.segment * media.sample_rate)
 
 
-def random_starts(dataset: Dataset, rows: torch.Tensor, draws: torch.Tensor, media: Media) -> torch.Tensor:
-    """Return the frame at which a crop of the training duration starts in each recording, ``(rows,)``.
+def random_starts(
+    dataset: Dataset, rows: torch.Tensor, draws: torch.Tensor, media: Media
+) -> torch.Tensor:
+    """Return the frame at which a crop of the training duration starts in each recording,
+    ``(rows,)``.
 
-    ``draws`` ``(rows,)`` are uniform in 0 to 1. A recording no longer than the crop starts at 0, and is repeated.
+    ``draws`` ``(rows,)`` are uniform in 0 to 1. A recording no longer than the crop starts at 0,
+    and is repeated.
     """
     slack = dataset.waveforms.lengths[rows] - round(media.duration * media.sample_rate)
-    # on the grid of the frames that the teacher sees, so that audio and targets are the same stretch of time
+    # on the grid of the frames that the teacher sees, so that audio and targets are the same
+    # stretch of time
     starts = slack.clamp(min=0) // (samples_per_frame(media) * media.frame_stride) + 1
     return (draws * starts).long() * media.frame_stride
 
 
 def segments_in(samples, media: Media):
-    """Return how many segments hold ``samples`` of audio, a number or a tensor; the last one may be filled up."""
+    """Return how many segments hold ``samples`` of audio, a number or a tensor; the last one may be
+    filled up."""
     segment = samples_per_segment(media)
     return (samples + segment - 1) // segment
 
 
 def center_start(samples: torch.Tensor, segments: int, media: Media) -> torch.Tensor:
-    """Return the frame at which the middle ``segments`` of recordings ``(recordings,)`` start, 0 for shorter ones."""
+    """Return the frame at which the middle ``segments`` of recordings ``(recordings,)`` start, 0
+    for shorter ones."""
     slack = samples - segments * samples_per_segment(media)
-    return slack.clamp(min=0) // 2 // (samples_per_frame(media) * media.frame_stride) * media.frame_stride
+    return (
+        slack.clamp(min=0)
+        // 2
+        // (samples_per_frame(media) * media.frame_stride)
+        * media.frame_stride
+    )
 
 
 def inference_windows(
     dataset: Dataset, rows: torch.Tensor, settings: Settings
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
-    """Yield batches of recordings of one length: rows, start frame of each ``(rows,)``, and length in segments.
+    """Yield batches of recordings of one length: rows, start frame of each ``(rows,)``, and length
+    in segments.
 
-    ``inference: fixed`` takes the middle of the training duration; ``whole`` repeats each recording up to a whole number
-    of segments, so that its result depends on nothing but itself.
+    ``inference: fixed`` takes the middle of the training duration; ``whole`` repeats each recording
+    up to a whole number of segments, so that its result depends on nothing but itself.
     """
     samples = dataset.waveforms.lengths[rows]
     fixed = settings.media.inference == "fixed"
-    count = torch.full_like(samples, settings.segments) if fixed else segments_in(samples, settings.media)
+    count = (
+        torch.full_like(samples, settings.segments)
+        if fixed
+        else segments_in(samples, settings.media)
+    )
     for segments in count.unique().tolist():
         alike = rows[count == segments]
         start = center_start(dataset.waveforms.lengths[alike], segments, settings.media)
         # minutes of audio go through in smaller batches than the seconds of training
-        size = max(1, settings.training.batch_size * settings.segments // max(segments, settings.segments))
+        size = max(
+            1, settings.training.batch_size * settings.segments // max(segments, settings.segments)
+        )
         for chosen, begin in zip(alike.split(size), start.split(size)):
             yield chosen, begin, segments

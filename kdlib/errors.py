@@ -1,10 +1,12 @@
-"""The errors a user can mend: each message is one sentence that says what is wrong, where, and what to do."""
+"""The errors a user can mend: each message is one sentence that says what is wrong, where, and what
+to do."""
 
 from __future__ import annotations
 
 import re
 
-# line breaks, the terminal's commands, halves of characters (from file names that are no UTF-8), and what turns the direction of text
+# line breaks, the terminal's commands, halves of characters (from file names that are no UTF-8),
+# and what turns the direction of text
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -14,12 +16,15 @@ def printable(text: str) -> str:
 
 
 class UserError(ValueError):
-    """Shown in notebooks as its sentence alone, without a traceback; names in it may come from strangers."""
+    """Shown in notebooks as its sentence alone, without a traceback; names in it may come from
+    strangers."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(printable(sentence))
 
-    def _render_traceback_(self) -> list[str]:  # the hook by which IPython lets an exception show itself
+    def _render_traceback_(
+        self,
+    ) -> list[str]:  # the hook by which IPython lets an exception show itself
         return [f"{type(self).__name__}: {self}"]
 
 

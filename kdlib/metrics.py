@@ -12,9 +12,11 @@ def accuracy(predictions: pd.DataFrame) -> float:
 
 
 def uar(predictions: pd.DataFrame) -> float:
-    """Return the unweighted average recall: the mean over the classes *present in* ``label`` of the share found.
+    """Return the unweighted average recall: the mean over the classes *present in* ``label`` of the
+    share found.
 
-    The same as scikit-learn's ``balanced_accuracy_score``; a class that is only predicted does not count.
+    The same as scikit-learn's ``balanced_accuracy_score``; a class that is only predicted does not
+    count.
     """
     right = predictions.predicted.astype(str) == predictions.label.astype(str)
     return float(right.groupby(predictions.label.astype(str)).mean().mean())
@@ -26,40 +28,52 @@ METRICS = {"uar": uar, "accuracy": accuracy}
 def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return one row a fold with every metric and the number of recordings."""
     rows = [
-        {"fold": fold, **{name: metric(part) for name, metric in METRICS.items()}, "recordings": len(part)}
+        {
+            "fold": fold,
+            **{name: metric(part) for name, metric in METRICS.items()},
+            "recordings": len(part),
+        }
         for fold, part in predictions.groupby("fold")
     ]
     return pd.DataFrame(rows)
 
 
 def error_rates(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return false acceptance and false rejection rates ``(thresholds,)``, from the strictest threshold to the mildest.
+    """Return false acceptance and false rejection rates ``(thresholds,)``, from the strictest
+    threshold to the mildest.
 
-    ``scores`` ``(trials,)`` are higher for the same speaker, ``genuine`` ``(trials,)`` is true for trials that are. Raises
-    ValueError where there are none of either kind.
+    ``scores`` ``(trials,)`` are higher for the same speaker, ``genuine`` ``(trials,)`` is true for
+    trials that are. Raises ValueError where there are none of either kind.
     """
     accepted, rejected, _ = _roc(scores, genuine)
     return accepted, rejected
 
 
 def _roc(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what :func:`error_rates` does, and the thresholds: a score that reaches one is accepted. The first is infinite."""
+    """Return what :func:`error_rates` does, and the thresholds: a score that reaches one is
+    accepted. The first is infinite."""
     if len(np.unique(genuine)) < 2:
-        raise ValueError("error rates need trials of the same speaker and of different ones; the trial list has one kind only.")
+        raise ValueError(
+            "error rates need trials of the same speaker and of different ones; the trial list has one kind only."
+        )
     order = np.argsort(-scores, kind="stable")
     ordered, right = scores[order], np.asarray(genuine, bool)[order]
-    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # of each score, where several trials share it
+    last = np.flatnonzero(
+        np.append(np.diff(ordered) != 0, True)
+    )  # of each score, where several trials share it
     accepted, found = (np.append(0, side.cumsum()[last]) / side.sum() for side in (~right, right))
     return accepted, 1 - found, np.append(np.inf, ordered[last])
 
 
 def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated") -> float:
-    """Return the equal error rate, where as many impostors are accepted as genuine speakers are rejected.
+    """Return the equal error rate, where as many impostors are accepted as genuine speakers are
+    rejected.
 
-    On few trials no threshold makes both rates equal, and conventions differ: ``interpolated`` is where the straight line
-    between two points of the ROC curve crosses (the authors' public code), ``mean`` and ``max`` those of the two rates at the
-    threshold where they are nearest to each other. ``scores`` are cosines ``(trials,)``, ``genuine`` says of each whether it is of
-    one speaker; the rate is a fraction. Raises ValueError where the trials are of one kind only.
+    On few trials no threshold makes both rates equal, and conventions differ: ``interpolated`` is
+    where the straight line between two points of the ROC curve crosses (the authors' public code),
+    ``mean`` and ``max`` those of the two rates at the threshold where they are nearest to each
+    other. ``scores`` are cosines ``(trials,)``, ``genuine`` says of each whether it is of one
+    speaker; the rate is a fraction. Raises ValueError where the trials are of one kind only.
     """
     return EER[convention](*error_rates(scores, genuine))
 
@@ -78,10 +92,12 @@ def _nearest(accepted: np.ndarray, rejected: np.ndarray) -> np.ndarray:
 
 
 def eer_threshold(scores: np.ndarray, genuine: np.ndarray) -> float:
-    """Return the cosine from which on two recordings count as one speaker's: where both error rates are nearest to each other.
+    """Return the cosine from which on two recordings count as one speaker's: where both error rates
+    are nearest to each other.
 
-    Every number from the lowest score that is accepted down to the highest that is not decides these trials alike; this is the
-    middle of the two, and where all are accepted the lowest score. Arguments and errors as of :func:`eer`.
+    Every number from the lowest score that is accepted down to the highest that is not decides
+    these trials alike; this is the middle of the two, and where all are accepted the lowest score.
+    Arguments and errors as of :func:`eer`.
     """
     accepted, rejected, thresholds = _roc(scores, genuine)
     place = np.argmin(np.abs(accepted - rejected))
@@ -96,10 +112,11 @@ EER = {
 
 
 def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01) -> float:
-    """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system that does not listen.
+    """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system
+    that does not listen.
 
-    ``target`` is the prior probability of the same speaker; both errors cost the same (NIST Speaker Recognition Evaluation 2016). Other
-    arguments and errors as of :func:`eer`.
+    ``target`` is the prior probability of the same speaker; both errors cost the same (NIST Speaker
+    Recognition Evaluation 2016). Other arguments and errors as of :func:`eer`.
     """
     accepted, rejected = error_rates(scores, genuine)
     cost = target * rejected + (1 - target) * accepted
@@ -107,10 +124,14 @@ def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01) -> fl
 
 
 def verification(scores: np.ndarray, genuine: np.ndarray) -> dict[str, float]:
-    """Return every metric of one trial list: the EER by each convention (``eer`` is the interpolated one) and ``min_dcf``.
+    """Return every metric of one trial list: the EER by each convention (``eer`` is the
+    interpolated one) and ``min_dcf``.
 
     Arguments and errors are as of :func:`eer`.
     """
     rates = error_rates(scores, genuine)
-    named = {"eer" if name == "interpolated" else f"eer_{name}": convention(*rates) for name, convention in EER.items()}
+    named = {
+        "eer" if name == "interpolated" else f"eer_{name}": convention(*rates)
+        for name, convention in EER.items()
+    }
     return {**named, "min_dcf": min_dcf(scores, genuine)}

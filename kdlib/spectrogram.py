@@ -1,4 +1,5 @@
-"""The audio front end: from waveform to normalised spectrogram and its segments, on the waveform's device."""
+"""The audio front end: from waveform to normalised spectrogram and its segments, on the waveform's
+device."""
 
 from __future__ import annotations
 
@@ -13,9 +14,11 @@ FLOOR = 1e-5
 
 
 class Spectrogram(nn.Module):
-    """Logarithmic STFT magnitude (257 bins for 512 points) or log-mel energies, normalised for each recording.
+    """Logarithmic STFT magnitude (257 bins for 512 points) or log-mel energies, normalised for each
+    recording.
 
-    Windows of 25 ms every 10 ms (paper, section 4.1; the step is read from the authors' public code), Hamming.
+    Windows of 25 ms every 10 ms (paper, section 4.1; the step is read from the authors' public
+    code), Hamming.
     """
 
     def __init__(self, media: Media) -> None:
@@ -24,7 +27,9 @@ class Spectrogram(nn.Module):
         self.over = (-2, -1) if media.normalise == "utterance" else (-1,)
         # constants, so that a file of weights holds nothing but weights
         rate, bins = media.sample_rate, media.fft // 2 + 1
-        with torch.device("cpu"):  # also where the weights are on the meta device, to be loaded later
+        with torch.device(
+            "cpu"
+        ):  # also where the weights are on the meta device, to be loaded later
             window = torch.hamming_window(round(media.window * rate))
             mel = media.front_end == "logmel"
             bands = F.melscale_fbanks(bins, 0.0, rate // 2, media.bins, rate) if mel else None
@@ -33,13 +38,17 @@ class Spectrogram(nn.Module):
 
     @torch.no_grad()
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Return ``(batch, 1, bins, samples // hop)`` of ``waveform`` ``(batch, samples)`` in -1 to 1."""
+        """Return ``(batch, 1, bins, samples // hop)`` of ``waveform`` ``(batch, samples)`` in -1 to
+        1."""
         power = 1.0 if self.bands is None else 2.0
         size = len(self.window)
-        magnitude = F.spectrogram(waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False)
+        magnitude = F.spectrogram(
+            waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False
+        )
         if self.bands is not None:
             magnitude = (magnitude.transpose(-1, -2) @ self.bands).transpose(-1, -2)
-        # windows are centred on multiples of the hop; without the one centred behind the end, a second has 100
+        # windows are centred on multiples of the hop; without the one centred behind the end, a
+        # second has 100
         columns = waveform.shape[-1] // self.hop
         logarithm = (magnitude[..., :columns] + FLOOR).log()
         variance, mean = torch.var_mean(logarithm, dim=self.over, keepdim=True, correction=0)
@@ -47,19 +56,28 @@ class Spectrogram(nn.Module):
 
 
 class FrontEnd(Spectrogram):
-    """The first layer of a student: one spectrogram a recording or, in the sequential settings, one a segment."""
+    """The first layer of a student: one spectrogram a recording or, in the sequential settings, one
+    a segment."""
 
     def __init__(self, media: Media, sequential: bool) -> None:
         super().__init__(media)
         self.segment = round(media.segment * media.sample_rate) if sequential else None
 
     def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Return ``(batch, [segments,] 1, bins, columns)`` of ``waveform`` ``(batch, samples)``, of whole segments."""
+        """Return ``(batch, [segments,] 1, bins, columns)`` of ``waveform`` ``(batch, samples)``, of
+        whole segments."""
         spectrogram = super().forward(waveform)
-        return cut_segments(spectrogram, waveform.shape[-1] // self.segment) if self.segment else spectrogram
+        return (
+            cut_segments(spectrogram, waveform.shape[-1] // self.segment)
+            if self.segment
+            else spectrogram
+        )
 
 
 def cut_segments(spectrogram: torch.Tensor, segments: int) -> torch.Tensor:
-    """Cut ``(batch, 1, bins, columns)`` along time into ``(batch, segments, 1, bins, columns // segments)``."""
+    """Cut ``(batch, 1, bins, columns)`` along time into ``(batch, segments, 1, bins, columns //
+    segments)``."""
     width = spectrogram.shape[-1] // segments
-    return spectrogram[..., : width * segments].unflatten(-1, (segments, width)).permute(0, 3, 1, 2, 4)
+    return (
+        spectrogram[..., : width * segments].unflatten(-1, (segments, width)).permute(0, 3, 1, 2, 4)
+    )

@@ -1,4 +1,5 @@
-"""The student: trained on audio, its embeddings pulled towards the frozen teacher's; evaluated on audio alone."""
+"""The student: trained on audio, its embeddings pulled towards the frozen teacher's; evaluated on
+audio alone."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from kdlib.training import Part, Trainer, autocast, seeded
 
 
 class DistillationTask:
-    """Classify random crops of audio, and approach the targets of ``targets`` (None: no teacher; Eqs. 8, 12 and 13)."""
+    """Classify random crops of audio, and approach the targets of ``targets`` (None: no teacher;
+    Eqs. 8, 12 and 13)."""
 
     crops = True
 
@@ -26,7 +28,12 @@ class DistillationTask:
         self, network: Network, objective: Objective, settings: Settings, dataset: Dataset, fold: Fold,
         targets: TargetFunction | None,
     ) -> None:  # fmt: skip
-        self.network, self.objective, self.settings, self.dataset = network, objective, settings, dataset
+        self.network, self.objective, self.settings, self.dataset = (
+            network,
+            objective,
+            settings,
+            dataset,
+        )
         self.targets, self.labels = targets, dataset.training_labels(fold)
         self.rows = torch.from_numpy(fold.train).to(dataset.device)
         self.examples = len(self.rows)
@@ -46,16 +53,26 @@ class DistillationTask:
             output = self.network(spectrogram, self.objective.gradient_scale)
             targets = self.targets and self.targets(rows, start, spectrogram)
         labels = self.labels[rows]
-        terms = self.objective.terms(output.logits.float(), output.distilled.float(), labels, targets)
+        terms = self.objective.terms(
+            output.logits.float(), output.distilled.float(), labels, targets
+        )
         if self.targets and self._compared is None:
-            self._compared = gradients(terms, self.objective.weights, self.network.encoder.parameters())
-        if len(rows) < len(batch):  # the label's mean is over the labelled recordings, the teacher's over all
+            self._compared = gradients(
+                terms, self.objective.weights, self.network.encoder.parameters()
+            )
+        if len(rows) < len(
+            batch
+        ):  # the label's mean is over the labelled recordings, the teacher's over all
             labelled = (self.labels[self.rows[batch]] >= 0).sum().clamp(min=1)
-            terms = Terms(terms.label * (labels >= 0).sum() / labelled, terms.teacher * (len(rows) / len(batch)))
+            terms = Terms(
+                terms.label * (labels >= 0).sum() / labelled,
+                terms.teacher * (len(rows) / len(batch)),
+            )
         return self.objective.total(terms)
 
     def epoch_values(self) -> dict[str, float]:
-        """Return cosine and norms of the gradients of label and teacher, on the epoch's first micro-batch."""
+        """Return cosine and norms of the gradients of label and teacher, on the epoch's first
+        micro-batch."""
         compared, self._compared = self._compared, None
         values = {name: value.item() for name, value in zip(GRADIENTS, compared or ())}
         return {name: value for name, value in values.items() if not math.isnan(value)}
@@ -70,9 +87,14 @@ def crop_waveforms(
 
 
 def student_trainer(
-    settings: Settings, dataset: Dataset, fold: Fold, targets: TargetFunction | None, purpose: str = "student"
+    settings: Settings,
+    dataset: Dataset,
+    fold: Fold,
+    targets: TargetFunction | None,
+    purpose: str = "student",
 ) -> Trainer:
-    """Return the trainer of one fold's student; ``purpose`` gives an audio teacher other weights and crops."""
+    """Return the trainer of one fold's student; ``purpose`` gives an audio teacher other weights
+    and crops."""
     generator = seeded(settings.seed, purpose, settings.backbone, settings.sequential, fold.number)
     network = build_student(settings, len(dataset.classes)).to(dataset.device)
     objective = build_objective(settings).to(dataset.device)
@@ -81,22 +103,30 @@ def student_trainer(
 
 
 def build_targets(
-    settings: Settings, dataset: Dataset, fold: Fold, privileged: PrivilegedInformation | None, audio_teacher: Network | None
+    settings: Settings,
+    dataset: Dataset,
+    fold: Fold,
+    privileged: PrivilegedInformation | None,
+    audio_teacher: Network | None,
 ) -> TargetFunction | None:
     """Return what the student is distilled from, None at alpha = 0."""
     if not settings.alpha:
         return None
     if settings.training.targets == "audio":
         return audio_teacher_targets(audio_teacher)
-    # a generator of its own, so that the targets leave the student's crops and their order as they are
+    # a generator of its own, so that the targets leave the student's crops and their order as they
+    # are
     seed = int(digest([settings.seed, settings.training.targets, fold.number]), 16)
     generator = torch.Generator().manual_seed(seed)
     return TARGETS[settings.training.targets](settings, dataset, fold, privileged, generator)
 
 
 def full_length(settings: Settings) -> Settings:
-    """Return settings under which recordings are taken in full length, as verification does (paper, section 4)."""
-    return settings.model_copy(update={"media": settings.media.model_copy(update={"inference": "whole"})})
+    """Return settings under which recordings are taken in full length, as verification does (paper,
+    section 4)."""
+    return settings.model_copy(
+        update={"media": settings.media.model_copy(update={"inference": "whole"})}
+    )
 
 
 @torch.no_grad()
@@ -104,7 +134,9 @@ def predict(network: Network, settings: Settings, dataset: Dataset, rows: np.nda
     """Return logits and embeddings of recordings ``rows``, in their order."""
     network.eval()
     done, outputs = [], []
-    for chosen, start, segments in inference_windows(dataset, torch.from_numpy(rows).to(dataset.device), settings):
+    for chosen, start, segments in inference_windows(
+        dataset, torch.from_numpy(rows).to(dataset.device), settings
+    ):
         spectrogram = network.front_end(crop_waveforms(settings, dataset, chosen, start, segments))
         with autocast(settings.training, dataset.device):
             output = network(spectrogram)

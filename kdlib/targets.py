@@ -1,6 +1,8 @@
-"""What a student is distilled from: the teacher's outputs, or a control that shows how much of a gain is the video's.
+"""What a student is distilled from: the teacher's outputs, or a control that shows how much of a
+gain is the video's.
 
-Each control has the budget of the method itself, the same student, epochs and distance; only the targets differ.
+Each control has the budget of the method itself, the same student, epochs and distance; only the
+targets differ.
 """
 
 from __future__ import annotations
@@ -21,31 +23,49 @@ TargetFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Targets]
 
 
 def teacher_targets(
-    settings: Settings, dataset: Dataset, fold: Fold, privileged: PrivilegedInformation, generator: torch.Generator
+    settings: Settings,
+    dataset: Dataset,
+    fold: Fold,
+    privileged: PrivilegedInformation,
+    generator: torch.Generator,
 ) -> TargetFunction:
     """The teacher's outputs for the recording itself: the method of the paper."""
-    return lambda rows, start, _: privileged.targets(rows, start, settings, timed=dataset.fps is not None)
+    return lambda rows, start, _: privileged.targets(
+        rows, start, settings, timed=dataset.fps is not None
+    )
 
 
 def shuffled(
-    settings: Settings, dataset: Dataset, fold: Fold, privileged: PrivilegedInformation, generator: torch.Generator
+    settings: Settings,
+    dataset: Dataset,
+    fold: Fold,
+    privileged: PrivilegedInformation,
+    generator: torch.Generator,
 ) -> TargetFunction:
-    """The teacher's outputs for another training recording, always the same one: no information on this recording."""
+    """The teacher's outputs for another training recording, always the same one: no information on
+    this recording."""
     return _exchanged([torch.from_numpy(fold.train)], settings, dataset, privileged, generator)
 
 
 def shuffled_in_class(
-    settings: Settings, dataset: Dataset, fold: Fold, privileged: PrivilegedInformation, generator: torch.Generator
+    settings: Settings,
+    dataset: Dataset,
+    fold: Fold,
+    privileged: PrivilegedInformation,
+    generator: torch.Generator,
 ) -> TargetFunction:
-    """The teacher's outputs for another training recording of the same class: the label, without the recording.
+    """The teacher's outputs for another training recording of the same class: the label, without
+    the recording.
 
-    Where training hides a recording's label, its class is the one the teacher predicts. Raises InvalidParameter where a
-    class has a single training recording, so that there is no other.
+    Where training hides a recording's label, its class is the one the teacher predicts. Raises
+    InvalidParameter where a class has a single training recording, so that there is no other.
     """
     train = torch.from_numpy(fold.train)
     labels = dataset.training_labels(fold).cpu()[train]
     if (labels < 0).any():
-        labels = torch.where(labels < 0, privileged.probabilities.argmax(dim=1).cpu()[train], labels)
+        labels = torch.where(
+            labels < 0, privileged.probabilities.argmax(dim=1).cpu()[train], labels
+        )
     groups = [train[labels == label] for label in labels.unique()]
     if min(map(len, groups)) < 2:
         raise InvalidParameter(
@@ -69,18 +89,30 @@ def _exchanged(
 
 
 def random(
-    settings: Settings, dataset: Dataset, fold: Fold, privileged: PrivilegedInformation, generator: torch.Generator
+    settings: Settings,
+    dataset: Dataset,
+    fold: Fold,
+    privileged: PrivilegedInformation,
+    generator: torch.Generator,
 ) -> TargetFunction:
-    """A vector for each recording, each of its dimensions taken from another training recording, drawn for each dimension.
+    """A vector for each recording, each of its dimensions taken from another training recording,
+    drawn for each dimension.
 
-    So each dimension has the teacher's own values, and together they carry no information. In EM a recording's segments
-    share the vector: the mean over a segment of vectors drawn for its frames would be next to constant.
+    So each dimension has the teacher's own values, and together they carry no information. In EM a
+    recording's segments share the vector: the mean over a segment of vectors drawn for its frames
+    would be next to constant.
     """
     train = torch.from_numpy(fold.train).to(dataset.device)
-    level = privileged.recording_embedding if settings.setting != "em" else privileged.mean_of_frames()
+    level = (
+        privileged.recording_embedding if settings.setting != "em" else privileged.mean_of_frames()
+    )
 
     def mixed(values: torch.Tensor) -> torch.Tensor:
-        order = torch.rand(len(train), values.shape[1], generator=generator).argsort(dim=0).to(values.device)
+        order = (
+            torch.rand(len(train), values.shape[1], generator=generator)
+            .argsort(dim=0)
+            .to(values.device)
+        )
         return values.index_copy(0, train, values[train].gather(0, order))
 
     embedding, probabilities = mixed(level), mixed(privileged.probabilities)
@@ -88,7 +120,11 @@ def random(
 
     def targets(rows: torch.Tensor, start: torch.Tensor, spectrogram: torch.Tensor) -> Targets:
         vectors = embedding[rows]
-        vectors = vectors[:, None].expand(-1, settings.segments, -1) if settings.setting == "em" else vectors
+        vectors = (
+            vectors[:, None].expand(-1, settings.segments, -1)
+            if settings.setting == "em"
+            else vectors
+        )
         return Targets(vectors, probabilities[rows])
 
     return targets
@@ -97,13 +133,17 @@ def random(
 def uniform(
     settings: Settings, dataset: Dataset, fold: Fold, privileged: None, generator: torch.Generator
 ) -> TargetFunction:
-    """Equal probabilities: with the method softlabel this is label smoothing (Szegedy et al. 2016) by alpha."""
+    """Equal probabilities: with the method softlabel this is label smoothing (Szegedy et al.
+
+    2016) by alpha.
+    """
     equal = torch.full((len(dataset.classes),), 1 / len(dataset.classes), device=dataset.device)
     return lambda rows, start, spectrogram: Targets(None, equal.expand(len(rows), -1))
 
 
 def audio_teacher_targets(network: Network) -> TargetFunction:
-    """The outputs of a trained and frozen student for the same audio: a teacher without privileged information."""
+    """The outputs of a trained and frozen student for the same audio: a teacher without privileged
+    information."""
 
     @torch.no_grad()
     def targets(rows: torch.Tensor, start: torch.Tensor, spectrogram: torch.Tensor) -> Targets:

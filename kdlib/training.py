@@ -1,4 +1,5 @@
-"""One training loop for teacher and student: Adam, a cyclical learning rate, and batch-norm estimated at the end."""
+"""One training loop for teacher and student: Adam, a cyclical learning rate, and batch-norm
+estimated at the end."""
 
 from __future__ import annotations
 
@@ -24,10 +25,11 @@ def autocast(training: Training, device: torch.device) -> AbstractContextManager
 
 
 def seeded(seed: int, *purpose: object) -> torch.Generator:
-    """Return a generator of its own for each purpose, and seed the global one (initial weights, dropout) the same way.
+    """Return a generator of its own for each purpose, and seed the global one (initial weights,
+    dropout) the same way.
 
-    The student's purpose names neither method nor alpha: students that are compared start from the same weights and
-    see the same crops in the same order.
+    The student's purpose names neither method nor alpha: students that are compared start from the
+    same weights and see the same crops in the same order.
     """
     number = int(digest([seed, *map(str, purpose)]), 16)
     torch.manual_seed(number)
@@ -35,24 +37,29 @@ def seeded(seed: int, *purpose: object) -> torch.Generator:
 
 
 def learning_rate(training: Training, steps: int, step: int) -> float:
-    """Return the rate after ``step`` of ``steps`` an epoch: triangles from the lowest to the highest (Smith 2017)."""
+    """Return the rate after ``step`` of ``steps`` an epoch: triangles from the lowest to the
+    highest (Smith 2017)."""
     low, high = training.learning_rate
     cycle = 2 * training.cycle * steps  # not rounded, so that whole cycles end at the lowest rate
     number = math.floor(1 + step / cycle)
     place = 1 + step / cycle - number
     height = (place if place <= 0.5 else place - 1) / (0.5 if place <= 0.5 else -0.5)
-    return low + (high - low) * height / (2.0 ** (number - 1) if training.cycle_shape == "triangular2" else 1.0)
+    return low + (high - low) * height / (
+        2.0 ** (number - 1) if training.cycle_shape == "triangular2" else 1.0
+    )
 
 
 class Part(NamedTuple):
-    """A micro-batch: numbers of its examples ``items`` ``(part,)``, a uniform random number of each, ``draws``."""
+    """A micro-batch: numbers of its examples ``items`` ``(part,)``, a uniform random number of
+    each, ``draws``."""
 
     items: torch.Tensor
     draws: torch.Tensor
 
 
 class Task(Protocol):
-    """What is learned: ``examples`` of them; where ``crops``, each draws a random number in each epoch."""
+    """What is learned: ``examples`` of them; where ``crops``, each draws a random number in each
+    epoch."""
 
     examples: int
     crops: bool
@@ -61,7 +68,8 @@ class Task(Protocol):
         """Return the network's input for a micro-batch, then what else :meth:`loss` takes."""
 
     def loss(self, loaded: tuple[torch.Tensor, ...], batch: torch.Tensor) -> torch.Tensor:
-        """Return the scalar loss of a micro-batch; those of a ``batch`` of items sum up to the batch's mean."""
+        """Return the scalar loss of a micro-batch; those of a ``batch`` of items sum up to the
+        batch's mean."""
 
     def epoch_values(self) -> dict[str, float]:
         """Return what was measured in an epoch that ends."""
@@ -70,9 +78,10 @@ class Task(Protocol):
 class Trainer:
     """Trains ``network``, and what else ``module`` holds, on a task.
 
-    ``epochs()`` yields each epoch's ``loss``, ``rate``, ``seconds`` and the task's own values, which ``history`` keeps.
-    ``state_dict()`` is all that the next epoch depends on: a training that continues from it ends, on a CPU, with the
-    same bits. ``prefetch`` loads a micro-batch while the one before is trained on.
+    ``epochs()`` yields each epoch's ``loss``, ``rate``, ``seconds`` and the task's own values,
+    which ``history`` keeps. ``state_dict()`` is all that the next epoch depends on: a training that
+    continues from it ends, on a CPU, with the same bits. ``prefetch`` loads a micro-batch while the
+    one before is trained on.
     """
 
     def __init__(
@@ -89,7 +98,8 @@ class Trainer:
         self.history: list[dict[str, float]] = []
 
     def epochs(self) -> Iterator[dict[str, float]]:
-        """Train to the last epoch, and yield each; raise NotFinite after one whose loss is no longer a number."""
+        """Train to the last epoch, and yield each; raise NotFinite after one whose loss is no
+        longer a number."""
         self.network.train()
         while len(self.history) < self.training.epochs:
             yield self._epoch()
@@ -122,15 +132,21 @@ class Trainer:
         return self.history[-1]
 
     def _batches(self) -> list[list[Part]]:
-        """Return an epoch's shuffled examples as batches of micro-batches, drawn and moved to the device at once.
+        """Return an epoch's shuffled examples as batches of micro-batches, drawn and moved to the
+        device at once.
 
-        Batches are as even as can be, at most ``training.batch_size``: no tiny batch upsets a batch-norm.
+        Batches are as even as can be, at most ``training.batch_size``: no tiny batch upsets a
+        batch-norm.
         """
         count = self.task.examples
         order = torch.randperm(count, generator=self.generator)
-        draws = torch.rand(count, generator=self.generator) if self.task.crops else torch.zeros(count)
+        draws = (
+            torch.rand(count, generator=self.generator) if self.task.crops else torch.zeros(count)
+        )
         split = math.ceil(count / self.training.batch_size)
-        pairs = zip(order.to(self.device).tensor_split(split), draws.to(self.device).tensor_split(split))
+        pairs = zip(
+            order.to(self.device).tensor_split(split), draws.to(self.device).tensor_split(split)
+        )
         return [self._parts(items, numbers) for items, numbers in pairs]
 
     def _parts(self, items: torch.Tensor, draws: torch.Tensor) -> list[Part]:
@@ -138,20 +154,26 @@ class Trainer:
         return list(map(Part, items.split(size), draws.split(size)))
 
     def _loaded(self, parts: Iterable[Part]) -> Iterator[tuple]:
-        return prefetch(self.task.load, parts, self.device) if self.prefetch else map(self.task.load, parts)
+        return (
+            prefetch(self.task.load, parts, self.device)
+            if self.prefetch
+            else map(self.task.load, parts)
+        )
 
     def _estimate_batchnorm(self) -> None:
-        """Compute batch-norm's statistics from one pass over all examples, where ``training.batchnorm`` is ``estimated``.
+        """Compute batch-norm's statistics from one pass over all examples, where
+        ``training.batchnorm`` is ``estimated``.
 
-        The running averages of training lag behind the weights: they hold some ten steps, in which the weights moved.
-        Each micro-batch counts the same (torch's ``update_bn``).
+        The running averages of training lag behind the weights: they hold some ten steps, in which
+        the weights moved. Each micro-batch counts the same (torch's ``update_bn``).
         """
         if self.training.batchnorm == "estimated":
             with autocast(self.training, self.device):
                 update_bn(self._inputs(), self.network)
 
     def _inputs(self) -> Iterator[tuple]:
-        """Yield what :meth:`Task.load` returns of an epoch's micro-batches; loading is in float32 as in training."""
+        """Yield what :meth:`Task.load` returns of an epoch's micro-batches; loading is in float32
+        as in training."""
         for part in itertools.chain.from_iterable(self._batches()):
             with torch.autocast(self.device.type, enabled=False):
                 loaded = self.task.load(part)
@@ -172,10 +194,15 @@ class Trainer:
         self.history = [{**epoch, "loss": float(epoch["loss"])} for epoch in state["history"]]
 
 
-def prefetch(load: Callable[[Any], tuple], parts: Iterable[Any], device: torch.device) -> Iterator[tuple]:
-    """Yield what ``load`` makes of each part; a thread loads the next one while the ``device`` works on this one."""
+def prefetch(
+    load: Callable[[Any], tuple], parts: Iterable[Any], device: torch.device
+) -> Iterator[tuple]:
+    """Yield what ``load`` makes of each part; a thread loads the next one while the ``device``
+    works on this one."""
     cuda = device.type == "cuda"
-    work, side = (torch.cuda.current_stream(device), torch.cuda.Stream(device)) if cuda else (None, None)
+    work, side = (
+        (torch.cuda.current_stream(device), torch.cuda.Stream(device)) if cuda else (None, None)
+    )
     if cuda:
         side.wait_stream(work)
 

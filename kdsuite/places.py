@@ -23,12 +23,17 @@ REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
 NEEDED = 4096
 
 # $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
-FURTHER = [Path(folder).absolute() for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep) if folder]
+FURTHER = [
+    Path(folder).absolute()
+    for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep)
+    if folder
+]
 CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples")
 
 
 def corpus(path: str) -> Path:
-    """Return where a corpus lies: ``path`` itself where absolute, else the first corpora folder that has it.
+    """Return where a corpus lies: ``path`` itself where absolute, else the first corpora folder
+    that has it.
 
     A corpus that does not exist yet belongs into ``$KDLIB_DATA/corpora``.
     """
@@ -44,15 +49,21 @@ def report_full_disk(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        full = getattr(error, "errno", None) in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+        ) or "No space left" in str(error)
         if full or shutil.disk_usage(folder).free < NEEDED:
-            raise FullDisk(f"the disk of {folder} is full; make room and start this again, it goes on from what is done.") from error
+            raise FullDisk(
+                f"the disk of {folder} is full; make room and start this again, it goes on from what is done."
+            ) from error
         raise
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a file or folder that several processes may make; the others wait. Raises FullDisk."""
+    """Hold the lock of a file or folder that several processes may make; the others wait. Raises
+    FullDisk."""
     from filelock import FileLock, SoftFileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +73,15 @@ def lock(path: Path) -> Iterator[None]:
         try:
             file_lock.acquire(timeout=0)
         except Timeout:
-            print(f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})", flush=True)
+            print(
+                f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})",
+                flush=True,
+            )
             file_lock.acquire()
         try:
-            if not isinstance(file_lock, SoftFileLock):  # on file systems without locks, whose file says this by itself
+            if not isinstance(
+                file_lock, SoftFileLock
+            ):  # on file systems without locks, whose file says this by itself
                 file.write_text(f"{os.getpid()} {platform.node()}\n")
             yield
         finally:
@@ -83,7 +99,8 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that it is never incomplete, even after power loss.
+    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that it is never
+    incomplete, even after power loss.
 
     Raises FullDisk where there is no room for it.
     """
@@ -99,7 +116,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as JSON, in one step and after all files beside it have reached the disk, for which it vouches."""
+    """Write ``value`` as JSON, in one step and after all files beside it have reached the disk, for
+    which it vouches."""
     for file in path.parent.glob("*"):
         with suppress(FileNotFoundError):  # another process's temporary file
             sync(file)

@@ -31,8 +31,15 @@ def small(**given):
     return load(dataset="demo-ravdess", **sections, **given)
 
 
-def noise_store(recordings: int = 12, speakers: int = 3, classes: int = 2, measurements: int = 0, seconds: float = 1.2) -> Store:
-    """Return a store of random sound and frames (or rows of measurements), at 16 kHz and 25 frames a second."""
+def noise_store(
+    recordings: int = 12,
+    speakers: int = 3,
+    classes: int = 2,
+    measurements: int = 0,
+    seconds: float = 1.2,
+) -> Store:
+    """Return a store of random sound and frames (or rows of measurements), at 16 kHz and 25 frames
+    a second."""
     random = np.random.default_rng(0)
     labels = np.arange(recordings) % classes
     table = pd.DataFrame({
@@ -70,7 +77,9 @@ def own_data(tmp_path, monkeypatch):
 @pytest.fixture
 def real():
     """Return the folder of real recordings that $KDLIB_CORPORA names; skip without it."""
-    folders = [Path(folder) for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep) if folder]
+    folders = [
+        Path(folder) for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep) if folder
+    ]
     for folder in folders:
         if (folder / "ravdess_speech").is_dir():
             return folder

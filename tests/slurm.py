@@ -1,4 +1,5 @@
-"""A SLURM cluster of one node on this machine, with no database and two GPUs that are none: started for a test and stopped again."""
+"""A SLURM cluster of one node on this machine, with no database and two GPUs that are none: started
+for a test and stopped again."""
 
 from __future__ import annotations
 
@@ -57,8 +58,10 @@ def _port() -> int:
 
 @contextmanager
 def cluster() -> Iterator[dict[str, str]]:
-    """Yield the environment in which sbatch and the other commands find the cluster; raise TimeoutError where it does not come up."""
-    # a short name, for unix sockets; open, for munge insists that others may enter its socket's folder
+    """Yield the environment in which sbatch and the other commands find the cluster; raise
+    TimeoutError where it does not come up."""
+    # a short name, for unix sockets; open, for munge insists that others may enter its socket's
+    # folder
     home = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))
     home.chmod(0o755)
     (home / "key").write_bytes(secrets.token_bytes(1024))
@@ -66,14 +69,26 @@ def cluster() -> Iterator[dict[str, str]]:
     (home / "state").mkdir()
     (home / "spool").mkdir()
     host = socket.gethostname().partition(".")[0]
-    (home / "slurm.conf").write_text(CONFIGURATION.format(home=home, host=host, controller=_port(), node=_port()))
+    (home / "slurm.conf").write_text(
+        CONFIGURATION.format(home=home, host=host, controller=_port(), node=_port())
+    )
     (home / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
-    environment = {**os.environ, "SLURM_CONF": str(home / "slurm.conf"), "PATH": f"{home / 'bin'}{os.pathsep}{PATH}"}
-    # Snakemake takes SLURM_CONF from the environment of srun, which elsewhere finds /etc/slurm/slurm.conf
+    environment = {
+        **os.environ,
+        "SLURM_CONF": str(home / "slurm.conf"),
+        "PATH": f"{home / 'bin'}{os.pathsep}{PATH}",
+    }
+    # Snakemake takes SLURM_CONF from the environment of srun, which elsewhere finds
+    # /etc/slurm/slurm.conf
     (home / "bin").mkdir()
-    (home / "bin" / "srun").write_text(f'#!/bin/sh\nSLURM_CONF={home}/slurm.conf exec {shutil.which("srun", path=PATH)} "$@"\n')
+    (home / "bin" / "srun").write_text(
+        f'#!/bin/sh\nSLURM_CONF={home}/slurm.conf exec {shutil.which("srun", path=PATH)} "$@"\n'
+    )
     (home / "bin" / "srun").chmod(0o755)
-    files = {name: home / f"munge{ending}" for name, ending in (("socket", ".socket"), ("pid-file", ".pid"), ("seed-file", ".seed"))}
+    files = {
+        name: home / f"munge{ending}"
+        for name, ending in (("socket", ".socket"), ("pid-file", ".pid"), ("seed-file", ".seed"))
+    }
     munge = [f"--{name}={file}" for name, file in files.items()]
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
@@ -83,14 +98,21 @@ def cluster() -> Iterator[dict[str, str]]:
             ["slurmd", "-D", "-N", "node"],
         ):
             log = stack.enter_context(open(home / f"{command[0]}.log", "w"))
-            stack.callback(_stop, subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL))
+            stack.callback(
+                _stop,
+                subprocess.Popen(
+                    command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                ),
+            )
             _wait((home / "munge.socket").exists, home)
         _wait(lambda: _state(environment) == "idle", home)
         yield environment
 
 
 def _state(environment: dict[str, str]) -> str:
-    return subprocess.run(["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["sinfo", "--noheader", "--format=%T"], env=environment, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def _wait(until, home: Path) -> None:

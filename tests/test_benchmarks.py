@@ -16,21 +16,44 @@ from benchmarks import material, peers, report, rivals, timing, together
 from kdlib.models.network import build_teacher
 
 
-@pytest.mark.parametrize("name", [name for name in entry.NAMES if name in ("floor", "device", "preparation", "using")])
+@pytest.mark.parametrize(
+    "name", [name for name in entry.NAMES if name in ("floor", "device", "preparation", "using")]
+)
 def test_the_entry_writes_json_and_table(name, tmp_path, monkeypatch):
     monkeypatch.setenv("KDLIB_REPORTS", str(tmp_path))
     monkeypatch.setattr(report.places, "REPORTS", tmp_path)
     assert entry.main([name, "--quick"]) is None
     found = json.loads((tmp_path / "benchmarks" / f"{name}.json").read_text())
-    assert {"device", "torch", "commit", "date", "threads", "goals", "rows", "notes", "not_measured"} <= set(found)
-    numbers = [value for row in found["rows"] + found["goals"] for value in row.values() if isinstance(value, float)]
-    assert numbers and all(math.isfinite(number) and number >= 0 for number in numbers) and max(numbers) > 0
+    assert {
+        "device",
+        "torch",
+        "commit",
+        "date",
+        "threads",
+        "goals",
+        "rows",
+        "notes",
+        "not_measured",
+    } <= set(found)
+    numbers = [
+        value
+        for row in found["rows"] + found["goals"]
+        for value in row.values()
+        if isinstance(value, float)
+    ]
+    assert (
+        numbers
+        and all(math.isfinite(number) and number >= 0 for number in numbers)
+        and max(numbers) > 0
+    )
     table = (tmp_path / "benchmarks" / "README.md").read_text()
     assert all(line["what"] in table for line in found["goals"])
 
 
 def test_unknown_benchmark():
-    assert entry.main(["flor"]) == f"unknown benchmark 'flor'; choose from {', '.join(entry.NAMES)}."
+    assert (
+        entry.main(["flor"]) == f"unknown benchmark 'flor'; choose from {', '.join(entry.NAMES)}."
+    )
 
 
 def test_ratios_are_medians_of_rounds():
@@ -43,7 +66,10 @@ def test_goals(sign, value, met):
     assert report.goal("x", 1.2, sign, value)["met"] is met
 
 
-@pytest.mark.parametrize("name,ratios", [("peers", ["ratio_to_loop", "to_faster"]), ("together", ["ratio_together", "ratio_stacked"])])
+@pytest.mark.parametrize(
+    "name,ratios",
+    [("peers", ["ratio_to_loop", "to_faster"]), ("together", ["ratio_together", "ratio_stacked"])],
+)
 def test_rivals_leave_their_ratios(name, ratios, tmp_path, monkeypatch):
     monkeypatch.setenv("KDLIB_REPORTS", str(tmp_path))
     monkeypatch.setattr(report.places, "REPORTS", tmp_path)
@@ -51,7 +77,9 @@ def test_rivals_leave_their_ratios(name, ratios, tmp_path, monkeypatch):
     found = json.loads((tmp_path / "benchmarks" / f"{name}.json").read_text())
     assert all(0 < row[ratio] < math.inf for row in found["rows"] for ratio in ratios)
     if name == "together":
-        assert found["goals"][0]["met"] or timing.DEVICE.type == "cuda", "trained together, students must be those trained apart"
+        assert found["goals"][0]["met"] or timing.DEVICE.type == "cuda", (
+            "trained together, students must be those trained apart"
+        )
     else:
         torchdistill = not found["not_measured"]
         assert all(("ratio_to_torchdistill" in row) == torchdistill for row in found["rows"])
@@ -60,17 +88,26 @@ def test_rivals_leave_their_ratios(name, ratios, tmp_path, monkeypatch):
 def test_a_sweep_is_the_sum_of_its_parts():
     """Two methods, by hand: 10 α × 5 epochs = 50 epochs of each."""
     ratios = {"ratio_to_loop": 0.125, "ratio_to_torchdistill": 0.25, "ratio_to_decoding": 0.5}
-    rows = [{"seconds": 0.5, "teacher_once": 3.0, **ratios}, {"seconds": 0.25, "teacher_once": 2.0, **ratios}]
+    rows = [
+        {"seconds": 0.5, "teacher_once": 3.0, **ratios},
+        {"seconds": 0.25, "teacher_once": 2.0, **ratios},
+    ]
     assert peers.swept(rows, decoding=7.0, epochs=5) == {
         "kdlib": 7 + 3 + 50 * 0.75, "loop": 50 * 6.0, "torchdistill in memory": 7 + 50 * 3.0, "torchdistill": 50 * (3.0 + 1.5),
     }  # fmt: skip
-    alone = [{key: value for key, value in row.items() if key != "ratio_to_torchdistill"} for row in rows]
+    alone = [
+        {key: value for key, value in row.items() if key != "ratio_to_torchdistill"} for row in rows
+    ]
     assert set(peers.swept(alone, decoding=7.0, epochs=5)) == {"kdlib", "loop"}
 
 
-@pytest.mark.skipif(find_spec("torchdistill") is None, reason="without it the quick form is already that")
+@pytest.mark.skipif(
+    find_spec("torchdistill") is None, reason="without it the quick form is already that"
+)
 def test_without_torchdistill_the_loop_is_measured(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchdistill.core.distillation", None)  # as if it were not installed
+    monkeypatch.setitem(
+        sys.modules, "torchdistill.core.distillation", None
+    )  # as if it were not installed
     monkeypatch.setattr(peers, "STUDENTS", peers.STUDENTS[:1])
     found = peers.measure(quick=True)
     assert "torchdistill" in found["not_measured"][0]
@@ -81,15 +118,31 @@ def test_without_torchdistill_the_loop_is_measured(monkeypatch):
 @pytest.fixture
 def small(request):
     """Settings whose crop is a whole recording, a store of such recordings and a frozen teacher."""
-    settings = material.sized("demo", setting=request.param, backbone="resnet", training={"batch_size": 4})
+    settings = material.sized(
+        "demo", setting=request.param, backbone="resnet", training={"batch_size": 4}
+    )
     longer = material.noise(settings, 8, frames=True)
     frames = round(settings.media.duration * settings.media.fps)
-    waveforms = longer.waveforms.windows(torch.arange(8), torch.zeros(8, dtype=torch.long), frames * 640)
-    cut = {"waveforms": waveforms, "frames": torch.stack([longer.frames[row][:frames] for row in range(8)])}
-    rows = {name: material.Ragged.of(values.flatten(0, 1), torch.full((8,), values.shape[1])) for name, values in cut.items()}
+    waveforms = longer.waveforms.windows(
+        torch.arange(8), torch.zeros(8, dtype=torch.long), frames * 640
+    )
+    cut = {
+        "waveforms": waveforms,
+        "frames": torch.stack([longer.frames[row][:frames] for row in range(8)]),
+    }
+    rows = {
+        name: material.Ragged.of(values.flatten(0, 1), torch.full((8,), values.shape[1]))
+        for name, values in cut.items()
+    }
     store = material.Store(**{**longer.__dict__, **rows}).to(timing.DEVICE)
     torch.manual_seed(0)
-    return settings, store, build_teacher(settings, material.CLASSES, store.frames.values.shape[1:]).to(timing.DEVICE).eval()
+    return (
+        settings,
+        store,
+        build_teacher(settings, material.CLASSES, store.frames.values.shape[1:])
+        .to(timing.DEVICE)
+        .eval(),
+    )
 
 
 @pytest.mark.parametrize("small", material.SETTINGS, indirect=True)
@@ -111,7 +164,9 @@ def test_torchdistill_trains_what_the_loop_trains(small, monkeypatch):
     pytest.importorskip("torchdistill.core.distillation")
     settings, store, network = small
     made = []
-    monkeypatch.setattr(rivals, "Guided", lambda *given, kind=rivals.Guided: made.append(kind(*given)) or made[-1])
+    monkeypatch.setattr(
+        rivals, "Guided", lambda *given, kind=rivals.Guided: made.append(kind(*given)) or made[-1]
+    )
     torch.manual_seed(1)
     epoch = rivals.hooked(settings, store, network)
     torch.manual_seed(1)
@@ -127,7 +182,9 @@ def test_torchdistill_trains_what_the_loop_trains(small, monkeypatch):
     )
     torch.manual_seed(2)
     for step, (x, frames, labels) in enumerate(rivals.cropped(settings, store)):
-        optimizer.param_groups[0]["lr"] = low + (high - low) * step / (settings.training.cycle * 2)  # two steps an epoch
+        optimizer.param_groups[0]["lr"] = low + (high - low) * step / (
+            settings.training.cycle * 2
+        )  # two steps an epoch
         output, targets = student(x), online(frames)
         loss = torch.nn.functional.cross_entropy(output.logits, labels)
         loss = loss + settings.alpha * (output.distilled - targets.embedding).square().mean()
@@ -154,13 +211,16 @@ def group(request):
 
 def test_students_trained_together_are_those_trained_apart(group):
     apart = together.apart(*group)
-    np.testing.assert_allclose(together.together(*group), apart, rtol=0, atol=0 if timing.DEVICE.type == "cpu" else 1e-3)
+    np.testing.assert_allclose(
+        together.together(*group), apart, rtol=0, atol=0 if timing.DEVICE.type == "cpu" else 1e-3
+    )
     assert np.abs(apart[0] - apart[1]).max() > 1e-4, "students of different α must differ"
 
 
 @pytest.fixture
 def in_float64(monkeypatch):
-    """Networks and sound in double precision, where rounding does not grow into the numbers that are compared."""
+    """Networks and sound in double precision, where rounding does not grow into the numbers that
+    are compared."""
     audio = material.Store.audio
     monkeypatch.setattr(material.Store, "audio", lambda *given: audio(*given).double())
     torch.set_default_dtype(torch.float64)
@@ -169,7 +229,9 @@ def in_float64(monkeypatch):
 
 
 def test_students_with_stacked_weights_are_those_trained_together(in_float64, group):
-    np.testing.assert_allclose(together.stacked(*group), together.together(*group), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        together.stacked(*group), together.together(*group), rtol=0, atol=1e-6
+    )
 
 
 def test_ways_that_cannot_go_are_told(monkeypatch):

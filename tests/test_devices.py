@@ -1,4 +1,5 @@
-"""Processes that run side by side take one GPU each; here the GPUs are a number, for the locks do not ask what they stand for."""
+"""Processes that run side by side take one GPU each; here the GPUs are a number, for the locks do
+not ask what they stand for."""
 
 from __future__ import annotations
 
@@ -26,7 +27,14 @@ def machine(tmp_path):
     def take(share: int = 1) -> subprocess.Popen:
         environment = {**os.environ, "TMPDIR": str(tmp_path), "KDLIB_GPU_SHARE": str(share)}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen([sys.executable, "-c", TAKE], env=environment, cwd=Path(__file__).parents[1], **pipes))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", TAKE],
+                env=environment,
+                cwd=Path(__file__).parents[1],
+                **pipes,
+            )
+        )
         return started[-1]
 
     yield take

@@ -141,7 +141,11 @@ def test_shapes_and_weights_are_those_of_the_networks():
     network = networks.build_student(settings, scheme.CLASSES)
     assert student.inputs == (2, 1, 16, 20)  # 0.4 s in steps of 20 ms
     assert [part.shape for part in student.components] == [(2, 8), (8,), (7,)]
-    counts = [sum(each.numel() for each in part.parameters()) for part in network.children() if part is not network.front_end]
+    counts = [
+        sum(each.numel() for each in part.parameters())
+        for part in network.children()
+        if part is not network.front_end
+    ]
     assert [part.weights for part in student.components] == counts
     assert student.components[1].layers == "2 BiLSTM, attention"
     assert teacher.inputs == (4, 3, 32, 32)  # 0.8 s of every fifth frame

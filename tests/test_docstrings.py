@@ -11,10 +11,13 @@ KDLIB = Path(__file__).resolve().parent.parent / "kdlib"
 
 
 def unsaid(tree: ast.Module, name: str) -> list[str]:
-    """Return the public classes, functions and methods of a module without docstring, and the module itself."""
+    """Return the public classes, functions and methods of a module without docstring, and the
+    module itself."""
     found = [] if ast.get_docstring(tree) else [name]
     for node in getattr(tree, "body", []):
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
+        if isinstance(
+            node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        ) and not node.name.startswith("_"):
             found += (
                 unsaid(node, f"{name}.{node.name}")
                 if isinstance(node, ast.ClassDef)
@@ -23,6 +26,8 @@ def unsaid(tree: ast.Module, name: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", sorted(KDLIB.rglob("*.py")), ids=lambda path: str(path.relative_to(KDLIB)))
+@pytest.mark.parametrize(
+    "path", sorted(KDLIB.rglob("*.py")), ids=lambda path: str(path.relative_to(KDLIB))
+)
 def test_every_public_name_has_a_docstring(path):
     assert not unsaid(ast.parse(path.read_text()), path.stem)

@@ -1,4 +1,5 @@
-"""Versions are pinned in pyproject.toml; the lock, environment.yml and what is installed agree with it."""
+"""Versions are pinned in pyproject.toml; the lock, environment.yml and what is installed agree with
+it."""
 
 from __future__ import annotations
 
@@ -25,32 +26,53 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = [Requirement(line) for line in sum(EXTRAS.values(), PROJECT["dependencies"])]
-LOCK = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.lstrip().startswith("#")]
+LOCK = [
+    Requirement(line)
+    for line in (ROOT / "requirements.lock").read_text().splitlines()
+    if not line.lstrip().startswith("#")
+]
 
-LINUX = {**default_environment(), "sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64", "os_name": "posix"}
-PYTHONS = {full: {**LINUX, "python_version": full[:4], "python_full_version": full} for full in ("3.11.2", "3.11.14", "3.12.1", "3.12.12")}
+LINUX = {
+    **default_environment(),
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "os_name": "posix",
+}
+PYTHONS = {
+    full: {**LINUX, "python_version": full[:4], "python_full_version": full}
+    for full in ("3.11.2", "3.11.14", "3.12.1", "3.12.12")
+}
 
 
 def pinned(requirement: Requirement) -> str:
     """The version of `name==version`; any other form fails."""
     (specifier,) = requirement.specifier
-    assert specifier.operator == "==" and "*" not in specifier.version, f"{requirement} is not a pin"
+    assert specifier.operator == "==" and "*" not in specifier.version, (
+        f"{requirement} is not a pin"
+    )
     return specifier.version
 
 
 def locked(environment: dict[str, str]) -> dict[str, str]:
-    """name → version of the lock's lines that count in a marker environment; a name has one version in each."""
+    """name → version of the lock's lines that count in a marker environment; a name has one version
+    in each."""
     lines = [line for line in LOCK if line.marker is None or line.marker.evaluate(environment)]
     names = [canonicalize_name(line.name) for line in lines]
-    assert len(names) == len(set(names)), f"twice in the lock: {sorted(name for name in names if names.count(name) > 1)}"
+    assert len(names) == len(set(names)), (
+        f"twice in the lock: {sorted(name for name in names if names.count(name) > 1)}"
+    )
     return dict(zip(names, map(pinned, lines), strict=True))
 
 
 def closure(requirements: list[Requirement]) -> dict[str, str]:
-    """name → installed version of requirements and all that they require here, read from the installed packages themselves."""
+    """name → installed version of requirements and all that they require here, read from the
+    installed packages themselves."""
     found: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
-    waiting = [(requirement, extra) for requirement in requirements for extra in {"", *requirement.extras}]
+    waiting = [
+        (requirement, extra) for requirement in requirements for extra in {"", *requirement.extras}
+    ]
     while waiting:
         requirement, extra = waiting.pop()
         name = canonicalize_name(requirement.name)
@@ -61,7 +83,9 @@ def closure(requirements: list[Requirement]) -> dict[str, str]:
         found[name] = installed.version
         for line in installed.requires or []:
             needed = Requirement(line)
-            if needed.marker is None or needed.marker.evaluate({**default_environment(), "extra": extra}):
+            if needed.marker is None or needed.marker.evaluate(
+                {**default_environment(), "extra": extra}
+            ):
                 waiting += [(needed, each) for each in {"", *needed.extras}]
     return found
 
@@ -87,7 +111,11 @@ def test_pythons_of_project_and_lock_are_those_the_suite_is_for():
 
 def test_environment_yml_installs_the_lock():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    assert environment["dependencies"] == ["python=3.11", "pip", {"pip": ["-r requirements.lock", "-e ."]}]
+    assert environment["dependencies"] == [
+        "python=3.11",
+        "pip",
+        {"pip": ["-r requirements.lock", "-e ."]},
+    ]
 
 
 def test_what_is_installed_is_what_the_lock_says():
@@ -121,12 +149,20 @@ def imported(source: str) -> set[str]:
     """Top-level names of the modules that a piece of code imports."""
     nodes = list(ast.walk(ast.parse(source)))
     plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    relative = [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level and node.module]
+    relative = [
+        node.module
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and not node.level and node.module
+    ]
     return {name.partition(".")[0] for name in plain + relative}
 
 
 def sources() -> dict[str, str]:
-    files = {path: path.read_text() for folder in ("kdlib", "kdsuite", "tests", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))}
+    files = {
+        path: path.read_text()
+        for folder in ("kdlib", "kdsuite", "tests", "benchmarks")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+    }
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = nbformat.read(path, as_version=4).cells
         code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
@@ -151,9 +187,17 @@ def test_papermill_runs_the_kernel_of_its_own_environment(tmp_path):
     """Also where the environment is not activated and the user has another kernel of the same name."""
     elsewhere = tmp_path / "home" / ".local" / "share" / "jupyter" / "kernels" / "python3"
     elsewhere.mkdir(parents=True)
-    kernel = {"argv": ["/bin/false", "{connection_file}"], "display_name": "Python 3", "language": "python"}
+    kernel = {
+        "argv": ["/bin/false", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+    }
     (elsewhere / "kernel.json").write_text(json.dumps(kernel))
-    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    notebook = nbformat.v4.new_notebook(
+        metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        }
+    )
     notebook.cells = [nbformat.v4.new_code_cell("import sys; print(sys.prefix)")]
     nbformat.write(notebook, tmp_path / "in.ipynb")
 
@@ -184,7 +228,14 @@ def checkout(tmp_path):
 
 def make(root: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     environment = {name: os.environ[name] for name in ("PATH", "HOME")}
-    return subprocess.run(["make", *arguments], cwd=root, env=environment | variables, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=root,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def executable(path: Path, script: str) -> Path:
@@ -230,21 +281,34 @@ def test_make_says_when_a_python_cannot_make_environments(checkout, tmp_path):
 
 
 def test_make_passes_by_pythons_that_do_not_run(checkout, tmp_path):
-    shim, right = executable(tmp_path / "shims" / "python9", "exit 127"), executable(tmp_path / "bin" / "python9", "exit 0")
-    run = make(checkout, "python", "PYTHON=python8 python9", PATH=f"{shim.parent}:{right.parent}:{os.environ['PATH']}")
+    shim, right = (
+        executable(tmp_path / "shims" / "python9", "exit 127"),
+        executable(tmp_path / "bin" / "python9", "exit 0"),
+    )
+    run = make(
+        checkout,
+        "python",
+        "PYTHON=python8 python9",
+        PATH=f"{shim.parent}:{right.parent}:{os.environ['PATH']}",
+    )
     assert run.stdout.strip() == str(right)
 
 
 @pytest.mark.parametrize("uv", [True, False])
 def test_make_builds_once_and_again_when_the_lock_changes(checkout, tmp_path, uv):
     """uv installs the packages; where it cannot, pip does."""
-    fetched = executable(tmp_path / "uv", 'case "$*" in *"pip install"*"-r requirements.lock"*) echo uv;; esac')
+    fetched = executable(
+        tmp_path / "uv", 'case "$*" in *"pip install"*"-r requirements.lock"*) echo uv;; esac'
+    )
     fetch = f'cp "{fetched}" .venv/bin/uv' if uv else "true"
     built = executable(
         tmp_path / "built",
         f'case "$*" in *"pip install"*uv==*) {fetch};; *"pip install"*) echo pip;; *pytest*) echo pytest;; esac',
     )
-    builder = executable(tmp_path / "python3", f'case "$*" in *"-m venv"*) mkdir -p .venv/bin; cp "{built}" .venv/bin/python;; esac')
+    builder = executable(
+        tmp_path / "python3",
+        f'case "$*" in *"-m venv"*) mkdir -p .venv/bin; cp "{built}" .venv/bin/python;; esac',
+    )
     called = [make(checkout, "test", f"PYTHON={builder}").stdout.split() for _ in range(2)]
     later = (checkout / "requirements.lock").stat().st_mtime + 10
     os.utime(checkout / "requirements.lock", (later, later))
@@ -264,15 +328,24 @@ def test_make_takes_the_active_environment(checkout, environment, variable):
 def test_make_env_installs_into_the_active_environment(checkout, environment):
     folder, calls = environment
     assert make(checkout, "env", VIRTUAL_ENV=str(folder)).returncode == 0
-    assert calls.read_text().split() == "-m pip install --quiet --disable-pip-version-check -r requirements.lock -e .".split()
+    assert (
+        calls.read_text().split()
+        == "-m pip install --quiet --disable-pip-version-check -r requirements.lock -e .".split()
+    )
     assert not (checkout / ".venv").exists()
 
 
-def test_make_passes_by_the_base_of_conda_and_environments_that_are_gone(checkout, environment, tmp_path):
+def test_make_passes_by_the_base_of_conda_and_environments_that_are_gone(
+    checkout, environment, tmp_path
+):
     folder, calls = environment
     none = f"PYTHON={executable(tmp_path / 'python3', 'exit 1')}"
-    assert "finds neither" in one_sentence(make(checkout, "env", none, CONDA_PREFIX=str(folder), CONDA_DEFAULT_ENV="base"))
-    assert "finds neither" in one_sentence(make(checkout, "env", none, VIRTUAL_ENV=str(tmp_path / "gone")))
+    assert "finds neither" in one_sentence(
+        make(checkout, "env", none, CONDA_PREFIX=str(folder), CONDA_DEFAULT_ENV="base")
+    )
+    assert "finds neither" in one_sentence(
+        make(checkout, "env", none, VIRTUAL_ENV=str(tmp_path / "gone"))
+    )
     assert not calls.read_text()
 
 
@@ -286,5 +359,8 @@ def test_an_active_environment_that_lacks_packages_is_told_how_to_get_them(check
 def test_make_with_its_own_environment_activated_is_the_same_as_without(checkout):
     executable(checkout / ".venv" / "bin" / "python", 'echo "$@"')
     shutil.copy(checkout / "requirements.lock", checkout / ".venv" / "installed.lock")
-    plain, activated = make(checkout, "test"), make(checkout, "test", VIRTUAL_ENV=str(checkout / ".venv"))
+    plain, activated = (
+        make(checkout, "test"),
+        make(checkout, "test", VIRTUAL_ENV=str(checkout / ".venv")),
+    )
     assert plain.stdout == activated.stdout == "-m pytest\n"

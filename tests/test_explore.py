@@ -1,4 +1,5 @@
-"""What notebook 5 finds and computes, against the same apart; how it looks in JupyterLab is tests/test_lab.py."""
+"""What notebook 5 finds and computes, against the same apart; how it looks in JupyterLab is
+tests/test_lab.py."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from tests.conftest import noise_store, small
 
 
 def keep(settings, store, **result):
-    """Leave what a finished run with ``keep_students`` leaves: a result, and a student that nobody trained."""
+    """Leave what a finished run with ``keep_students`` leaves: a result, and a student that nobody
+    trained."""
     home = folder(settings, "student")
     torch.manual_seed(0)
     facts = {
@@ -31,7 +33,11 @@ def keep(settings, store, **result):
         "verification": None, "provenance": {},
     }  # fmt: skip
     write(home / "fold-0.safetensors", build_student(settings, len(store.classes)).eval(), facts)
-    (home / "result.json").write_text(json.dumps({"settings": facts["settings"], "provenance": {"store": store.fingerprint}, **result}))
+    (home / "result.json").write_text(
+        json.dumps(
+            {"settings": facts["settings"], "provenance": {"store": store.fingerprint}, **result}
+        )
+    )
     return home
 
 
@@ -45,12 +51,17 @@ def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):
     homes = {alpha: keep(small(backbone="vgg", alpha=alpha), store) for alpha in (0, 0.25, 0.5)}
     keep(small(backbone="resnet", alpha=0.75), store)
     keep(small(backbone="vgg", alpha=1), store)
-    (folder(small(backbone="vgg", alpha=1), "student") / "fold-0.safetensors").unlink()  # finished, not kept
+    (
+        folder(small(backbone="vgg", alpha=1), "student") / "fold-0.safetensors"
+    ).unlink()  # finished, not kept
     keep(small(backbone="vgg", alpha=0.9, seed=1), store)  # of another seed
     (keep(small(backbone="vgg", alpha=0.1), store) / "result.json").unlink()  # not finished
 
     found = explore.networks(small(backbone="resnet"))
-    assert [(name.split(",")[0], list(folders)) for name, folders in found.items()] == [("ResNet", [0.75]), ("VGG", [0, 0.25, 0.5])]
+    assert [(name.split(",")[0], list(folders)) for name, folders in found.items()] == [
+        ("ResNet", [0.75]),
+        ("VGG", [0, 0.25, 0.5]),
+    ]
     first = list(explore.networks(small(backbone="vgg")).values())[0]
     assert {alpha: run.folder for alpha, run in first.items()} == homes
     assert explore.networks(small(seed=2)) == {}
@@ -59,12 +70,28 @@ def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):
 @pytest.mark.parametrize("dataset", ["demo-ravdess", "ravdess"])
 @pytest.mark.parametrize("alpha", [0, 0.5])
 def test_the_command_that_is_told_makes_a_run_that_is_found(reports, dataset, alpha):
-    """Whether or not the dataset's file asks to keep students; here with sections, whose values a shell must leave alone."""
-    settings = load(dataset=dataset, backbone="vgg", alpha=alpha, seed=3, training={"epochs": 10, "learning_rate": [1e-5, 0.003]})
-    command, output, *given = shlex.split(explore.to_make("student", settings).split("Run ")[1].split(", then")[0])[1:]
-    assert (command, output, given[0], len(given)) == ("notebooks/03_student.ipynb", "OUT.ipynb", "-y", 2)
+    """Whether or not the dataset's file asks to keep students; here with sections, whose values a
+    shell must leave alone."""
+    settings = load(
+        dataset=dataset,
+        backbone="vgg",
+        alpha=alpha,
+        seed=3,
+        training={"epochs": 10, "learning_rate": [1e-5, 0.003]},
+    )
+    command, output, *given = shlex.split(
+        explore.to_make("student", settings).split("Run ")[1].split(", then")[0]
+    )[1:]
+    assert (command, output, given[0], len(given)) == (
+        "notebooks/03_student.ipynb",
+        "OUT.ipynb",
+        "-y",
+        2,
+    )
     told = load(**yaml.safe_load(given[1]))
-    assert told.training.keep_students and told.fingerprint("student") == settings.fingerprint("student")
+    assert told.training.keep_students and told.fingerprint("student") == settings.fingerprint(
+        "student"
+    )
     keep(told, noise_store())
     keep(told.model_copy(update={"alpha": 0.75}), noise_store())
     assert [list(runs) for runs in explore.networks(settings).values()] == [sorted({alpha, 0.75})]
@@ -85,16 +112,22 @@ def test_an_opinion_is_what_the_student_says_of_each_window_by_itself(reports):
     assert told.index[0] == pytest.approx(0.2) and np.diff(told.index) == pytest.approx(0.1)
     for number in (0, 3):
         window = sound[None, number * length // 4 :][:, :length]
-        expected = student.classifier.classify(window.repeat(1, 2), "fixed").logits.softmax(-1)[0]  # repeated to the training duration
+        expected = student.classifier.classify(window.repeat(1, 2), "fixed").logits.softmax(-1)[
+            0
+        ]  # repeated to the training duration
         assert told.iloc[number].to_numpy() == pytest.approx(expected.numpy(), abs=1e-6)
     assert len(explore.opinion(student, sound[: length // 2])) == 1
 
 
 def test_the_nearest_are_those_of_scikit_learn():
     embeddings = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
-    distances, expected = NearestNeighbors(n_neighbors=6, metric="cosine").fit(embeddings).kneighbors(embeddings[7:8])
+    distances, expected = (
+        NearestNeighbors(n_neighbors=6, metric="cosine").fit(embeddings).kneighbors(embeddings[7:8])
+    )
     found, cosines = explore.nearest(embeddings, 7)
-    assert found.tolist() == expected[0, 1:].tolist() and cosines == pytest.approx(1 - distances[0, 1:], abs=1e-5)
+    assert found.tolist() == expected[0, 1:].tolist() and cosines == pytest.approx(
+        1 - distances[0, 1:], abs=1e-5
+    )
     assert len(explore.nearest(embeddings[:3], 0)[0]) == 2
 
 
@@ -102,9 +135,15 @@ def test_pictures_name_the_true_class_and_count_alike_neighbours(reports):
     settings, store = small(backbone="vgg", alpha=0.5), noise_store()
     student = load_student(keep(settings, store) / "fold-0.safetensors")
     label = str(store.recordings.label[0])
-    picture = figures.opinions({"α = 0.5": explore.opinion(student, store.waveforms[0].float() / 32768)}, label)
-    assert f"{label} (true)" in [text.get_text() for text in picture.axes[0].get_legend().get_texts()]
+    picture = figures.opinions(
+        {"α = 0.5": explore.opinion(student, store.waveforms[0].float() / 32768)}, label
+    )
+    assert f"{label} (true)" in [
+        text.get_text() for text in picture.axes[0].get_legend().get_texts()
+    ]
     embeddings = np.random.default_rng(0).normal(size=(len(store.recordings), 6))
     near = np.array([2, 4, 1])  # labels alternate: two of these are recording 0's class
-    picture = figures.neighbourhoods({"undistilled": embeddings}, store.recordings, 0, {"undistilled": near})
+    picture = figures.neighbourhoods(
+        {"undistilled": embeddings}, store.recordings, 0, {"undistilled": near}
+    )
     assert picture.axes[0].get_title() == "undistilled: 2 of 3 nearest are of its class"

@@ -20,7 +20,8 @@ from tests.conftest import noise_store, small
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Let torch work with one thread: on networks this small, and beside other work, several wait for each other."""
+    """Let torch work with one thread: on networks this small, and beside other work, several wait
+    for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -28,7 +29,9 @@ def one_thread():
 
 
 def texts(artist) -> list[str]:
-    return [text.get_text() for text in artist.findobj(Text) if text.get_text() and text.get_visible()]
+    return [
+        text.get_text() for text in artist.findobj(Text) if text.get_text() and text.get_visible()
+    ]
 
 
 def privileged(store, stride: int, sequential: bool = False) -> PrivilegedInformation:
@@ -38,13 +41,34 @@ def privileged(store, stride: int, sequential: bool = False) -> PrivilegedInform
     frames = Ragged.of(torch.randn(int(lengths.sum()), 8, generator=random), lengths)
     confidence = torch.rand(len(frames.values), generator=random)
     peak = torch.stack([part.argmax() for part in confidence.split(frames.lengths.tolist())])
-    probabilities = torch.rand(len(frames.lengths), len(store.classes), generator=random).softmax(dim=1)
-    seen = {"peak": None, "confidence": None} if sequential else {"peak": peak, "confidence": confidence}
-    return PrivilegedInformation(frames, recording_embedding=torch.zeros(len(peak), 8), probabilities=probabilities, **seen)
+    probabilities = torch.rand(len(frames.lengths), len(store.classes), generator=random).softmax(
+        dim=1
+    )
+    seen = (
+        {"peak": None, "confidence": None}
+        if sequential
+        else {"peak": peak, "confidence": confidence}
+    )
+    return PrivilegedInformation(
+        frames, recording_embedding=torch.zeros(len(peak), 8), probabilities=probabilities, **seen
+    )
 
 
 def tidy(rows) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["dataset", "backbone", "setting", "method", "alpha", "seed", "fold", "metric", "value"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "dataset",
+            "backbone",
+            "setting",
+            "method",
+            "alpha",
+            "seed",
+            "fold",
+            "metric",
+            "value",
+        ],
+    )
 
 
 # recordings
@@ -61,7 +85,10 @@ def test_recordings_shows_frames_over_the_students_spectrogram_on_one_time_axis(
     assert len(strip.images) == 8
     picture.draw_without_rendering()
     left, right = (axes.get_position() for axes in (strip, spectrogram))
-    assert (left.x0, left.x1) == (pytest.approx(right.x0, abs=0.005), pytest.approx(right.x1, abs=0.005))
+    assert (left.x0, left.x1) == (
+        pytest.approx(right.x0, abs=0.005),
+        pytest.approx(right.x1, abs=0.005),
+    )
 
 
 def test_measurements_stand_for_frames_that_are_not_there():
@@ -75,7 +102,11 @@ def test_classes_by_speaker_counts():
     axes = figures.classes_by_speaker(store).axes[0]
     assert [text.get_text() for text in axes.texts] == ["2"] * 6
     assert [label.get_text() for label in axes.get_yticklabels()] == store.classes
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["speaker-0", "speaker-1", "speaker-2"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "speaker-0",
+        "speaker-1",
+        "speaker-2",
+    ]
 
 
 def test_very_many_speakers_are_counted_in_a_histogram():
@@ -101,12 +132,16 @@ def test_privileged_marks_the_peak_frame_and_names_the_true_class():
     peak = int(told.peak[4])
     marked = next(line for line in course.lines if line.get_label() == "peak frame")
     assert marked.get_xdata() == pytest.approx([(5 * peak + 0.5) / 25])
-    assert marked.get_ydata() == pytest.approx(float(told.confidence[told.frames.starts[4] :][: told.frames.lengths[4]].max()))
+    assert marked.get_ydata() == pytest.approx(
+        float(told.confidence[told.frames.starts[4] :][: told.frames.lengths[4]].max())
+    )
     framed = strip.patches[0].get_x()
     shown = next(image for image in strip.images if image.get_extent()[0] == framed)
     np.testing.assert_array_equal(shown.get_array(), store.frames[4][5 * peak])
     bars = block.subfigs[1].axes[0]
-    assert [bar.get_width() for bar in bars.patches] == pytest.approx(told.probabilities[4].tolist())
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(
+        told.probabilities[4].tolist()
+    )
     weights = {label.get_text(): label.get_fontweight() for label in bars.get_yticklabels()}
     assert weights == {"class-0": "bold", "class-1": "normal"}
 
@@ -129,7 +164,12 @@ def test_privileged_of_one_row_of_measurements_has_no_course():
 
 
 def test_training_curves_draws_the_folds_in_the_order_of_their_numbers():
-    history = {str(fold): [{"epoch": epoch, "loss": fold + epoch, "rate": 1e-3, "seconds": 2.0} for epoch in (1, 2)] for fold in (10, 2)}
+    history = {
+        str(fold): [
+            {"epoch": epoch, "loss": fold + epoch, "rate": 1e-3, "seconds": 2.0} for epoch in (1, 2)
+        ]
+        for fold in (10, 2)
+    }
     upper, lower = figures.training_curves(history).axes
     assert [line.get_label() for line in upper.lines] == ["fold 2", "fold 10"]
     assert list(upper.lines[1].get_ydata()) == [11, 12]
@@ -138,12 +178,18 @@ def test_training_curves_draws_the_folds_in_the_order_of_their_numbers():
 
 
 def test_confusion_gives_share_of_the_row_and_count_in_the_order_of_the_corpus():
-    told = pd.DataFrame({"label": ["sad", "sad", "sad", "happy"], "predicted": ["sad", "happy", "sad", "happy"]})
+    told = pd.DataFrame(
+        {"label": ["sad", "sad", "sad", "happy"], "predicted": ["sad", "happy", "sad", "happy"]}
+    )
     told[["p_sad", "p_happy", "p_angry"]] = 0.0
     axes = figures.confusion(told).axes[0]
     cells = np.array([text.get_text() for text in axes.texts]).reshape(3, 3)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["sad", "happy", "angry"]
-    assert cells.tolist() == [["67 %\n2", "33 %\n1", "0 %\n0"], ["0 %\n0", "100 %\n1", "0 %\n0"], ["0 %\n0", "0 %\n0", "0 %\n0"]]
+    assert cells.tolist() == [
+        ["67 %\n2", "33 %\n1", "0 %\n0"],
+        ["0 %\n0", "100 %\n1", "0 %\n0"],
+        ["0 %\n0", "0 %\n0", "0 %\n0"],
+    ]
     assert axes.get_title() == "UAR 83.3 %, accuracy 75.0 % of 4"
 
 
@@ -151,35 +197,55 @@ def test_embedding_map_lays_out_the_two_greatest_components():
     random = np.random.default_rng(0)
     embeddings = random.normal(size=(30, 6)) * [9, 5, 1, 1, 1, 1]
     labels = pd.Categorical(["b", "a", "a"] * 10, categories=["b", "a", "never"])
-    by_class, by_speaker = figures.embedding_map(embeddings, labels, [f"speaker-{number % 12}" for number in range(30)]).axes
+    by_class, by_speaker = figures.embedding_map(
+        embeddings, labels, [f"speaker-{number % 12}" for number in range(30)]
+    ).axes
     u, s, _ = np.linalg.svd(embeddings - embeddings.mean(axis=0))
     expected = (u[:, :2] * s[:2])[np.asarray(labels) == "a"]
-    np.testing.assert_allclose(np.abs(by_class.collections[1].get_offsets()), np.abs(expected), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.abs(by_class.collections[1].get_offsets()), np.abs(expected), rtol=1e-6
+    )
     assert [text.get_text() for text in by_class.get_legend().get_texts()] == ["b", "a", "never"]
-    assert len(by_speaker.collections) == 12 and all(points.get_rasterized() for points in by_speaker.collections)
+    assert len(by_speaker.collections) == 12 and all(
+        points.get_rasterized() for points in by_speaker.collections
+    )
 
 
 @pytest.mark.parametrize("points", [3, 40])
 def test_tsne_lays_out_few_and_many_points(points):
     embeddings = np.random.default_rng(0).normal(size=(points, 4))
-    (points_drawn,) = figures.embedding_map(embeddings, ["only"] * points, method="tsne").axes[0].collections
-    assert np.isfinite(points_drawn.get_offsets()).all() and len(points_drawn.get_offsets()) == points
+    (points_drawn,) = (
+        figures.embedding_map(embeddings, ["only"] * points, method="tsne").axes[0].collections
+    )
+    assert (
+        np.isfinite(points_drawn.get_offsets()).all() and len(points_drawn.get_offsets()) == points
+    )
 
 
 @pytest.mark.parametrize("values", [0, 0.3, 1e-30])
 def test_tsne_of_a_network_that_died_in_training_is_drawn(values):
     """scikit-learn's own beginning is NaN there, which crashes the process."""
-    embeddings = np.full((69, 32), values) * (np.random.default_rng(0).normal(size=(69, 32)) if values == 1e-30 else 1)
+    embeddings = np.full((69, 32), values) * (
+        np.random.default_rng(0).normal(size=(69, 32)) if values == 1e-30 else 1
+    )
     axes = figures.embedding_map(embeddings, ["only"] * 69, method="tsne").axes[0]
     assert np.isfinite(axes.collections[0].get_offsets()).all()
     assert (axes.get_xlabel() == "all embeddings are the same") is (values != 1e-30)
 
 
 def over_alpha() -> pd.DataFrame:
-    """Return results of two networks: AGG, whose undistilled student is filed as em, and one with a single alpha."""
-    rows = [("d", "vgg", "em", "embedding", 0.0, 0, fold, "uar", value) for fold, value in ((0, 0.5), (1, 0.3))]
+    """Return results of two networks: AGG, whose undistilled student is filed as em, and one with a
+    single alpha."""
+    rows = [
+        ("d", "vgg", "em", "embedding", 0.0, 0, fold, "uar", value)
+        for fold, value in ((0, 0.5), (1, 0.3))
+    ]
     for method, gain in (("embedding", 0.1), ("softlabel", -0.1)):
-        rows += [("d", "vgg", "agg", method, 0.5, seed, fold, "uar", 0.5 + gain + 0.02 * seed) for seed in (0, 1) for fold in (0, 1)]
+        rows += [
+            ("d", "vgg", "agg", method, 0.5, seed, fold, "uar", 0.5 + gain + 0.02 * seed)
+            for seed in (0, 1)
+            for fold in (0, 1)
+        ]
     rows.append(("d", "resnet", "nonseq", "embedding", 0.5, 0, 0, "uar", 0.9))
     return tidy([*rows, ("d", "vgg", "agg", "embedding", 0.5, 0, 0, "accuracy", 0.0)])
 
@@ -196,7 +262,11 @@ def test_accuracy_against_alpha_draws_one_line_a_method_from_the_undistilled_stu
     assert lines[METHODS["softlabel"][2]].get_color() == METHODS["softlabel"][0]
     assert "mean over 2 folds; bands: ± 1 standard error" in picture.get_supxlabel()
     *_, dotted = figures.accuracy_against_alpha(over_alpha(), linear=0.45).axes[0].lines
-    assert dotted.get_label() == "linear baseline" and dotted.get_ydata() == pytest.approx([45, 45]) and dotted.get_linestyle() == ":"
+    assert (
+        dotted.get_label() == "linear baseline"
+        and dotted.get_ydata() == pytest.approx([45, 45])
+        and dotted.get_linestyle() == ":"
+    )
 
 
 def test_the_band_is_one_standard_error_over_the_folds():
@@ -206,7 +276,10 @@ def test_the_band_is_one_standard_error_over_the_folds():
     assert means.loc[("agg", "embedding", 0.5), "standard_error"] == pytest.approx(0.0)
     axes = figures.accuracy_against_alpha(over_alpha()).axes[0]
     heights = axes.collections[0].get_paths()[0].vertices
-    assert (heights[heights[:, 0] == 0][:, 1].min(), heights[:, 1].max()) == (pytest.approx(30), pytest.approx(61))
+    assert (heights[heights[:, 0] == 0][:, 1].min(), heights[:, 1].max()) == (
+        pytest.approx(30),
+        pytest.approx(61),
+    )
 
 
 def test_no_picture_over_alpha_of_a_single_alpha():
@@ -223,7 +296,10 @@ def test_saved_pictures_are_the_same_bytes_each_time_small_and_hold_their_text(t
         picture.data = over_alpha()
         figures.save(picture, tmp_path / name)
     svg, again = ((tmp_path / f"{name}.svg").read_bytes() for name in ("first", "second"))
-    assert svg == again and (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+    assert (
+        svg == again
+        and (tmp_path / "first.png").read_bytes() == (tmp_path / "second.png").read_bytes()
+    )
     assert len(svg) < 300_000 and b"<dc:date>" not in svg  # of noise, which does not compress
     assert ">take-01</" in svg.decode()
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "first.csv"), over_alpha())

@@ -1,6 +1,8 @@
-"""Files from strangers: every reader returns something sound, or raises one sentence of the suite's own that names the file.
+"""Files from strangers: every reader returns something sound, or raises one sentence of the suite's
+own that names the file.
 
-KDLIB_FUZZ=10000 tries so many cases of each reader (of those that start ffmpeg a tenth), other ones each time; found cases stay as examples.
+KDLIB_FUZZ=10000 tries so many cases of each reader (of those that start ffmpeg a tenth), other ones
+each time; found cases stay as examples.
 """
 
 from __future__ import annotations
@@ -48,7 +50,8 @@ ALL = list(HealthCheck)
 
 
 def cases(usual: int, share: float = 1):
-    """Return how many cases a test tries: the usual ones, always the same, or as many as are asked for."""
+    """Return how many cases a test tries: the usual ones, always the same, or as many as are asked
+    for."""
     return settings(
         max_examples=int(CASES * share) or usual,
         derandomize=not CASES,
@@ -64,10 +67,20 @@ WATCHED: list[str] = []  # while a case runs, the only folder that may be writte
 
 def watch(event: str, arguments: tuple) -> None:
     """Stop whoever writes elsewhere, or removes something there."""
-    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-    if WATCHED and (writes or event in ("os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink")):
-        path = os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes, os.PathLike)) else ""
-        assert path in ("", os.devnull) or os.path.realpath(path).startswith(tempfile.gettempdir()), f"{event} of {path}"
+    writes = (
+        event == "open"
+        and isinstance(arguments[2], int)
+        and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    )
+    if WATCHED and (
+        writes or event in ("os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink")
+    ):
+        path = (
+            os.fsdecode(arguments[0]) if isinstance(arguments[0], (str, bytes, os.PathLike)) else ""
+        )
+        assert path in ("", os.devnull) or os.path.realpath(path).startswith(
+            tempfile.gettempdir()
+        ), f"{event} of {path}"
 
 
 sys.addaudithook(watch)
@@ -85,22 +98,34 @@ def folder():
 
 
 def told(read, *names):
-    """Return what ``read`` returns, None where it raises a sentence, which has to name one of ``names``."""
+    """Return what ``read`` returns, None where it raises a sentence, which has to name one of
+    ``names``."""
     try:
         return read()
     except UserError as error:
         sentence = str(error)
-        assert sentence.endswith(".") and not UNPRINTABLE.search(sentence) and any(name in sentence for name in names), sentence
+        assert (
+            sentence.endswith(".")
+            and not UNPRINTABLE.search(sentence)
+            and any(name in sentence for name in names)
+        ), sentence
         return None
 
 
 def check_table(table, corpus):
-    """Check what every reader promises of its table, and that all that is made of it next can be made."""
+    """Check what every reader promises of its table, and that all that is made of it next can be
+    made."""
     assert list(table) == list(corpora.COLUMNS) and len(table) and table.recording.is_unique
-    assert not any(UNPRINTABLE.search(name) for name in (*table.recording, *table.speaker, *table.label))
-    assert all(os.path.isfile(path) for path in table.audio) and all(not path or os.path.exists(path) for path in table.video)
+    assert not any(
+        UNPRINTABLE.search(name) for name in (*table.recording, *table.speaker, *table.label)
+    )
+    assert all(os.path.isfile(path) for path in table.audio) and all(
+        not path or os.path.exists(path) for path in table.video
+    )
     assert (
-        np.isfinite(table.audio_start).all() and np.isfinite(table.video_start).all() and (table.seconds.isna() | (table.seconds > 0)).all()
+        np.isfinite(table.audio_start).all()
+        and np.isfinite(table.video_start).all()
+        and (table.seconds.isna() | (table.seconds > 0)).all()
     )
     assert len(corpora.fingerprint(table, corpus)) == 12
     json.dumps(table.attrs["incomplete"]), table.to_csv()
@@ -129,7 +154,11 @@ def near(draw, whole: bytes) -> bytes:
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
         end = at + draw(st.sampled_from([0, 0, 1, 2, 5, 40, len(data)]))
-        data[at:end] = draw(st.one_of(st.binary(max_size=4), st.sampled_from(NASTY), st.just(bytes(data[at:end]) * 2)))
+        data[at:end] = draw(
+            st.one_of(
+                st.binary(max_size=4), st.sampled_from(NASTY), st.just(bytes(data[at:end]) * 2)
+            )
+        )
     return bytes(data)
 
 
@@ -138,7 +167,11 @@ WORDS = st.one_of(
     st.binary(max_size=6).map(os.fsdecode),
     st.sampled_from([word.decode("utf-8", "surrogateescape") for word in NASTY]),
 )
-NAMES = WORDS.filter(lambda name: name not in ("", ".", "..") and not set(name) & {"/", "\0"} and len(os.fsencode(name)) < 200)
+NAMES = WORDS.filter(
+    lambda name: (
+        name not in ("", ".", "..") and not set(name) & {"/", "\0"} and len(os.fsencode(name)) < 200
+    )
+)
 
 
 def touch(path: Path) -> None:
@@ -157,7 +190,11 @@ TAKES = st.builds(
     st.sampled_from([".mp4", ".wav", ".WAV", ".txt"]),
 )
 GOOD = st.tuples(
-    st.sampled_from(["01", "02", "03"]), st.sampled_from(["01", "02"]), st.integers(1, 8), st.integers(1, 2), st.integers(1, 24)
+    st.sampled_from(["01", "02", "03"]),
+    st.sampled_from(["01", "02"]),
+    st.integers(1, 8),
+    st.integers(1, 2),
+    st.integers(1, 24),
 ).map(lambda it: f"{it[0]}-{it[1]}-{it[2]:02d}-{it[3]:02d}-01-01-{it[4]:02d}.mp4")
 
 
@@ -173,7 +210,11 @@ def test_names_of_ravdess(names):
 @cases(40)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["id10001", "id10002", "id1000٣"]), NAMES, st.sampled_from(["00001.wav", "00002.m4a", "0001.wav"])),
+        st.tuples(
+            st.sampled_from(["id10001", "id10002", "id1000٣"]),
+            NAMES,
+            st.sampled_from(["00001.wav", "00002.m4a", "0001.wav"]),
+        ),
         max_size=4,
     )
 )
@@ -186,9 +227,7 @@ def test_names_of_voxceleb1(names):
 
 # --- tables and lists
 
-HEAD = (
-    "Identity  : \tid10001\nReference : \tabc\nOffset    : \t-1\nFV Conf   : \t17.997\t(1)\nASD Conf  : \t6.338\n\nFRAME \tX \tY \tW \tH \n"
-)
+HEAD = "Identity  : \tid10001\nReference : \tabc\nOffset    : \t-1\nFV Conf   : \t17.997\t(1)\nASD Conf  : \t6.338\n\nFRAME \tX \tY \tW \tH \n"
 TRACK = (HEAD + "".join(f"{n:06d} \t{200 + n} \t80 \t130 \t130 \n" for n in range(20, 26))).encode()
 
 
@@ -213,9 +252,7 @@ def test_face_tracks(text):
 
 TRIALS = b"1 id10001/abc/00001.wav id10001/abd/00001.wav\n0 id10001/abc/00001.wav id10002/abe/00001.wav\n"
 SPLIT = b"1 id10001/abc/00001.wav\n3 id10001/abd/00001.wav\n2 id10002/abe/00001.wav\n"
-META = (
-    b"VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\nid10002\tA.R._Rahman\tm\tIndia\ttest\n"
-)
+META = b"VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\nid10002\tA.R._Rahman\tm\tIndia\ttest\n"
 
 
 def check_lists(text: dict[str, bytes], **given):
@@ -223,13 +260,26 @@ def check_lists(text: dict[str, bytes], **given):
     with folder() as home:
         for key in ("id10001/abc", "id10001/abd", "id10002/abe"):
             touch(home / "wav" / key / "00001.wav")
-        for name, content in {voxceleb1.META: META, voxceleb1.SPLIT: SPLIT, "veri_test.txt": TRIALS, **text}.items():
+        for name, content in {
+            voxceleb1.META: META,
+            voxceleb1.SPLIT: SPLIT,
+            "veri_test.txt": TRIALS,
+            **text,
+        }.items():
             (home / name).write_bytes(content)
         check_corpus(home, "voxceleb1", target="speaker", **given)
-        found = told(lambda: corpora.trials(Corpus(layout="voxceleb1", path=str(home), trials=["veri_test.txt"])), home.name)
+        found = told(
+            lambda: corpora.trials(
+                Corpus(layout="voxceleb1", path=str(home), trials=["veri_test.txt"])
+            ),
+            home.name,
+        )
         if found:
             pairs, files, missing = found
-            assert pairs.genuine.dtype == bool and set(pairs["first"]) | set(pairs["second"]) == {*files.recording, *missing}
+            assert pairs.genuine.dtype == bool and set(pairs["first"]) | set(pairs["second"]) == {
+                *files.recording,
+                *missing,
+            }
             assert all(path.startswith(str(home)) for path in files.audio)
 
 
@@ -266,7 +316,11 @@ LABELS = b"% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n" + b"".join
 def test_labels_of_iemocap(text, name):
     with folder() as home:
         for number, letter in enumerate("FMFM"):
-            touch(home / "Session1/sentences/wav/Ses01F_impro01" / f"Ses01F_impro01_{letter}00{number}.wav")
+            touch(
+                home
+                / "Session1/sentences/wav/Ses01F_impro01"
+                / f"Ses01F_impro01_{letter}00{number}.wav"
+            )
         touch(home / "Session1/dialog/avi/DivX/Ses01F_impro01.avi")
         touch(home / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt")
         (home / "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt").write_bytes(text)
@@ -281,7 +335,9 @@ MANIFEST = (
     + "x,a.wav,a.mp4,0.5,2,Ann,yes,train,left,film,\ny,b.wav,faces,,1.5,Bob,no,test,crop,,a\nz,b.wav,b.mp4,1.5,,Bob,no,test,track.txt,,\n"
 ).encode()
 FEATURES = b"recording,time,brow,lip\n" + b"".join(
-    b"%s,%.1f,%.2f,%d\n" % (name, t / 10, t / 7, t) for name in (b"x", b"y", b"z", b"a") for t in range(4)
+    b"%s,%.1f,%.2f,%d\n" % (name, t / 10, t / 7, t)
+    for name in (b"x", b"y", b"z", b"a")
+    for t in range(4)
 )
 
 
@@ -307,7 +363,24 @@ def test_manifests(text, ending):
 @given(
     st.lists(
         st.lists(
-            st.one_of(st.sampled_from(["a.wav", "b.wav", "a.mp4", "Ann", "Bob", "yes", "1", "2.5", "train", "left", ""]), WORDS),
+            st.one_of(
+                st.sampled_from(
+                    [
+                        "a.wav",
+                        "b.wav",
+                        "a.mp4",
+                        "Ann",
+                        "Bob",
+                        "yes",
+                        "1",
+                        "2.5",
+                        "train",
+                        "left",
+                        "",
+                    ]
+                ),
+                WORDS,
+            ),
             min_size=5,
             max_size=5,
         ),
@@ -342,15 +415,28 @@ def test_tables_of_face_measurements(text):
 # --- parameters
 
 YAML = (places.PARAMS / "grid-example.yaml").read_bytes()
-SECTIONS = [Settings, *(Settings.model_fields[name].annotation for name in ("corpus", "media", "model", "training"))]
+SECTIONS = [
+    Settings,
+    *(Settings.model_fields[name].annotation for name in ("corpus", "media", "model", "training")),
+]
 FIELDS = [name for section in SECTIONS for name in section.model_fields]
 ODD = ["all", "0-99999999999", "1\n2", "vgg", "9" * 5000, 1e308, 1e-308, 2**70, 0.4]
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.dates(), st.binary(max_size=3), st.sampled_from(ODD)
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.dates(),
+    st.binary(max_size=3),
+    st.sampled_from(ODD),
 )
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.sampled_from(FIELDS), LEAVES), inner, max_size=4)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.one_of(st.sampled_from(FIELDS), LEAVES), inner, max_size=4),
+    ),
     max_leaves=8,
 )
 
@@ -363,7 +449,11 @@ def check_settings(text: bytes, **given) -> None:
         found = told(lambda: load(**{"dataset": "fuzz", **given}), "parameter", "fuzz.yaml")
         if found is not None:
             for stage in grid.STAGES:
-                assert found.fingerprint(stage) and "/" not in grid.key(found, stage) and not UNPRINTABLE.search(grid.key(found, stage))
+                assert (
+                    found.fingerprint(stage)
+                    and "/" not in grid.key(found, stage)
+                    and not UNPRINTABLE.search(grid.key(found, stage))
+                )
 
 
 @cases(40)
@@ -382,7 +472,11 @@ def test_files_of_parameters(text):
 @cases(40)
 @given(
     st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=5),
-    st.dictionaries(st.sampled_from(["corpus", "media", "model", "training", "folds", "alpha", "seed"]), VALUES, max_size=3),
+    st.dictionaries(
+        st.sampled_from(["corpus", "media", "model", "training", "folds", "alpha", "seed"]),
+        VALUES,
+        max_size=3,
+    ),
 )
 @example({"media": {"duration": 1e308, "segment": 1e-308}}, {})
 @example({"folds": "0-99999999999"}, {})
@@ -432,12 +526,17 @@ def test_facts_of_students(student, data):
     inside = facts
     while True:  # to somewhere in the facts, and something else there
         key = data.draw(st.sampled_from(sorted(inside)))
-        if not isinstance(inside[key], dict) or not inside[key] or data.draw(st.integers(0, 3)) == 0:
+        if (
+            not isinstance(inside[key], dict)
+            or not inside[key]
+            or data.draw(st.integers(0, 3)) == 0
+        ):
             break
         inside = inside[key]
     inside[key] = data.draw(
         st.one_of(
-            st.sampled_from([0, -1, 1, 2**40, 1e300, 1e-300, "", "vgg", 0.001, 1024, 16384]), VALUES.filter(lambda value: _json(value))
+            st.sampled_from([0, -1, 1, 2**40, 1e300, 1e-300, "", "vgg", 0.001, 1024, 16384]),
+            VALUES.filter(lambda value: _json(value)),
         )
     )
     header["__metadata__"][kept.ENTRY] = json.dumps(facts)
@@ -475,7 +574,15 @@ def test_checkpoints(checkpoint, data):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"history": [1]}, {"generator": 3}, {"schedule": {}}, {"optimizer": {}}, {"module": {}}, {"module": {"x": torch.zeros(2)}}],
+    [
+        {},
+        {"history": [1]},
+        {"generator": 3},
+        {"schedule": {}},
+        {"optimizer": {}},
+        {"module": {}},
+        {"module": {"x": torch.zeros(2)}},
+    ],
 )
 def test_checkpoints_of_something_else(checkpoint, tmp_path, change):
     (tmp_path / "whole.pt").write_bytes(checkpoint)
@@ -496,7 +603,11 @@ def media(tmp_path_factory):
     home, found = tmp_path_factory.mktemp("media"), {}
     soundfile.write(home / "x.wav", 0.3 * np.sin(np.arange(4000) / 5), 8000)
     for ending in ENDINGS:
-        sight = ["-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=0.5"] if ending in (".mp4", ".mkv", ".mpg", ".avi") else []
+        sight = (
+            ["-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=0.5"]
+            if ending in (".mp4", ".mkv", ".mpg", ".avi")
+            else []
+        )
         if ending != ".wav":
             command = [
                 get_ffmpeg_exe(),
@@ -514,7 +625,9 @@ def media(tmp_path_factory):
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         found[ending] = (home / ("x.wav" if ending == ".wav" else f"y{ending}")).read_bytes()
     for ending in (".png", ".jpg"):
-        Image.fromarray(np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)).save(home / f"z{ending}")
+        Image.fromarray(np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3)).save(
+            home / f"z{ending}"
+        )
         found[ending] = (home / f"z{ending}").read_bytes()
     return found
 
@@ -545,15 +658,27 @@ def test_sound_by_ffmpeg(media, data):
 def test_video(media, data):
     with folder() as home:
         file = home / data.draw(st.sampled_from(["a.mp4", "a.mpg"]))
-        file.write_bytes(data.draw(near(media[data.draw(st.sampled_from([".mp4", ".mkv", ".mpg", ".avi"]))])))
-        found = told(lambda: read_recording(recording(audio=file, video=file), MEDIA), str(file), "recording take")
-        assert found is None or (len(found[0]) == 640 * len(found[1]) and found[1].shape[1:] == (32, 32, 3) and np.isfinite(found[0]).all())
+        file.write_bytes(
+            data.draw(near(media[data.draw(st.sampled_from([".mp4", ".mkv", ".mpg", ".avi"]))]))
+        )
+        found = told(
+            lambda: read_recording(recording(audio=file, video=file), MEDIA),
+            str(file),
+            "recording take",
+        )
+        assert found is None or (
+            len(found[0]) == 640 * len(found[1])
+            and found[1].shape[1:] == (32, 32, 3)
+            and np.isfinite(found[0]).all()
+        )
 
 
 @cases(20)
 @given(data=st.data())
 def test_still_pictures(media, data):
     with folder() as home:
-        (home / "1.jpg").write_bytes(data.draw(near(media[data.draw(st.sampled_from([".png", ".jpg"]))])))
+        (home / "1.jpg").write_bytes(
+            data.draw(near(media[data.draw(st.sampled_from([".png", ".jpg"]))]))
+        )
         frames = told(lambda: read_frames(str(home), MEDIA), "1.jpg")
         assert frames is None or frames.shape == (25, 32, 32, 3)

@@ -1,4 +1,5 @@
-"""Suites as lists of runs: multiplied out, each run once, each under its own name, and driven by Snakemake."""
+"""Suites as lists of runs: multiplied out, each run once, each under its own name, and driven by
+Snakemake."""
 
 from __future__ import annotations
 
@@ -16,20 +17,35 @@ from kdsuite.runs import grid
 from kdsuite.settings import load
 
 
-@pytest.mark.parametrize("dataset,swept", [("demo-ravdess", (0.25, 0.5, 1)), ("demo-voxceleb1", (0.5, 1)), ("demo-iemocap", (0.5, 1))])
+@pytest.mark.parametrize(
+    "dataset,swept",
+    [("demo-ravdess", (0.25, 0.5, 1)), ("demo-voxceleb1", (0.5, 1)), ("demo-iemocap", (0.5, 1))],
+)
 def test_the_demo_has_the_runs_of_the_paper(dataset, swept):
     every = [run for run in grid.runs("demo") if run.settings.dataset == dataset]
     runs = [run for run in every if run.settings.seed == 0]
     again = {run.key for run in every if run.stage == "student"} - {run.key for run in runs}
-    seeds = {f"vgg-nonseq-embedding-a{alpha}-s{seed}" for alpha in ("0.00", "0.50") for seed in (1, 2)}
+    seeds = {
+        f"vgg-nonseq-embedding-a{alpha}-s{seed}" for alpha in ("0.00", "0.50") for seed in (1, 2)
+    }
     assert again == (seeds if dataset == "demo-voxceleb1" else set())
     backbones, methods = ("vgg", "resnet", "seresnet"), ("embedding", "softlabel", "multitask")
     # undistilled: three backbones, with and without sequence (em and agg are then the same network)
-    undistilled = {f"{backbone}-{setting}-embedding-a0.00-s0" for backbone in backbones for setting in ("nonseq", "em")}
-    distilled = {f"{backbone}-{setting}-embedding-a0.50-s0" for backbone in backbones for setting in ("nonseq", "em", "agg")}
+    undistilled = {
+        f"{backbone}-{setting}-embedding-a0.00-s0"
+        for backbone in backbones
+        for setting in ("nonseq", "em")
+    }
+    distilled = {
+        f"{backbone}-{setting}-embedding-a0.50-s0"
+        for backbone in backbones
+        for setting in ("nonseq", "em", "agg")
+    }
     over_alpha = {f"vgg-nonseq-{method}-a{alpha:.2f}-s0" for method in methods for alpha in swept}
     over_alpha |= {"vgg-nonseq-embedding-a0.75-s0"} if dataset == "demo-ravdess" else set()
-    assert {run.key for run in runs if run.stage == "student"} == undistilled | distilled | over_alpha
+    assert {
+        run.key for run in runs if run.stage == "student"
+    } == undistilled | distilled | over_alpha
     assert sorted(run.key for run in runs if run.stage == "teacher") == sorted(
         f"{backbone}-{setting}-s0" for backbone in backbones for setting in ("nonseq", "sequential")
     )
@@ -37,7 +53,11 @@ def test_the_demo_has_the_runs_of_the_paper(dataset, swept):
 
 
 def test_an_undistilled_student_needs_no_teacher():
-    assert grid.needed(load(alpha=0)) == ["data", "student"] and grid.needed(load(alpha=0.1)) == ["data", "teacher", "student"]
+    assert grid.needed(load(alpha=0)) == ["data", "student"] and grid.needed(load(alpha=0.1)) == [
+        "data",
+        "teacher",
+        "student",
+    ]
 
 
 def test_what_papermill_is_told_makes_the_same_settings():
@@ -61,7 +81,10 @@ def test_names_of_runs(given, key):
 
 
 def test_overlaid_sections_have_a_name_of_their_own():
-    plain, short, long = (grid.key(load(training={"epochs": epochs}), "student") for epochs in (load().training.epochs, 5, 95))
+    plain, short, long = (
+        grid.key(load(training={"epochs": epochs}), "student")
+        for epochs in (load().training.epochs, 5, 95)
+    )
     assert plain == "seresnet-nonseq-embedding-a0.50-s0"
     assert short.startswith(plain + "-x") and long.startswith(plain + "-x") and short != long
 
@@ -85,14 +108,28 @@ def snakemake(*arguments, **environment):
         "2",
         *arguments,
     ]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env={**os.environ, **environment})
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+    )
 
 
 def test_snakemake_plans_every_run(tmp_path):
-    planned = snakemake("--dry-run", KDLIB_REPORTS=str(tmp_path / "reports"), KDLIB_DATA=str(tmp_path / "data"))
+    planned = snakemake(
+        "--dry-run", KDLIB_REPORTS=str(tmp_path / "reports"), KDLIB_DATA=str(tmp_path / "data")
+    )
     assert planned.returncode == 0, planned.stderr
-    counts = dict(line.split() for line in planned.stdout.splitlines() if line.startswith(tuple(f"{stage} " for stage in grid.STAGES)))
-    assert {stage: int(count) for stage, count in counts.items()} == Counter(run.stage for run in grid.runs("demo"))
+    counts = dict(
+        line.split()
+        for line in planned.stdout.splitlines()
+        if line.startswith(tuple(f"{stage} " for stage in grid.STAGES))
+    )
+    assert {stage: int(count) for stage, count in counts.items()} == Counter(
+        run.stage for run in grid.runs("demo")
+    )
 
 
 def test_snakemake_names_an_unknown_suite():
@@ -102,7 +139,11 @@ def test_snakemake_names_an_unknown_suite():
 
 def test_what_only_students_know_makes_no_other_teacher():
     plain, control, other = (
-        load(training={"targets": "shuffled"} if of else {}, **({"media": {"frame_size": 48}} if of == 2 else {})) for of in range(3)
+        load(
+            training={"targets": "shuffled"} if of else {},
+            **({"media": {"frame_size": 48}} if of == 2 else {}),
+        )
+        for of in range(3)
     )
     assert grid.key(plain, "teacher") == grid.key(control, "teacher") != grid.key(other, "teacher")
     assert grid.key(plain, "student") != grid.key(control, "student")
@@ -123,25 +164,41 @@ def test_a_result_of_other_parameters_is_outdated(tmp_path, monkeypatch):
     kept = settings.canonical().model_dump(mode="json")
 
     def state(**training):
-        places.write_json(run.folder / "result.json", {"settings": {**kept, "training": {**kept["training"], **training}}})
+        places.write_json(
+            run.folder / "result.json",
+            {"settings": {**kept, "training": {**kept["training"], **training}}},
+        )
         return run.state
 
-    assert state() == "done" and state(device="cpu") == "done" and state(epochs=3) == "outdated" and state(gone=1) == "outdated"
+    assert (
+        state() == "done"
+        and state(device="cpu") == "done"
+        and state(epochs=3) == "outdated"
+        and state(gone=1) == "outdated"
+    )
     # a parameter that the result does not know yet has its default
-    places.write_json(run.folder / "result.json", {"settings": {**kept, "media": {k: v for k, v in kept["media"].items() if k != "crop"}}})
+    places.write_json(
+        run.folder / "result.json",
+        {"settings": {**kept, "media": {k: v for k, v in kept["media"].items() if k != "crop"}}},
+    )
     assert run.state == ("done" if settings.media.crop == 1.0 else "outdated")
     (run.folder / "result.json").unlink()
     (run.folder / "notebook.ipynb").write_text("{}")
     assert run.state == "failed" and not run.done
 
 
-def test_a_result_of_other_recordings_or_trials_than_the_data_run_found_is_outdated(tmp_path, monkeypatch):
+def test_a_result_of_other_recordings_or_trials_than_the_data_run_found_is_outdated(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(places, "REPORTS", tmp_path)
     settings = load(backbone="vgg")
     data, teacher, student = (grid.Run(stage, settings, {}) for stage in grid.STAGES)
 
     def leave(run, **provenance):
-        places.write_json(run.folder / "result.json", {"settings": settings.model_dump(mode="json"), "provenance": provenance})
+        places.write_json(
+            run.folder / "result.json",
+            {"settings": settings.model_dump(mode="json"), "provenance": provenance},
+        )
 
     leave(data, store="a", trials="b")
     leave(teacher, store="a", trials="")

@@ -1,4 +1,5 @@
-"""What a stranger's files must not do: run code, read or write elsewhere, take all there is, or break pages, tables and commands."""
+"""What a stranger's files must not do: run code, read or write elsewhere, take all there is, or
+break pages, tables and commands."""
 
 from __future__ import annotations
 
@@ -35,13 +36,21 @@ EVIL = "<script>alert(1)</script> $x_{y}$ [&%#] 'q' \"p\" ; rm -rf ~ `id` $(id) 
 
 
 def calls():
-    """Yield file, line, name and keywords of each call in the library, the notebooks' cells and the Snakefile's helpers."""
+    """Yield file, line, name and keywords of each call in the library, the notebooks' cells and the
+    Snakefile's helpers."""
     for file in sorted((places.ROOT / "kdlib").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
-                yield f"{file.name}:{node.lineno}", ast.unparse(node.func), {each.arg: ast.unparse(each.value) for each in node.keywords}
+                yield (
+                    f"{file.name}:{node.lineno}",
+                    ast.unparse(node.func),
+                    {each.arg: ast.unparse(each.value) for each in node.keywords},
+                )
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                for name in [getattr(node, "module", None) or "", *(each.name for each in node.names)]:
+                for name in [
+                    getattr(node, "module", None) or "",
+                    *(each.name for each in node.names),
+                ]:
                     yield f"{file.name}:{node.lineno}", f"import {name}", {}
 
 
@@ -49,7 +58,8 @@ def test_nothing_is_loaded_that_could_run():
     wrong = [
         (where, name)
         for where, name, given in calls()
-        if name.split(".")[0].removeprefix("import ") in ("pickle", "dill", "cloudpickle", "shelve", "marshal")
+        if name.split(".")[0].removeprefix("import ")
+        in ("pickle", "dill", "cloudpickle", "shelve", "marshal")
         or (name.endswith("torch.load") and given.get("weights_only") != "True")
         or "allow_pickle" in given
         or name
@@ -74,13 +84,20 @@ def test_nothing_is_loaded_that_could_run():
 
 def made(file, *arguments):
     """Let ffmpeg write a file."""
-    subprocess.run([get_ffmpeg_exe(), "-loglevel", "error", "-y", *map(str, arguments), str(file)], check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(
+        [get_ffmpeg_exe(), "-loglevel", "error", "-y", *map(str, arguments), str(file)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
     return file
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    sight, sound = ("-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=4"), ("-f", "lavfi", "-i", "sine=d=4")
+    sight, sound = (
+        ("-f", "lavfi", "-i", "testsrc=s=320x240:r=25:d=4"),
+        ("-f", "lavfi", "-i", "sine=d=4"),
+    )
     return made(tmp_path_factory.mktemp("hostile") / "clip.mp4", *sight, *sound)
 
 
@@ -102,7 +119,9 @@ def test_a_list_of_other_files_is_no_recording(clip, tmp_path, kind, ending):
             read(str(file), MEDIA)
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin", "http://127.0.0.1:9/a.mp4", "concat:/a|/b"])
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", "/dev/stdin", "http://127.0.0.1:9/a.mp4", "concat:/a|/b"]
+)
 def test_what_is_no_file_is_not_opened(path):
     with pytest.raises(UnreadableRecording, match="is no file|cannot be opened"):
         read_sound(path, MEDIA)
@@ -110,15 +129,37 @@ def test_what_is_no_file_is_not_opened(path):
         read_frames(path, MEDIA)
 
 
-@pytest.mark.parametrize("kind, limit", [(resource.RLIMIT_CPU, 1), (resource.RLIMIT_AS, 500 * 2**20), (resource.RLIMIT_FSIZE, 10_000)])
+@pytest.mark.parametrize(
+    "kind, limit",
+    [(resource.RLIMIT_CPU, 1), (resource.RLIMIT_AS, 500 * 2**20), (resource.RLIMIT_FSIZE, 10_000)],
+)
 def test_decoding_ends_at_its_limits(clip, tmp_path, monkeypatch, kind, limit):
     monkeypatch.setattr(ffmpeg, "LIMITS", {kind: limit})
     file = clip
     if kind == resource.RLIMIT_CPU:  # a quarter of an hour of a still
-        file = made(tmp_path / "long.mp4", "-f", "lavfi", "-i", "color=s=320x240:r=25:d=900", "-c:v", "mpeg4")
+        file = made(
+            tmp_path / "long.mp4",
+            "-f",
+            "lavfi",
+            "-i",
+            "color=s=320x240:r=25:d=900",
+            "-c:v",
+            "mpeg4",
+        )
     if kind == resource.RLIMIT_AS:
-        file = made(tmp_path / "large.mkv", "-f", "lavfi", "-i", "color=s=8000x8000:r=5:d=0.4", "-c:v", "ffv1")
-    with pytest.raises(UnreadableRecording, match=f"{file.name} takes more than 10 min of computing or 4 GiB to decode"):
+        file = made(
+            tmp_path / "large.mkv",
+            "-f",
+            "lavfi",
+            "-i",
+            "color=s=8000x8000:r=5:d=0.4",
+            "-c:v",
+            "ffv1",
+        )
+    with pytest.raises(
+        UnreadableRecording,
+        match=f"{file.name} takes more than 10 min of computing or 4 GiB to decode",
+    ):
         read_frames(str(file), Media(frame_size=224))
 
 
@@ -164,7 +205,9 @@ def test_names_in_pages_tables_and_pictures(tmp_path):
         notes=[EVIL],
     )
     parts = environment().get_template("parts.html").module
-    page = BeautifulSoup(str(parts.table(table, Links(frozenset(), frozenset(), {}, {}))), "html.parser")
+    page = BeautifulSoup(
+        str(parts.table(table, Links(frozenset(), frozenset(), {}, {}))), "html.parser"
+    )
     assert not page.find("script") and page.text.count("<script>alert(1)") >= 3
     text = tables.table.to_tex(table)
     assert r"\textless{}script\textgreater{}" in text and r"\$x\_\{y\}\$ {[}\&\%\#]" in text
@@ -172,7 +215,10 @@ def test_names_in_pages_tables_and_pictures(tmp_path):
     store.recordings["speaker"] = EVIL + r" $\frac{"
     store.recordings["label"] = store.recordings.label.cat.rename_categories([EVIL, r"$\bad$ $"])
     store.classes[:] = list(store.recordings.label.cat.categories)
-    for picture in (figures.classes_by_speaker(store), figures.recordings(store, [0, 1], load(dataset="demo-ravdess"))):
+    for picture in (
+        figures.classes_by_speaker(store),
+        figures.recordings(store, [0, 1], load(dataset="demo-ravdess")),
+    ):
         figures.save(picture, tmp_path / "picture")
         assert "<script" not in (tmp_path / "picture.svg").read_text()
 
@@ -200,18 +246,55 @@ log.with_name("result.json").write_text(json.dumps(result))
 
 def stale(home, *arguments):
     """Return the runs that Snakemake plans (or, without --dry-run, does)."""
-    given = {"KDLIB_PARAMS": home / "params", "KDLIB_DATA": home / "data", "KDLIB_REPORTS": home / "reports"}
+    given = {
+        "KDLIB_PARAMS": home / "params",
+        "KDLIB_DATA": home / "data",
+        "KDLIB_REPORTS": home / "reports",
+    }
     environment = {
         **os.environ,
         **{name: str(path) for name, path in given.items()},
         "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
     files = [
-        home / "reports" / "runs" / dataset / "student" / "seresnet-nonseq-embedding-a0.00-s0" / "result.json" for dataset in ("one", "two")
+        home
+        / "reports"
+        / "runs"
+        / dataset
+        / "student"
+        / "seresnet-nonseq-embedding-a0.00-s0"
+        / "result.json"
+        for dataset in ("one", "two")
     ]
-    command = [sys.executable, "-m", "snakemake", "--snakefile", places.ROOT / "Snakefile", "--directory", home, "--cores", "1"]
-    command += ["--rerun-triggers", "mtime", "input", "params", *arguments, "--config", "suite=both", "--", *files]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        places.ROOT / "Snakefile",
+        "--directory",
+        home,
+        "--cores",
+        "1",
+    ]
+    command += [
+        "--rerun-triggers",
+        "mtime",
+        "input",
+        "params",
+        *arguments,
+        "--config",
+        "suite=both",
+        "--",
+        *files,
+    ]
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = (done.stdout + done.stderr).splitlines()
     return sorted({line.split("/runs/")[1] for line in lines if line.strip().startswith("output:")})
@@ -220,7 +303,9 @@ def stale(home, *arguments):
 def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
     (tmp_path / "params" / "grids").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "papermill").write_text(PAPERMILL.format(python=sys.executable, root=str(places.ROOT)))
+    (tmp_path / "bin" / "papermill").write_text(
+        PAPERMILL.format(python=sys.executable, root=str(places.ROOT))
+    )
     (tmp_path / "bin" / "papermill").chmod(0o755)
     example = yaml.safe_load((places.ROOT / "params" / "grid-example.yaml").read_text())
     for name in ("one", "two"):
@@ -228,11 +313,17 @@ def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
         folder.mkdir()
         for take in ("-rf", "b c"):
             soundfile.write(folder / f"{take}.wav", np.zeros(16000), 16000)
-        (folder / "list.csv").write_text("audio,speaker,label,split\n-rf.wav,A,x,train\nb c.wav,B,x,test\n")
+        (folder / "list.csv").write_text(
+            "audio,speaker,label,split\n-rf.wav,A,x,train\nb c.wav,B,x,test\n"
+        )
         section = {**example["corpus"], "path": str(folder / "list.csv")}
-        (tmp_path / "params" / f"{name}.yaml").write_text(yaml.safe_dump({**example, "dataset": name, "corpus": section}))
+        (tmp_path / "params" / f"{name}.yaml").write_text(
+            yaml.safe_dump({**example, "dataset": name, "corpus": section})
+        )
     runs = [{"dataset": ["one", "two"], "alpha": 0}]
-    (tmp_path / "params" / "grids" / "both.yaml").write_text(yaml.safe_dump({"title": "both", "runs": runs}))
+    (tmp_path / "params" / "grids" / "both.yaml").write_text(
+        yaml.safe_dump({"title": "both", "runs": runs})
+    )
     assert len(stale(tmp_path)) == 4 and stale(tmp_path, "--dry-run") == []
     first = tmp_path / "corpus one ; $(id)"
     os.utime(first / "-rf.wav")  # looked at is not changed
@@ -249,8 +340,13 @@ def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
 def test_who_waits_is_told_for_whom(tmp_path):
     wait = f"from pathlib import Path; from kdsuite import places\nwith places.lock(Path({str(tmp_path / 'store')!r})): print('mine')"
     with places.lock(tmp_path / "store"):
-        other = subprocess.Popen([sys.executable, "-c", wait], cwd=places.ROOT, stdout=subprocess.PIPE, text=True)
-        assert f"store, which is being made (process and host: {os.getpid()} " in other.stdout.readline()
+        other = subprocess.Popen(
+            [sys.executable, "-c", wait], cwd=places.ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert (
+            f"store, which is being made (process and host: {os.getpid()} "
+            in other.stdout.readline()
+        )
     assert other.communicate(timeout=60)[0] == "mine\n"
 
 

@@ -30,8 +30,24 @@ ORDER = (
 )
 # who uses a student writes kdlib.load_student, and `python -m kdlib` is the suite's command line
 FORWARDED = {("kdlib", "kdsuite.app"), ("kdlib.__main__", "kdsuite.app")}
-METHOD_NEEDS = {"torch", "torchaudio", "torchvision", "numpy", "pandas", "pydantic", "kdlib", "kdsuite"}
-COMMENTS = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
+METHOD_NEEDS = {
+    "torch",
+    "torchaudio",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "kdlib",
+    "kdsuite",
+}
+COMMENTS = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+}
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -55,9 +71,14 @@ def imported(file: Path) -> set[str]:
 
 
 def room(name: str) -> str | None:
-    """Return the room of a module or of what is imported from one, None outside of the two packages."""
+    """Return the room of a module or of what is imported from one, None outside of the two
+    packages."""
     rooms = [each for level in ORDER for each in level if f"{name}.".startswith(f"{each}.")]
-    return rooms[0] if rooms else (name.split(".")[0] if name.split(".")[0] in ("kdlib", "kdsuite") else None)
+    return (
+        rooms[0]
+        if rooms
+        else (name.split(".")[0] if name.split(".")[0] in ("kdlib", "kdsuite") else None)
+    )
 
 
 def violations(files: dict[str, Path]) -> list[str]:
@@ -101,7 +122,9 @@ def test_the_method_needs_nothing_of_the_suite():
     assert needed - set(__import__("sys").stdlib_module_names) <= METHOD_NEEDS
 
 
-@pytest.mark.xfail(strict=True, reason="a tenth too long: teacher, targets and the constructors of the networks")
+@pytest.mark.xfail(
+    strict=True, reason="a tenth too long: teacher, targets and the constructors of the networks"
+)
 def test_the_method_is_thin():
     assert tokens("kdlib") <= 12_500
 

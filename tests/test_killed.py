@@ -1,4 +1,5 @@
-"""kill -9 at any moment, or a full disk, in any stage: the next command goes on, and ends with the bits of a run that nobody disturbed."""
+"""kill -9 at any moment, or a full disk, in any stage: the next command goes on, and ends with the
+bits of a run that nobody disturbed."""
 
 from __future__ import annotations
 
@@ -41,17 +42,38 @@ SIZES = (100, 400, 800, 1200)
 
 
 def start(folder, **options):
-    environment = {**os.environ, "KDLIB_DATA": str(folder / "data"), "KDLIB_REPORTS": str(folder / "reports"), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "KDLIB_DATA": str(folder / "data"),
+        "KDLIB_REPORTS": str(folder / "reports"),
+        "OMP_NUM_THREADS": "1",
+    }
     return subprocess.Popen(
-        [sys.executable, "-c", RUN], env=environment, cwd=places.ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True, **options
+        [sys.executable, "-c", RUN],
+        env=environment,
+        cwd=places.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
     )
 
 
 def bits(folder):
-    """Return a hash of the store, of the teachers' targets of every frame in it, and of the predictions."""
-    names = ("waveforms.bin", "frames.bin", "recordings.jsonl", "targets.safetensors", "predictions.csv")
+    """Return a hash of the store, of the teachers' targets of every frame in it, and of the
+    predictions."""
+    names = (
+        "waveforms.bin",
+        "frames.bin",
+        "recordings.jsonl",
+        "targets.safetensors",
+        "predictions.csv",
+    )
     files = [file for name in names for file in sorted(folder.rglob(name))]
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +91,8 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path, undist
     generator, killed = random.Random(0), 0
     for _ in range(KILLS):
         process = start(tmp_path / "killed")
-        # after so many printed lines: those of preparation, teachers and students, of which a killed run has fewer to print
+        # after so many printed lines: those of preparation, teachers and students, of which a
+        # killed run has fewer to print
         for _ in range(generator.randrange(1, len(lines) // 2)):
             if not process.stdout.readline():
                 break
@@ -91,7 +114,9 @@ def disk(tmp_path):
     folder.mkdir()
 
     def mount(*arguments: str) -> bool:
-        return subprocess.run(["mount", *arguments, str(folder)], capture_output=True).returncode == 0
+        return (
+            subprocess.run(["mount", *arguments, str(folder)], capture_output=True).returncode == 0
+        )
 
     if not mount("-t", "tmpfs", "-o", "size=16k", "tmpfs"):
         pytest.skip("only root can mount a small disk")
@@ -105,7 +130,11 @@ def test_on_a_full_disk_a_run_says_so_and_goes_on_when_there_is_room(disk, undis
         assert resize(kilobytes)
         process = start(folder, stderr=subprocess.PIPE)
         said = process.communicate()[1].splitlines()
-        assert process.returncode and f"FullDisk: the disk of {folder}" in said[-1] and "make room and start this again" in said[-1], said
+        assert (
+            process.returncode
+            and f"FullDisk: the disk of {folder}" in said[-1]
+            and "make room and start this again" in said[-1]
+        ), said
         assert not list(folder.rglob("result.json"))
     assert resize(2**20)
     last = start(folder)
@@ -115,8 +144,13 @@ def test_on_a_full_disk_a_run_says_so_and_goes_on_when_there_is_room(disk, undis
 def leave(run: Run) -> None:
     """Leave what a finished run does."""
     run.folder.mkdir(parents=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(run.key)]), run.folder / "notebook.ipynb")
-    places.write_json(run.folder / "result.json", {"folds": [{"fold": 0, "uar": 0.5, "recordings": 9}]})
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(run.key)]),
+        run.folder / "notebook.ipynb",
+    )
+    places.write_json(
+        run.folder / "result.json", {"folds": [{"fold": 0, "uar": 0.5, "recordings": 9}]}
+    )
 
 
 def killed_at(write: int):
@@ -133,7 +167,10 @@ def killed_at(write: int):
 
 def test_a_report_killed_at_any_write_is_made_whole_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "REPORTS", tmp_path)
-    runs = [Run(stage, load(alpha=alpha), {}) for stage, alpha in (("data", 0.5), ("teacher", 0.5), ("student", 0.0), ("student", 0.5))]
+    runs = [
+        Run(stage, load(alpha=alpha), {})
+        for stage, alpha in (("data", 0.5), ("teacher", 0.5), ("student", 0.0), ("student", 0.5))
+    ]
     for run in runs[:3]:
         leave(run)
     half = site.build("demo", runs, [], folder=tmp_path / "killed").read_text()
@@ -146,9 +183,16 @@ def test_a_report_killed_at_any_write_is_made_whole_by_the_next(tmp_path, monkey
             site.build("demo", runs, [], folder=tmp_path / "killed")
             os._exit(0)
         alive = os.waitpid(child, 0)[1] == 0
-        pages = {str(page.relative_to(tmp_path / "killed")): page.read_text() for page in (tmp_path / "killed").rglob("[!.]*.html")}
+        pages = {
+            str(page.relative_to(tmp_path / "killed")): page.read_text()
+            for page in (tmp_path / "killed").rglob("[!.]*.html")
+        }
         assert pages["index.html"] in (half, whole.read_text())
         assert not [name for name, page in pages.items() if not page.rstrip().endswith("</html>")]
         if alive:
             break
-    assert writes > 10 and pages == {name: (whole.parent / name).read_text() for name in pages} and len(pages) > 12
+    assert (
+        writes > 10
+        and pages == {name: (whole.parent / name).read_text() for name in pages}
+        and len(pages) > 12
+    )

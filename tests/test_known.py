@@ -1,4 +1,5 @@
-"""Comparisons whose truth is known: the sentence that opens the report, and the world itself, run small."""
+"""Comparisons whose truth is known: the sentence that opens the report, and the world itself, run
+small."""
 
 from __future__ import annotations
 
@@ -20,12 +21,19 @@ from kdsuite.settings import load
 from tests.test_site import every_run, soup
 
 RIGHT = "The suite finds a benefit where there is one, and none where there is none."
-BENEFIT, NONE = {"gain": 0.26, "low": 0.18, "high": 0.34}, {"gain": -0.08, "low": -0.16, "high": 0.01}
+BENEFIT, NONE = (
+    {"gain": 0.26, "low": 0.18, "high": 0.34},
+    {"gain": -0.08, "low": -0.16, "high": 0.01},
+)
 
 
 def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
-    """Return what is known of the first students of the suite controls, and what they found (None: their runs are missing)."""
-    truth = [grid.Known(each.run, of, name) for each, of, name in zip(grid.known("controls"), benefit, ("shared", "soft", "shuffled"))]
+    """Return what is known of the first students of the suite controls, and what they found (None:
+    their runs are missing)."""
+    truth = [
+        grid.Known(each.run, of, name)
+        for each, of, name in zip(grid.known("controls"), benefit, ("shared", "soft", "shuffled"))
+    ]
     found = [
         {
             **tables.collected.coordinates(each.run),
@@ -47,19 +55,34 @@ def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
 def test_all_is_as_it_should_be():
     rows = rows_of(BENEFIT, NONE, NONE)
     assert known.verdict(rows) == RIGHT
-    assert list(rows.about) == ["shared", "soft", "shuffled"] and list(rows.seen) == [True, False, False]
+    assert list(rows.about) == ["shared", "soft", "shuffled"] and list(rows.seen) == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_control_that_gains_and_a_benefit_that_is_missed_turn_the_sentence_round():
-    assert known.verdict(rows_of(BENEFIT, NONE, BENEFIT)) == "The suite finds a benefit where there is none (shuffled)."
-    assert known.verdict(rows_of(NONE, NONE, NONE)) == "The suite finds no benefit where there is one (shared)."
+    assert (
+        known.verdict(rows_of(BENEFIT, NONE, BENEFIT))
+        == "The suite finds a benefit where there is none (shuffled)."
+    )
+    assert (
+        known.verdict(rows_of(NONE, NONE, NONE))
+        == "The suite finds no benefit where there is one (shared)."
+    )
     both = "The suite finds no benefit where there is one (shared) and finds a benefit where there is none (soft; shuffled)."
     assert known.verdict(rows_of(NONE, BENEFIT, BENEFIT)) == both
     # wrong remains wrong, whatever is missing beside it
-    assert known.verdict(rows_of(None, BENEFIT, NONE)) == "The suite finds a benefit where there is none (soft)."
+    assert (
+        known.verdict(rows_of(None, BENEFIT, NONE))
+        == "The suite finds a benefit where there is none (soft)."
+    )
 
 
-@pytest.mark.parametrize("lacking", [None, {**BENEFIT, "trainings": 5}, {**BENEFIT, "low": np.nan, "high": np.nan}])
+@pytest.mark.parametrize(
+    "lacking", [None, {**BENEFIT, "trainings": 5}, {**BENEFIT, "low": np.nan, "high": np.nan}]
+)
 def test_runs_that_are_missing_or_too_few_leave_it_open(lacking):
     sentence = known.verdict(rows_of(lacking, NONE, NONE))
     assert "is not known: 1 of 3 comparisons" in sentence and sentence != RIGHT
@@ -71,11 +94,37 @@ def test_without_both_kinds_nothing_is_shown():
 
 def test_what_the_method_has_more_than_a_control_can_be_what_is_known():
     rows = rows_of(NONE)
-    (control,) = [grid.Known(each.run, False, "over", True) for each in grid.known("controls") if each.over]
-    over = {"over": 0.02, "over_low": -0.04, "over_high": 0.06, "over_p": 0.5, "distilled": 0.66, "undistilled": 0.6, **BENEFIT}
-    found = pd.DataFrame([{**tables.collected.coordinates(control.run), "p": 0.03, "speakers": 12, "trainings": 6, **over}])
+    (control,) = [
+        grid.Known(each.run, False, "over", True) for each in grid.known("controls") if each.over
+    ]
+    over = {
+        "over": 0.02,
+        "over_low": -0.04,
+        "over_high": 0.06,
+        "over_p": 0.5,
+        "distilled": 0.66,
+        "undistilled": 0.6,
+        **BENEFIT,
+    }
+    found = pd.DataFrame(
+        [
+            {
+                **tables.collected.coordinates(control.run),
+                "p": 0.03,
+                "speakers": 12,
+                "trainings": 6,
+                **over,
+            }
+        ]
+    )
     (row,) = known.known_rows([control], found).itertuples()
-    assert (row.gain, row.low, row.high, row.p, row.undistilled) == (0.02, -0.04, 0.06, 0.5, 0.66) and row.seen is False
+    assert (row.gain, row.low, row.high, row.p, row.undistilled) == (
+        0.02,
+        -0.04,
+        0.06,
+        0.5,
+        0.66,
+    ) and row.seen is False
     assert row.distilled == pytest.approx(0.68) and len(rows) == 3
 
 
@@ -92,7 +141,10 @@ def test_report_opens_with_the_sentence_and_its_picture(tmp_path, monkeypatch):
     opening = page.select_one(".masthead .opening")
     assert opening.text == known.verdict(rows) and opening.a["href"] == "controls.html#known"
     picture = page.select_one(".masthead figure img")
-    assert "yes, shared: +26.0 points, +18.0 to +34.0" in picture["alt"] and "no, shuffled: -8.0 points" in picture["alt"]
+    assert (
+        "yes, shared: +26.0 points, +18.0 to +34.0" in picture["alt"]
+        and "no, shuffled: -8.0 points" in picture["alt"]
+    )
     assert (index.parent / picture["src"]).is_file()
     shown = pd.read_csv(index.parent / picture["src"].replace(".svg", ".csv"))
     assert list(shown.about) == ["shared", "soft", "shuffled"] and shown.gain[0] == 0.26
@@ -105,12 +157,19 @@ def test_other_suites_have_no_such_opening(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "REPORTS", tmp_path)
     runs = every_run()
     index = site.build("demo", runs, [], results=tables.collect(runs))
-    assert not soup(index).select(".opening") and not soup(index.parent / "controls.html").select("#known, #figure-known")
+    assert not soup(index).select(".opening") and not soup(index.parent / "controls.html").select(
+        "#known, #figure-known"
+    )
 
 
 def test_of_a_synthetic_corpus_a_name_says_what_differs():
-    settings = load(dataset="demo-controls", corpus={"labelled": 0.2, "synthetic": {"shared": 0.0, "seed": 3}})
-    assert tables.collected.variant(settings) == "corpus.labelled=0.2; corpus.synthetic.shared=0.0; corpus.synthetic.seed=3"
+    settings = load(
+        dataset="demo-controls", corpus={"labelled": 0.2, "synthetic": {"shared": 0.0, "seed": 3}}
+    )
+    assert (
+        tables.collected.variant(settings)
+        == "corpus.labelled=0.2; corpus.synthetic.shared=0.0; corpus.synthetic.seed=3"
+    )
     assert tables.collected.variant(load(dataset="demo-controls")) == ""
 
 
@@ -127,22 +186,48 @@ def suite(tmp_path, monkeypatch, **files):
 
 
 def test_a_suite_has_the_runs_of_those_it_includes_once(tmp_path, monkeypatch):
-    one, both = "- {dataset: demo-ravdess, alpha: 0}", "- {dataset: demo-ravdess, alpha: [0, 0.5], benefit: true, about: it}"
-    suite(tmp_path, monkeypatch, inner=f"runs:\n{both}\n", outer=f"include: [inner]\nruns:\n{one}\n", alone=f"runs:\n{both}\n")
+    one, both = (
+        "- {dataset: demo-ravdess, alpha: 0}",
+        "- {dataset: demo-ravdess, alpha: [0, 0.5], benefit: true, about: it}",
+    )
+    suite(
+        tmp_path,
+        monkeypatch,
+        inner=f"runs:\n{both}\n",
+        outer=f"include: [inner]\nruns:\n{one}\n",
+        alone=f"runs:\n{both}\n",
+    )
     assert {run.key for run in grid.runs("outer")} == {run.key for run in grid.runs("alone")}
-    assert [(each.benefit, each.about, each.run.settings.alpha) for each in grid.known("outer")] == [(True, "it", 0.5)]
+    assert [
+        (each.benefit, each.about, each.run.settings.alpha) for each in grid.known("outer")
+    ] == [(True, "it", 0.5)]
 
 
 def test_the_demo_includes_the_controls():
-    own, demo = ({(run.stage, run.settings.dataset, run.key) for run in grid.runs(name)} for name in ("controls", "demo"))
-    assert own < demo and [each.benefit for each in grid.known("demo")] == [True, True, False, False, False, False]
+    own, demo = (
+        {(run.stage, run.settings.dataset, run.key) for run in grid.runs(name)}
+        for name in ("controls", "demo")
+    )
+    assert own < demo and [each.benefit for each in grid.known("demo")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("include", ["[outer]", "[inner]", "inner", "[inner, nowhere]"])
 def test_a_suite_that_includes_itself_or_nothing_is_refused(tmp_path, monkeypatch, include):
     run = "runs:\n- {dataset: demo-ravdess}\n"
-    suite(tmp_path, monkeypatch, outer=f"include: {include}\n{run}", inner=f"include: [outer]\n{run}")
-    with pytest.raises(InvalidParameter, match="include' of params/grids/(outer|inner).yaml|unknown suite 'nowhere'"):
+    suite(
+        tmp_path, monkeypatch, outer=f"include: {include}\n{run}", inner=f"include: [outer]\n{run}"
+    )
+    with pytest.raises(
+        InvalidParameter,
+        match="include' of params/grids/(outer|inner).yaml|unknown suite 'nowhere'",
+    ):
         grid.runs("outer")
 
 
@@ -151,10 +236,12 @@ def test_a_suite_that_includes_itself_or_nothing_is_refused(tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_data):
-    """Six folds of twelve speakers, a tenth of the labels: the teacher's own targets help, those of another recording do not.
+    """Six folds of twelve speakers, a tenth of the labels: the teacher's own targets help, those of
+    another recording do not.
 
-    Other processors round otherwise, which is like another seed: over four seeds the gain was 18 to 29 points, with another
-    recording's targets -6 to 0. The bounds leave room for that; what intervals promise is tested in test_statistics.
+    Other processors round otherwise, which is like another seed: over four seeds the gain was 18 to
+    29 points, with another recording's targets -6 to 0. The bounds leave room for that; what
+    intervals promise is tested in test_statistics.
     """
     base = {"dataset": "demo-controls", "backbone": "vgg"}
     settings = {
@@ -168,17 +255,25 @@ def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_
     found = {name: [] for name in settings}
     for name, of in settings.items():
         for fold in folds:
-            heard = stages.train_student(of, made, fold, privileged[fold.number], Progress("student", 1))
+            heard = stages.train_student(
+                of, made, fold, privileged[fold.number], Progress("student", 1)
+            )
             predicted = np.array(made.classes)[heard.probabilities.argmax(1)]
             tested = made.recordings.iloc[fold.test][["recording", "speaker", "label"]]
             found[name].append(tested.assign(fold=fold.number, predicted=predicted))
-    gains = {name: compare(pd.concat(found[name]), pd.concat(found["undistilled"])) for name in ("method", "shuffled")}
+    gains = {
+        name: compare(pd.concat(found[name]), pd.concat(found["undistilled"]))
+        for name in ("method", "shuffled")
+    }
     assert gains["method"].gain > 0.05, gains["method"]
     assert gains["shuffled"].gain < gains["method"].gain - 0.08, gains["shuffled"]
 
 
 def test_a_suite_of_nothing_but_known_worlds_has_its_pictures(tmp_path):
-    """The notebook leaves these worlds out of the other comparisons: rows that know their types go, and no history is left."""
+    """The notebook leaves these worlds out of the other comparisons: rows that know their types go,
+    and no history is left."""
     found = comparisons([], pd.DataFrame()).astype({"alpha": float})
     drawn = proof.pictures(found, tables.histories([]), tmp_path)
-    assert {"figure-gains", "figure-controls", "figure-share"} <= {figure.name for figure in drawn if figure.missing}
+    assert {"figure-gains", "figure-controls", "figure-share"} <= {
+        figure.name for figure in drawn if figure.missing
+    }

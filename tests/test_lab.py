@@ -22,7 +22,8 @@ PATIENCE = 60_000  # milliseconds, on a busy machine
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Return a folder with notebook 5, and the environment in which an undistilled and a distilled student of it are finished."""
+    """Return a folder with notebook 5, and the environment in which an undistilled and a distilled
+    student of it are finished."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "params" / "grids").mkdir(parents=True)
     values = yaml.safe_load((places.PARAMS / "demo-ravdess.yaml").read_text())
@@ -32,8 +33,17 @@ def home(tmp_path_factory):
     (folder / "params" / "demo-ravdess.yaml").write_text(yaml.safe_dump(values))
     (folder / "notebooks").mkdir()
     shutil.copy(places.ROOT / "notebooks" / "05_explore.ipynb", folder / "notebooks")
-    set_to = {"KDLIB_PARAMS": "params", "KDLIB_DATA": "data", "KDLIB_REPORTS": "reports", "JUPYTER_CONFIG_DIR": "jupyter"}
-    environment = {**os.environ, **{name: str(folder / value) for name, value in set_to.items()}, "OMP_NUM_THREADS": "1"}
+    set_to = {
+        "KDLIB_PARAMS": "params",
+        "KDLIB_DATA": "data",
+        "KDLIB_REPORTS": "reports",
+        "JUPYTER_CONFIG_DIR": "jupyter",
+    }
+    environment = {
+        **os.environ,
+        **{name: str(folder / value) for name, value in set_to.items()},
+        "OMP_NUM_THREADS": "1",
+    }
     environment["PATH"] = f"{BIN}{os.pathsep}{environment['PATH']}"
     for alpha in ("0", "0.5"):
         command = [
@@ -45,7 +55,9 @@ def home(tmp_path_factory):
             "alpha",
             alpha,
         ]
-        subprocess.run(command, env=environment, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            command, env=environment, check=True, capture_output=True, stdin=subprocess.DEVNULL
+        )
     return folder, environment
 
 
@@ -63,11 +75,19 @@ def lab(home):
             "--port-retries=100",
             "--IdentityProvider.token=told",
         ]
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
         try:
             until = time.monotonic() + 60
-            while not (said := re.search(r"(http://(?:localhost|127\.0\.0\.1):\d+)/lab", (folder / "lab.log").read_text())):
-                assert server.poll() is None and time.monotonic() < until, (folder / "lab.log").read_text()
+            while not (
+                said := re.search(
+                    r"(http://(?:localhost|127\.0\.0\.1):\d+)/lab", (folder / "lab.log").read_text()
+                )
+            ):
+                assert server.poll() is None and time.monotonic() < until, (
+                    folder / "lab.log"
+                ).read_text()
                 time.sleep(0.2)
             yield said[1]
         finally:
@@ -77,7 +97,8 @@ def lab(home):
 
 @pytest.fixture
 def notebook(lab, browser):  # noqa: F811
-    """Yield notebook 5 in the browser once all its cells have run; the page is so high that Lab draws every cell."""
+    """Yield notebook 5 in the browser once all its cells have run; the page is so high that Lab
+    draws every cell."""
     page = browser.new_page(viewport={"width": 1400, "height": 5200})
     page.set_default_timeout(PATIENCE)
     page.goto(f"{lab}/lab/tree/05_explore.ipynb?token=told")
@@ -98,15 +119,20 @@ def test_all_cells_run_and_the_slider_moves_what_is_below_it(notebook):
     tables = notebook.locator(".jp-Notebook table")
     tables.filter(has_text="α = 0.5").wait_for()
     assert notebook.locator(".jp-Notebook audio").count() == 1
-    notebook.wait_for_function("document.querySelectorAll('.jp-Notebook .widget-html img').length === 4")
+    notebook.wait_for_function(
+        "document.querySelectorAll('.jp-Notebook .widget-html img').length === 4"
+    )
     opinions = notebook.locator(".jp-Notebook .widget-html img").nth(2)
     before = opinions.get_attribute("src")
 
     notebook.locator(".jp-Notebook .widget-slider .noUi-handle").first.press("ArrowLeft")
-    tables.filter(has_text="α = 0.5").wait_for(state="detached")  # the neighbours follow, below another view of the slider
+    tables.filter(has_text="α = 0.5").wait_for(
+        state="detached"
+    )  # the neighbours follow, below another view of the slider
     tables.filter(has_text="undistilled").wait_for()
     notebook.wait_for_function(
-        "(before) => document.querySelectorAll('.jp-Notebook .widget-html img')[2]?.getAttribute('src') !== before", arg=before
+        "(before) => document.querySelectorAll('.jp-Notebook .widget-html img')[2]?.getAttribute('src') !== before",
+        arg=before,
     )
 
     recordings = notebook.locator(".jp-Notebook select").first
@@ -114,7 +140,12 @@ def test_all_cells_run_and_the_slider_moves_what_is_below_it(notebook):
     audio = notebook.evaluate(source)
     recordings.select_option(index=3)
     notebook.wait_for_function(f"(before) => ![undefined, before].includes({source})", arg=audio)
-    assert notebook.locator(".jp-Notebook [data-mime-type*=stderr], .jp-Notebook [data-mime-type*=error]").count() == 0
+    assert (
+        notebook.locator(
+            ".jp-Notebook [data-mime-type*=stderr], .jp-Notebook [data-mime-type*=error]"
+        ).count()
+        == 0
+    )
     if picture := os.environ.get("KDLIB_PICTURES"):
         notebook.screenshot(path=Path(picture) / "lab.png")
 
@@ -122,8 +153,21 @@ def test_all_cells_run_and_the_slider_moves_what_is_below_it(notebook):
 @pytest.mark.slow
 def test_where_something_is_missing_it_says_what_to_run(home, tmp_path):
     folder, environment = home
-    command = ["papermill", "--no-progress-bar", places.ROOT / "notebooks" / "05_explore.ipynb", tmp_path / "out.ipynb", "-p", "seed", "7"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    command = [
+        "papermill",
+        "--no-progress-bar",
+        places.ROOT / "notebooks" / "05_explore.ipynb",
+        tmp_path / "out.ipynb",
+        "-p",
+        "seed",
+        "7",
+    ]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     assert done.returncode == 0, done.stderr
     told = (tmp_path / "out.ipynb").read_text()
-    assert "No non-sequential SE-ResNet teacher is trained yet" in told and "No student of this dataset and seed was kept" in told
+    assert (
+        "No non-sequential SE-ResNet teacher is trained yet" in told
+        and "No student of this dataset and seed was kept" in told
+    )

@@ -23,27 +23,42 @@ def case(request):
     """A student in float64, a batch, labels and targets of its setting."""
     settings = small(backbone="vgg", setting=request.param)
     seeded(0, "case")
-    network = build_student(settings, 3).double().eval()  # eval: batch-norm must not move between the passes compared
+    network = (
+        build_student(settings, 3).double().eval()
+    )  # eval: batch-norm must not move between the passes compared
     sequence = () if request.param == "nonseq" else (2,)
     x = torch.randn(4, *sequence, 1, 16, 12, dtype=torch.float64)
     embedding = torch.randn(4, *(sequence if request.param == "em" else ()), 8, dtype=torch.float64)
-    return network, x, torch.tensor([0, 1, 2, 1]), Targets(embedding, torch.randn(4, 3, dtype=torch.float64).softmax(1))
+    return (
+        network,
+        x,
+        torch.tensor([0, 1, 2, 1]),
+        Targets(embedding, torch.randn(4, 3, dtype=torch.float64).softmax(1)),
+    )
 
 
 def gradients(network, loss):
     """Return the gradient of ``loss`` for each part of the network, as one vector."""
     parts = {"encoder": network.encoder, "aggregator": network.aggregator, "head": network.head}
     parts = {name: list(part.parameters()) for name, part in parts.items() if part is not None}
-    flat = torch.autograd.grad(loss, [p for part in parts.values() for p in part], retain_graph=True, allow_unused=True)
+    flat = torch.autograd.grad(
+        loss, [p for part in parts.values() for p in part], retain_graph=True, allow_unused=True
+    )
     flat = iter(flat)
     return {
-        name: torch.cat([torch.zeros_like(p).flatten() if (g := next(flat)) is None else g.flatten() for p in part])
+        name: torch.cat(
+            [
+                torch.zeros_like(p).flatten() if (g := next(flat)) is None else g.flatten()
+                for p in part
+            ]
+        )
         for name, part in parts.items()
     }
 
 
 def apart(network, x, labels, distance, target):
-    """Return the gradients of cross-entropy and of the distance at the setting's level, written out by hand."""
+    """Return the gradients of cross-entropy and of the distance at the setting's level, written out
+    by hand."""
     if network.setting == "nonseq":
         level = network.encoder(x)
         logits = network.head(level)
@@ -51,7 +66,9 @@ def apart(network, x, labels, distance, target):
         segments = torch.stack([network.encoder(x[:, j]) for j in range(x.shape[1])], dim=1)
         a = network.aggregator(segments)
         level, logits = (segments if network.setting == "em" else a), network.head(a)
-    return gradients(network, F.cross_entropy(logits, labels)), gradients(network, distance(level, target))
+    return gradients(network, F.cross_entropy(logits, labels)), gradients(
+        network, distance(level, target)
+    )
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -62,7 +79,9 @@ def test_embedding_method_gives_the_table(case, alpha, distance):
     output = network(x, objective.gradient_scale)
     ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
     cls, emb = apart(network, x, labels, DISTANCES[distance], targets.embedding)
-    mixed = {"nonseq": {"encoder"}, "em": {"encoder"}, "agg": {"encoder", "aggregator"}}[network.setting]
+    mixed = {"nonseq": {"encoder"}, "em": {"encoder"}, "agg": {"encoder", "aggregator"}}[
+        network.setting
+    ]
     for part in ours:
         expected = (1 - alpha) * cls[part] + alpha * emb[part] if part in mixed else cls[part]
         torch.testing.assert_close(ours[part], expected)
@@ -92,12 +111,22 @@ def test_soft_labels_weigh_the_whole_student(case, alpha):
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_soft_labels_follow_the_usual_distillation_loss(alpha):
-    """torchdistill's KDLoss(alpha=a) is a·CE(hard) + (1−a)·T²·KL(teacher‖student): its alpha weighs the *hard* label."""
-    logits, teacher = torch.randn(5, 4, dtype=torch.float64, requires_grad=True), torch.randn(5, 4, dtype=torch.float64)
+    """torchdistill's KDLoss(alpha=a) is a·CE(hard) + (1−a)·T²·KL(teacher‖student): its alpha weighs
+    the *hard* label."""
+    logits, teacher = (
+        torch.randn(5, 4, dtype=torch.float64, requires_grad=True),
+        torch.randn(5, 4, dtype=torch.float64),
+    )
     labels, a = torch.tensor([0, 1, 2, 3, 0]), 1 - alpha
-    usual = a * F.cross_entropy(logits, labels) + (1 - a) * F.kl_div(logits.log_softmax(1), teacher.softmax(1), reduction="batchmean")
-    ours = METHODS["softlabel"](alpha, "mse", 8)(logits, logits, labels, Targets(logits, teacher.softmax(1)))
-    torch.testing.assert_close(torch.autograd.grad(ours, logits)[0], torch.autograd.grad(usual, logits)[0])
+    usual = a * F.cross_entropy(logits, labels) + (1 - a) * F.kl_div(
+        logits.log_softmax(1), teacher.softmax(1), reduction="batchmean"
+    )
+    ours = METHODS["softlabel"](alpha, "mse", 8)(
+        logits, logits, labels, Targets(logits, teacher.softmax(1))
+    )
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, logits)[0], torch.autograd.grad(usual, logits)[0]
+    )
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -107,10 +136,20 @@ def test_multitask_mixes_where_its_setting_does(case, alpha):
     decoder = copy.deepcopy(objective.decoder)
     output = network(x, objective.gradient_scale)
     ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
-    cls, emb = apart(network, x, labels, lambda level, target: F.mse_loss(decoder(level), target), targets.embedding)
-    mixed = {"nonseq": {"encoder"}, "em": {"encoder"}, "agg": {"encoder", "aggregator"}}[network.setting]
+    cls, emb = apart(
+        network,
+        x,
+        labels,
+        lambda level, target: F.mse_loss(decoder(level), target),
+        targets.embedding,
+    )
+    mixed = {"nonseq": {"encoder"}, "em": {"encoder"}, "agg": {"encoder", "aggregator"}}[
+        network.setting
+    ]
     for part in ours:
-        torch.testing.assert_close(ours[part], (1 - alpha) * cls[part] + alpha * emb[part] if part in mixed else cls[part])
+        torch.testing.assert_close(
+            ours[part], (1 - alpha) * cls[part] + alpha * emb[part] if part in mixed else cls[part]
+        )
 
 
 def test_cosine_distance_by_hand():
@@ -125,7 +164,9 @@ def test_agreement_is_the_cosine_of_the_two_gradients(case):
     terms = objective.terms(output.logits, output.distilled, labels, targets)
     found = compared(terms, objective.weights, network.encoder.parameters())
     cls, emb = apart(network, x, labels, F.mse_loss, targets.embedding)
-    torch.testing.assert_close(found.cosine, F.cosine_similarity(cls["encoder"], emb["encoder"], dim=0))
+    torch.testing.assert_close(
+        found.cosine, F.cosine_similarity(cls["encoder"], emb["encoder"], dim=0)
+    )
     # what arrives at the encoder: the label's gradient times 1 - alpha, the teacher's times alpha
     torch.testing.assert_close(found.label, 0.7 * cls["encoder"].norm())
     torch.testing.assert_close(found.teacher, 0.3 * emb["encoder"].norm())
@@ -141,19 +182,23 @@ def test_at_alpha_one_there_is_nothing_to_agree_with(case):
 
 
 def test_hidden_labels_leave_the_label_term_to_the_others(case):
-    """A label of -1 is not known: the mean is over the known ones; where none is, the term is 0 and so is its gradient."""
+    """A label of -1 is not known: the mean is over the known ones; where none is, the term is 0 and
+    so is its gradient."""
     network, x, labels, targets = case
     logits = network(x).logits
     torch.testing.assert_close(label_loss(logits, labels), F.cross_entropy(logits, labels))
     hidden = torch.tensor([0, -1, 2, -1])
-    torch.testing.assert_close(label_loss(logits, hidden), F.cross_entropy(logits[[0, 2]], labels[[0, 2]]))
+    torch.testing.assert_close(
+        label_loss(logits, hidden), F.cross_entropy(logits[[0, 2]], labels[[0, 2]])
+    )
     none = label_loss(logits, torch.full_like(labels, -1))
     assert none == 0 and gradients(network, none)["head"].abs().max() == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_draws_all_recordings_and_labels_only_the_known(case, method):
-    """With labels hidden the head's gradient is that of the known labels (of soft labels: plus all targets'), the encoder's has all targets."""
+    """With labels hidden the head's gradient is that of the known labels (of soft labels: plus all
+    targets'), the encoder's has all targets."""
     network, x, labels, targets = case
     objective = METHODS[method](0.5, "mse", 8).double()
     output = network(x, objective.gradient_scale)
@@ -171,7 +216,10 @@ def test_the_sum_over_elements_is_the_squared_distance(case):
         "mse": ((e - targets.embedding) ** 2).sum(-1).mean(),
         "smooth_l1": F.smooth_l1_loss(e, targets.embedding, reduction="none").sum(-1).mean(),
     }.items():
-        torch.testing.assert_close(METHODS["embedding"](0.3, name, 8, reduction="sum").distance(e, targets.embedding), by_hand)
+        torch.testing.assert_close(
+            METHODS["embedding"](0.3, name, 8, reduction="sum").distance(e, targets.embedding),
+            by_hand,
+        )
 
 
 def test_multitask_can_leave_the_label_whole(case):
@@ -180,14 +228,28 @@ def test_multitask_can_leave_the_label_whole(case):
     decoder = copy.deepcopy(objective.decoder)
     output = network(x, objective.gradient_scale)
     ours = gradients(network, objective(output.logits, output.distilled, labels, targets))
-    cls, emb = apart(network, x, labels, lambda level, target: F.mse_loss(decoder(level), target), targets.embedding)
+    cls, emb = apart(
+        network,
+        x,
+        labels,
+        lambda level, target: F.mse_loss(decoder(level), target),
+        targets.embedding,
+    )
     torch.testing.assert_close(ours["encoder"], cls["encoder"] + 0.3 * emb["encoder"])
 
 
 def test_a_temperature_of_both_networks_is_hintons_loss():
-    """T² times the cross-entropy of softened student and teacher has the gradient of T²·KL (Hinton et al. 2015)."""
-    logits, teacher = torch.randn(5, 4, dtype=torch.float64, requires_grad=True), torch.randn(5, 4, dtype=torch.float64)
+    """T² times the cross-entropy of softened student and teacher has the gradient of T²·KL (Hinton
+    et al. 2015)."""
+    logits, teacher = (
+        torch.randn(5, 4, dtype=torch.float64, requires_grad=True),
+        torch.randn(5, 4, dtype=torch.float64),
+    )
     soft = (teacher / 3).softmax(1)
     usual = 9 * F.kl_div((logits / 3).log_softmax(1), soft, reduction="batchmean")
-    ours = METHODS["softlabel"](1.0, "mse", 4, temperature=3.0)(logits, logits, torch.tensor([0, 1, 2, 3, 0]), Targets(logits, soft))
-    torch.testing.assert_close(torch.autograd.grad(ours, logits)[0], torch.autograd.grad(usual, logits)[0])
+    ours = METHODS["softlabel"](1.0, "mse", 4, temperature=3.0)(
+        logits, logits, torch.tensor([0, 1, 2, 3, 0]), Targets(logits, soft)
+    )
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, logits)[0], torch.autograd.grad(usual, logits)[0]
+    )

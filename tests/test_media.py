@@ -1,4 +1,5 @@
-"""Decoding: right pictures at the right time, right sound, and one sentence for each way a file can be broken."""
+"""Decoding: right pictures at the right time, right sound, and one sentence for each way a file can
+be broken."""
 
 from __future__ import annotations
 
@@ -45,12 +46,22 @@ def told(frames: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Two seconds of H.264 and AAC at 30 frames a second; 440 Hz on both channels, twice as loud in the second second."""
+    """Two seconds of H.264 and AAC at 30 frames a second; 440 Hz on both channels, twice as loud in
+    the second second."""
     file = tmp_path_factory.mktemp("media") / "clip.mp4"
     time = np.arange(2 * 48000) / 48000
     tone = np.where(time < 1, 0.25, 0.5) * np.sin(2 * np.pi * TONE * time)
-    video = VideoClip(picture, duration=2).with_audio(AudioArrayClip(np.stack([tone, tone], 1), fps=48000))
-    video.write_videofile(str(file), fps=30, codec="libx264", audio_codec="aac", ffmpeg_params=["-movflags", "+faststart"], logger=None)
+    video = VideoClip(picture, duration=2).with_audio(
+        AudioArrayClip(np.stack([tone, tone], 1), fps=48000)
+    )
+    video.write_videofile(
+        str(file),
+        fps=30,
+        codec="libx264",
+        audio_codec="aac",
+        ffmpeg_params=["-movflags", "+faststart"],
+        logger=None,
+    )
     return file
 
 
@@ -59,7 +70,8 @@ def ffmpeg(*arguments):
 
 
 def halves(t: float) -> np.ndarray:
-    """Two people side by side: red on the left, green on the right, with blue above and below the square in each half's middle."""
+    """Two people side by side: red on the left, green on the right, with blue above and below the
+    square in each half's middle."""
     frame = np.zeros((96, 128, 3), np.uint8)
     frame[:, :64], frame[:, 64:] = RED, GREEN
     frame[:16] = frame[80:] = BLUE
@@ -77,32 +89,46 @@ def test_frames_are_the_centre_at_25_a_second(clip):
     frames = read_frames(str(clip), MEDIA)
     assert frames.shape == (50, 32, 32, 3) and frames.dtype == np.uint8
     assert frames[..., 0].max() < 80  # no red margin
-    assert np.abs(told(frames) - np.arange(50) / 25).max() < 0.06  # the time that each frame shows is its own
+    assert (
+        np.abs(told(frames) - np.arange(50) / 25).max() < 0.06
+    )  # the time that each frame shows is its own
 
 
 def test_frames_are_those_that_moviepy_cuts_and_scales(real):
     file = str(real / "grid" / "bbaf2n.mpg")
     middle = (108, 72, 252, 216)  # half of the shorter side of 360 by 288
     with VideoFileClip(file, audio=False) as video:
-        pictures = [Image.fromarray(frame).resize((48, 48), Image.Resampling.BICUBIC, box=middle) for frame in video.iter_frames()]
+        pictures = [
+            Image.fromarray(frame).resize((48, 48), Image.Resampling.BICUBIC, box=middle)
+            for frame in video.iter_frames()
+        ]
     expected = np.stack(pictures).astype(float)
     frames = read_frames(file, Media(frame_size=48, crop=0.5)).astype(float)
     assert abs(len(frames) - len(expected)) <= 1
-    difference = np.array([[np.abs(ours - theirs).mean() for theirs in expected] for ours in frames[: len(expected)]])
-    assert difference.diagonal().max() < 2.5 and (difference.argmin(1) == np.arange(len(expected))).all()
+    difference = np.array(
+        [[np.abs(ours - theirs).mean() for theirs in expected] for ours in frames[: len(expected)]]
+    )
+    assert (
+        difference.diagonal().max() < 2.5
+        and (difference.argmin(1) == np.arange(len(expected))).all()
+    )
 
 
 def test_a_smaller_crop_magnifies(tmp_path):
     VideoClip(halves, duration=0.2).write_videofile(str(tmp_path / "a.mp4"), fps=25, logger=None)
-    whole, inner = (read_frames(str(tmp_path / "a.mp4"), Media(frame_size=32, crop=crop)) for crop in (1.0, 0.5))
+    whole, inner = (
+        read_frames(str(tmp_path / "a.mp4"), Media(frame_size=32, crop=crop)) for crop in (1.0, 0.5)
+    )
     assert whole.shape == inner.shape == (5, 32, 32, 3)
-    assert whole[:, 2].mean((0, 1)).argmax() == 2 and inner[..., 2].max() < 60  # the blue above the middle is gone
+    assert (
+        whole[:, 2].mean((0, 1)).argmax() == 2 and inner[..., 2].max() < 60
+    )  # the blue above the middle is gone
 
 
 def test_portrait_video(tmp_path):
-    VideoClip(lambda t: np.ascontiguousarray(picture(t).transpose(1, 0, 2)), duration=0.5).write_videofile(
-        str(tmp_path / "tall.mp4"), fps=25, logger=None
-    )
+    VideoClip(
+        lambda t: np.ascontiguousarray(picture(t).transpose(1, 0, 2)), duration=0.5
+    ).write_videofile(str(tmp_path / "tall.mp4"), fps=25, logger=None)
     frames = read_frames(str(tmp_path / "tall.mp4"), MEDIA)
     assert frames.shape[1:] == (32, 32, 3) and frames[..., 0].max() < 80
 
@@ -110,16 +136,23 @@ def test_portrait_video(tmp_path):
 # parts of files
 
 
-@pytest.mark.parametrize("start,seconds,count", [(0.0, 0.4, 10), (0.8, 0.4, 10), (1.2, math.nan, 20), (1.52, 5.0, 12)])
+@pytest.mark.parametrize(
+    "start,seconds,count", [(0.0, 0.4, 10), (0.8, 0.4, 10), (1.2, math.nan, 20), (1.52, 5.0, 12)]
+)
 def test_a_part_of_the_frames(clip, start, seconds, count):
     frames = read_frames(str(clip), MEDIA, start, seconds)
-    assert len(frames) == count and np.abs(told(frames) - start - np.arange(count) / 25).max() < 0.07
+    assert (
+        len(frames) == count and np.abs(told(frames) - start - np.arange(count) / 25).max() < 0.07
+    )
 
 
 @pytest.mark.parametrize("ending", [".avi", ".mpg", ".mkv"])
 def test_a_part_of_other_containers(clip, tmp_path, ending):
     ffmpeg("-i", clip, "-r", "25", "-q:v", "2", "-g", "12", tmp_path / f"a{ending}")
-    whole, part = read_frames(str(tmp_path / f"a{ending}"), MEDIA), read_frames(str(tmp_path / f"a{ending}"), MEDIA, 1.0, 0.4)
+    whole, part = (
+        read_frames(str(tmp_path / f"a{ending}"), MEDIA),
+        read_frames(str(tmp_path / f"a{ending}"), MEDIA, 1.0, 0.4),
+    )
     assert len(part) == 10 and np.abs(told(part) - told(whole[25:35])).max() < 0.02
 
 
@@ -128,7 +161,9 @@ def test_a_part_of_real_pictures(real, start):
     """Seeking in an MPEG program stream, which has no index."""
     file = str(real / "grid" / "lwbsza.mpg")
     first = round(25 * start)
-    np.testing.assert_array_equal(read_frames(file, MEDIA, start, 0.6), read_frames(file, MEDIA)[first : first + 15])
+    np.testing.assert_array_equal(
+        read_frames(file, MEDIA, start, 0.6), read_frames(file, MEDIA)[first : first + 15]
+    )
     whole, part = read_sound(file, MEDIA)[640 * first :], read_sound(file, MEDIA, start, 0.6)
     assert len(part) == 9600 and np.corrcoef(part, whole[:9600])[0, 1] > 0.99
 
@@ -169,24 +204,35 @@ def test_a_part_of_the_sound(clip, tmp_path, ending):
     file = clip
     if ending != ".mp4":
         file = tmp_path / f"a{ending}"
-        soundfile.write(file, np.where(time < 1, 0.25, 0.5) * np.sin(2 * np.pi * TONE * time), 48000)
+        soundfile.write(
+            file, np.where(time < 1, 0.25, 0.5) * np.sin(2 * np.pi * TONE * time), 48000
+        )
     quiet, loud = (read_sound(str(file), MEDIA, start, 0.5) for start in (0.4, 1.1))
     assert len(quiet) == len(loud) == 8000
-    assert quiet.std() == pytest.approx(0.25 / 2**0.5, rel=0.05) and loud.std() == pytest.approx(0.5 / 2**0.5, rel=0.05)
+    assert quiet.std() == pytest.approx(0.25 / 2**0.5, rel=0.05) and loud.std() == pytest.approx(
+        0.5 / 2**0.5, rel=0.05
+    )
     both = read_sound(str(file), MEDIA, 0.5, 1.0)  # grows in its middle, to the millisecond
     assert np.abs(both[:7980]).max() < 0.3 < np.abs(both[8020:8040]).max()
 
 
 def test_a_part_of_a_recording(clip, tmp_path):
-    """A turn of a dialogue: its sound is a file of its own, its pictures lie a second into the video."""
+    """A turn of a dialogue: its sound is a file of its own, its pictures lie a second into the
+    video."""
     soundfile.write(tmp_path / "turn.wav", np.full(9600, 0.3), 16000)
-    samples, frames = read_recording(recording(audio=tmp_path / "turn.wav", video=clip, video_start=1.0, seconds=0.6), MEDIA)
+    samples, frames = read_recording(
+        recording(audio=tmp_path / "turn.wav", video=clip, video_start=1.0, seconds=0.6), MEDIA
+    )
     assert len(frames) == 15 and len(samples) == 15 * 640
-    assert told(frames)[0] == pytest.approx(1.0, abs=0.06) and samples.mean() == pytest.approx(0.3, abs=0.01)
+    assert told(frames)[0] == pytest.approx(1.0, abs=0.06) and samples.mean() == pytest.approx(
+        0.3, abs=0.01
+    )
 
 
 def test_both_of_one_file(clip):
-    samples, frames = read_recording(recording(audio=clip, video=clip, audio_start=0.6, video_start=0.6, seconds=0.8), MEDIA)
+    samples, frames = read_recording(
+        recording(audio=clip, video=clip, audio_start=0.6, video_start=0.6, seconds=0.8), MEDIA
+    )
     assert len(frames) == 20 and len(samples) == 20 * 640
     assert np.abs(told(frames) - 0.6 - np.arange(20) / 25).max() < 0.07
     assert samples[:6000].std() == pytest.approx(0.25 / 2**0.5, rel=0.05)
@@ -198,7 +244,9 @@ def test_both_of_one_file(clip):
 
 def test_a_part_beyond_the_end(clip, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(16000), 16000)
-    with pytest.raises(UnreadableRecording, match="a.wav has 0.000 s of sound from 7 s on, less than"):
+    with pytest.raises(
+        UnreadableRecording, match="a.wav has 0.000 s of sound from 7 s on, less than"
+    ):
         read_sound(str(tmp_path / "a.wav"), MEDIA, 7.0)
     with pytest.raises(UnreadableRecording, match="clip.mp4 has no pictures from 7 s on"):
         read_frames(str(clip), MEDIA, 7.0, 1.0)
@@ -206,7 +254,10 @@ def test_a_part_beyond_the_end(clip, tmp_path):
 
 def test_less_than_a_frame_in_common(clip, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(500), 16000)
-    with pytest.raises(UnreadableRecording, match="recording take has less than one frame of sound and pictures together"):
+    with pytest.raises(
+        UnreadableRecording,
+        match="recording take has less than one frame of sound and pictures together",
+    ):
         read_recording(recording(audio=tmp_path / "a.wav", video=clip), MEDIA)
 
 
@@ -237,11 +288,14 @@ def test_the_half_where_the_speaker_sits(tmp_path, face, colour):
 def test_crops_are_used_whole(tmp_path):
     VideoClip(halves, duration=0.2).write_videofile(str(tmp_path / "a.mp4"), fps=25, logger=None)
     frame = read_frames(str(tmp_path / "a.mp4"), Media(frame_size=32, crop=0.5), face="crop")[0]
-    assert [frame[row, column].argmax() for row, column in ((16, 3), (16, 28), (1, 16), (30, 16))] == [0, 1, 2, 2]
+    assert [
+        frame[row, column].argmax() for row, column in ((16, 3), (16, 28), (1, 16), (30, 16))
+    ] == [0, 1, 2, 2]
 
 
 def moving(t: float) -> np.ndarray:
-    """A green face of 24 by 32 that goes to the right 50 pixels a second, on red, in a blue box of 48 by 48."""
+    """A green face of 24 by 32 that goes to the right 50 pixels a second, on red, in a blue box of
+    48 by 48."""
     frame = np.full((96, 160, 3), RED, np.uint8)
     x = 8 + round(50 * t)
     frame[24:72, x : x + 48] = BLUE
@@ -253,12 +307,20 @@ def moving(t: float) -> np.ndarray:
 def walk(tmp_path):
     """Return a function that gives a second of moving pictures and the track of its face."""
     VideoClip(moving, duration=1.2).write_videofile(
-        str(tmp_path / "walk.mp4"), fps=25, codec="libx264rgb", pixel_format="rgb24", ffmpeg_params=["-qp", "0"], logger=None
+        str(tmp_path / "walk.mp4"),
+        fps=25,
+        codec="libx264rgb",
+        pixel_format="rgb24",
+        ffmpeg_params=["-qp", "0"],
+        logger=None,
     )
 
     def track(*boxes):
         head = "Identity  : \tid10001\nReference : \twalk\nOffset    : \t-1\nFV Conf   : \t17.997\t(1)\n\nFRAME \tX \tY \tW \tH \n"
-        lines = ["\t".join([f"{number:06d} ", *(f"{value:.6g} " for value in box)]) for number, *box in boxes]
+        lines = [
+            "\t".join([f"{number:06d} ", *(f"{value:.6g} " for value in box)])
+            for number, *box in boxes
+        ]
         (tmp_path / "00001.txt").write_text(head + "\n".join(lines) + "\n")
         return str(tmp_path / "00001.txt")
 
@@ -270,13 +332,17 @@ def border(frames: np.ndarray) -> np.ndarray:
     return np.stack([frames[:, 1], frames[:, -2], frames[:, :, 1], frames[:, :, -2]]).mean((0, 2))
 
 
-@pytest.mark.parametrize("scale", [(1, 1, 1, 1), (1 / 160, 1 / 96, 1 / 160, 1 / 96)], ids=["pixels", "fractions"])
+@pytest.mark.parametrize(
+    "scale", [(1, 1, 1, 1), (1 / 160, 1 / 96, 1 / 160, 1 / 96)], ids=["pixels", "fractions"]
+)
 def test_a_face_track_is_followed(walk, scale):
     # a box of 32 by 48 is made 48 by 48; the frames between the two rows are interpolated
     boxes = [(number, *np.multiply((8 + 2 * number + 8, 24, 32, 48), scale)) for number in (0, 25)]
     frames = read_frames(walk.video, Media(frame_size=48), 0.0, 1.0, walk.track(*boxes))
     assert frames.shape == (25, 48, 48, 3)
-    assert frames[..., 0].max() < 90 and (border(frames) > (-1, -1, 200)).all()  # no red, blue all around
+    assert (
+        frames[..., 0].max() < 90 and (border(frames) > (-1, -1, 200)).all()
+    )  # no red, blue all around
     green = (frames[..., 1] > 128).sum((1, 2))
     assert (np.abs(green - 24 * 32) < 90).all()
 
@@ -286,7 +352,9 @@ def test_a_track_is_in_the_time_of_the_video(walk):
     track = walk.track((12, 32, 24, 48, 48), (24, 56, 24, 48, 48))
     frames = read_frames(walk.video, Media(frame_size=48), 12 / 25, 13 / 25, track)
     assert len(frames) == 13 and frames[..., 0].max() < 90
-    late = read_frames(walk.video, Media(frame_size=48), 0.0, 0.2, track)  # the first box holds before it
+    late = read_frames(
+        walk.video, Media(frame_size=48), 0.0, 0.2, track
+    )  # the first box holds before it
     assert late[0, :, -8:, 0].mean() > 200
 
 
@@ -294,25 +362,41 @@ def test_the_pictures_and_sound_of_an_utterance(walk, tmp_path):
     """The video as a whole, the sound cut out of it, the track in between."""
     soundfile.write(tmp_path / "00001.wav", np.zeros(8000), 16000)
     track = walk.track((12, 32, 24, 48, 48), (24, 56, 24, 48, 48))
-    one = recording(audio=tmp_path / "00001.wav", video=walk.video, video_start=12 / 25, seconds=13 / 25, face=track)
+    one = recording(
+        audio=tmp_path / "00001.wav",
+        video=walk.video,
+        video_start=12 / 25,
+        seconds=13 / 25,
+        face=track,
+    )
     samples, frames = read_recording(one, Media(frame_size=48))
     assert len(frames) == 12 and len(samples) == 12 * 640 and frames[..., 0].max() < 90
 
 
 def test_a_track_that_cannot_be_opened(walk):
-    with pytest.raises(UnreadableRecording, match=r"the face track .*none.txt cannot be opened \(No such file or directory\)"):
+    with pytest.raises(
+        UnreadableRecording,
+        match=r"the face track .*none.txt cannot be opened \(No such file or directory\)",
+    ):
         read_frames(walk.video, MEDIA, face="/none.txt")
 
 
 def test_a_box_partly_outside_repeats_the_edge(walk):
-    frames = read_frames(walk.video, Media(frame_size=48), 0.0, 0.2, walk.track((0, -24, -10, 96, 96)))
-    assert frames.shape == (5, 48, 48, 3) and (border(frames)[:, 0] > 150).all()  # red goes on, no black
+    frames = read_frames(
+        walk.video, Media(frame_size=48), 0.0, 0.2, walk.track((0, -24, -10, 96, 96))
+    )
+    assert (
+        frames.shape == (5, 48, 48, 3) and (border(frames)[:, 0] > 150).all()
+    )  # red goes on, no black
 
 
-@pytest.mark.parametrize("row", [(0, 161, 20, 40, 40), (0, 20, -60, 40, 40), (0, 20, 20, 0, 0), (0, 20, 20, 4000, 4000)])
+@pytest.mark.parametrize(
+    "row", [(0, 161, 20, 40, 40), (0, 20, -60, 40, 40), (0, 20, 20, 0, 0), (0, 20, 20, 4000, 4000)]
+)
 def test_a_box_outside_of_the_frame(walk, row):
     with pytest.raises(
-        UnreadableRecording, match=r"the face track .*00001.txt has at 0.00 s a box .* outside of the frame of 160 by 96; mend"
+        UnreadableRecording,
+        match=r"the face track .*00001.txt has at 0.00 s a box .* outside of the frame of 160 by 96; mend",
     ):
         read_frames(walk.video, MEDIA, 0.0, 1.0, walk.track(row))
 
@@ -334,7 +418,10 @@ def test_still_pictures_are_shown_for_a_second_each(stills):
 
 def test_a_part_of_still_pictures(stills):
     assert colours(read_frames(str(stills), MEDIA, 1.4, 1.0, "crop")) == [1] * 15 + [2] * 10
-    assert colours(read_frames(str(stills), Media(frame_size=32, picture_rate=5.0))) == [0] * 5 + [1] * 5 + [2] * 5
+    assert (
+        colours(read_frames(str(stills), Media(frame_size=32, picture_rate=5.0)))
+        == [0] * 5 + [1] * 5 + [2] * 5
+    )
     with pytest.raises(UnreadableRecording, match="id10001 stills has no pictures from 3 s on"):
         read_frames(str(stills), MEDIA, 3.0)
 
@@ -348,7 +435,9 @@ def test_still_pictures_with_sound(stills, tmp_path):
 def test_too_few_still_pictures_are_shown_again(stills, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(4 * 16000), 16000)
     samples, frames = read_recording(recording(audio=tmp_path / "a.wav", video=stills), MEDIA)
-    assert colours(frames) == [0] * 25 + [1] * 25 + [2] * 25 + [0] * 25 and len(samples) == 4 * 16000
+    assert (
+        colours(frames) == [0] * 25 + [1] * 25 + [2] * 25 + [0] * 25 and len(samples) == 4 * 16000
+    )
 
 
 def test_still_pictures_that_are_none(stills, tmp_path):
@@ -366,7 +455,9 @@ def test_still_pictures_that_are_none(stills, tmp_path):
 @pytest.mark.parametrize("start", [0.0, 1.1])
 def test_sound_of_a_video_is_the_tone(clip, start):
     sound = read_sound(str(clip), MEDIA, start)
-    assert len(sound) == pytest.approx(32000 - start * 16000, abs=1100) and sound.dtype == np.float32  # AAC pads to its frames of 1024
+    assert (
+        len(sound) == pytest.approx(32000 - start * 16000, abs=1100) and sound.dtype == np.float32
+    )  # AAC pads to its frames of 1024
     second = sound[-13000:-5000]
     assert np.abs(np.fft.rfft(second, 16000)).argmax() == pytest.approx(TONE, abs=1)
     assert second.std() == pytest.approx(0.5 / 2**0.5, rel=0.05)
@@ -378,7 +469,12 @@ def test_sound_of_a_video_is_the_tone(clip, start):
 )  # fmt: skip
 def test_sound_files_of_any_rate_become_16_khz_mono(tmp_path, ending, rate, channels, subtype):
     time = np.arange(rate) / rate
-    soundfile.write(tmp_path / f"a{ending}", np.stack([0.5 * np.sin(2 * np.pi * TONE * time)] * channels, 1), rate, subtype)
+    soundfile.write(
+        tmp_path / f"a{ending}",
+        np.stack([0.5 * np.sin(2 * np.pi * TONE * time)] * channels, 1),
+        rate,
+        subtype,
+    )
     sound = read_sound(str(tmp_path / f"a{ending}"), MEDIA)
     assert sound.shape == (16000,) and np.abs(np.fft.rfft(sound)).argmax() == TONE
     assert sound.std() == pytest.approx(0.5 / 2**0.5, rel=0.02)
@@ -387,31 +483,55 @@ def test_sound_files_of_any_rate_become_16_khz_mono(tmp_path, ending, rate, chan
 @pytest.mark.parametrize("ending", [".wav", ".m4a", ".mp4"])
 def test_stereo_is_mixed(tmp_path, ending):
     time = np.arange(48000) / 48000
-    sides = np.stack([0.6 * np.sin(2 * np.pi * TONE * time), 0.3 * np.sin(2 * np.pi * 3 * TONE * time)], 1)
+    sides = np.stack(
+        [0.6 * np.sin(2 * np.pi * TONE * time), 0.3 * np.sin(2 * np.pi * 3 * TONE * time)], 1
+    )
     soundfile.write(tmp_path / "a.wav", sides, 48000)
     if ending != ".wav":
         ffmpeg("-i", tmp_path / "a.wav", "-c:a", "aac", "-b:a", "192k", tmp_path / f"a{ending}")
     middle = read_sound(str(tmp_path / f"a{ending}"), MEDIA)[4000:12000]
     strength = np.abs(np.fft.rfft(middle)) / 4000
-    assert strength[220] == pytest.approx(0.3, abs=0.01) and strength[660] == pytest.approx(0.15, abs=0.01)
+    assert strength[220] == pytest.approx(0.3, abs=0.01) and strength[660] == pytest.approx(
+        0.15, abs=0.01
+    )
 
 
 @pytest.mark.parametrize("rate,channels", [(8000, 1), (96000, 2)])
 def test_sound_tracks_of_any_rate(tmp_path, rate, channels):
     time = np.arange(rate) / rate
-    soundfile.write(tmp_path / "a.wav", np.stack([0.5 * np.sin(2 * np.pi * TONE * time)] * channels, 1), rate)
+    soundfile.write(
+        tmp_path / "a.wav", np.stack([0.5 * np.sin(2 * np.pi * TONE * time)] * channels, 1), rate
+    )
     ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.m4a")
     middle = read_sound(str(tmp_path / "a.m4a"), MEDIA)[4000:12000]
-    assert np.abs(np.fft.rfft(middle)).argmax() * 2 == TONE and middle.std() == pytest.approx(0.5 / 2**0.5, rel=0.05)
+    assert np.abs(np.fft.rfft(middle)).argmax() * 2 == TONE and middle.std() == pytest.approx(
+        0.5 / 2**0.5, rel=0.05
+    )
 
 
 def test_sound_that_begins_late_stays_with_the_pictures(clip, tmp_path):
-    ffmpeg("-i", clip, "-itsoffset", "0.5", "-i", clip, "-map", "0:v", "-map", "1:a", "-c", "copy", tmp_path / "late.mkv")
+    ffmpeg(
+        "-i",
+        clip,
+        "-itsoffset",
+        "0.5",
+        "-i",
+        clip,
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c",
+        "copy",
+        tmp_path / "late.mkv",
+    )
     sound = read_sound(str(tmp_path / "late.mkv"), MEDIA)
     assert np.abs(sound[:7800]).max() < 0.01 < 0.2 < np.abs(sound[8200:9000]).max()
 
 
-@pytest.mark.parametrize("name", ["Šárka über 日本 ü.mp4", "-i two  spaces.mp4", '100% %d it\'s "a": [b],c;d.mp4'])
+@pytest.mark.parametrize(
+    "name", ["Šárka über 日本 ü.mp4", "-i two  spaces.mp4", '100% %d it\'s "a": [b],c;d.mp4']
+)
 def test_any_name(clip, tmp_path, name):
     (tmp_path / name).write_bytes(clip.read_bytes())
     samples, frames = read_recording(recording(audio=tmp_path / name, video=tmp_path / name), MEDIA)
@@ -436,17 +556,37 @@ def test_a_video_that_breaks_off(clip, tmp_path, ending):
     whole, broken = tmp_path / f"whole{ending}", tmp_path / f"cut{ending}"
     ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", whole)
     broken.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    with pytest.raises(UnreadableRecording, match=f"cut{ending} breaks off [0-9]+ frames before its end"):
+    with pytest.raises(
+        UnreadableRecording, match=f"cut{ending} breaks off [0-9]+ frames before its end"
+    ):
         read_frames(str(broken), MEDIA)
-    with pytest.raises(UnreadableRecording, match=f"cut{ending} breaks off [0-9]+ frames before its end"):
+    with pytest.raises(
+        UnreadableRecording, match=f"cut{ending} breaks off [0-9]+ frames before its end"
+    ):
         read_recording(recording(audio=broken, video=broken), MEDIA)
     assert len(read_frames(str(broken), MEDIA, 0.0, 0.4)) == 10  # that part is there
 
 
 def test_sound_that_outlasts_the_pictures_is_no_damage(clip, tmp_path):
-    ffmpeg("-i", clip, "-f", "lavfi", "-i", "sine=d=4", "-map", "0:v", "-map", "1:a", "-c:v", "copy", tmp_path / "long.mp4")
+    ffmpeg(
+        "-i",
+        clip,
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=d=4",
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c:v",
+        "copy",
+        tmp_path / "long.mp4",
+    )
     assert len(read_frames(str(tmp_path / "long.mp4"), MEDIA)) == 50
-    samples, frames = read_recording(recording(audio=tmp_path / "long.mp4", video=tmp_path / "long.mp4"), MEDIA)
+    samples, frames = read_recording(
+        recording(audio=tmp_path / "long.mp4", video=tmp_path / "long.mp4"), MEDIA
+    )
     assert len(frames) == 50 and len(samples) == 50 * 640
 
 
@@ -478,14 +618,19 @@ def test_files_that_cannot_be_opened(tmp_path, monkeypatch, ending):
     file.touch()
     with pytest.raises(UnreadableRecording, match=f"a{ending} is empty; remove it"):
         read_sound(str(file), MEDIA)
-    with pytest.raises(UnreadableRecording, match=f"b{ending} cannot be opened \\(No such file or directory\\)"):
+    with pytest.raises(
+        UnreadableRecording, match=f"b{ending} cannot be opened \\(No such file or directory\\)"
+    ):
         read_sound(str(tmp_path / f"b{ending}"), MEDIA)
 
     def forbidden(path, *_):
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr("builtins.open", forbidden)
-    with pytest.raises(UnreadableRecording, match=f"a{ending} cannot be opened \\(Permission denied\\); see that .* you may read it"):
+    with pytest.raises(
+        UnreadableRecording,
+        match=f"a{ending} cannot be opened \\(Permission denied\\); see that .* you may read it",
+    ):
         read_sound(str(file), MEDIA)
 
 
@@ -508,7 +653,9 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 def test_less_than_a_window(tmp_path):
     soundfile.write(tmp_path / "blip.wav", np.zeros(100), 16000)
-    with pytest.raises(UnreadableRecording, match="0.006 s of sound, less than one window of 0.025 s"):
+    with pytest.raises(
+        UnreadableRecording, match="0.006 s of sound, less than one window of 0.025 s"
+    ):
         read_sound(str(tmp_path / "blip.wav"), MEDIA)
 
 
@@ -517,7 +664,9 @@ def test_a_killed_ffmpeg_is_not_the_files_fault(clip, monkeypatch):
     from kdsuite.data.decoding import ffmpeg as module
 
     enter = module.Decoding.__enter__
-    monkeypatch.setattr(module.Decoding, "__enter__", lambda self: self._process.kill() or enter(self))
+    monkeypatch.setattr(
+        module.Decoding, "__enter__", lambda self: self._process.kill() or enter(self)
+    )
     with pytest.raises(OSError, match="ffmpeg was stopped while it decoded .*clip.mp4"):
         read_frames(str(clip), MEDIA)
 
@@ -530,7 +679,9 @@ def test_no_ffmpeg_stays_behind(clip, walk):
         read_recording(recording(audio=clip, video=clip), MEDIA)
         with pytest.raises(UnreadableRecording):  # in the middle of decoding
             read_frames(walk.video, MEDIA, face=walk.track((0, 900, 900, 10, 10)))
-    assert not [child for child in psutil.Process().children(recursive=True) if "ffmpeg" in child.name()]
+    assert not [
+        child for child in psutil.Process().children(recursive=True) if "ffmpeg" in child.name()
+    ]
 
 
 # real recordings
@@ -539,7 +690,9 @@ def test_no_ffmpeg_stays_behind(clip, walk):
 def test_real_talking_faces(real):
     for file in sorted((real / "grid").glob("*.mpg")):
         samples, frames = read_recording(recording(audio=file, video=file), Media(frame_size=64))
-        assert frames.shape in {(74, 64, 64, 3), (75, 64, 64, 3)} and len(samples) == len(frames) * 640  # the sound ends a little early
+        assert (
+            frames.shape in {(74, 64, 64, 3), (75, 64, 64, 3)} and len(samples) == len(frames) * 640
+        )  # the sound ends a little early
         assert frames.std() > 20 and np.abs(samples).max() > 0.02
 
 
@@ -561,4 +714,6 @@ def test_real_utterances(real):
     for file in files:
         expected, rate = soundfile.read(file, dtype="float32")
         assert rate == 16000
-        np.testing.assert_allclose(read_sound(str(file), MEDIA, 1.0, 2.0), expected[16000:48000], atol=1e-6)
+        np.testing.assert_allclose(
+            read_sound(str(file), MEDIA, 1.0, 2.0), expected[16000:48000], atol=1e-6
+        )

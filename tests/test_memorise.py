@@ -1,4 +1,5 @@
-"""Each of the nine students and nine teachers can learn 32 recordings by heart: random labels, training accuracy in evaluation mode."""
+"""Each of the nine students and nine teachers can learn 32 recordings by heart: random labels,
+training accuracy in evaluation mode."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from kdsuite.settings import Settings, load
 from tests.conftest import noise_store
 
 RECORDINGS, CLASSES = 32, 4
-# rates, VGG16 without batch-norm, optimiser and initial weights are those of the paper's corpora; sizes are small
+# rates, VGG16 without batch-norm, optimiser and initial weights are those of the paper's corpora;
+# sizes are small
 SIZES = {
     "media": {"duration": 0.8, "segment": 0.4, "frame_size": 32, "frame_stride": 10, "bins": 16, "hop": 0.02, "window": 0.03},
     "model": {"embedding": 256, "width": 0.125, "teacher_width": 0.0625, "teacher_batchnorm": False},
@@ -33,14 +35,25 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def recordings() -> Store:
-    """Return noise with a spectrum and a picture of each recording's own, which say nothing of its label."""
+    """Return noise with a spectrum and a picture of each recording's own, which say nothing of its
+    label."""
     random = np.random.default_rng(0)
     store = noise_store(RECORDINGS, RECORDINGS, CLASSES, seconds=0.8)
-    coloured = [np.convolve(store.waveforms[row], random.normal(size=9) / 3, mode="same") for row in range(RECORDINGS)]
+    coloured = [
+        np.convolve(store.waveforms[row], random.normal(size=9) / 3, mode="same")
+        for row in range(RECORDINGS)
+    ]
     pictures = random.integers(0, 200, (RECORDINGS, 4, 4, 3)).repeat(8, axis=1).repeat(8, axis=2)
     seen = [pictures[row] + store.frames[row].numpy() // 5 for row in range(RECORDINGS)]
-    sound, frames = torch.from_numpy(np.concatenate(coloured).astype(np.int16)), torch.from_numpy(np.concatenate(seen).astype(np.uint8))
-    return replace(store, waveforms=Ragged.of(sound, store.waveforms.lengths), frames=Ragged.of(frames, store.frames.lengths))
+    sound, frames = (
+        torch.from_numpy(np.concatenate(coloured).astype(np.int16)),
+        torch.from_numpy(np.concatenate(seen).astype(np.uint8)),
+    )
+    return replace(
+        store,
+        waveforms=Ragged.of(sound, store.waveforms.lengths),
+        frames=Ragged.of(frames, store.frames.lengths),
+    )
 
 
 def settings_of(backbone: str, setting: str) -> Settings:
@@ -53,7 +66,8 @@ def accuracy(scores: torch.Tensor, store: Store) -> float:
 
 @pytest.fixture(scope="module")
 def memorised(recordings) -> Callable[[str, str, str], float]:
-    """Return what trains a network and gives its training accuracy; without a teacher's targets em and agg are one network, trained once."""
+    """Return what trains a network and gives its training accuracy; without a teacher's targets em
+    and agg are one network, trained once."""
     rows = np.arange(RECORDINGS)
     fold = Fold(0, "all", rows, rows)
 
@@ -62,12 +76,21 @@ def memorised(recordings) -> Callable[[str, str, str], float]:
         settings = settings_of(backbone, "agg" if sequential else "nonseq")
         progress = Progress(stage, settings.training.epochs)
         if stage == "teacher":
-            network, _ = stages.trained(teacher.teacher_trainer(settings, recordings, fold), fold, progress)
-            return accuracy(teacher.extract_privileged(network, settings, recordings)["probabilities"], recordings)
-        network, _ = stages.trained(student.student_trainer(settings, recordings, fold, None, stage), fold, progress)
+            network, _ = stages.trained(
+                teacher.teacher_trainer(settings, recordings, fold), fold, progress
+            )
+            return accuracy(
+                teacher.extract_privileged(network, settings, recordings)["probabilities"],
+                recordings,
+            )
+        network, _ = stages.trained(
+            student.student_trainer(settings, recordings, fold, None, stage), fold, progress
+        )
         return accuracy(student.predict(network, settings, recordings, rows).logits, recordings)
 
-    return lambda stage, backbone, setting: of(stage, backbone, settings_of(backbone, setting).sequential)
+    return lambda stage, backbone, setting: of(
+        stage, backbone, settings_of(backbone, setting).sequential
+    )
 
 
 @pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])

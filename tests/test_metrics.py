@@ -10,14 +10,22 @@ from kdlib.metrics import accuracy, by_fold, error_rates, uar
 
 @pytest.fixture
 def predictions():
-    return pd.DataFrame({"label": list("aaabbcc"), "predicted": list("aabbdcd"), "fold": [0, 0, 0, 0, 1, 1, 1]})
+    return pd.DataFrame(
+        {"label": list("aaabbcc"), "predicted": list("aabbdcd"), "fold": [0, 0, 0, 0, 1, 1, 1]}
+    )
 
 
 def test_uar_by_hand_and_by_scikit_learn(predictions):
-    assert uar(predictions) == pytest.approx((2 / 3 + 1 / 2 + 1 / 2) / 3)  # class d is only predicted: it does not count
+    assert uar(predictions) == pytest.approx(
+        (2 / 3 + 1 / 2 + 1 / 2) / 3
+    )  # class d is only predicted: it does not count
     with pytest.warns(UserWarning, match="not in y_true"):
-        assert uar(predictions) == pytest.approx(balanced_accuracy_score(predictions.label, predictions.predicted))
-    assert accuracy(predictions) == pytest.approx(accuracy_score(predictions.label, predictions.predicted))
+        assert uar(predictions) == pytest.approx(
+            balanced_accuracy_score(predictions.label, predictions.predicted)
+        )
+    assert accuracy(predictions) == pytest.approx(
+        accuracy_score(predictions.label, predictions.predicted)
+    )
 
 
 def test_a_class_missing_from_a_fold(predictions):

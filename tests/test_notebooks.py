@@ -18,7 +18,11 @@ from kdsuite.settings import Settings
 
 NOTEBOOKS = sorted((places.ROOT / "notebooks").glob("*.ipynb"))
 QUICK = {
-    "corpus": {"synthetic": {"actors": 2, "takes": 14, "actors_without_song": [2]}, "path": "tiny", "groups": 2},
+    "corpus": {
+        "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [2]},
+        "path": "tiny",
+        "groups": 2,
+    },
     "training": {"epochs": 1, "teacher_epochs": 1, "cycle": 0.5},
 }
 
@@ -27,7 +31,9 @@ QUICK = {
 def test_committed_notebooks_are_clean_and_short(file):
     notebook = nbformat.read(file, 4)
     nbformat.validate(notebook)
-    assert nbformat.writes(notebook) + "\n" == file.read_text()  # as JupyterLab saves it, so that opening it changes nothing
+    assert (
+        nbformat.writes(notebook) + "\n" == file.read_text()
+    )  # as JupyterLab saves it, so that opening it changes nothing
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert notebook.metadata.kernelspec.name == "python3" and len(code) <= 15
     for cell in code:
@@ -46,12 +52,19 @@ def test_parameters_cells_say_what_the_library_says(name):
         field = Settings.model_fields[parameter["name"]]
         assert parameter["help"] == field.description
         default = field.get_default()
-        assert parameter["default"] == ("{}" if not isinstance(default, str | int | float) else json.dumps(default))
+        assert parameter["default"] == (
+            "{}" if not isinstance(default, str | int | float) else json.dumps(default)
+        )
         assert "=" not in parameter["help"]
 
 
 def papermill(tmp_path, notebook, *arguments, out="out.ipynb", **options):
-    environment = {**os.environ, "KDLIB_DATA": str(tmp_path / "data"), "KDLIB_REPORTS": str(tmp_path / "reports"), "OMP_NUM_THREADS": "2"}
+    environment = {
+        **os.environ,
+        "KDLIB_DATA": str(tmp_path / "data"),
+        "KDLIB_REPORTS": str(tmp_path / "reports"),
+        "OMP_NUM_THREADS": "2",
+    }
     target = [str(tmp_path / out)] if out else []
     command = [
         sys.executable,
@@ -62,14 +75,35 @@ def papermill(tmp_path, notebook, *arguments, out="out.ipynb", **options):
         *target,
         *arguments,
     ]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, cwd=tmp_path, **options)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        cwd=tmp_path,
+        **options,
+    )
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory):
-    """One student run from nothing: corpus, store and teacher are made on the way; run from another folder, output redirected."""
+    """One student run from nothing: corpus, store and teacher are made on the way; run from another
+    folder, output redirected."""
     folder = tmp_path_factory.mktemp("suite")
-    done = papermill(folder, "03_student", "-p", "alpha", "0.5", "-p", "backbone", "vgg", "-y", json.dumps(QUICK), out=None)
+    done = papermill(
+        folder,
+        "03_student",
+        "-p",
+        "alpha",
+        "0.5",
+        "-p",
+        "backbone",
+        "vgg",
+        "-y",
+        json.dumps(QUICK),
+        out=None,
+    )
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -84,7 +118,9 @@ def test_student_from_nothing_leaves_a_complete_result(suite):
     result, home = result_of(folder, "student")
     assert re.fullmatch(r"vgg-nonseq-embedding-a0\.50-s0-x[0-9a-f]{6}", home.name)
     assert result["settings"]["training"]["epochs"] == 1 and result["settings"]["alpha"] == 0.5
-    assert [fold["recordings"] for fold in result["folds"]] == [14, 14] and set(result["metrics"]) == {"uar", "accuracy"}
+    assert [fold["recordings"] for fold in result["folds"]] == [14, 14] and set(
+        result["metrics"]
+    ) == {"uar", "accuracy"}
     assert result["seconds"]["wall"] > result["seconds"]["device"] > 0
     assert result["provenance"]["packages"]["torch"] and result["provenance"]["store"]
     assert result["provenance"]["code"] == sources.of_result("student")
@@ -94,14 +130,27 @@ def test_student_from_nothing_leaves_a_complete_result(suite):
 
 def test_redirected_output_is_the_notebook(suite):
     notebook = nbformat.reads(suite[1].stdout, 4)
-    printed = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    printed = "".join(
+        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    )
     assert re.search(r"student fold 1 .* epoch 1/1: loss \d+\.\d+, rate .* left", printed)
-    assert sum("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])) >= 5
+    assert (
+        sum(
+            "image/png" in output.get("data", {})
+            for cell in notebook.cells
+            for output in cell.get("outputs", [])
+        )
+        >= 5
+    )
 
 
 def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
     folder, _ = suite
-    made = {path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".bin", ".safetensors"}}
+    made = {
+        path: path.stat().st_mtime_ns
+        for path in (folder / "data").rglob("*")
+        if path.suffix in {".mp4", ".bin", ".safetensors"}
+    }
     for notebook, arguments in (
         ("01_data", {"corpus": QUICK["corpus"], "training": QUICK["training"]}),
         ("02_teacher", {**QUICK, "backbone": "vgg"}),
@@ -109,7 +158,9 @@ def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
         done = papermill(folder, notebook, "-y", json.dumps(arguments), out=f"{notebook}.ipynb")
         assert done.returncode == 0, done.stderr
     assert made == {
-        path: path.stat().st_mtime_ns for path in (folder / "data").rglob("*") if path.suffix in {".mp4", ".bin", ".safetensors"}
+        path: path.stat().st_mtime_ns
+        for path in (folder / "data").rglob("*")
+        if path.suffix in {".mp4", ".bin", ".safetensors"}
     }
     data = result_of(folder, "data")[0]
     assert result_of(folder, "teacher")[0]["folds"] and data["counts"]["recordings"] == 28
@@ -119,12 +170,19 @@ def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
 
 
 def test_analysis_of_a_suite_without_runs_shows_the_gaps(tmp_path):
-    """Nor need its corpus be there: Figures 1 to 3, which draw its table of face measurements, then are gaps too."""
+    """Nor need its corpus be there: Figures 1 to 3, which draw its table of face measurements, then
+    are gaps too."""
     done = papermill(tmp_path, "04_analysis", "-p", "suite", "ravdess-au")
     assert done.returncode == 0, done.stderr
     site = tmp_path / "reports" / "ravdess-au"
-    assert "have no result" in (site / "index.html").read_text() and "Table 6" in (site / "results.html").read_text()
-    assert "not run" in (site / "claims.csv").read_text() and "Nothing was run for this" in (site / "gains.html").read_text()
+    assert (
+        "have no result" in (site / "index.html").read_text()
+        and "Table 6" in (site / "results.html").read_text()
+    )
+    assert (
+        "not run" in (site / "claims.csv").read_text()
+        and "Nothing was run for this" in (site / "gains.html").read_text()
+    )
 
 
 BAD = [
@@ -132,11 +190,24 @@ BAD = [
     (["-p", "alpha", "half"], "InvalidParameter: parameter 'alpha' is 'half'"),
     (["-p", "alfa", "0.5"], "unknown parameter 'alfa'; did you mean 'alpha'"),
     (["-p", "dataset", "ravdes"], "unknown dataset 'ravdes'; did you mean"),
-    (["-y", "corpus: {path: nowhere, synthetic: null}"], "InvalidCorpus: the corpus folder .*nowhere does not exist"),
+    (
+        ["-y", "corpus: {path: nowhere, synthetic: null}"],
+        "InvalidCorpus: the corpus folder .*nowhere does not exist",
+    ),
     (
         [
             "-y",
-            json.dumps({**QUICK, "training": {"epochs": 2, "teacher_epochs": 2, "cycle": 0.5, "learning_rate": [1.5e30, 1.5e38]}}),
+            json.dumps(
+                {
+                    **QUICK,
+                    "training": {
+                        "epochs": 2,
+                        "teacher_epochs": 2,
+                        "cycle": 0.5,
+                        "learning_rate": [1.5e30, 1.5e38],
+                    },
+                }
+            ),
             "-p",
             "backbone",
             "vgg",
@@ -146,9 +217,14 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("arguments,sentence", BAD, ids=[" ".join(arguments) for arguments, _ in BAD])
+@pytest.mark.parametrize(
+    "arguments,sentence", BAD, ids=[" ".join(arguments) for arguments, _ in BAD]
+)
 def test_bad_input_ends_in_one_sentence_and_no_result(tmp_path, arguments, sentence):
     done = papermill(tmp_path, "03_student", *arguments)
     assert done.returncode != 0 and re.search(sentence, done.stderr)
-    assert "Traceback (most recent call last):\n  File" not in done.stderr.partition("papermill.exceptions.PapermillExecutionError")[2]
+    assert (
+        "Traceback (most recent call last):\n  File"
+        not in done.stderr.partition("papermill.exceptions.PapermillExecutionError")[2]
+    )
     assert not list(tmp_path.rglob("result.json"))

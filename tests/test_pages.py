@@ -1,4 +1,5 @@
-"""The site as people meet it: in a browser, on a phone, by keyboard, by ear, in the dark and on paper."""
+"""The site as people meet it: in a browser, on a phone, by keyboard, by ear, in the dark and on
+paper."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from kdsuite.analysis.tables.paper import audit_table, ledger_table, write_docum
 from tests.test_site import every_run, execute, hostile_cells, soup
 
 WIDE, PHONE, PAPER = 1300, 375, 690  # pixels; A4 has 690 between margins of 14 mm
-FRAME = new_output("display_data", data={"text/html": pd.DataFrame([range(40)]).to_html(), "text/plain": ""})
+FRAME = new_output(
+    "display_data", data={"text/html": pd.DataFrame([range(40)]).to_html(), "text/plain": ""}
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +33,20 @@ def folder(tmp_path_factory):
             execute(run, *hostile_cells(), new_code_cell("wide", outputs=[FRAME]))
         results = tables.collect(runs)
         found = evidence.comparisons(runs, results)
-        drawn = paper.figures([run.settings for run in runs], results, home / "demo") + proof.pictures(
-            found, tables.histories(runs), home / "demo"
-        )
+        drawn = paper.figures(
+            [run.settings for run in runs], results, home / "demo"
+        ) + proof.pictures(found, tables.histories(runs), home / "demo")
         made = [*tables.network_tables(), *tables.comparisons(runs, results), proven.gains_table(found), proven.designs_table(),
                 proven.controls_table(found), proven.claims_table(found), audit_table(), ledger_table()]  # fmt: skip
         documents = write_documents(home / "demo")
         site.build(
-            "demo", runs, made, drawn, results=results, analysis={"analysis": runs[0].folder / "notebook.ipynb"}, documents=documents
+            "demo",
+            runs,
+            made,
+            drawn,
+            results=results,
+            analysis={"analysis": runs[0].folder / "notebook.ipynb"},
+            documents=documents,
         )
         yield home / "demo"
 
@@ -51,7 +60,8 @@ def page(browser):
 
 
 def pages(folder: Path) -> list[Path]:
-    """Return the site's own pages, one of a run, that of the analysis, one of a notebook that was not executed, and two of the documentation."""
+    """Return the site's own pages, one of a run, that of the analysis, one of a notebook that was
+    not executed, and two of the documentation."""
     return [
         *sorted(folder.glob("*.html")),
         next((folder / "pages").glob("demo-*student*.html")),
@@ -72,12 +82,15 @@ def test_no_page_has_an_error_or_asks_for_what_is_not_its_own(folder, page):
     for path in pages(folder):
         page.goto(path.as_uri())
     assert told == []
-    assert [url for url in asked if not url.startswith((folder.as_uri(), "data:"))] == [] and f"{folder.as_uri()}/sort.js" in asked
+    assert [
+        url for url in asked if not url.startswith((folder.as_uri(), "data:"))
+    ] == [] and f"{folder.as_uri()}/sort.js" in asked
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
 def test_axe_finds_nothing(folder, browser, width, scheme):
-    """Contrast, names, landmarks, order of headings and more, as WCAG 2.1 AA and axe's best practices have it."""
+    """Contrast, names, landmarks, order of headings and more, as WCAG 2.1 AA and axe's best
+    practices have it."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page, found = context.new_page(), {}
@@ -85,7 +98,10 @@ def test_axe_finds_nothing(folder, browser, width, scheme):
         page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         told = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        found |= {f"{path.name}: {each['id']}": [node["html"][:120] for node in each["nodes"]][:3] for each in told}
+        found |= {
+            f"{path.name}: {each['id']}": [node["html"][:120] for node in each["nodes"]][:3]
+            for each in told
+        }
     context.close()
     assert found == {}
 
@@ -111,7 +127,9 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(folder, 
     assert page.locator(".skip").bounding_box()["x"] >= 0
     seen = []
     for _ in range(60):
-        place, outline = page.evaluate("[order.indexOf(document.activeElement), getComputedStyle(document.activeElement).outline]")
+        place, outline = page.evaluate(
+            "[order.indexOf(document.activeElement), getComputedStyle(document.activeElement).outline]"
+        )
         assert "solid 3px" in outline and "rgba(0, 0, 0, 0)" not in outline
         seen.append(place)
         page.keyboard.press("Tab")
@@ -143,7 +161,10 @@ def test_a_table_sorts_by_numbers_and_back(folder, page):
     assert head.get_attribute("aria-sort") == "descending"
     assert [float(row[3]) for row in page.evaluate(ROWS) if row[3] != "—"] == values[::-1]
     page.keyboard.press("Space")
-    assert head.get_attribute("aria-sort") is None and page.locator("#table6 tbody").inner_html() == before
+    assert (
+        head.get_attribute("aria-sort") is None
+        and page.locator("#table6 tbody").inner_html() == before
+    )
 
 
 def test_times_sort_as_times_and_what_is_missing_stays_last(folder, page):
@@ -151,7 +172,10 @@ def test_times_sort_as_times_and_what_is_missing_stays_last(folder, page):
     page.evaluate("""() => { const cells = document.querySelectorAll('.runs:last-of-type td[data-value]');
         [['2 h 10 min', 7800], ['4.2 s', 4.2], ['—', '']].forEach(([text, value], n) => { cells[n].textContent = text; cells[n].dataset.value = value; }); }""")
     head = page.locator(".runs:last-of-type thead th", has_text="time")
-    for way, expected in (("ascending", ["4.2 s", "2 h 10 min"]), ("descending", ["2 h 10 min", "4.2 s"])):
+    for way, expected in (
+        ("ascending", ["4.2 s", "2 h 10 min"]),
+        ("descending", ["2 h 10 min", "4.2 s"]),
+    ):
         head.get_by_role("button").click()
         found = page.locator(".runs:last-of-type td[data-value]").all_inner_texts()
         assert head.get_attribute("aria-sort") == way
@@ -171,7 +195,9 @@ def test_on_paper_nothing_is_cut_and_no_navigation_shows(folder, page):
     page.set_viewport_size({"width": PAPER, "height": 1000})
     for path in pages(folder):
         page.goto(path.as_uri())
-        assert not any(each.is_visible() for each in page.locator("nav, .downloads, .skip").all()), path.name
+        assert not any(
+            each.is_visible() for each in page.locator("nav, .downloads, .skip").all()
+        ), path.name
         cut = "[...document.querySelectorAll('.scroll, .html, pre')].filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.ariaLabel || box.className)"
         assert page.evaluate(cut) == [], path.name
         assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
@@ -189,5 +215,8 @@ def test_every_number_of_ours_leads_to_a_run(folder):
     for name in ("undistilled", "distilled", "gain"):
         table = soup(folder / "gains.html").find(id="gains").table
         column = [head.text for head in table.thead.find_all("th")].index(name)
-        cells = [row.find_all(["th", "td"])[column - len(table.thead.find_all("th")) :][0] for row in table.tbody.find_all("tr")]
+        cells = [
+            row.find_all(["th", "td"])[column - len(table.thead.find_all("th")) :][0]
+            for row in table.tbody.find_all("tr")
+        ]
         assert cells and all((folder / cell.a["href"]).is_file() for cell in cells)

@@ -1,7 +1,9 @@
-"""Every command of the README and of ``docs/`` is run, as it stands there, on corpora and networks small enough for a test.
+"""Every command of the README and of ``docs/`` is run, as it stands there, on corpora and networks
+small enough for a test.
 
-A block of commands is one script, so that what it says of a shell variable holds for the lines below it; commands that stand in several
-places are run once. Only what takes hours, asks for the network or for a cluster is not run whole: see ``INSTEAD``.
+A block of commands is one script, so that what it says of a shell variable holds for the lines
+below it; commands that stand in several places are run once. Only what takes hours, asks for the
+network or for a cluster is not run whole: see ``INSTEAD``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import yaml
 from kdsuite import places
 
 PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|\.venv/bin/\w+|conda|nbdiff\S*|jupyter)\b)"
-# what stands there, and what is run for it: make says what it would do, and nobody installs, downloads or submits anything
+# what stands there, and what is run for it: make says what it would do, and nobody installs,
+# downloads or submits anything
 INSTEAD = {
     r"^make ": "make --dry-run ",
     r"^source .*": "",
@@ -42,18 +45,26 @@ SYNTHETIC = {"actors": 4, "takes": 14, "actors_without_song": [3], "seconds": 1.
 
 
 def blocks(text: str) -> list[list[str]]:
-    """Return the commands of each indented block, and each command between backticks as a block of its own; comments are cut."""
+    """Return the commands of each indented block, and each command between backticks as a block of
+    its own; comments are cut."""
     found = re.findall(rf"(?:^    {PROGRAMS}.*\n)+", text, re.M)
     inline = re.findall(rf"`({PROGRAMS}[^`]* [^`]+)`", text)
-    parts = [[re.sub(r" +# .*", "", line.strip()) for line in block.splitlines()] for block in found]
+    parts = [
+        [re.sub(r" +# .*", "", line.strip()) for line in block.splitlines()] for block in found
+    ]
     return parts + [[one for one in command.split(" && ")] for command in inline]
 
 
 def once(found: list[list[str]]) -> list[list[str]]:
-    """Return the blocks, largest first, without those whose commands stand in a larger one, in the same order."""
+    """Return the blocks, largest first, without those whose commands stand in a larger one, in the
+    same order."""
     kept: list[list[str]] = []
     for block in sorted(found, key=len, reverse=True):
-        if not any(block == other[start : start + len(block)] for other in kept for start in range(len(other))):
+        if not any(
+            block == other[start : start + len(block)]
+            for other in kept
+            for start in range(len(other))
+        ):
             kept.append(block)
     return kept
 
@@ -65,35 +76,58 @@ BLOCKS = once([block for found in COMMANDS.values() for block in found])
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """Return a folder that looks like the repository, with small parameters, and with recordings of one's own in a manifest."""
+    """Return a folder that looks like the repository, with small parameters, and with recordings of
+    one's own in a manifest."""
     folder = tmp_path_factory.mktemp("checkout")
-    for name in ("notebooks", "benchmarks", "Snakefile", "Makefile", "kdlib", "pyproject.toml", "requirements.lock"):
+    for name in (
+        "notebooks",
+        "benchmarks",
+        "Snakefile",
+        "Makefile",
+        "kdlib",
+        "pyproject.toml",
+        "requirements.lock",
+    ):
         (folder / name).symlink_to(places.ROOT / name)
     shutil.copytree(places.ROOT / "params", folder / "params")
     for file in (folder / "params").glob("*.yaml"):
         values = yaml.safe_load(file.read_text())
         merged = {name: {**values.get(name, {}), **SMALL[name]} for name in SMALL}
         demo = places.PARAMS / f"demo-{file.stem.removeprefix('demo-')}.yaml"
-        if demo.exists():  # `ravdess` and the others too: their trees are written in place of the download
+        if (
+            demo.exists()
+        ):  # `ravdess` and the others too: their trees are written in place of the download
             usual = yaml.safe_load(demo.read_text())["corpus"]
-            merged["corpus"] |= {"path": usual["path"], "synthetic": {**usual["synthetic"], **SYNTHETIC}}
+            merged["corpus"] |= {
+                "path": usual["path"],
+                "synthetic": {**usual["synthetic"], **SYNTHETIC},
+            }
         file.write_text(yaml.safe_dump({**values, **merged}))
     run(folder, "papermill notebooks/01_data.ipynb OUT.ipynb")
     takes = sorted((folder / "data/corpora/demo-ravdess").glob("Actor_*/*.mp4"))
     lines = [
-        f"{take},{take},{take.parent.name},{take.name[6:8]},{('train', 'train', 'test')[number % 3]}" for number, take in enumerate(takes)
+        f"{take},{take},{take.parent.name},{take.name[6:8]},{('train', 'train', 'test')[number % 3]}"
+        for number, take in enumerate(takes)
     ]
-    (folder / "data/corpora/mine.csv").write_text("\n".join(["audio,video,speaker,label,split", *lines]) + "\n")
+    (folder / "data/corpora/mine.csv").write_text(
+        "\n".join(["audio,video,speaker,label,split", *lines]) + "\n"
+    )
     mine = yaml.safe_load((folder / "params/grid-example.yaml").read_text())
-    mine |= {"dataset": "mine", "corpus": {"layout": "manifest", "path": "mine.csv", "protocol": "given"}}
+    mine |= {
+        "dataset": "mine",
+        "corpus": {"layout": "manifest", "path": "mine.csv", "protocol": "given"},
+    }
     (folder / "params/mine.yaml").write_text(yaml.safe_dump(mine))
     for name in ("FIRST", "SECOND", "SOUND"):
-        soundfile.write(folder / f"{name}.wav", np.random.default_rng(0).normal(0, 0.1, 24000), 16000)
+        soundfile.write(
+            folder / f"{name}.wav", np.random.default_rng(0).normal(0, 0.1, 24000), 16000
+        )
     return folder
 
 
 def run(folder, script: str) -> str:
-    """Run a script as a user in an activated environment does; its output is the error where it fails."""
+    """Run a script as a user in an activated environment does; its output is the error where it
+    fails."""
     environment = {
         **os.environ,
         "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
@@ -102,7 +136,12 @@ def run(folder, script: str) -> str:
         **{f"KDLIB_{name.upper()}": str(folder / name) for name in ("params", "data", "reports")},
     }
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

@@ -1,4 +1,5 @@
-"""``make verify``: a finished run is run again, and each number that does not come out again is told."""
+"""``make verify``: a finished run is run again, and each number that does not come out again is
+told."""
 
 from __future__ import annotations
 
@@ -27,21 +28,35 @@ def leave(folder, uar=0.25, p="0.5", seconds=1.0):
         "provenance": {"finished": seconds},
     }
     (folder / "result.json").write_text(json.dumps(result))
-    (folder / "predictions.csv").write_text(f"recording,predicted,p_happy\na,happy,{p}\nb,sad,0.5\n")
+    (folder / "predictions.csv").write_text(
+        f"recording,predicted,p_happy\na,happy,{p}\nb,sad,0.5\n"
+    )
     return folder
 
 
 def test_every_number_that_differs_is_told_with_both_values(tmp_path):
     kept, same, result, answers = (
         leave(tmp_path / name, **values)
-        for name, values in {"kept": {}, "same": {"seconds": 2.0}, "result": {"uar": 0.26}, "answers": {"p": "0.75"}}.items()
+        for name, values in {
+            "kept": {},
+            "same": {"seconds": 2.0},
+            "result": {"uar": 0.26},
+            "answers": {"p": "0.75"},
+        }.items()
     )
     assert not list(differences(kept, same))
-    assert list(differences(kept, result)) == ["folds.0.uar was 0.25, is 0.26", "metrics.uar was 0.25, is 0.26"]
-    assert list(differences(kept, answers)) == ["predictions.csv: 1 of 2 rows differ, numbers by up to 0.25"]
+    assert list(differences(kept, result)) == [
+        "folds.0.uar was 0.25, is 0.26",
+        "metrics.uar was 0.25, is 0.26",
+    ]
+    assert list(differences(kept, answers)) == [
+        "predictions.csv: 1 of 2 rows differ, numbers by up to 0.25"
+    ]
     with open(answers / "predictions.csv", "a") as file:
         file.write("c,sad,0.5\n")
-    assert list(differences(kept, answers)) == ["predictions.csv: 2 rows and 3 columns were, 3 and 3 are"]
+    assert list(differences(kept, answers)) == [
+        "predictions.csv: 2 rows and 3 columns were, 3 and 3 are"
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +65,37 @@ def suite(tmp_path_factory):
     home = tmp_path_factory.mktemp("verify")
     file = yaml.safe_load((places.ROOT / "params" / "demo-ravdess.yaml").read_text())
     for section, values in QUICK.items():
-        file[section] |= {name: {**file[section][name], **value} if isinstance(value, dict) else value for name, value in values.items()}
+        file[section] |= {
+            name: {**file[section][name], **value} if isinstance(value, dict) else value
+            for name, value in values.items()
+        }
     (home / "params" / "grids").mkdir(parents=True)
     (home / "params" / "tiny.yaml").write_text(yaml.safe_dump({**file, "dataset": "tiny"}))
     runs = [{"dataset": "tiny", "backbone": "vgg", "alpha": 0}]
-    (home / "params" / "grids" / "tiny.yaml").write_text(yaml.safe_dump({"title": "one student", "runs": runs}))
-    environment = {f"KDLIB_{name.upper()}": str(home / name) for name in ("params", "data", "reports")}
+    (home / "params" / "grids" / "tiny.yaml").write_text(
+        yaml.safe_dump({"title": "one student", "runs": runs})
+    )
+    environment = {
+        f"KDLIB_{name.upper()}": str(home / name) for name in ("params", "data", "reports")
+    }
     environment = {**os.environ, **environment, "OMP_NUM_THREADS": "1"}
     given = ["-p", "dataset", "tiny", "-p", "backbone", "vgg", "-p", "alpha", "0"]
-    command = [sys.executable, "-m", "papermill", "--engine", "kdlib", "--no-progress-bar", places.ROOT / "notebooks" / "03_student.ipynb"]
-    done = subprocess.run([*command, home / "out.ipynb", *given], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--engine",
+        "kdlib",
+        "--no-progress-bar",
+        places.ROOT / "notebooks" / "03_student.ipynb",
+    ]
+    done = subprocess.run(
+        [*command, home / "out.ipynb", *given],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return environment, home / "reports" / "runs" / "tiny" / "student" / STUDENT / "result.json"
 
@@ -67,7 +103,9 @@ def suite(tmp_path_factory):
 def verify(environment):
     """Run the sample again; return the exit code and what was said."""
     command = [sys.executable, "-m", "kdlib", "reproduce", "tiny"]
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -80,11 +118,18 @@ def test_an_unaltered_run_comes_out_again_and_an_altered_number_is_told(suite):
     result["folds"][1]["uar"] = was + 1e-6
     file.write_text(json.dumps(result))
     code, said = verify(environment)
-    told = [f"tiny/student/{STUDENT}: 1 numbers or files differ", f"    folds.1.uar was {was + 1e-6!r}, is {was!r}"]
+    told = [
+        f"tiny/student/{STUDENT}: 1 numbers or files differ",
+        f"    folds.1.uar was {was + 1e-6!r}, is {was!r}",
+    ]
     assert code == 1 and said.splitlines()[:2] == told, said
 
 
 @pytest.mark.slow
 def test_a_suite_of_which_nothing_is_done_is_one_sentence(suite, tmp_path):
     code, said = verify({**suite[0], "KDLIB_REPORTS": str(tmp_path)})
-    assert code == 2 and said == "no run of this suite is done, so there is nothing to compare with; make reports runs them.\n"
+    assert (
+        code == 2
+        and said
+        == "no run of this suite is done, so there is nothing to compare with; make reports runs them.\n"
+    )

@@ -1,4 +1,5 @@
-"""Parameters: merged in the right order, checked, and refused in one sentence that names the choices."""
+"""Parameters: merged in the right order, checked, and refused in one sentence that names the
+choices."""
 
 from __future__ import annotations
 
@@ -17,9 +18,15 @@ from kdsuite.settings import NotebookParameters, choose_folds, load, read_yaml
 FILES = sorted(places.PARAMS.glob("*.yaml"))
 
 BAD = [
-    ({"dataset": "demo-ravdes"}, "unknown dataset 'demo-ravdes'; did you mean 'demo-ravdess'.*ravdess-au"),
+    (
+        {"dataset": "demo-ravdes"},
+        "unknown dataset 'demo-ravdes'; did you mean 'demo-ravdess'.*ravdess-au",
+    ),
     ({"dataset": 3}, "unknown dataset 3"),
-    ({"backbone": "resent"}, "'backbone' is 'resent'; did you mean 'resnet'.*vgg, resnet, seresnet"),
+    (
+        {"backbone": "resent"},
+        "'backbone' is 'resent'; did you mean 'resnet'.*vgg, resnet, seresnet",
+    ),
     ({"setting": "aggr"}, "'setting' is 'aggr'.*nonseq, em, agg"),
     ({"method": "soft"}, "'method' is 'soft'.*embedding, softlabel, multitask"),
     ({"alpha": 1.2}, "'alpha' is 1.2.*less than or equal to 1"),
@@ -33,14 +40,26 @@ BAD = [
     ({"training": {"keep_students": "true"}}, "'training.keep_students' is 'true'"),
     ({"training": 3}, "'training' must be a mapping"),
     ({"training": {"learning_rate": [0.1, 0.01]}}, "'training.learning_rate' is .*lowest rate"),
-    ({"corpus": {"synthetic": {"actrs": 3}}}, "unknown parameter 'corpus.synthetic.actrs'; did you mean 'actors'"),
+    (
+        {"corpus": {"synthetic": {"actrs": 3}}},
+        "unknown parameter 'corpus.synthetic.actrs'; did you mean 'actors'",
+    ),
     ({"media": {"duration": 2.1}}, "'media.duration' is 2.1 s.*segments of 0.4 s"),
     ({"media": {"frame_stride": 3}}, "'media.frame_stride' is 3"),
     ({"media": {"window": 0.1}}, "'media.fft' is 512"),
-    ({"training": {"epochs": 12}}, "'training.epochs' is 12, .*no whole number of cycles of 5 epochs.*nearest that are: 10 or 15"),
+    (
+        {"training": {"epochs": 12}},
+        "'training.epochs' is 12, .*no whole number of cycles of 5 epochs.*nearest that are: 10 or 15",
+    ),
     ({"training": {"teacher_epochs": 3}}, "'training.teacher_epochs' is 3, .*nearest that are: 5"),
-    ({"training": {"epochs": 1, "cycle": 0.3}}, "'training.epochs' is 1, .*cycles of 0.6 epochs.*nearest that are: 3"),
-    ({"training": {"distance": "cosine", "distance_reduction": "sum"}}, "'training.distance_reduction' is 'sum', but the cosine"),
+    (
+        {"training": {"epochs": 1, "cycle": 0.3}},
+        "'training.epochs' is 1, .*cycles of 0.6 epochs.*nearest that are: 3",
+    ),
+    (
+        {"training": {"distance": "cosine", "distance_reduction": "sum"}},
+        "'training.distance_reduction' is 'sum', but the cosine",
+    ),
     ({"corpus": {"labelled": 0}}, "'corpus.labelled' is 0.*greater than 0"),
     ({"corpus": {"label_noise": 1.2}}, "'corpus.label_noise' is 1.2.*less than or equal to 1"),
     ({"folds": "a-b"}, "'folds' is 'a-b'; give all"),
@@ -65,7 +84,9 @@ def test_every_params_file_loads_as_papermill_reads_it(file):
 def test_sections_are_laid_over_those_of_the_file():
     merged = load(dataset="demo-ravdess", training={"epochs": 5})
     file = load(dataset="demo-ravdess")
-    assert merged.training.epochs == 5 and merged.training.learning_rate == file.training.learning_rate
+    assert (
+        merged.training.epochs == 5 and merged.training.learning_rate == file.training.learning_rate
+    )
 
 
 def test_an_integer_may_stand_for_a_float():
@@ -74,7 +95,14 @@ def test_an_integer_may_stand_for_a_float():
 
 @pytest.mark.parametrize(
     "text,count,expected",
-    [("all", 4, [0, 1, 2, 3]), (3, 4, [3]), ("3", 4, [3]), ("0-2", 4, [0, 1, 2]), ("0,3", 4, [0, 3]), ("2,0-1", 4, [0, 1, 2])],
+    [
+        ("all", 4, [0, 1, 2, 3]),
+        (3, 4, [3]),
+        ("3", 4, [3]),
+        ("0-2", 4, [0, 1, 2]),
+        ("0,3", 4, [0, 3]),
+        ("2,0-1", 4, [0, 1, 2]),
+    ],
 )
 def test_folds(text, count, expected):
     assert choose_folds(text, count) == expected
@@ -97,13 +125,18 @@ def test_misspelt_notebook_parameters_are_seen():
 
 
 def test_running_a_notebook_again_keeps_its_parameters():
-    cells = {"alpha": 0.25, "later": 1}  # a second "run all": parameters and later names exist already
+    cells = {
+        "alpha": 0.25,
+        "later": 1,
+    }  # a second "run all": parameters and later names exist already
     assert NotebookParameters(cells).check().alpha == 0.25
 
 
 def test_undistilled_student_is_one_student():
     runs = [
-        load(alpha=0, method=method, setting=setting) for method in ("embedding", "softlabel", "multitask") for setting in ("em", "agg")
+        load(alpha=0, method=method, setting=setting)
+        for method in ("embedding", "softlabel", "multitask")
+        for setting in ("em", "agg")
     ]
     assert len({run.canonical().model_dump_json() for run in runs}) == 1
     assert load(alpha=0, setting="nonseq").canonical().setting == "nonseq"
@@ -113,7 +146,10 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
     base = load()
 
     def changed(**given):
-        return [load(**given).fingerprint(stage) != base.fingerprint(stage) for stage in parameters.STAGES]
+        return [
+            load(**given).fingerprint(stage) != base.fingerprint(stage)
+            for stage in parameters.STAGES
+        ]
 
     assert changed(media={"frame_size": 64}) == [True, True, True]
     assert changed(training={"epochs": 35}) == [False, True, True]
@@ -121,11 +157,18 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
     assert changed(training={"keep_students": True}) == [False, False, False]
     # only sequential networks have an aggregator
     assert changed(model={"aggregator_norm": "none"}) == [False, False, False]
-    em = [load(setting="em", model={"aggregator_norm": norm}).fingerprint("student") for norm in ("none", "layer")]
+    em = [
+        load(setting="em", model={"aggregator_norm": norm}).fingerprint("student")
+        for norm in ("none", "layer")
+    ]
     assert em[0] != em[1]
     # the data run fits the linear baseline on every fold
     assert changed(corpus={"groups": 4}) == changed(corpus={"labelled": 0.5}) == [True, True, True]
-    assert load(setting="em").fingerprint("teacher") == load(setting="agg").fingerprint("teacher") != base.fingerprint("teacher")
+    assert (
+        load(setting="em").fingerprint("teacher")
+        == load(setting="agg").fingerprint("teacher")
+        != base.fingerprint("teacher")
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +180,11 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
         ({"model": {"teacher_weights": "x.pt"}}, False, False),
         ({"training": {"temperature": 3.0}}, False, True),
         ({"training": {"distance": "smooth_l1"}}, False, True),
-        ({"media": {"frame_stride": 5}}, True, True),  # crops of the sound lie on the teacher's frames
+        (
+            {"media": {"frame_stride": 5}},
+            True,
+            True,
+        ),  # crops of the sound lie on the teacher's frames
         ({"training": {"epochs": 95}}, True, True),
         ({"model": {"width": 0.9}}, True, True),
     ],
@@ -146,7 +193,11 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
 def test_students_without_a_teacher_do_not_depend_on_one(given, alone, smoothed):
     def prints(**given):
         training = {"targets": "uniform", **given.get("training", {})}
-        student = load(alpha=0, **given), load(**given), load(method="softlabel", **{**given, "training": training})
+        student = (
+            load(alpha=0, **given),
+            load(**given),
+            load(method="softlabel", **{**given, "training": training}),
+        )
         return [settings.fingerprint("student") for settings in student]
 
     assert [now != then for now, then in zip(prints(**given), prints())] == [alone, True, smoothed]
@@ -158,7 +209,14 @@ def test_every_parameter_has_help_and_a_stage():
             assert field.description, name
             assert "stage" in field.json_schema_extra, name
 
-    for model in (settings.Settings, settings.Corpus, settings.Media, settings.Model, settings.Training, settings.Synthetic):
+    for model in (
+        settings.Settings,
+        settings.Corpus,
+        settings.Media,
+        settings.Model,
+        settings.Training,
+        settings.Synthetic,
+    ):
         walk(model)
 
 
@@ -171,10 +229,23 @@ def test_aliases_are_refused_but_where_a_suite_says_what_it_shares(tmp_path):
 
 
 def test_corpora_lie_in_the_data_folder_or_in_those_of_a_variable(tmp_path):
-    """An empty variable, or an empty part of it, names no folder: it must not mean the working folder."""
+    """An empty variable, or an empty part of it, names no folder: it must not mean the working
+    folder."""
     (tmp_path / "second" / "mine").mkdir(parents=True)
     code = "from kdsuite import places; print(places.corpus('mine'), len(places.CORPORA))"
-    for value, found, count in ((f"{tmp_path}/first::{tmp_path}/second", tmp_path / "second" / "mine", 4), ("", None, 2)):
+    for value, found, count in (
+        (f"{tmp_path}/first::{tmp_path}/second", tmp_path / "second" / "mine", 4),
+        ("", None, 2),
+    ):
         environment = {**os.environ, "KDLIB_CORPORA": value, "KDLIB_DATA": str(tmp_path / "data")}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=places.ROOT)
-        assert done.stdout.split() == [str(found or tmp_path / "data" / "corpora" / "mine"), str(count)], done.stderr
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            cwd=places.ROOT,
+        )
+        assert done.stdout.split() == [
+            str(found or tmp_path / "data" / "corpora" / "mine"),
+            str(count),
+        ], done.stderr

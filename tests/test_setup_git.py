@@ -1,4 +1,5 @@
-"""What `make setup-git` sets: git compares notebooks by cells, without the noise of their runs, and commits them without outputs."""
+"""What `make setup-git` sets: git compares notebooks by cells, without the noise of their runs, and
+commits them without outputs."""
 
 from __future__ import annotations
 
@@ -28,22 +29,46 @@ def clone(tmp_path_factory):
         shutil.copy(places.ROOT / name, folder)
     git(folder, "init", "--quiet")
     # READY: the environment is this one, which make would otherwise look for
-    subprocess.run(["make", "setup-git", f"BIN={BIN}", "READY="], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        ["make", "setup-git", f"BIN={BIN}", "READY="], cwd=folder, check=True, capture_output=True
+    )
     git(folder, "add", "--all")
-    git(folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message", "notebooks")
+    git(
+        folder,
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+        "commit",
+        "--quiet",
+        "--message",
+        "notebooks",
+    )
     return folder
 
 
 def git(folder: Path, *words: str) -> str:
     """Run git without the settings of whoever runs the tests."""
-    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_PAGER": "cat"}
-    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True, env=environment).stdout
+    environment = {
+        **os.environ,
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_PAGER": "cat",
+    }
+    return subprocess.run(
+        ["git", *words], cwd=folder, check=True, capture_output=True, text=True, env=environment
+    ).stdout
 
 
-def executed(notebook: nbformat.NotebookNode, alpha: str, uar: str, count: int) -> nbformat.NotebookNode:
+def executed(
+    notebook: nbformat.NotebookNode, alpha: str, uar: str, count: int
+) -> nbformat.NotebookNode:
     """Return the notebook as papermill leaves it, run at some time with some alpha."""
     notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    notebook.metadata.papermill = {"duration": 9.5 + count, "start_time": f"2026-01-0{count}T00:00:00"}
+    notebook.metadata.papermill = {
+        "duration": 9.5 + count,
+        "start_time": f"2026-01-0{count}T00:00:00",
+    }
     for number, cell in enumerate(cell for cell in notebook.cells if cell.cell_type == "code"):
         cell.execution_count = number + count
         cell.metadata.papermill = {"duration": 0.1 * count, "status": "completed"}
@@ -70,7 +95,9 @@ def test_a_comparison_shows_what_was_changed_and_not_that_it_was_run(clone):
     nbformat.write(executed(nbformat.read(file, 4), "0.25", "61.0", 2), file)
     told = git(clone, "diff", "--no-color")
     assert "nbdiff" in told and "alpha: float = 0.25" in told and '"cell_type"' not in told
-    assert not [word for word in ("duration", "execution_count", "iopub", "start_time") if word in told]
+    assert not [
+        word for word in ("duration", "execution_count", "iopub", "start_time") if word in told
+    ]
     file.write_text(before)
 
 
@@ -79,10 +106,20 @@ def test_two_executed_notebooks_differ_in_parameters_and_results_alone(clone):
     for name, alpha, uar, count in (("a", "0", "59.9", 1), ("b", "0.5", "62.6", 2)):
         nbformat.write(executed(notebook, alpha, uar, count), clone / f"{name}.ipynb")
     told = subprocess.run(
-        [BIN / "nbdiff", "--no-color", "a.ipynb", "b.ipynb"], cwd=clone, capture_output=True, text=True, check=True
+        [BIN / "nbdiff", "--no-color", "a.ipynb", "b.ipynb"],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
-    changed = [line[1:].strip() for line in told.splitlines() if line[:1] in "-+" and line[:3] not in ("---", "+++")]
+    changed = [
+        line[1:].strip()
+        for line in told.splitlines()
+        if line[:1] in "-+" and line[:3] not in ("---", "+++")
+    ]
     assert [line for line in changed if "alpha: float" in line or "UAR" in line] == [
         line for line in changed if line and not line.startswith(("#", "@"))
     ]
-    assert any("UAR 62.6" in line for line in changed) and any("alpha: float = 0.5" in line for line in changed)
+    assert any("UAR 62.6" in line for line in changed) and any(
+        "alpha: float = 0.5" in line for line in changed
+    )

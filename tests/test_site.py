@@ -23,7 +23,9 @@ from kdsuite.runs.grid import Run
 from kdsuite.settings import load
 
 HOSTILE = 'a"b<script>alert(1)</script>_%&'
-PICTURE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 MISSING = "demo-ravdess/student/seresnet-agg-embedding-a0.50-s0"
 
 
@@ -33,9 +35,17 @@ def every_run() -> list[Run]:
     runs = [Run("data", base, {})]
     for backbone in ("vgg", "resnet", "seresnet"):
         for setting in ("nonseq", "em", "agg"):
-            stages = [("student", 0.5)] + ([("teacher", 0.5), ("student", 0.0)] if setting != "agg" else [])
+            stages = [("student", 0.5)] + (
+                [("teacher", 0.5), ("student", 0.0)] if setting != "agg" else []
+            )
             runs += [
-                Run(stage, base.model_copy(update={"backbone": backbone, "setting": setting, "alpha": alpha}), {})
+                Run(
+                    stage,
+                    base.model_copy(
+                        update={"backbone": backbone, "setting": setting, "alpha": alpha}
+                    ),
+                    {},
+                )
                 for stage, alpha in stages
             ]
     return runs
@@ -44,15 +54,32 @@ def every_run() -> list[Run]:
 def execute(run: Run, *cells) -> None:
     """Leave a notebook and a result as a finished run does."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# Title\n\n## Part"), *cells]), run.folder / "notebook.ipynb")
-    folds = [{"fold": fold, "uar": 0.5 + run.settings.alpha / 10, "accuracy": 0.5, "recordings": 52} for fold in range(3)]
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Title\n\n## Part"), *cells]),
+        run.folder / "notebook.ipynb",
+    )
+    folds = [
+        {"fold": fold, "uar": 0.5 + run.settings.alpha / 10, "accuracy": 0.5, "recordings": 52}
+        for fold in range(3)
+    ]
     facts = {"folds": folds} if run.stage != "data" else {}
-    provenance = {"commit": "0123456789abcdef", "uncommitted_changes": False, "device": HOSTILE, "finished": "2026-01-01T00:00:00+0000"}
+    provenance = {
+        "commit": "0123456789abcdef",
+        "uncommitted_changes": False,
+        "device": HOSTILE,
+        "finished": "2026-01-01T00:00:00+0000",
+    }
     (run.folder / "predictions.csv").write_text(
         "recording,speaker,fold,label,predicted\n"
-        + "".join(f"{fold}-{number},{number % 4},{fold},a,{'ab'[number % 2]}\n" for fold in range(3) for number in range(52))
+        + "".join(
+            f"{fold}-{number},{number % 4},{fold},a,{'ab'[number % 2]}\n"
+            for fold in range(3)
+            for number in range(52)
+        )
     )
-    (run.folder / "result.json").write_text(json.dumps({**facts, "seconds": {"wall": 75.0}, "provenance": provenance}))
+    (run.folder / "result.json").write_text(
+        json.dumps({**facts, "seconds": {"wall": 75.0}, "provenance": provenance})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +98,28 @@ def suite(tmp_path_factory):
 
 def hostile_cells() -> list:
     """Return cells with streams, an error in colour, a picture and a cell to leave out."""
-    streams = [new_output("stream", name="stdout", text=f"{part} {HOSTILE}\n") for part in ("epoch 1/2", "epoch 2/2")]
-    failure = new_output("error", ename="ValueError", evalue=HOSTILE, traceback=[f"\x1b[31mValueError\x1b[39m: {HOSTILE}"])
-    drawn = new_output("display_data", data={"image/png": base64.b64encode(PICTURE).decode(), "text/plain": "<Figure>"})
-    script = new_output("display_data", data={"application/javascript": "alert(2)", "text/plain": "a script"})
+    streams = [
+        new_output("stream", name="stdout", text=f"{part} {HOSTILE}\n")
+        for part in ("epoch 1/2", "epoch 2/2")
+    ]
+    failure = new_output(
+        "error",
+        ename="ValueError",
+        evalue=HOSTILE,
+        traceback=[f"\x1b[31mValueError\x1b[39m: {HOSTILE}"],
+    )
+    drawn = new_output(
+        "display_data",
+        data={"image/png": base64.b64encode(PICTURE).decode(), "text/plain": "<Figure>"},
+    )
+    script = new_output(
+        "display_data", data={"application/javascript": "alert(2)", "text/plain": "a script"}
+    )
     return [
         new_code_cell("removed = 1", metadata={"tags": ["remove-cell"]}),
-        new_code_cell(f"print('{HOSTILE}')", outputs=[*streams, drawn, script, failure], execution_count=1),
+        new_code_cell(
+            f"print('{HOSTILE}')", outputs=[*streams, drawn, script, failure], execution_count=1
+        ),
     ]
 
 
@@ -87,17 +129,47 @@ def write(runs: list[Run], folder: Path) -> Path:
     (folder / "figures" / "figure5 α.csv").write_text("a\n")
     (folder / "figures" / "figure5 α.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     (folder / "audit.csv").write_text("a\n")
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# Analysis")]), folder / "04_analysis.ipynb")
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Analysis")]), folder / "04_analysis.ipynb"
+    )
     figures = [
-        site.Figure("figure1", "Figure 1", f"Caption {HOSTILE}", alt=HOSTILE, files=[folder / "figures" / "figure1.png"]),
-        site.Figure("figure4", "Figure 4", "Accuracy.", missing="no dataset has the layout voxceleb1."),
-        site.Figure("figure5", "Figure 5", "UAR.", files=[Path("figures/figure5 α.csv"), Path("figures/figure5 α.svg")]),
+        site.Figure(
+            "figure1",
+            "Figure 1",
+            f"Caption {HOSTILE}",
+            alt=HOSTILE,
+            files=[folder / "figures" / "figure1.png"],
+        ),
+        site.Figure(
+            "figure4", "Figure 4", "Accuracy.", missing="no dataset has the layout voxceleb1."
+        ),
+        site.Figure(
+            "figure5",
+            "Figure 5",
+            "UAR.",
+            files=[Path("figures/figure5 α.csv"), Path("figures/figure5 α.svg")],
+        ),
     ]
     found = tables.collect(runs)
-    hostile = tables.Table("table1", "Table 1", HOSTILE, [tables.Column("a", HOSTILE, header="row")], pd.DataFrame({"a": [HOSTILE]}))
+    hostile = tables.Table(
+        "table1",
+        "Table 1",
+        HOSTILE,
+        [tables.Column("a", HOSTILE, header="row")],
+        pd.DataFrame({"a": [HOSTILE]}),
+    )
     made = [hostile, *tables.comparisons(runs, found)]
     analysis = {"analysis": folder / "04_analysis.ipynb", "exploration": folder / "nowhere.ipynb"}
-    return site.build("demo", runs, made, figures, results=found, analysis=analysis, documents={"audit.csv": HOSTILE}, folder=folder)
+    return site.build(
+        "demo",
+        runs,
+        made,
+        figures,
+        results=found,
+        analysis=analysis,
+        documents={"audit.csv": HOSTILE},
+        folder=folder,
+    )
 
 
 def soup(path: Path) -> BeautifulSoup:
@@ -120,9 +192,14 @@ def documentation(folder: Path) -> list[Path]:
 def test_every_link_leads_somewhere(suite):
     folder, runs = suite
     own = [page.stem for page in pages(folder) if page.parent == folder]
-    assert own == ["index", *sorted([*(question.name for question in contents.PLAN), "runs", "tutorial"])]
+    assert own == [
+        "index",
+        *sorted([*(question.name for question in contents.PLAN), "runs", "tutorial"]),
+    ]
     notebooks = len(list((places.ROOT / "notebooks").glob("*.ipynb")))
-    assert len(pages(folder)) == len(own) + len(runs) - 1 + 1 + notebooks + len(documentation(folder))
+    assert len(pages(folder)) == len(own) + len(runs) - 1 + 1 + notebooks + len(
+        documentation(folder)
+    )
     trees = {page.resolve(): soup(page) for page in pages(folder)}
     for page, tree in trees.items():
         for tag in tree.find_all(lambda tag: tag.get("href") or tag.get("src")):
@@ -131,7 +208,9 @@ def test_every_link_leads_somewhere(suite):
                 continue
             goal = (page.parent / unquote(target)).resolve() if target else page
             assert goal.is_file(), f"{page.name} leads to {target}"
-            assert goal.is_relative_to(folder), f"{page.name} leads out of the suite's folder to {target}"
+            assert goal.is_relative_to(folder), (
+                f"{page.name} leads out of the suite's folder to {target}"
+            )
             if fragment:
                 assert trees[goal].find(id=fragment), f"{page.name} leads to {target}#{fragment}"
 
@@ -141,14 +220,25 @@ def test_no_page_asks_for_anything_from_the_net(suite):
     assert not re.search(r"url\(|@import|http", (folder / "style.css").read_text())
     for page in pages(folder):
         tree = soup(page)
-        assert {script["src"] for script in tree.find_all("script")} <= {"sort.js"} and not tree.find(["iframe", "object", "embed"])
-        assert "default-src 'none'" in tree.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+        assert {script["src"] for script in tree.find_all("script")} <= {
+            "sort.js"
+        } and not tree.find(["iframe", "object", "embed"])
+        assert (
+            "default-src 'none'"
+            in tree.find("meta", attrs={"http-equiv": "Content-Security-Policy"})["content"]
+        )
         assert all(urlparse(tag["src"]).scheme in ("", "data") for tag in tree.find_all(src=True))
-        outward = [tag for tag in tree.find_all(href=True) if urlparse(tag["href"]).scheme not in ("", "data")]
+        outward = [
+            tag
+            for tag in tree.find_all(href=True)
+            if urlparse(tag["href"]).scheme not in ("", "data")
+        ]
         if page in documentation(folder):  # leads to the corpora's owners, too
             assert {tag.name for tag in outward} <= {"a"}
         else:
-            assert {(tag.name, tag["href"]) for tag in outward} <= {("a", f"https://doi.org/{paper.DOI}")}
+            assert {(tag.name, tag["href"]) for tag in outward} <= {
+                ("a", f"https://doi.org/{paper.DOI}")
+            }
 
 
 def test_the_documentation_is_part_of_the_report(suite):
@@ -162,14 +252,23 @@ def test_the_documentation_is_part_of_the_report(suite):
     assert {tag["href"] for tag in tree.main.find_all("a")} >= names - {"index.html"}
     assert tree.h1.text == sources[0].read_text().split("\n")[0].removeprefix("# ")
     assert tree.main.img["src"].startswith("data:image/svg+xml;base64,") and tree.main.img["alt"]
-    assert "papermill notebooks/03_student.ipynb" in tree.find("pre").find_next("pre").text and len(tree.find_all("table")) >= 3
-    assert not re.search(r'(href|src)="[^":]*\.(md|py|svg)"', "".join(page.read_text() for page in documentation(folder)))
+    assert (
+        "papermill notebooks/03_student.ipynb" in tree.find("pre").find_next("pre").text
+        and len(tree.find_all("table")) >= 3
+    )
+    assert not re.search(
+        r'(href|src)="[^":]*\.(md|py|svg)"',
+        "".join(page.read_text() for page in documentation(folder)),
+    )
 
 
 def test_hostile_text_stays_text(suite):
     folder, runs = suite
     tree = soup(folder / "method.html")
-    assert HOSTILE in tree.find(id="table1").find("th", scope="row").text and HOSTILE in tree.find("figcaption").text
+    assert (
+        HOSTILE in tree.find(id="table1").find("th", scope="row").text
+        and HOSTILE in tree.find("figcaption").text
+    )
     assert tree.find("img")["alt"] == HOSTILE and HOSTILE in tree.find("footer").text
     assert HOSTILE in soup(folder / "index.html").find("ul", class_="files").text
     page = soup(next((folder / "pages").glob("demo-*student*.html")))
@@ -187,20 +286,49 @@ def test_numbers_lead_to_the_notebooks_behind_them(suite):
         "student-vgg-nonseq-embedding-a0.00-s0",
         "student-vgg-nonseq-embedding-a0.50-s0",
     )
-    assert links == ["", "", "", "", page(teacher), page(undistilled), page(distilled), "", page(distilled), ""]
+    assert links == [
+        "",
+        "",
+        "",
+        "",
+        page(teacher),
+        page(undistilled),
+        page(distilled),
+        "",
+        page(distilled),
+        "",
+    ]
     numbers = [cell.text for cell in first.find_all("td")][4:]
-    assert numbers[:3] == ["55.0 ± 0.0", "50.0 ± 0.0", "55.0 ± 0.0"] and numbers[4:] == ["+10.00", "+2.7"]
+    assert numbers[:3] == ["55.0 ± 0.0", "50.0 ± 0.0", "55.0 ± 0.0"] and numbers[4:] == [
+        "+10.00",
+        "+2.7",
+    ]
 
 
 def test_what_is_missing_is_said(suite):
     folder, _ = suite
-    results, alpha, method, runs, index = (soup(folder / f"{name}.html") for name in ("results", "alpha", "method", "runs", "index"))
-    assert MISSING in results.find(id="table6").text and "—" in [cell.text for cell in results.find(id="table6").find_all("td")]
-    assert "Its runs are missing: no dataset of this suite has the layout voxceleb1." in results.find(id="table4").text
-    assert "Its runs are missing: no dataset has the layout voxceleb1." in alpha.find(id="figure4").text
-    assert all(results.find(id=f"table{n}") for n in range(4, 8)) and all(alpha.find(id=f"figure{n}") for n in range(4, 7))
+    results, alpha, method, runs, index = (
+        soup(folder / f"{name}.html") for name in ("results", "alpha", "method", "runs", "index")
+    )
+    assert MISSING in results.find(id="table6").text and "—" in [
+        cell.text for cell in results.find(id="table6").find_all("td")
+    ]
+    assert (
+        "Its runs are missing: no dataset of this suite has the layout voxceleb1."
+        in results.find(id="table4").text
+    )
+    assert (
+        "Its runs are missing: no dataset has the layout voxceleb1."
+        in alpha.find(id="figure4").text
+    )
+    assert all(results.find(id=f"table{n}") for n in range(4, 8)) and all(
+        alpha.find(id=f"figure{n}") for n in range(4, 7)
+    )
     assert all(method.find(id=f"{kind}{n}") for kind in ("table", "figure") for n in range(1, 4))
-    assert "not made" in alpha.find(id="figure6").text and "Exploration notebook: not executed yet" in index.text
+    assert (
+        "not made" in alpha.find(id="figure6").text
+        and "Exploration notebook: not executed yet" in index.text
+    )
     listed = runs.find(id=f"run-{MISSING.replace('/', '-')}")
     assert listed.find(class_="state").text == "missing" and not listed.find("a")
     assert "1 of 22 runs have no result" in index.header.text
@@ -209,9 +337,16 @@ def test_what_is_missing_is_said(suite):
 def test_the_first_screen_warns_and_sums_up(suite):
     folder, _ = suite
     header = soup(folder / "index.html").header
-    assert [warning.strong.text for warning in header.find_all(class_="warning")] == ["Synthetic recordings.", "Partial."]
+    assert [warning.strong.text for warning in header.find_all(class_="warning")] == [
+        "Synthetic recordings.",
+        "Partial.",
+    ]
     numbers = {
-        row.dt.text: (row.dd.text, row.find(class_="paper").text if row.find(class_="paper") else "") for row in header.dl.find_all("div")
+        row.dt.text: (
+            row.dd.text,
+            row.find(class_="paper").text if row.find(class_="paper") else "",
+        )
+        for row in header.dl.find_all("div")
     }
     assert numbers["networks gain by distillation"] == ("8 of 8", "paper: 9 of 9")
     assert numbers["mean relative change"][0] == "+10.0 %"
@@ -225,9 +360,19 @@ def test_headings_tables_and_pictures_can_be_heard(suite):
     for page in pages(folder):
         tree = soup(page)
         levels = [int(tag.name[1]) for tag in tree.find_all(re.compile("^h[1-6]$"))]
-        assert levels[0] == 1 and levels.count(1) == 1 and all(after <= before + 1 for before, after in zip(levels, levels[1:]))
-        assert tree.html["lang"] == "en" and tree.title.text and all(image.get("alt") for image in tree.find_all("img"))
-    for table in [table for page in folder.glob("*.html") for table in soup(page).find_all("table")]:
+        assert (
+            levels[0] == 1
+            and levels.count(1) == 1
+            and all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+        )
+        assert (
+            tree.html["lang"] == "en"
+            and tree.title.text
+            and all(image.get("alt") for image in tree.find_all("img"))
+        )
+    for table in [
+        table for page in folder.glob("*.html") for table in soup(page).find_all("table")
+    ]:
         assert table.caption and all(tag.get("scope") for tag in table.find_all("th"))
         width = {
             sum(int(cell.get("colspan", 1)) for cell in row.find_all(["th", "td"]))
@@ -241,9 +386,14 @@ def test_a_notebook_shows_outputs_and_folds_its_code(suite):
     folder, _ = suite
     page = soup(next((folder / "pages").glob("demo-*student*.html")))
     assert "removed = 1" not in page.text and "print(" in page.find("details", class_="source").text
-    assert page.find(class_="ansi-red-fg") and page.find(class_="picture").img["src"].startswith("data:image/png")
+    assert page.find(class_="ansi-red-fg") and page.find(class_="picture").img["src"].startswith(
+        "data:image/png"
+    )
     assert page.find(class_="picture").find_parent("details") is None
-    assert page.find("a", href=re.compile(r"^\.\./runs\.html#run-")) and "✓" not in page.find(class_="state").text
+    assert (
+        page.find("a", href=re.compile(r"^\.\./runs\.html#run-"))
+        and "✓" not in page.find(class_="state").text
+    )
 
 
 def test_only_notebooks_newer_than_their_page_are_converted(suite):
@@ -255,23 +405,41 @@ def test_only_notebooks_newer_than_their_page_are_converted(suite):
     os.utime(done[1].folder / "notebook.ipynb", (5e9, 5e9))
     (folder / "pages" / "of-a-run-long-gone.html").write_text("")
     write(runs, folder)
-    times = {page.name: page.stat().st_mtime for page in pages(folder) if page.parent == folder / "pages"}
+    times = {
+        page.name: page.stat().st_mtime for page in pages(folder) if page.parent == folder / "pages"
+    }
     anew = f"demo-ravdess-{done[1].stage}-{done[1].folder.name}.html"
-    assert [name for name, at in times.items() if at < 4e9] == [anew] and "of-a-run-long-gone.html" not in times
+    assert [name for name, at in times.items() if at < 4e9] == [
+        anew
+    ] and "of-a-run-long-gone.html" not in times
     assert "the second time" in (folder / "pages" / anew).read_text()
 
 
 def test_a_figure_outside_of_the_suite_is_refused(tmp_path, monkeypatch):
     (tmp_path / "figure1.svg").write_text("<svg/>")
     with pytest.raises(UserError, match="Figure 1 names .*figure1.svg, which is no file in"):
-        site.build("demo", [], [], [site.Figure("figure1", "Figure 1", "", files=[tmp_path / "figure1.svg"])], folder=tmp_path / "demo")
+        site.build(
+            "demo",
+            [],
+            [],
+            [site.Figure("figure1", "Figure 1", "", files=[tmp_path / "figure1.svg"])],
+            folder=tmp_path / "demo",
+        )
 
 
 def test_a_suite_without_runs_has_a_page(tmp_path):
-    index = site.build("empty", [], tables.comparisons([], tables.collect([])), folder=tmp_path / "empty")
+    index = site.build(
+        "empty", [], tables.comparisons([], tables.collect([])), folder=tmp_path / "empty"
+    )
     tree = soup(index)
-    assert "This suite has no runs." in soup(index.with_name("runs.html")).text and "0 of 0" in tree.header.text
-    assert soup(index.with_name("results.html")).find(id="table6").find(class_="absent") and "Nothing was run for this." in tree.main.text
+    assert (
+        "This suite has no runs." in soup(index.with_name("runs.html")).text
+        and "0 of 0" in tree.header.text
+    )
+    assert (
+        soup(index.with_name("results.html")).find(id="table6").find(class_="absent")
+        and "Nothing was run for this." in tree.main.text
+    )
 
 
 def test_failed_runs_show_their_log(tmp_path, monkeypatch):
@@ -281,13 +449,17 @@ def test_failed_runs_show_their_log(tmp_path, monkeypatch):
     (run.folder / "result.json").unlink()
     index = site.build("demo", [run], [], folder=tmp_path / "demo")
     listed = soup(index.with_name("runs.html")).find(class_="runs").tbody.tr
-    assert listed.find(class_="state").text == "failed" and (tmp_path / "demo" / listed.a["href"]).is_file()
+    assert (
+        listed.find(class_="state").text == "failed"
+        and (tmp_path / "demo" / listed.a["href"]).is_file()
+    )
 
 
 def test_runs_are_called_by_what_sets_them_apart():
     base = load(dataset="demo-ravdess", backbone="vgg", setting="agg")
     names = [
-        listing.title(Run("student", base.model_copy(update=changed), {})) for changed in ({}, {"alpha": 0.0}, {"folds": "0-1", "seed": 2})
+        listing.title(Run("student", base.model_copy(update=changed), {}))
+        for changed in ({}, {"alpha": 0.0}, {"folds": "0-1", "seed": 2})
     ]
     assert names[0].replace("\u00a0", " ") == "VGG student, sequential, AGG, embedding, α = 0.5"
     assert names[1] == "VGG student, sequential, undistilled"
@@ -299,13 +471,22 @@ def test_runs_are_called_by_what_sets_them_apart():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(4.24, "4.2 s"), (59.97, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min"), (float("nan"), "—")]
+    ("seconds", "text"),
+    [
+        (4.24, "4.2 s"),
+        (59.97, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (7800, "2 h 10 min"),
+        (float("nan"), "—"),
+    ],
 )
 def test_times_read_as_people_say_them(seconds, text):
     assert listing.duration(seconds) == text
 
 
-def test_a_notebook_that_was_broken_off_does_not_keep_the_site_from_being_written(tmp_path, monkeypatch):
+def test_a_notebook_that_was_broken_off_does_not_keep_the_site_from_being_written(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(places, "REPORTS", tmp_path)
     run = every_run()[1]
     run.folder.mkdir(parents=True)

@@ -10,7 +10,11 @@ SOURCE = 'X = 1\n\n\ndef f(x):\n    """Say."""\n    return x + X\n'
 
 def test_comments_docstrings_and_layout_are_no_change_of_meaning():
     same = '"""A module."""\nX = 1  # why\ndef f(x):\n    # so\n    return (x + X)\n'
-    assert sources.meaning(SOURCE) == sources.meaning(same) != sources.meaning(SOURCE.replace("x + X", "x - X"))
+    assert (
+        sources.meaning(SOURCE)
+        == sources.meaning(same)
+        != sources.meaning(SOURCE.replace("x + X", "x - X"))
+    )
 
 
 def test_a_function_of_nothing_but_its_docstring_has_a_meaning():
@@ -20,13 +24,20 @@ def test_a_function_of_nothing_but_its_docstring_has_a_meaning():
 def test_a_meaning_is_the_same_under_every_python():
     """Syntax trees of Python 3.12 have fields that those of 3.11 have not, and nothing in them."""
     arguments = "arguments(args=[arg(arg='x')], kwonlyargs=[arg(arg='y'), arg(arg='z')], kw_defaults=[None, Constant()])"
-    returned = "Tuple(elts=[Constant(value=0), Name(id='y', ctx=Load()), Tuple(ctx=Load())], ctx=Load())"
+    returned = (
+        "Tuple(elts=[Constant(value=0), Name(id='y', ctx=Load()), Tuple(ctx=Load())], ctx=Load())"
+    )
     expected = f"Module(body=[FunctionDef(name='f', args={arguments}, body=[If(test=Name(id='x', ctx=Load()), body=[Return()]), Return(value={returned})])])"
-    assert sources.meaning("def f(x, *, y, z=None):\n    if x:\n        return\n    return 0, y, ()\n") == expected
+    assert (
+        sources.meaning("def f(x, *, y, z=None):\n    if x:\n        return\n    return 0, y, ()\n")
+        == expected
+    )
 
 
 def test_each_stage_has_its_code(tmp_path, monkeypatch):
-    for name in {name for names in (*sources.MODULES.values(), *sources.SCORING.values()) for name in names}:
+    for name in {
+        name for names in (*sources.MODULES.values(), *sources.SCORING.values()) for name in names
+    }:
         file = tmp_path / name if name.endswith(".py") else tmp_path / name / "network.py"
         assert (places.ROOT / name).exists()
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -47,15 +58,25 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
     assert losses[0] == before[0] and losses[1] != before[1] and losses[2] != before[2]
     (tmp_path / "kdlib" / "teacher.py").write_text(SOURCE.replace("+", "*"))
     before, losses = losses, prints()
-    assert losses[0] != before[0] and losses[1] != before[1] and losses[2] == before[2]  # nobody taught the undistilled student
+    assert (
+        losses[0] != before[0] and losses[1] != before[1] and losses[2] == before[2]
+    )  # nobody taught the undistilled student
     (tmp_path / "kdlib" / "models" / "network.py").write_text(SOURCE.replace("+", "*"))
     assert all(now != then for now, then in zip(prints(), losses))
     trained, results = prints(), of_results()
     (tmp_path / "kdsuite/data/verification.py").write_text(SOURCE.replace("+", "*"))
-    assert [now != then for now, then in zip(of_results(), results)] == [True, False, True] and prints() == trained
+    assert [now != then for now, then in zip(of_results(), results)] == [
+        True,
+        False,
+        True,
+    ] and prints() == trained
     results = of_results()
     (tmp_path / "kdsuite/runs/baseline.py").write_text(SOURCE.replace("+", "*"))
-    assert [now != then for now, then in zip(of_results(), results)] == [True, False, False] and prints() == trained
+    assert [now != then for now, then in zip(of_results(), results)] == [
+        True,
+        False,
+        False,
+    ] and prints() == trained
     monkeypatch.setattr(sources, "STORE_FORMAT", sources.STORE_FORMAT + 1)
     assert all(now != then for now, then in zip(of_results(), results)) and prints() == trained
     sources.fingerprint.cache_clear()

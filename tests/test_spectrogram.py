@@ -13,21 +13,34 @@ from kdlib.spectrogram import FLOOR, Spectrogram, cut_segments
 
 @pytest.fixture
 def waveform():
-    return torch.from_numpy(np.random.default_rng(0).normal(size=(3, 16000 * 2)).astype(np.float32)) * torch.tensor([[0.01], [0.1], [0.3]])
+    return torch.from_numpy(
+        np.random.default_rng(0).normal(size=(3, 16000 * 2)).astype(np.float32)
+    ) * torch.tensor([[0.01], [0.1], [0.3]])
 
 
 def test_stft_is_scipys(waveform):
     ours = Spectrogram(Media())(waveform)
-    window = np.pad(scipy.signal.get_window("hamming", 400), 56)  # torch centres the 25 ms window in the 512 points
+    window = np.pad(
+        scipy.signal.get_window("hamming", 400), 56
+    )  # torch centres the 25 ms window in the 512 points
     padded = np.pad(waveform.numpy().astype(np.float64), ((0, 0), (256, 256)), mode="reflect")
-    _, _, theirs = scipy.signal.stft(padded, nperseg=512, noverlap=512 - 160, window=window, boundary=None, padded=False)
+    _, _, theirs = scipy.signal.stft(
+        padded, nperseg=512, noverlap=512 - 160, window=window, boundary=None, padded=False
+    )
     logarithm = np.log(np.abs(theirs[..., :200]) * window.sum() + FLOOR)
-    expected = (logarithm - logarithm.mean((1, 2), keepdims=True)) / logarithm.std((1, 2), keepdims=True)
+    expected = (logarithm - logarithm.mean((1, 2), keepdims=True)) / logarithm.std(
+        (1, 2), keepdims=True
+    )
     np.testing.assert_allclose(ours[:, 0].numpy(), expected, atol=2e-3)
 
 
 def test_paper_sizes(waveform):
-    assert Spectrogram(Media())(waveform).shape == (3, 1, 257, 200)  # 25 ms, 10 ms: 100 columns a second
+    assert Spectrogram(Media())(waveform).shape == (
+        3,
+        1,
+        257,
+        200,
+    )  # 25 ms, 10 ms: 100 columns a second
     assert Spectrogram(Media(front_end="logmel", bins=40))(waveform).shape == (3, 1, 40, 200)
 
 
@@ -36,8 +49,12 @@ def test_paper_sizes(waveform):
 def test_each_recording_is_normalised_alone(waveform, front_end, normalise, over):
     front = Spectrogram(Media(front_end=front_end, normalise=normalise))
     heard = front(waveform)
-    torch.testing.assert_close(heard.mean(over), torch.zeros_like(heard.mean(over)), atol=1e-4, rtol=0)
-    torch.testing.assert_close(heard.std(over, correction=0), torch.ones_like(heard.mean(over)), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        heard.mean(over), torch.zeros_like(heard.mean(over)), atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(
+        heard.std(over, correction=0), torch.ones_like(heard.mean(over)), atol=1e-3, rtol=0
+    )
     torch.testing.assert_close(front(waveform[1:2]), heard[1:2])
 
 

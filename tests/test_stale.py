@@ -1,4 +1,5 @@
-"""What a change makes out of date: exactly the runs whose numbers hang on it, all of them in one plan, and nothing once they were run again.
+"""What a change makes out of date: exactly the runs whose numbers hang on it, all of them in one
+plan, and nothing once they were run again.
 
 Trainings are stubs that tell of themselves what real ones do.
 """
@@ -48,20 +49,41 @@ DATASETS = ("faces", "voices")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A copy of the suite with two datasets, all of its runs done; of ``voices`` also the corpus is there, with a trial list."""
+    """A copy of the suite with two datasets, all of its runs done; of ``voices`` also the corpus is
+    there, with a trial list."""
     home = tmp_path_factory.mktemp("stale")
     for name in ("kdlib", "kdsuite", "notebooks", "params"):
-        shutil.copytree(places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(places.ROOT / "Snakefile", home)
-    tree = Corpus(layout="voxceleb1", path=str(home / "tree"), synthetic=Synthetic(actors=2, takes=2, outsiders=2))
+    tree = Corpus(
+        layout="voxceleb1",
+        path=str(home / "tree"),
+        synthetic=Synthetic(actors=2, takes=2, outsiders=2),
+    )
     synthetic.ensure(tree)
-    for name, usual, path in (("faces", "demo-ravdess", "nowhere"), ("voices", "demo-voxceleb1", str(home / "tree"))):
+    for name, usual, path in (
+        ("faces", "demo-ravdess", "nowhere"),
+        ("voices", "demo-voxceleb1", str(home / "tree")),
+    ):
         file = yaml.safe_load((places.ROOT / "params" / f"{usual}.yaml").read_text())
         corpus = {**file["corpus"], "path": path, "synthetic": None}
-        (home / "params" / f"{name}.yaml").write_text(yaml.safe_dump({**file, "dataset": name, "corpus": corpus}))
+        (home / "params" / f"{name}.yaml").write_text(
+            yaml.safe_dump({**file, "dataset": name, "corpus": corpus})
+        )
     runs = [{"dataset": list(DATASETS), "backbone": "vgg", "alpha": [0, 0.5]}]
-    runs.append({"dataset": "faces", "backbone": "vgg", "method": "softlabel", "training": {"targets": "uniform"}})
-    (home / "params" / "grids" / "two.yaml").write_text(yaml.safe_dump({"title": "two", "runs": runs}))
+    runs.append(
+        {
+            "dataset": "faces",
+            "backbone": "vgg",
+            "method": "softlabel",
+            "training": {"targets": "uniform"},
+        }
+    )
+    (home / "params" / "grids" / "two.yaml").write_text(
+        yaml.safe_dump({"title": "two", "runs": runs})
+    )
     (home / "bin").mkdir()
     (home / "bin" / "papermill").write_text(STUB)
     (home / "bin" / "papermill").chmod(0o755)
@@ -71,22 +93,38 @@ def home(tmp_path_factory):
 
 
 def runs(stage: str, *datasets: str, alpha: str = "") -> set[str]:
-    """Return the runs of a stage; of students those of an ``alpha``, all of them where it is not given."""
-    keys = {"data": ["all"], "teacher": ["vgg-nonseq-s0"], "student": [f"vgg-nonseq-embedding-a{which}-s0" for which in ("0.00", "0.50")]}
-    found = {f"runs/{dataset}/{stage}/{key}" for dataset in datasets for key in keys[stage] if alpha in key}
+    """Return the runs of a stage; of students those of an ``alpha``, all of them where it is not
+    given."""
+    keys = {
+        "data": ["all"],
+        "teacher": ["vgg-nonseq-s0"],
+        "student": [f"vgg-nonseq-embedding-a{which}-s0" for which in ("0.00", "0.50")],
+    }
+    found = {
+        f"runs/{dataset}/{stage}/{key}"
+        for dataset in datasets
+        for key in keys[stage]
+        if alpha in key
+    }
     return found
 
 
 def smoothed(home: Path) -> set[str]:
     """Return the student of equal probabilities, which has no teacher."""
-    return {str(folder.relative_to(home / "reports")) for folder in (home / "reports" / "runs" / "faces" / "student").glob("*softlabel*")}
+    return {
+        str(folder.relative_to(home / "reports"))
+        for folder in (home / "reports" / "runs" / "faces" / "student").glob("*softlabel*")
+    }
 
 
 def planned(home: Path) -> set[str]:
     """Return the runs that a dry run lists."""
     code, said, called = snakemake(home, "--dry-run")
     assert code == 0 and not called, said
-    return {str(Path(file).parent.relative_to(home / "reports")) for file in re.findall(r"^    output: (\S+)", said, re.MULTILINE)}
+    return {
+        str(Path(file).parent.relative_to(home / "reports"))
+        for file in re.findall(r"^    output: (\S+)", said, re.MULTILINE)
+    }
 
 
 def check(home: Path, expected: set[str]) -> None:
@@ -100,7 +138,11 @@ def check(home: Path, expected: set[str]) -> None:
 def change(file: Path, **sections: dict) -> None:
     """Lay parameters over those of a dataset's file."""
     values = yaml.safe_load(file.read_text())
-    file.write_text(yaml.safe_dump({**values, **{name: {**values[name], **over} for name, over in sections.items()}}))
+    file.write_text(
+        yaml.safe_dump(
+            {**values, **{name: {**values[name], **over} for name, over in sections.items()}}
+        )
+    )
 
 
 def append(file: Path, text: str) -> None:
@@ -108,7 +150,11 @@ def append(file: Path, text: str) -> None:
 
 
 def test_another_teacher_makes_its_distilled_students_out_of_date_and_no_other(home):
-    change(home / "params" / "faces.yaml", training={"teacher_epochs": 75}, model={"teacher_width": 0.7})
+    change(
+        home / "params" / "faces.yaml",
+        training={"teacher_epochs": 75},
+        model={"teacher_width": 0.7},
+    )
     check(home, runs("teacher", "faces") | runs("student", "faces", alpha="0.50") | REPORT)
 
 
@@ -134,13 +180,22 @@ def test_another_trial_list_makes_those_who_hear_it_out_of_date(home):
 )  # fmt: skip
 def test_other_code_makes_the_runs_behind_it_out_of_date(home, module, stages):
     append(home / "kdlib" / module, "\nOTHER = 1\n")
-    check(home, {run for stage in stages for run in runs(stage, *DATASETS)} | smoothed(home) | REPORT)
+    check(
+        home, {run for stage in stages for run in runs(stage, *DATASETS)} | smoothed(home) | REPORT
+    )
 
 
 def test_other_folds_make_every_run_of_the_dataset_out_of_date(home):
     """The data run too, which holds the linear baseline of each fold."""
     change(home / "params" / "faces.yaml", corpus={"groups": 4})
-    check(home, runs("data", "faces") | runs("teacher", "faces") | runs("student", "faces") | smoothed(home) | REPORT)
+    check(
+        home,
+        runs("data", "faces")
+        | runs("teacher", "faces")
+        | runs("student", "faces")
+        | smoothed(home)
+        | REPORT,
+    )
 
 
 def test_the_linear_baseline_makes_nothing_but_the_data_runs_out_of_date(home):
@@ -150,7 +205,13 @@ def test_the_linear_baseline_makes_nothing_but_the_data_runs_out_of_date(home):
 
 def test_other_code_of_the_teacher_leaves_undistilled_students_alone(home):
     append(home / "kdlib" / "teacher.py", "\nOTHER = 1\n")
-    check(home, runs("teacher", *DATASETS) | runs("student", *DATASETS, alpha="0.50") | smoothed(home) | REPORT)
+    check(
+        home,
+        runs("teacher", *DATASETS)
+        | runs("student", *DATASETS, alpha="0.50")
+        | smoothed(home)
+        | REPORT,
+    )
 
 
 def test_a_corpus_that_is_away_for_now_makes_nothing_out_of_date(home):

@@ -1,4 +1,5 @@
-"""Intervals, tests and power: against hand computations, other libraries, and simulated suites whose truth is known."""
+"""Intervals, tests and power: against hand computations, other libraries, and simulated suites
+whose truth is known."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ NOMINAL = (0.02, 0.08)
 
 
 def suite(world=VIDEO_KNOWS_MORE, seed=0, keep=1.0):
-    """Return a simulated pair of runs; ``keep`` less than 1 takes recordings away at random, from both."""
+    """Return a simulated pair of runs; ``keep`` less than 1 takes recordings away at random, from
+    both."""
     distilled, undistilled = simulate(world, np.random.default_rng(seed))
     kept = np.random.default_rng(seed).random(len(distilled)) < keep
     return distilled[kept].reset_index(drop=True), undistilled[kept].reset_index(drop=True)
@@ -52,49 +54,89 @@ def test_the_gain_is_the_mean_over_folds(metric, folds):
     distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, folds=folds), keep=0.4)
     after, before = (metrics.by_fold(of)[metric].mean() for of in (distilled, undistilled))
     found = compare(distilled, undistilled, metric, **QUICK)
-    assert (found.distilled, found.undistilled, found.gain) == pytest.approx((after, before, after - before))
+    assert (found.distilled, found.undistilled, found.gain) == pytest.approx(
+        (after, before, after - before)
+    )
     assert statistics.interval(distilled, metric).estimate == pytest.approx(after)
-    assert found.low < found.gain < found.high or (folds == 1 and np.isnan([found.low, found.high]).all())
-    assert (found.folds, found.speakers, found.recordings, found.seeds) == (folds, 24, len(distilled), 1)
+    assert found.low < found.gain < found.high or (
+        folds == 1 and np.isnan([found.low, found.high]).all()
+    )
+    assert (found.folds, found.speakers, found.recordings, found.seeds) == (
+        folds,
+        24,
+        len(distilled),
+        1,
+    )
 
 
 def test_seeds_are_averaged_and_the_order_of_rows_does_not_matter():
     world = replace(VIDEO_KNOWS_MORE, seeds=3)
     distilled, undistilled = suite(world)
     found = compare(distilled, undistilled, **QUICK)
-    each = [compare(*(of[of.seed == seed].drop(columns="seed") for of in (distilled, undistilled)), **QUICK) for seed in range(3)]
+    each = [
+        compare(
+            *(of[of.seed == seed].drop(columns="seed") for of in (distilled, undistilled)), **QUICK
+        )
+        for seed in range(3)
+    ]
     assert found.gain == pytest.approx(np.mean([one.gain for one in each]))
     assert (found.seeds, found.trainings, found.recordings) == (3, 72, 24 * 52)
-    assert found.p_recordings == each[0].p_recordings  # of one seed: the others heard the same recordings
-    shuffled = compare(distilled.sample(frac=1, random_state=0), undistilled.sample(frac=1, random_state=1), **QUICK)
+    assert (
+        found.p_recordings == each[0].p_recordings
+    )  # of one seed: the others heard the same recordings
+    shuffled = compare(
+        distilled.sample(frac=1, random_state=0),
+        undistilled.sample(frac=1, random_state=1),
+        **QUICK,
+    )
     assert astuple(shuffled)[1:4] == pytest.approx(astuple(found)[1:4])
 
 
 def test_runs_on_other_recordings_are_refused():
     distilled, undistilled = suite()
     with pytest.raises(
-        UserError, match=r"different recordings: 2 are in one of them alone, such as recording '000-0000' of fold 0, seed 0"
+        UserError,
+        match=r"different recordings: 2 are in one of them alone, such as recording '000-0000' of fold 0, seed 0",
     ):
         compare(distilled[2:], undistilled)
-    with pytest.raises(UserError, match="recording '000-0000' of fold 0, seed 0 is there twice in the undistilled predictions; give each"):
+    with pytest.raises(
+        UserError,
+        match="recording '000-0000' of fold 0, seed 0 is there twice in the undistilled predictions; give each",
+    ):
         compare(distilled, pd.concat([undistilled, undistilled[:1]]))
-    with pytest.raises(UserError, match="recording '000-0001' of fold 0, seed 0 has another label in the undistilled run"):
-        compare(distilled, undistilled.assign(label=undistilled.label.mask(undistilled.recording == "000-0001", "other")))
+    with pytest.raises(
+        UserError,
+        match="recording '000-0001' of fold 0, seed 0 has another label in the undistilled run",
+    ):
+        compare(
+            distilled,
+            undistilled.assign(
+                label=undistilled.label.mask(undistilled.recording == "000-0001", "other")
+            ),
+        )
     with pytest.raises(UserError, match="unknown metric 'eer'; known are uar, accuracy"):
         compare(distilled, undistilled, "eer")
 
 
 def test_sign_flips_by_hand_and_by_enumeration():
-    assert statistics.sign_flip(np.arange(1.0, 7)) == pytest.approx(2 / 64)  # all six are gains: the most that six can say
+    assert statistics.sign_flip(np.arange(1.0, 7)) == pytest.approx(
+        2 / 64
+    )  # all six are gains: the most that six can say
     found = np.random.default_rng(0).normal(0.5, size=9)
     means = np.array([np.mean(found * signs) for signs in product((-1, 1), repeat=9)])
-    assert statistics.sign_flip(found) == pytest.approx((np.abs(means) >= abs(found.mean()) - 1e-12).mean())
-    assert np.isnan(statistics.sign_flip(np.ones(5))) and statistics.sign_flip(np.zeros(30), 99) == 1
+    assert statistics.sign_flip(found) == pytest.approx(
+        (np.abs(means) >= abs(found.mean()) - 1e-12).mean()
+    )
+    assert (
+        np.isnan(statistics.sign_flip(np.ones(5))) and statistics.sign_flip(np.zeros(30), 99) == 1
+    )
 
 
 def test_many_folds_are_sampled_and_agree_with_a_t_test():
     found = np.random.default_rng(0).normal(0.4, size=40)
-    assert statistics.sign_flip(found) == pytest.approx(stats.ttest_1samp(found, 0).pvalue, abs=0.01)
+    assert statistics.sign_flip(found) == pytest.approx(
+        stats.ttest_1samp(found, 0).pvalue, abs=0.01
+    )
 
 
 def test_mcnemar_is_the_binomial_test_of_the_discordant():
@@ -107,13 +149,35 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant():
 
 @pytest.mark.parametrize(
     ("folds", "seeds", "unit", "tested"),
-    [(6, 1, "fold", True), (5, 1, "fold", False), (3, 2, "fold", True), (2, 1, "", False), (1, 2, "", False)]
-    + [(1, 3, "speaker and training", False), (2, 3, "speaker and training", True), (1, 6, "speaker and training", True)],
+    [
+        (6, 1, "fold", True),
+        (5, 1, "fold", False),
+        (3, 2, "fold", True),
+        (2, 1, "", False),
+        (1, 2, "", False),
+    ]
+    + [
+        (1, 3, "speaker and training", False),
+        (2, 3, "speaker and training", True),
+        (1, 6, "speaker and training", True),
+    ],
 )
-def test_without_six_trainings_there_is_no_p_and_without_three_no_interval(folds, seeds, unit, tested):
-    found = compare(*suite(replace(VIDEO_KNOWS_MORE, speakers=12, folds=folds, seeds=seeds, recordings=14)), **QUICK)
+def test_without_six_trainings_there_is_no_p_and_without_three_no_interval(
+    folds, seeds, unit, tested
+):
+    found = compare(
+        *suite(replace(VIDEO_KNOWS_MORE, speakers=12, folds=folds, seeds=seeds, recordings=14)),
+        **QUICK,
+    )
     assert found.unit == unit and np.isnan([found.low, found.high]).all() == (unit == "")
-    numbers = [found.p, found.detectable, found.p_folds, found.p_speakers, found.p_trainings, found.p_recordings]
+    numbers = [
+        found.p,
+        found.detectable,
+        found.p_folds,
+        found.p_speakers,
+        found.p_trainings,
+        found.p_recordings,
+    ]
     assert np.isfinite([found.p, found.detectable]).all() if tested else np.isnan(numbers).all()
     if folds == 6:
         assert found.p == found.p_folds
@@ -122,16 +186,22 @@ def test_without_six_trainings_there_is_no_p_and_without_three_no_interval(folds
 
 
 def test_crossed_speakers_and_trainings_agree_with_an_analysis_of_variance():
-    distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, speakers=8, folds=1, seeds=4, recordings=35, of_training=0.1))
+    distilled, undistilled = suite(
+        replace(VIDEO_KNOWS_MORE, speakers=8, folds=1, seeds=4, recordings=35, of_training=0.1)
+    )
     found = compare(distilled, undistilled, "accuracy", **QUICK)
     better = right(distilled).astype(float) - right(undistilled)
-    each = distilled.assign(better=better).groupby(["speaker", "seed"], as_index=False).better.mean()
+    each = (
+        distilled.assign(better=better).groupby(["speaker", "seed"], as_index=False).better.mean()
+    )
     squares = anova_lm(ols("better ~ C(speaker) + C(seed)", each).fit()).mean_sq
     parts = (squares["C(speaker)"], squares["C(seed)"], squares["Residual"])
     assert parts[1] > parts[2]
     error = np.sqrt((parts[0] + parts[1] - parts[2]) / 32)
     freedom = (32 * error**2) ** 2 / (parts[0] ** 2 / 7 + parts[1] ** 2 / 3 + parts[2] ** 2 / 21)
-    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, freedom, each.better.mean(), error))
+    assert (found.low, found.high) == pytest.approx(
+        stats.t.interval(0.95, freedom, each.better.mean(), error)
+    )
 
 
 def test_folds_that_share_speakers_are_no_units_of_their_own():
@@ -143,7 +213,11 @@ def test_folds_that_share_speakers_are_no_units_of_their_own():
 def test_a_speaker_drawn_twice_counts_as_two_speakers():
     distilled, _ = suite(replace(VIDEO_KNOWS_MORE, folds=1, speakers=8, recordings=70))
     drawn = np.array([2, 0, 1, 1, 0, 3, 1, 0])
-    copies = [distilled[distilled.speaker == speaker] for speaker, times in enumerate(drawn) for _ in range(times)]
+    copies = [
+        distilled[distilled.speaker == speaker]
+        for speaker, times in enumerate(drawn)
+        for _ in range(times)
+    ]
     for metric, by_hand in metrics.METRICS.items():
         of = cells(shares(with_seed(distilled), metric), distilled.speaker, right(distilled))
         assert of.mean(drawn[None].astype(float))[0] == pytest.approx(by_hand(pd.concat(copies)))
@@ -151,10 +225,15 @@ def test_a_speaker_drawn_twice_counts_as_two_speakers():
 
 @pytest.mark.parametrize("column", ["fold", "label"])
 def test_a_speaker_who_is_a_fold_or_a_class_counts_as_often_as_drawn(column):
-    # leaving one actor out, and speaker identification: the mean over those drawn, the twice drawn twice
+    # leaving one actor out, and speaker identification: the mean over those drawn, the twice drawn
+    # twice
     distilled, _ = suite(World(speakers=8, folds=8 if column == "fold" else 1, recordings=30))
     distilled[column] = distilled.speaker
-    distilled["predicted"] = distilled.predicted if column == "fold" else (distilled.speaker + distilled.predicted.str.endswith("3")) % 8
+    distilled["predicted"] = (
+        distilled.predicted
+        if column == "fold"
+        else (distilled.speaker + distilled.predicted.str.endswith("3")) % 8
+    )
     each = np.array([metrics.uar(part) for _, part in distilled.groupby("speaker")])
     drawn = np.array([[2, 0, 1, 1, 0, 3, 1, 0.0]])
     of = cells(shares(with_seed(distilled), "uar"), distilled.speaker, right(distilled))
@@ -164,7 +243,10 @@ def test_a_speaker_who_is_a_fold_or_a_class_counts_as_often_as_drawn(column):
 def test_an_interval_over_actors_is_students_t():
     distilled, undistilled = suite()
     ours, base = (metrics.by_fold(of).uar for of in (distilled, undistilled))
-    for found, values in ((statistics.interval(distilled), ours), (compare(distilled, undistilled, **QUICK), ours - base)):
+    for found, values in (
+        (statistics.interval(distilled), ours),
+        (compare(distilled, undistilled, **QUICK), ours - base),
+    ):
         expected = stats.ttest_1samp(values, 0).confidence_interval()
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
@@ -172,13 +254,17 @@ def test_an_interval_over_actors_is_students_t():
 def test_one_speaker_has_no_interval():
     distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, speakers=1, folds=1))
     found = compare(distilled, undistilled, **QUICK)
-    assert np.isnan([found.low, found.high, found.p, found.detectable]).all() and np.isfinite(found.gain)
+    assert np.isnan([found.low, found.high, found.p, found.detectable]).all() and np.isfinite(
+        found.gain
+    )
 
 
 def test_holm_by_hand_leaves_out_what_was_not_run():
     given = pd.Series([0.04, np.nan, 0.01, 0.03], index=list("abcd"))
     found = statistics.corrected(given)
-    assert found.drop("b").to_dict() == pytest.approx({"a": 0.06, "c": 0.03, "d": 0.06}) and np.isnan(found["b"])
+    assert found.drop("b").to_dict() == pytest.approx(
+        {"a": 0.06, "c": 0.03, "d": 0.06}
+    ) and np.isnan(found["b"])
     assert given["a"] == 0.04 and statistics.corrected([np.nan]).isna().all()
 
 
@@ -186,57 +272,88 @@ def test_the_detectable_gain_is_found_in_four_suites_of_five():
     found = np.random.default_rng(0).normal(size=24)
     gain, spread = statistics.detectable(found), found.std(ddof=1)
     suites = np.random.default_rng(1).normal(gain, spread, size=(20000, 24))
-    assert (stats.ttest_1samp(suites, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
-    assert np.isnan(statistics.detectable(np.ones(24))) and np.isnan(statistics.detectable(found[:5]))
+    assert (stats.ttest_1samp(suites, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(
+        0.8, abs=0.01
+    )
+    assert np.isnan(statistics.detectable(np.ones(24))) and np.isnan(
+        statistics.detectable(found[:5])
+    )
 
 
 def test_the_detectable_gain_of_few_folds_is_that_of_the_exact_test():
     # six folds reach 5 % where all have one sign, so the power is known in closed form
     found = np.random.default_rng(0).normal(size=6)
-    effect = optimize.brentq(lambda gain: stats.norm.cdf(gain) ** 6 + stats.norm.sf(gain) ** 6 - 0.8, 0.5, 3)
+    effect = optimize.brentq(
+        lambda gain: stats.norm.cdf(gain) ** 6 + stats.norm.sf(gain) ** 6 - 0.8, 0.5, 3
+    )
     assert statistics.detectable(found) == pytest.approx(effect * found.std(ddof=1), rel=0.01)
     assert stats.norm.cdf(1.4345) ** 6 < 0.66  # at the gain that Student's t detects with 80 %
     eight = np.array([-1.0, 1.0] * 4)
-    suites = np.random.default_rng(1).normal(statistics.detectable(eight), eight.std(ddof=1), size=(400, 8))
-    assert np.mean([statistics.sign_flip(suite) < 0.05 for suite in suites]) == pytest.approx(0.8, abs=0.05)
+    suites = np.random.default_rng(1).normal(
+        statistics.detectable(eight), eight.std(ddof=1), size=(400, 8)
+    )
+    assert np.mean([statistics.sign_flip(suite) < 0.05 for suite in suites]) == pytest.approx(
+        0.8, abs=0.05
+    )
 
 
 def test_the_detectable_gain_of_a_t_test_is_found_in_four_suites_of_five():
     suites = np.random.default_rng(1).normal(detectable_by_t(1 / np.sqrt(7), 6), 1, size=(20000, 7))
-    assert (stats.ttest_1samp(suites, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
+    assert (stats.ttest_1samp(suites, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(
+        0.8, abs=0.01
+    )
     assert np.isnan(detectable_by_t(0.0, 6)) and np.isnan(detectable_by_t(np.nan, np.nan))
 
 
 def test_the_papers_designs():
     assert statistics.standard_error(0.55, 2452) == pytest.approx(0.0100, abs=5e-5)
-    # two students that have nothing in common, by Student's t, which the exact test over 24 folds comes up to
+    # two students that have nothing in common, by Student's t, which the exact test over 24 folds
+    # comes up to
     error = np.sqrt(2) * statistics.standard_error(0.55, 2452)
-    assert statistics.design(2452, 0.55, 24, correlation=0) == pytest.approx(detectable_by_t(error, 23))
+    assert statistics.design(2452, 0.55, 24, correlation=0) == pytest.approx(
+        detectable_by_t(error, 23)
+    )
     assert statistics.design(2452, 0.55, 24, spread=0.03) > statistics.design(2452, 0.55, 24)
     assert np.isnan(statistics.design(2452, 0.55)) and np.isnan(statistics.design(2452, 0.55, 5))
     found = statistics.paper_designs(published()).set_index(["table", "backbone", "setting"])
     assert len(found) == 27 and found.gain[6, "seresnet", "nonseq"] == pytest.approx(2.9)
-    # no gain of the RAVDESS table could have been told from nothing were answers to correlate by one half
-    assert (found.gain[6] < found["detectable_0.5"][6]).all() and (found["detectable_0"][6] > found["detectable_0.8"][6]).all()
+    # no gain of the RAVDESS table could have been told from nothing were answers to correlate by
+    # one half
+    assert (found.gain[6] < found["detectable_0.5"][6]).all() and (
+        found["detectable_0"][6] > found["detectable_0.8"][6]
+    ).all()
     # one split and five sessions are fewer than six trainings
-    assert found.loc[[4, 7], ["detectable_0", "detectable_0.5", "detectable_0.8"]].isna().all(axis=None)
+    assert (
+        found.loc[[4, 7], ["detectable_0", "detectable_0.5", "detectable_0.8"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 @pytest.mark.parametrize("world", [VIDEO_KNOWS_MORE, NOTHING_TO_GAIN, TEACHER_IS_WORSE])
 def test_simulated_answers_are_right_as_often_as_the_world_says(world):
-    distilled, undistilled = simulate(replace(world, speakers=3000, recordings=28, folds=3000), np.random.default_rng(0))
+    distilled, undistilled = simulate(
+        replace(world, speakers=3000, recordings=28, folds=3000), np.random.default_rng(0)
+    )
     assert list(distilled.columns[-7:]) == [f"p_class{number}" for number in range(7)]
-    assert {"recording", "speaker", "fold", "label", "predicted"} <= set(distilled) and distilled.filter(like="p_").sum(axis=1).std() < 1e-9
+    assert {"recording", "speaker", "fold", "label", "predicted"} <= set(
+        distilled
+    ) and distilled.filter(like="p_").sum(axis=1).std() < 1e-9
     assert metrics.uar(undistilled) == pytest.approx(0.55, abs=0.01)
-    assert metrics.accuracy(distilled) - metrics.accuracy(undistilled) == pytest.approx(world.gain, abs=0.006)
+    assert metrics.accuracy(distilled) - metrics.accuracy(undistilled) == pytest.approx(
+        world.gain, abs=0.006
+    )
     assert world.gain == pytest.approx({0.8: 0.05, 0.55: 0.0, 0.3: -0.05}[world.video])
 
 
 @cache
 def rates(world: World, suites: int) -> pd.DataFrame:
-    """Return the comparison of each of many simulated suites, and whether its interval covers the truth."""
+    """Return the comparison of each of many simulated suites, and whether its interval covers the
+    truth."""
     random = np.random.default_rng(0)
-    found = pd.DataFrame([compare(*simulate(world, random), **QUICK, seed=seed) for seed in range(suites)])
+    found = pd.DataFrame(
+        [compare(*simulate(world, random), **QUICK, seed=seed) for seed in range(suites)]
+    )
     return found.assign(covers=(found.low <= world.gain) & (world.gain <= found.high))
 
 
@@ -277,10 +394,16 @@ def test_intervals_of_every_suite_cover_95_percent(name, trainings):
 
 def test_an_interval_over_speakers_alone_would_promise_too_much():
     # why a single training has no interval: speakers of 60 suites, of which the trainings differ
-    world, random, covers = replace(ANSWERS, speakers=12, folds=1, of_training=TRAINING), np.random.default_rng(0), []
+    world, random, covers = (
+        replace(ANSWERS, speakers=12, folds=1, of_training=TRAINING),
+        np.random.default_rng(0),
+        [],
+    )
     for _ in range(60):
         distilled, undistilled = simulate(world, random)
-        by_speaker = (right(distilled).astype(float) - right(undistilled)).reshape(12, -1).mean(axis=1)
+        by_speaker = (
+            (right(distilled).astype(float) - right(undistilled)).reshape(12, -1).mean(axis=1)
+        )
         covers.append(stats.ttest_1samp(by_speaker, 0).pvalue > 0.05)
         assert np.isnan(compare(distilled, undistilled, **QUICK).low)
     assert np.mean(covers) < 0.85
@@ -296,7 +419,10 @@ def test_an_effect_is_found_with_its_sign_and_size(world, sign):
 
 def test_the_interval_of_a_single_run_covers_the_truth():
     random = np.random.default_rng(0)
-    found = [statistics.interval(simulate(replace(NOTHING_TO_GAIN, **SMALL), random)[1]) for _ in range(150)]
+    found = [
+        statistics.interval(simulate(replace(NOTHING_TO_GAIN, **SMALL), random)[1])
+        for _ in range(150)
+    ]
     assert 0.89 <= np.mean([one.low <= 0.55 <= one.high for one in found]) <= 0.99
 
 
@@ -322,15 +448,23 @@ def test_error_rates_of_drawn_speakers_are_those_of_repeated_trials(convention):
 def test_error_rates_are_compared_by_fold_and_seed():
     distilled, undistilled, first, second = trials(TrialWorld(distilled=0.05, trials=400))
     one = compare_trials(distilled, undistilled, first, second)
-    base, ours = (metrics.eer(of.score.to_numpy(), of.genuine.to_numpy()) for of in (undistilled, distilled))
+    base, ours = (
+        metrics.eer(of.score.to_numpy(), of.genuine.to_numpy()) for of in (undistilled, distilled)
+    )
     assert (one.undistilled, one.distilled, one.gain) == pytest.approx((base, ours, base - ours))
     assert np.isnan([one.low, one.high, one.p, one.detectable]).all()  # one training
     names = np.array([f"id{number}" for number in range(40)])
-    thrice = [pd.concat([of.assign(fold=fold) for fold in range(3)], ignore_index=True) for of in (distilled, undistilled)]
+    thrice = [
+        pd.concat([of.assign(fold=fold) for fold in range(3)], ignore_index=True)
+        for of in (distilled, undistilled)
+    ]
     three = compare_trials(*thrice, names[np.tile(first, 3)], names[np.tile(second, 3)])
     assert three.gain == pytest.approx(one.gain) and (three.trainings, three.trials) == (3, 1200)
     assert three.low < one.gain < three.high and np.isnan(three.p)
-    six = [pd.concat([of.assign(seed=seed) for seed in range(6)], ignore_index=True) for of in (distilled, undistilled)]
+    six = [
+        pd.concat([of.assign(seed=seed) for seed in range(6)], ignore_index=True)
+        for of in (distilled, undistilled)
+    ]
     several = compare_trials(*six, np.tile(first, 6), np.tile(second, 6))
     assert (several.p < 0.05) == (several.low > 0) and several.detectable > 0
     alone = statistics.trial_interval(thrice[0], np.tile(first, 3), np.tile(second, 3))
@@ -339,12 +473,16 @@ def test_error_rates_are_compared_by_fold_and_seed():
 
 def test_other_trials_are_refused():
     distilled, undistilled, first, second = trials()
-    with pytest.raises(UserError, match="the runs scored different trials; compare runs of the same lists"):
+    with pytest.raises(
+        UserError, match="the runs scored different trials; compare runs of the same lists"
+    ):
         compare_trials(distilled[::-1], undistilled, first, second)
     with pytest.raises(UserError, match="2000 trials have 1999 first and 2000 second speakers"):
         compare_trials(distilled, undistilled, first[1:], second)
     lists = distilled.assign(list=np.where(distilled.trial < 9, "a.txt", "b.txt"))
-    with pytest.raises(UserError, match=r"several lists \(a.txt, b.txt\); compare one list at a time"):
+    with pytest.raises(
+        UserError, match=r"several lists \(a.txt, b.txt\); compare one list at a time"
+    ):
         statistics.trial_interval(lists, first, second)
 
 
@@ -355,7 +493,10 @@ def test_error_rates_have_few_false_alarms_and_find_an_effect():
     none = TrialWorld(speakers=16, trials=500, seeds=6, of_training=0.1)
     effect = replace(none, undistilled=0.2)
     quiet, loud = found(none, 50), found(effect, 20)
-    assert np.mean([one.p < 0.05 for one in quiet]) <= 0.12 and np.mean([one.p < 0.05 for one in loud]) >= 0.8
+    assert (
+        np.mean([one.p < 0.05 for one in quiet]) <= 0.12
+        and np.mean([one.p < 0.05 for one in loud]) >= 0.8
+    )
     assert np.mean([one.low <= 0 <= one.high for one in quiet]) >= 0.88
     assert np.mean([one.low <= effect.gain <= one.high for one in loud]) >= 0.85
 

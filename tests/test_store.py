@@ -1,4 +1,5 @@
-"""Windows of ragged rows, and preparation: once, whole or not at all, resumed, without what cannot be decoded where that is asked."""
+"""Windows of ragged rows, and preparation: once, whole or not at all, resumed, without what cannot
+be decoded where that is asked."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ from tests.conftest import noise_store
 def corpus(own_data):
     """Four takes of two actors as sound, with a table of face measurements."""
     folder = own_data / "corpus"
-    names = [f"01-01-{emotion}-01-01-01-{actor}" for emotion in ("03", "04") for actor in ("01", "02")]
+    names = [
+        f"01-01-{emotion}-01-01-01-{actor}" for emotion in ("03", "04") for actor in ("01", "02")
+    ]
     for number, name in enumerate(names):
         file = folder / f"Actor_{name[-2:]}" / f"03{name[2:]}.wav"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -42,32 +45,58 @@ def corpus(own_data):
 def settings_of(corpus, **given):
     return load(
         dataset="demo-ravdess",
-        corpus={"path": str(corpus / "corpus"), "features": str(corpus / "faces.csv"), "synthetic": None, "groups": 2, **given},
+        corpus={
+            "path": str(corpus / "corpus"),
+            "features": str(corpus / "faces.csv"),
+            "synthetic": None,
+            "groups": 2,
+            **given,
+        },
     )
 
 
 def test_windows_by_hand():
     rows = Ragged.of(torch.arange(10), torch.tensor([3, 2, 5]))
     window = rows.windows(torch.tensor([2, 0, 1]), torch.tensor([1, 1, 0]), 4)
-    assert window.tolist() == [[6, 7, 8, 9], [1, 2, 0, 1], [3, 4, 3, 4]]  # the short ones start over
+    assert window.tolist() == [
+        [6, 7, 8, 9],
+        [1, 2, 0, 1],
+        [3, 4, 3, 4],
+    ]  # the short ones start over
     assert rows.windows(torch.tensor([2]), torch.tensor([0]), 3, step=2).tolist() == [[5, 7, 9]]
     assert rows[2].tolist() == [5, 6, 7, 8, 9]
 
 
 def test_prepared_sound_is_what_was_on_disk(corpus):
     data = prepare(settings_of(corpus))
-    assert data.recordings.recording.to_list() == ["01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01", "01-04-01-01-01-02"]
+    assert data.recordings.recording.to_list() == [
+        "01-03-01-01-01-01",
+        "01-03-01-01-01-02",
+        "01-04-01-01-01-01",
+        "01-04-01-01-01-02",
+    ]
     assert data.waveforms.lengths.tolist() == [16000, 16800, 17600, 18400]
-    torch.testing.assert_close(data.audio(torch.tensor([2]), torch.tensor([0]), 5), torch.full((1, 5), 0.3), atol=1e-4, rtol=0)
-    assert data.fps is None and data.frames.values.shape == (4, 2) and data.classes == ["happy", "sad"]
+    torch.testing.assert_close(
+        data.audio(torch.tensor([2]), torch.tensor([0]), 5),
+        torch.full((1, 5), 0.3),
+        atol=1e-4,
+        rtol=0,
+    )
+    assert (
+        data.fps is None and data.frames.values.shape == (4, 2) and data.classes == ["happy", "sad"]
+    )
 
 
 def test_measurements_standardised_within_each_speaker(corpus):
     stores = [prepare(settings_of(corpus, standardise=how)) for how in ("none", "speaker")]
     raw, scaled = (torch.cat([data.frames[row] for row in range(4)]) for data in stores)
     assert raw[:, 0].tolist() == [1.0, 2.0, 3.0, 6.0]
-    # actor 1: 1 and 3, mean 2, deviation sqrt 2; actor 2: 2 and 6, mean 4, deviation sqrt 8; a constant column stays 0
-    torch.testing.assert_close(scaled[:, 0], torch.tensor([-1, -2 / 8**0.5, 1, 2 / 8**0.5]) * torch.tensor([0.5**0.5, 1, 0.5**0.5, 1]))
+    # actor 1: 1 and 3, mean 2, deviation sqrt 2; actor 2: 2 and 6, mean 4, deviation sqrt 8; a
+    # constant column stays 0
+    torch.testing.assert_close(
+        scaled[:, 0],
+        torch.tensor([-1, -2 / 8**0.5, 1, 2 / 8**0.5]) * torch.tensor([0.5**0.5, 1, 0.5**0.5, 1]),
+    )
     assert scaled[[1, 3], 1].tolist() == [0.0, 0.0]
 
 
@@ -91,12 +120,18 @@ def test_an_interrupted_preparation_continues(corpus, monkeypatch):
         prepare(settings_of(corpus), workers=1)
     assert not list((corpus / "data" / "stores").glob("*/store.json"))
     again = []
-    monkeypatch.setattr(store, "_decode", lambda recording, *more: (again.append(recording.recording), decode(recording, *more))[1])
+    monkeypatch.setattr(
+        store,
+        "_decode",
+        lambda recording, *more: (again.append(recording.recording), decode(recording, *more))[1],
+    )
     data = prepare(settings_of(corpus), workers=1)
     assert len(decoded) == 2 and decoded + again == data.recordings.recording.to_list()
     assert data.waveforms.lengths.tolist() == [16000, 16800, 17600, 18400]
     for row in range(4):
-        assert data.audio(torch.tensor([row]), torch.tensor([0]), 16000).unique().tolist() == pytest.approx([0.1 * (row + 1)], abs=1e-4)
+        assert data.audio(
+            torch.tensor([row]), torch.tensor([0]), 16000
+        ).unique().tolist() == pytest.approx([0.1 * (row + 1)], abs=1e-4)
 
 
 def test_the_same_bytes_however_many_workers(corpus, monkeypatch):
@@ -109,9 +144,18 @@ def test_the_same_bytes_however_many_workers(corpus, monkeypatch):
     monkeypatch.setattr(store, "_decode", late_first)
     for workers in (1, 2, 4):
         monkeypatch.setattr(places, "DATA", corpus / f"data-{workers}")
-        folder = corpus / f"data-{workers}" / "stores" / prepare(settings_of(corpus), workers).fingerprint
+        folder = (
+            corpus
+            / f"data-{workers}"
+            / "stores"
+            / prepare(settings_of(corpus), workers).fingerprint
+        )
         files.append({file.name: file.read_bytes() for file in folder.iterdir()})
-    assert set(files[0]) == {"waveforms.bin", "frames.bin", "recordings.csv", "recordings.jsonl", "store.json"} and files[0] == files[1] == files[2]
+    assert (
+        set(files[0])
+        == {"waveforms.bin", "frames.bin", "recordings.csv", "recordings.jsonl", "store.json"}
+        and files[0] == files[1] == files[2]
+    )
 
 
 def test_no_more_is_decoded_ahead_than_two_recordings_a_worker(monkeypatch):
@@ -146,7 +190,9 @@ def test_killed_at_random_moments_a_store_continues_and_ends_with_the_same_bytes
     def start(folder):
         command = [sys.executable, "-c", KILLED, str(tmp_path / "list.csv")]
         environment = {**os.environ, "KDLIB_DATA": str(tmp_path / folder)}
-        return subprocess.Popen(command, env=environment, cwd=places.ROOT, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, env=environment, cwd=places.ROOT, stdout=subprocess.PIPE, text=True
+        )
 
     def stored(folder):
         return {file.name: file.read_bytes() for file in (tmp_path / folder / "stores").glob("*/*")}
@@ -176,7 +222,9 @@ def test_a_changed_corpus_is_another_store(corpus):
 
 def test_a_recording_too_short_stops_without_a_store(corpus):
     soundfile.write(next((corpus / "corpus").rglob("*.wav")), np.zeros(100), 16000)
-    with pytest.raises(UnreadableRecording, match=r"\.wav has 0.006 s of sound, less than one window of 0.032 s"):
+    with pytest.raises(
+        UnreadableRecording, match=r"\.wav has 0.006 s of sound, less than one window of 0.032 s"
+    ):
         prepare(settings_of(corpus))
     assert not list((corpus / "data" / "stores").glob("*/store.json"))
 
@@ -196,14 +244,30 @@ def spoil(corpus, *names):
 
 def test_what_cannot_be_decoded_is_left_out_where_asked(corpus, capsys):
     spoil(corpus, "01-03-01-01-01-02")
-    with pytest.raises(UnreadableRecording, match="03-01-03-01-01-01-02.wav cannot be read as sound"):
+    with pytest.raises(
+        UnreadableRecording, match="03-01-03-01-01-01-02.wav cannot be read as sound"
+    ):
         prepare(settings_of(corpus))
     data = prepare(settings_of(corpus, unreadable="leave_out"))
-    assert data.recordings.recording.to_list() == ["01-03-01-01-01-01", "01-04-01-01-01-01", "01-04-01-01-01-02"]
+    assert data.recordings.recording.to_list() == [
+        "01-03-01-01-01-01",
+        "01-04-01-01-01-01",
+        "01-04-01-01-01-02",
+    ]
     assert list(data.recordings.index) == [0, 1, 2] and data.labels.tolist() == [0, 1, 1]
-    assert data.waveforms.lengths.tolist() == [16000, 17600, 18400] and data.frames.values[:, 0].shape == (3,)
-    torch.testing.assert_close(data.audio(torch.tensor([1]), torch.tensor([0]), 5), torch.full((1, 5), 0.3), atol=1e-4, rtol=0)
-    assert list(data.left_out) == ["01-03-01-01-01-02"] and "cannot be read as sound" in data.left_out["01-03-01-01-01-02"]
+    assert data.waveforms.lengths.tolist() == [16000, 17600, 18400] and data.frames.values[
+        :, 0
+    ].shape == (3,)
+    torch.testing.assert_close(
+        data.audio(torch.tensor([1]), torch.tensor([0]), 5),
+        torch.full((1, 5), 0.3),
+        atol=1e-4,
+        rtol=0,
+    )
+    assert (
+        list(data.left_out) == ["01-03-01-01-01-02"]
+        and "cannot be read as sound" in data.left_out["01-03-01-01-01-02"]
+    )
 
 
 def test_a_store_opens_later_without_what_was_left_out(corpus, monkeypatch):
@@ -212,16 +276,29 @@ def test_a_store_opens_later_without_what_was_left_out(corpus, monkeypatch):
     monkeypatch.setattr(store, "_decode", lambda *_: pytest.fail("decoded again"))
     again = prepare(settings_of(corpus, unreadable="leave_out"))
     pd.testing.assert_frame_equal(again.recordings, first.recordings)
-    assert again.left_out == first.left_out == again.recordings.attrs["left_out"] and len(again.left_out) == 2
+    assert (
+        again.left_out == first.left_out == again.recordings.attrs["left_out"]
+        and len(again.left_out) == 2
+    )
     assert again.to(torch.device("cpu")).left_out == first.left_out
-    lines = map(json.loads, next((corpus / "data" / "stores").glob("*/recordings.jsonl")).read_text().splitlines())
-    assert [line["left_out"] for line in lines if "left_out" in line] == list(first.left_out.values())
+    lines = map(
+        json.loads,
+        next((corpus / "data" / "stores").glob("*/recordings.jsonl")).read_text().splitlines(),
+    )
+    assert [line["left_out"] for line in lines if "left_out" in line] == list(
+        first.left_out.values()
+    )
 
 
 def test_nothing_is_left_to_train_on(corpus):
-    spoil(corpus, "01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01", "01-04-01-01-01-02")
+    spoil(
+        corpus, "01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01", "01-04-01-01-01-02"
+    )
     for _ in range(2):  # the second time too, from the start
-        with pytest.raises(UnreadableRecording, match="none of the 4 recordings can be decoded, the first because .*cannot be read as"):
+        with pytest.raises(
+            UnreadableRecording,
+            match="none of the 4 recordings can be decoded, the first because .*cannot be read as",
+        ):
             prepare(settings_of(corpus, unreadable="leave_out"))
         assert not list((corpus / "data" / "stores").glob("*/*.jsonl"))
 
@@ -238,8 +315,18 @@ def test_a_full_disk_is_no_unreadable_recording(corpus, monkeypatch):
 def table_of(corpus, videos):
     """Return recordings of the corpus' sound files, with the given videos."""
     files = sorted((corpus / "corpus").rglob("*.wav"))[: len(videos)]
-    given = {"recording": [file.stem for file in files], "audio": list(map(str, files)), "video": videos}
-    table = pd.DataFrame({**{name: [value] * len(files) for name, value in corpora.COLUMNS.items()}, **given, "speaker": "a"})
+    given = {
+        "recording": [file.stem for file in files],
+        "audio": list(map(str, files)),
+        "video": videos,
+    }
+    table = pd.DataFrame(
+        {
+            **{name: [value] * len(files) for name, value in corpora.COLUMNS.items()},
+            **given,
+            "speaker": "a",
+        }
+    )
     return table.assign(label=pd.Categorical(["x"] * len(files)))
 
 
@@ -253,9 +340,15 @@ def stills(corpus):
     return str(corpus / "stills")
 
 
-@pytest.mark.parametrize("seen,frames", [((), [0, 0, 0]), ((1,), [0, 27, 0]), ((0, 2), [25, 0, 26])])
+@pytest.mark.parametrize(
+    "seen,frames", [((), [0, 0, 0]), ((1,), [0, 27, 0]), ((0, 2), [25, 0, 26])]
+)
 def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
-    monkeypatch.setattr(corpora, "read", lambda _: table_of(corpus, [stills if row in seen else "" for row in range(3)]))
+    monkeypatch.setattr(
+        corpora,
+        "read",
+        lambda _: table_of(corpus, [stills if row in seen else "" for row in range(3)]),
+    )
     data = prepare(load(dataset="demo-ravdess", media={"frame_size": 32}))
     assert data.frames.lengths.tolist() == frames and data.fps == 25
     assert data.frames.values.shape[1:] == (32, 32, 3) and data.frames.values.dtype == torch.uint8
@@ -269,33 +362,59 @@ def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
 
 
 def test_measurements_with_a_time_are_frames(corpus):
-    """Two rows, at 0 s and 0.4 s, are interpolated at 25 frames a second, and the sound is cut to them."""
-    names = [f"01-01-{emotion}-01-01-01-{actor}" for emotion in ("03", "04") for actor in ("01", "02")]
-    rows = [{"name": name, "time": time, "brow": 10 * time} for name in names for time in (0.0, 0.4)]
+    """Two rows, at 0 s and 0.4 s, are interpolated at 25 frames a second, and the sound is cut to
+    them."""
+    names = [
+        f"01-01-{emotion}-01-01-01-{actor}" for emotion in ("03", "04") for actor in ("01", "02")
+    ]
+    rows = [
+        {"name": name, "time": time, "brow": 10 * time} for name in names for time in (0.0, 0.4)
+    ]
     pd.DataFrame(rows).to_csv(corpus / "faces.csv", index=False)
     data = prepare(settings_of(corpus, standardise="none"))
-    assert data.fps == 25 and data.frames.lengths.tolist() == [11] * 4 and data.waveforms.lengths.tolist() == [11 * 640] * 4
+    assert (
+        data.fps == 25
+        and data.frames.lengths.tolist() == [11] * 4
+        and data.waveforms.lengths.tolist() == [11 * 640] * 4
+    )
     torch.testing.assert_close(data.frames[2][:, 0], torch.arange(11) * 0.4)
 
 
 def test_trials_are_a_store_of_sound(corpus):
     files = sorted((corpus / "corpus").rglob("*.wav"))[::-1]
     table = pd.DataFrame(
-        {"recording": [f"b/{file.stem}" for file in files], "speaker": list("stuv"), "audio": list(map(str, files))}, index=[7, 3, 5, 1]
+        {
+            "recording": [f"b/{file.stem}" for file in files],
+            "speaker": list("stuv"),
+            "audio": list(map(str, files)),
+        },
+        index=[7, 3, 5, 1],
     )
     data = prepare_trials(table, settings_of(corpus))
     assert data.recordings.recording.to_list() == table.recording.to_list()  # in the order given
     assert data.recordings.speaker.to_list() == list("stuv")
     assert data.waveforms.lengths.tolist() == [18400, 16800, 17600, 16000]
-    assert data.audio(torch.tensor([0, 3]), torch.tensor([0, 0]), 1).flatten().tolist() == pytest.approx([0.4, 0.1], abs=1e-4)
-    assert data.frames.lengths.tolist() == [0, 0, 0, 0] and data.classes == [] and data.labels.tolist() == [-1] * 4
-    assert prepare_trials(table, settings_of(corpus)).fingerprint == data.fingerprint != prepare(settings_of(corpus)).fingerprint
+    assert data.audio(
+        torch.tensor([0, 3]), torch.tensor([0, 0]), 1
+    ).flatten().tolist() == pytest.approx([0.4, 0.1], abs=1e-4)
+    assert (
+        data.frames.lengths.tolist() == [0, 0, 0, 0]
+        and data.classes == []
+        and data.labels.tolist() == [-1] * 4
+    )
+    assert (
+        prepare_trials(table, settings_of(corpus)).fingerprint
+        == data.fingerprint
+        != prepare(settings_of(corpus)).fingerprint
+    )
 
 
 def test_trials_that_cannot_be_decoded(corpus):
     files = sorted((corpus / "corpus").rglob("*.wav"))
     files[1].write_text("not a recording")
-    table = pd.DataFrame({"recording": [file.stem for file in files], "speaker": "s", "audio": list(map(str, files))})
+    table = pd.DataFrame(
+        {"recording": [file.stem for file in files], "speaker": "s", "audio": list(map(str, files))}
+    )
     with pytest.raises(UnreadableRecording):
         prepare_trials(table, settings_of(corpus))
     data = prepare_trials(table, settings_of(corpus, unreadable="leave_out"))
@@ -304,11 +423,23 @@ def test_trials_that_cannot_be_decoded(corpus):
 
 def test_real_talking_faces_in_a_store(own_data, real, monkeypatch):
     files = [str(file) for file in sorted((real / "grid").glob("*.mpg"))]
-    table = pd.DataFrame({**{name: [value] * len(files) for name, value in corpora.COLUMNS.items()}, "audio": files, "video": files})
-    table = table.assign(recording=[f"take-{number}" for number in range(len(files))], label=pd.Categorical(["x"] * len(files)))
+    table = pd.DataFrame(
+        {
+            **{name: [value] * len(files) for name, value in corpora.COLUMNS.items()},
+            "audio": files,
+            "video": files,
+        }
+    )
+    table = table.assign(
+        recording=[f"take-{number}" for number in range(len(files))],
+        label=pd.Categorical(["x"] * len(files)),
+    )
     monkeypatch.setattr(corpora, "read", lambda _: table)
     data = prepare(load(dataset="demo-ravdess", media={"frame_size": 64}))
-    assert set(data.frames.lengths.tolist()) <= {74, 75} and (data.waveforms.lengths == 640 * data.frames.lengths).all()
+    assert (
+        set(data.frames.lengths.tolist()) <= {74, 75}
+        and (data.waveforms.lengths == 640 * data.frames.lengths).all()
+    )
     assert (data.frames.values.shape[1:] == (64, 64, 3)) and data.fps == 25
     faces = data.frames.windows(torch.arange(len(files)), torch.full((len(files),), 30), 1).float()
     assert faces.std() > 20 and data.waveforms.values.float().abs().max() > 1000
@@ -320,8 +451,13 @@ def test_files_that_change_places_or_contents_make_another_store(tmp_path):
     manifest = tmp_path / "recordings.csv"
 
     def fingerprint(first, second):
-        manifest.write_text(f"recording,audio,speaker,label\none,{first}.wav,Ann,x\ntwo,{second}.wav,Ben,y\n")
-        corpus = load(dataset="demo-ravdess", corpus={"layout": "manifest", "path": str(manifest), "synthetic": None}).corpus
+        manifest.write_text(
+            f"recording,audio,speaker,label\none,{first}.wav,Ann,x\ntwo,{second}.wav,Ben,y\n"
+        )
+        corpus = load(
+            dataset="demo-ravdess",
+            corpus={"layout": "manifest", "path": str(manifest), "synthetic": None},
+        ).corpus
         return corpora.fingerprint(corpora.read(corpus), corpus)
 
     straight, crossed = fingerprint("a", "b"), fingerprint("b", "a")
@@ -331,7 +467,11 @@ def test_files_that_change_places_or_contents_make_another_store(tmp_path):
 
 def test_arrays_that_do_not_fit_stay_with_the_cpu(monkeypatch):
     data, meta = noise_store(), torch.device("meta")
-    monkeypatch.setattr(ragged, "free_memory", lambda device: 2 * data.waveforms.values.nbytes / ragged.MAX_MEMORY_SHARE)
+    monkeypatch.setattr(
+        ragged,
+        "free_memory",
+        lambda device: 2 * data.waveforms.values.nbytes / ragged.MAX_MEMORY_SHARE,
+    )
     moved = data.to(meta)
     assert data.frames.values.nbytes > 2 * data.waveforms.values.nbytes
     assert moved.device == moved.waveforms.values.device == moved.frames.starts.device == meta

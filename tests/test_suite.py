@@ -33,14 +33,20 @@ def home(tmp_path_factory):
     """A copy of the suite with two datasets, of which ``broken`` has no recordings."""
     home = tmp_path_factory.mktemp("suite")
     for name in ("kdlib", "notebooks", "params"):
-        shutil.copytree(places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
     shutil.copy(places.ROOT / "Snakefile", home)
     usual = yaml.safe_load((places.ROOT / "params" / "demo-ravdess.yaml").read_text())
     for name in ("whole", "broken"):
         corpus = {**usual["corpus"], "path": "nowhere", "synthetic": None}
-        (home / "params" / f"{name}.yaml").write_text(yaml.safe_dump({**usual, "dataset": name, "corpus": corpus}))
+        (home / "params" / f"{name}.yaml").write_text(
+            yaml.safe_dump({**usual, "dataset": name, "corpus": corpus})
+        )
     runs = [{"dataset": ["whole", "broken"], "backbone": "vgg", "alpha": [0, 0.5]}]
-    (home / "params" / "grids" / "two.yaml").write_text(yaml.safe_dump({"title": "two", "runs": runs}))
+    (home / "params" / "grids" / "two.yaml").write_text(
+        yaml.safe_dump({"title": "two", "runs": runs})
+    )
     (home / "bin").mkdir()
     (home / "bin" / "papermill").write_text(STUB)
     (home / "bin" / "papermill").chmod(0o755)
@@ -48,16 +54,42 @@ def home(tmp_path_factory):
 
 
 def snakemake(home: Path, *arguments: str, real: str = "no") -> tuple[int, str, set[str]]:
-    """Drive the suite; return the exit code, what was said, and for which runs papermill was called."""
-    environment = {name: str(home / place) for name, place in {"KDLIB_DATA": "data", "KDLIB_REPORTS": "reports", "CALLS": "calls"}.items()}
-    environment |= {"PYTHONPATH": str(home), "PATH": os.pathsep.join([str(home / "bin"), str(BIN), os.environ["PATH"]]), "REAL": real}
+    """Drive the suite; return the exit code, what was said, and for which runs papermill was
+    called."""
+    environment = {
+        name: str(home / place)
+        for name, place in {
+            "KDLIB_DATA": "data",
+            "KDLIB_REPORTS": "reports",
+            "CALLS": "calls",
+        }.items()
+    }
+    environment |= {
+        "PYTHONPATH": str(home),
+        "PATH": os.pathsep.join([str(home / "bin"), str(BIN), os.environ["PATH"]]),
+        "REAL": real,
+    }
     (home / "calls").write_text("")
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--keep-going", "--rerun-triggers", "mtime", "input", "params"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--cores",
+        "1",
+        "--keep-going",
+        "--rerun-triggers",
+        "mtime",
+        "input",
+        "params",
+    ]
     done = subprocess.run(
         [*command, "--config", "suite=two", *arguments],
         cwd=home, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
     )  # fmt: skip
-    called = {str(Path(line).relative_to(home / "reports")) for line in (home / "calls").read_text().splitlines()}
+    called = {
+        str(Path(line).relative_to(home / "reports"))
+        for line in (home / "calls").read_text().splitlines()
+    }
     return done.returncode, done.stdout + done.stderr, called
 
 
@@ -70,12 +102,20 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
 
     code, said, called = snakemake(home, real="yes")
     assert code == 1
-    assert called == {f"runs/{run}" for run in runs("whole", "data", "teacher", "student") | {"broken/data/all"}} | {"two"}
+    assert called == {
+        f"runs/{run}" for run in runs("whole", "data", "teacher", "student") | {"broken/data/all"}
+    } | {"two"}
     assert "4 of 8 runs are done, 1 failed, 3 were not begun" in said
     listed = said[said.index("1 failed") :]
-    assert "broken/data/all: InvalidCorpus: the corpus folder" in listed and "runs/broken/data/all/notebook.ipynb" in listed
+    assert (
+        "broken/data/all: InvalidCorpus: the corpus folder" in listed
+        and "runs/broken/data/all/notebook.ipynb" in listed
+    )
     site = home / "reports" / "two"
-    states = [(row.th.text, row.td.text) for row in BeautifulSoup((site / "runs.html").read_text(), "html.parser").select("tbody tr")]
+    states = [
+        (row.th.text, row.td.text)
+        for row in BeautifulSoup((site / "runs.html").read_text(), "html.parser").select("tbody tr")
+    ]
     assert ("Data: broken", "failed") in states
     assert sorted(state for _, state in states) == ["done"] * 4 + ["failed"] + ["missing"] * 3
     assert "4 of 8 runs have no result, 1 of them failed" in (site / "index.html").read_text()
@@ -83,4 +123,6 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
 
     code, said, called = snakemake(home)
     assert code == 0, said
-    assert called == {f"runs/{run}" for run in runs("broken", "data", "teacher", "student")} | {"two"}, said
+    assert called == {f"runs/{run}" for run in runs("broken", "data", "teacher", "student")} | {
+        "two"
+    }, said

@@ -1,4 +1,5 @@
-"""The frozen teacher: peak frame and segment means by hand, trained once, never changed by what follows."""
+"""The frozen teacher: peak frame and segment means by hand, trained once, never changed by what
+follows."""
 
 from __future__ import annotations
 
@@ -27,19 +28,27 @@ def ensure(settings, store, groups=3):
 
 def test_peak_frame_by_hand():
     probabilities = torch.tensor([[0.5, 0.5], [0.1, 0.9], [0.8, 0.2]])
-    assert teacher.peak_score(probabilities.log()).argmax() == 1  # the highest probability of any class in any frame
-    torch.testing.assert_close(teacher.peak_score(probabilities.log()).sigmoid(), probabilities.max(dim=1).values)
+    assert (
+        teacher.peak_score(probabilities.log()).argmax() == 1
+    )  # the highest probability of any class in any frame
+    torch.testing.assert_close(
+        teacher.peak_score(probabilities.log()).sigmoid(), probabilities.max(dim=1).values
+    )
 
 
 def test_a_certain_teacher_has_a_peak_frame_too():
-    """Where probabilities round to 1 in every frame, the first of them would win: here the last is the surest."""
+    """Where probabilities round to 1 in every frame, the first of them would win: here the last is
+    the surest."""
     logits = torch.tensor([[40.0, 0.0, 1.0], [0.0, 45.0, 2.0], [60.0, 0.0, 0.0]])
     assert (logits.softmax(1).max(1).values == 1).all() and teacher.peak_score(logits).argmax() == 2
 
 
 @pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
 def test_targets_of_the_crop_are_what_the_teacher_makes_of_its_frames(own_data, setting):
-    store, settings = noise_store(), small(backbone="vgg", setting=setting, training={"target_stretch": "crop"})
+    store, settings = (
+        noise_store(),
+        small(backbone="vgg", setting=setting, training={"target_stretch": "crop"}),
+    )
     privileged = ensure(settings, store)
     rows, first = torch.tensor([1, 4]), torch.tensor([5, 0])
     ours = privileged.targets(rows, first, settings, timed=True)
@@ -47,7 +56,9 @@ def test_targets_of_the_crop_are_what_the_teacher_makes_of_its_frames(own_data, 
     network.load_state_dict(load_file(privileged.folder / "weights.safetensors"))
     network.eval()
     for place, (row, start) in enumerate(zip(rows.tolist(), first.tolist())):
-        frames = teacher.to_input(store.frames[row][start : start + 20 : 5])  # four of them are a crop of 0.8 s
+        frames = teacher.to_input(
+            store.frames[row][start : start + 20 : 5]
+        )  # four of them are a crop of 0.8 s
         with torch.no_grad():
             if setting == "nonseq":
                 embeddings = network.encoder(frames)
@@ -64,7 +75,10 @@ def test_targets_of_the_crop_are_what_the_teacher_makes_of_its_frames(own_data, 
 
 def test_targets_of_the_crop_need_measurements_that_carry_time(own_data):
     store = replace(noise_store(measurements=6), fps=None)
-    with pytest.raises(InvalidParameter, match="'training.target_stretch' is 'crop', but .* carry no time; use recording"):
+    with pytest.raises(
+        InvalidParameter,
+        match="'training.target_stretch' is 'crop', but .* carry no time; use recording",
+    ):
         ensure(small(backbone="vgg", training={"target_stretch": "crop"}), store)
 
 
@@ -92,7 +106,8 @@ def test_segment_targets_are_means_of_the_frames_inside(own_data):
     told = ensure(settings, store)
     rows, first = torch.tensor([1, 4]), torch.tensor([5, 0])
     targets = told.targets(rows, first, settings, timed=True)
-    # 0.4 s at 25 frames a second, every fifth: two frames a segment; frame 5 is the second of those kept
+    # 0.4 s at 25 frames a second, every fifth: two frames a segment; frame 5 is the second of those
+    # kept
     assert targets.embedding.shape == (2, 2, 8)
     torch.testing.assert_close(targets.embedding[0, 0], told.frames[1][1:3].mean(0))
     torch.testing.assert_close(targets.embedding[0, 1], told.frames[1][3:5].mean(0))
@@ -107,13 +122,18 @@ def test_measurements_without_time_belong_to_every_segment(own_data):
 
 
 def test_aggregated_targets_come_from_all_frames(own_data):
-    store, settings = noise_store(), small(setting="agg", backbone="vgg", media={"inference": "whole", "frame_stride": 5})
+    store, settings = (
+        noise_store(),
+        small(setting="agg", backbone="vgg", media={"inference": "whole", "frame_stride": 5}),
+    )
     told = ensure(settings, store)
     network = build_teacher(settings, 2, store.frames.values.shape[1:])
     network.load_state_dict(load_file(told.folder / "weights.safetensors"))
     row = int(store.frames.lengths.argmin())
     kept = told.frames[row]
-    count = -(-int(store.waveforms.lengths[row]) // 6400) * 2  # whole segments, two frames each; short ones start over
+    count = (
+        -(-int(store.waveforms.lengths[row]) // 6400) * 2
+    )  # whole segments, two frames each; short ones start over
     with torch.no_grad():
         a = network.eval().aggregator(kept[torch.arange(count) % len(kept)][None])
     torch.testing.assert_close(told.recording_embedding[row], a[0])
@@ -123,7 +143,9 @@ def test_aggregated_targets_come_from_all_frames(own_data):
 def test_temperature_softens_the_labels(own_data):
     store, settings = noise_store(), small(backbone="vgg", training={"temperature": 4.0})
     told = ensure(settings, store)
-    soft = told.targets(torch.arange(12), torch.zeros(12, dtype=torch.long), settings, timed=True).probabilities
+    soft = told.targets(
+        torch.arange(12), torch.zeros(12, dtype=torch.long), settings, timed=True
+    ).probabilities
     torch.testing.assert_close(soft.sum(1), torch.ones(12))
     torch.testing.assert_close(soft, (told.probabilities.log() / 4).softmax(1))
     assert (soft.max(1).values <= told.probabilities.max(1).values + 1e-6).all()
@@ -133,17 +155,27 @@ def test_a_teacher_is_trained_once_whatever_the_student(own_data, monkeypatch):
     store = noise_store()
     first = ensure(small(backbone="vgg", setting="em"), store)
     monkeypatch.setattr(stages, "trained", lambda *_: pytest.fail("trained again"))
-    again = ensure(small(backbone="vgg", setting="agg", alpha=0.9, method="softlabel", model={"width": 0.1}), store)
+    again = ensure(
+        small(backbone="vgg", setting="agg", alpha=0.9, method="softlabel", model={"width": 0.1}),
+        store,
+    )
     assert again.folder == first.folder
 
 
 def test_a_teacher_learns_what_is_there_to_learn(own_data):
-    """Frames that are bright for one class and dark for the other are told apart, on speakers never seen."""
+    """Frames that are bright for one class and dark for the other are told apart, on speakers never
+    seen."""
     store = noise_store()
     owner = torch.repeat_interleave(torch.arange(12), store.frames.lengths)
-    store.frames.values[:] = (store.frames.values // 4 + (store.labels[owner] * 150)[:, None, None, None]).to(torch.uint8)
+    store.frames.values[:] = (
+        store.frames.values // 4 + (store.labels[owner] * 150)[:, None, None, None]
+    ).to(torch.uint8)
     told = ensure(
-        small(backbone="resnet", model={"teacher_width": 0.1}, training={"epochs": 40, "cycle": 1.0, "learning_rate": [0.001, 0.003]}),
+        small(
+            backbone="resnet",
+            model={"teacher_width": 0.1},
+            training={"epochs": 40, "cycle": 1.0, "learning_rate": [0.001, 0.003]},
+        ),
         store,
     )
     tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
@@ -152,26 +184,46 @@ def test_a_teacher_learns_what_is_there_to_learn(own_data):
 
 @pytest.mark.parametrize("setting", ["nonseq", "em"])
 @pytest.mark.parametrize("drawn", [None, 4])
-def test_a_store_that_does_not_fit_is_streamed_with_the_same_bits(own_data, monkeypatch, setting, drawn):
+def test_a_store_that_does_not_fit_is_streamed_with_the_same_bits(
+    own_data, monkeypatch, setting, drawn
+):
     settings = small(backbone="resnet", setting=setting, training={"teacher_frames": drawn})
     resident = ensure(settings, noise_store())
     monkeypatch.setattr(ragged, "free_memory", lambda device: 0)
     monkeypatch.setattr(places, "DATA", own_data / "other")
     gather, threads = ragged.Ragged.take, []
     monkeypatch.setattr(
-        ragged.Ragged, "take", lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[1]
+        ragged.Ragged,
+        "take",
+        lambda self, items: (threads.append(threading.current_thread().name), gather(self, items))[
+            1
+        ],
     )
     streamed = ensure(settings, noise_store().to(torch.device("cpu")))
-    assert streamed.folder != resident.folder and streamed.history[-1]["loss"] == resident.history[-1]["loss"]
-    assert torch.equal(streamed.frames.values, resident.frames.values) and torch.equal(streamed.recording_embedding, resident.recording_embedding)
-    assert {name.startswith("ThreadPool") for name in threads} == {True, False}  # training in a thread ahead, then observation
+    assert (
+        streamed.folder != resident.folder
+        and streamed.history[-1]["loss"] == resident.history[-1]["loss"]
+    )
+    assert torch.equal(streamed.frames.values, resident.frames.values) and torch.equal(
+        streamed.recording_embedding, resident.recording_embedding
+    )
+    assert {name.startswith("ThreadPool") for name in threads} == {
+        True,
+        False,
+    }  # training in a thread ahead, then observation
 
 
 def gradients(at_once: int | None) -> tuple[torch.Tensor, dict[str, torch.Tensor], int]:
-    """Return loss and gradients of a sequential VGG teacher in float64, and the bytes that its activations took."""
+    """Return loss and gradients of a sequential VGG teacher in float64, and the bytes that its
+    activations took."""
     torch.manual_seed(0)
     sequences = torch.rand(3, 4, 3, 32, 32, dtype=torch.float64)
-    settings = small(backbone="vgg", setting="agg", model={"teacher_batchnorm": False}, training={"frames_at_once": at_once})
+    settings = small(
+        backbone="vgg",
+        setting="agg",
+        model={"teacher_batchnorm": False},
+        training={"frames_at_once": at_once},
+    )
     network, kept = build_teacher(settings, 2, torch.Size((32, 32, 3))).double(), {}
 
     def keep(value):
@@ -181,7 +233,11 @@ def gradients(at_once: int | None) -> tuple[torch.Tensor, dict[str, torch.Tensor
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
         loss = network(sequences).logits.logsumexp(1).sum()
     loss.backward()
-    return loss.detach(), {name: value.grad for name, value in network.named_parameters()}, sum(kept.values())
+    return (
+        loss.detach(),
+        {name: value.grad for name, value in network.named_parameters()},
+        sum(kept.values()),
+    )
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 12])
@@ -194,10 +250,22 @@ def test_gradients_of_activations_computed_again_are_the_same(at_once):
 
 
 def test_computing_again_is_refused_where_batch_norm_would_notice():
-    for given in ({"backbone": "resnet"}, {"backbone": "vgg", "model": {"teacher_batchnorm": True}}):
-        with pytest.raises(InvalidParameter, match="'training.frames_at_once' is 5, but the .* teacher has batch-norm"):
+    for given in (
+        {"backbone": "resnet"},
+        {"backbone": "vgg", "model": {"teacher_batchnorm": True}},
+    ):
+        with pytest.raises(
+            InvalidParameter,
+            match="'training.frames_at_once' is 5, but the .* teacher has batch-norm",
+        ):
             small(setting="em", training={"frames_at_once": 5}, **given)
     plain, saving = (
-        small(backbone="vgg", setting="em", model={"teacher_batchnorm": False}, training={"frames_at_once": n}) for n in (None, 5)
+        small(
+            backbone="vgg",
+            setting="em",
+            model={"teacher_batchnorm": False},
+            training={"frames_at_once": n},
+        )
+        for n in (None, 5)
     )
     assert plain.fingerprint("student") == saving.fingerprint("student")

@@ -48,7 +48,9 @@ def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
 
 
 def test_rates_follow_smiths_triangle():
-    training = Training(batch_size=4, learning_rate=(0.1, 0.5), cycle=1.0)  # 2 steps an epoch: 2 up, 2 down
+    training = Training(
+        batch_size=4, learning_rate=(0.1, 0.5), cycle=1.0
+    )  # 2 steps an epoch: 2 up, 2 down
     rates, betas, history = run(training)
     assert rates == pytest.approx([0.1, 0.3, 0.5, 0.3, 0.1, 0.3, 0.5, 0.3])
     assert set(betas) == {(0.9, 0.999)}  # only the rate has a cycle
@@ -76,9 +78,13 @@ def test_rates_are_those_of_torchs_schedule_to_the_last_bit(shape, cycle, steps)
 
 def test_batches_are_even_and_lose_nothing():
     module = nn.ParameterList([torch.ones(1)])
-    trainer = Trainer(module, module, OneWeight(33), Training(batch_size=32), torch.Generator().manual_seed(0))
+    trainer = Trainer(
+        module, module, OneWeight(33), Training(batch_size=32), torch.Generator().manual_seed(0)
+    )
     batches = [parts[0].items for parts in trainer._batches()]
-    assert sorted(map(len, batches)) == [16, 17] and sorted(torch.cat(batches).tolist()) == list(range(33))
+    assert sorted(map(len, batches)) == [16, 17] and sorted(torch.cat(batches).tolist()) == list(
+        range(33)
+    )
 
 
 def test_seeds_depend_on_purpose_and_on_nothing_else():
@@ -94,14 +100,21 @@ def test_crops_stay_inside_and_reach_both_ends():
     draws = torch.rand(len(rows), generator=torch.Generator().manual_seed(0))
     first = random_starts(store, rows, draws, media)
     last = (store.waveforms.lengths[rows] - 12800) // 640
-    assert (first >= 0).all() and (first <= last).all() and (first == 0).any() and (first == last // 5 * 5).any()
+    assert (
+        (first >= 0).all()
+        and (first <= last).all()
+        and (first == 0).any()
+        and (first == last // 5 * 5).any()
+    )
     assert (first % 5 == 0).all()  # crops begin at frames that the teacher sees
 
 
 @pytest.mark.parametrize("inference,segments", [("fixed", {2}), ("whole", {3, 4})])
 def test_every_recording_is_heard_once_at_inference(inference, segments):
     store = noise_store()
-    windows = list(inference_windows(store, torch.arange(12), small(media={"inference": inference})))
+    windows = list(
+        inference_windows(store, torch.arange(12), small(media={"inference": inference}))
+    )
     assert sorted(torch.cat([rows for rows, _, _ in windows]).tolist()) == list(range(12))
     assert {count for _, _, count in windows} == segments
     if inference == "fixed":
@@ -124,14 +137,17 @@ def test_whole_cycles_end_at_the_lowest_rate_where_a_half_is_no_whole_number_of_
 
 
 def test_the_second_shape_of_the_cycle_halves_each_rise():
-    training = Training(batch_size=4, learning_rate=(0.1, 0.5), cycle=1.0, cycle_shape="triangular2")
+    training = Training(
+        batch_size=4, learning_rate=(0.1, 0.5), cycle=1.0, cycle_shape="triangular2"
+    )
     rates, _, _ = run(training, epochs=4)
     assert rates == pytest.approx([0.1, 0.3, 0.5, 0.3, 0.1, 0.2, 0.3, 0.2])
 
 
 @pytest.mark.parametrize("batchnorm", ["estimated", "running"])
 def test_batchnorm_is_estimated_over_the_training_set(batchnorm):
-    """With batches of equal size the estimated mean is the plain mean of all items, the variance the mean of the batches' own."""
+    """With batches of equal size the estimated mean is the plain mean of all items, the variance
+    the mean of the batches' own."""
     x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1)) * 3 + 5
     norm = nn.BatchNorm1d(4)
     norm.running_mean.fill_(7.0)
@@ -149,9 +165,13 @@ def test_batchnorm_is_estimated_over_the_training_set(batchnorm):
     if batchnorm == "running":
         assert not seen and (norm.running_mean == 7).all()
         return
-    assert [len(batch) for batch in seen] == [4] * 6 and sorted(torch.cat(seen).tolist()) == list(range(24))
+    assert [len(batch) for batch in seen] == [4] * 6 and sorted(torch.cat(seen).tolist()) == list(
+        range(24)
+    )
     torch.testing.assert_close(norm.running_mean, x.mean(0))
-    torch.testing.assert_close(norm.running_var, torch.stack([x[batch].var(0) for batch in seen]).mean(0))
+    torch.testing.assert_close(
+        norm.running_var, torch.stack([x[batch].var(0) for batch in seen]).mean(0)
+    )
     assert norm.momentum == 0.1  # further training goes on as it would have
 
 
@@ -176,7 +196,9 @@ class Noisy:
     def loss(self, loaded, batch):
         (x,) = loaded
         self.steps += 1
-        if self.die_in_epoch and self.steps == 5 * (self.die_in_epoch - 1) + 3:  # in the middle of its five steps
+        if (
+            self.die_in_epoch and self.steps == 5 * (self.die_in_epoch - 1) + 3
+        ):  # in the middle of its five steps
             raise Killed
         return (self.network(x) ** 2).mean() * (len(x) / len(batch))
 
@@ -188,8 +210,12 @@ def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm
     """Train a small network on a task that draws random numbers; return its epochs and weights."""
     generator = seeded(0, "a test")
     normed = nn.BatchNorm1d(8) if norm else nn.Identity()
-    network = nn.Sequential(nn.Linear(4, 8), normed, nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1))
-    training = Training(epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1), accumulate=accumulate)
+    network = nn.Sequential(
+        nn.Linear(4, 8), normed, nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 1)
+    )
+    training = Training(
+        epochs=6, batch_size=5, cycle=1.5, learning_rate=(0.001, 0.1), accumulate=accumulate
+    )
     task = Noisy(network, die_in_epoch)
     trainer = Trainer(network, network, task, training, generator, prefetch)
     epochs = list(checkpoint.epochs(trainer) if checkpoint else trainer.epochs())
@@ -199,8 +225,12 @@ def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm
 
 def test_batches_loaded_ahead_give_the_same_bits(tmp_path):
     (history, weights), (expected, alone) = train(prefetch=True), train()
-    assert history == expected and all(torch.equal(weights[name], value) for name, value in alone.items())
-    with pytest.raises(Killed):  # the checkpoint does not know what was loaded for an epoch that broke off
+    assert history == expected and all(
+        torch.equal(weights[name], value) for name, value in alone.items()
+    )
+    with pytest.raises(
+        Killed
+    ):  # the checkpoint does not know what was loaded for an epoch that broke off
         train(Checkpoint(tmp_path / "epochs.pt", 0), 3, prefetch=True)
     assert train(Checkpoint(tmp_path / "epochs.pt", 0), prefetch=True)[0] == expected
 
@@ -217,27 +247,41 @@ def test_gradients_of_parts_add_up_to_the_batch_unless_there_is_batch_norm():
     for norm in (False, True):
         (history, weights), (expected, whole) = train(accumulate=2, norm=norm), train(norm=norm)
         losses, wanted = (torch.tensor([loss for loss, _ in of]) for of in (history, expected))
-        same = all(torch.allclose(weights[name], value, atol=1e-4) for name, value in whole.items() if value.is_floating_point())
+        same = all(
+            torch.allclose(weights[name], value, atol=1e-4)
+            for name, value in whole.items()
+            if value.is_floating_point()
+        )
         assert torch.allclose(losses, wanted, rtol=1e-3) is same is not norm
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("epoch", [1, 2, 4, 6])
 def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path, epoch, dropout):
-    """Weights, batch-norm, Adam's moments, the rate's place in its cycle, order, crops and dropout go on where they were."""
+    """Weights, batch-norm, Adam's moments, the rate's place in its cycle, order, crops and dropout
+    go on where they were."""
     checkpoint = Checkpoint(tmp_path / "epochs.pt", 0)
     with pytest.raises(Killed):
         train(checkpoint, epoch, dropout=dropout)
     assert checkpoint.file.exists() == (epoch > 1)
-    (history, weights), (undisturbed, expected) = train(checkpoint, dropout=dropout), train(dropout=dropout)
-    assert history == undisturbed and all(torch.equal(weights[name], value) for name, value in expected.items())
+    (history, weights), (undisturbed, expected) = (
+        train(checkpoint, dropout=dropout),
+        train(dropout=dropout),
+    )
+    assert history == undisturbed and all(
+        torch.equal(weights[name], value) for name, value in expected.items()
+    )
 
 
 def test_a_checkpoint_that_cannot_be_read_is_no_checkpoint(tmp_path, capsys):
     checkpoint = Checkpoint(tmp_path / "epochs.pt", 0)
     train(checkpoint)
     whole = checkpoint.file.read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"", b"cos\nsystem\n(S'true'\ntR."):  # cut off, empty, and a pickle that runs a command
+    for damaged in (
+        whole[: len(whole) // 2],
+        b"",
+        b"cos\nsystem\n(S'true'\ntR.",
+    ):  # cut off, empty, and a pickle that runs a command
         checkpoint.file.write_bytes(damaged)
         assert train(checkpoint)[0] == train()[0]
         assert "cannot be read; this training starts again" in capsys.readouterr().out

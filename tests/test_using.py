@@ -1,4 +1,5 @@
-"""Using a student: plain sound in, the run's own answers out; one file is enough, and no code for pictures is touched."""
+"""Using a student: plain sound in, the run's own answers out; one file is enough, and no code for
+pictures is touched."""
 
 from __future__ import annotations
 
@@ -35,13 +36,18 @@ RATE = 16000
 KINDS = {"fixed": ("vgg", "nonseq"), "whole": ("seresnet", "agg")}
 
 
-def sound(kind: str, seconds: float, rate: int = RATE, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """Return a hum with overtones, or noise, both below 3 kHz: two sounds that no student should confuse, ``(samples, channels)``."""
+def sound(
+    kind: str, seconds: float, rate: int = RATE, channels: int = 1, seed: int = 0
+) -> np.ndarray:
+    """Return a hum with overtones, or noise, both below 3 kHz: two sounds that no student should
+    confuse, ``(samples, channels)``."""
     random = np.random.default_rng(seed)
     time = np.arange(round(seconds * rate)) / rate
     pitch = random.uniform(150, 250)
     hum = sum(np.sin(2 * np.pi * pitch * overtone * time) / overtone for overtone in range(1, 8))
-    spectrum = np.fft.rfft(hum if kind == "hum" else random.normal(size=len(time)) * (rate / 8000) ** 0.5)
+    spectrum = np.fft.rfft(
+        hum if kind == "hum" else random.normal(size=len(time)) * (rate / 8000) ** 0.5
+    )
     spectrum[np.fft.rfftfreq(len(time), 1 / rate) > 3000] = 0  # what a rate of 8 kHz holds, too
     values = 0.2 * np.fft.irfft(spectrum, len(time))
     return np.repeat(values[:, None], channels, axis=1)
@@ -59,24 +65,40 @@ def write(file: Path, values: np.ndarray, rate: int = RATE) -> Path:
 
 
 class Run:
-    """A run with ``training.keep_students`` on recordings that lie on disk as files, and what it said of those it tested."""
+    """A run with ``training.keep_students`` on recordings that lie on disk as files, and what it
+    said of those it tested."""
 
     def __init__(self, home: Path, inference: str) -> None:
         lines = ["audio,speaker,label"]
         for number in range(16):
             kind, speaker = ("hum", "noise")[number % 2], f"speaker-{number // 4}"
             # with 0.3 s shorter, and with 2.1 s longer than the training's windows
-            write(home / f"{number:02d}.wav", sound(kind, (0.3, 0.95, 1.4, 2.1)[number // 2 % 4], seed=number))
+            write(
+                home / f"{number:02d}.wav",
+                sound(kind, (0.3, 0.95, 1.4, 2.1)[number // 2 % 4], seed=number),
+            )
             lines.append(f"{number:02d}.wav,{speaker},{kind}")
         (home / "all.csv").write_text("\n".join(lines) + "\n")
         backbone, setting = KINDS[inference]
         sections = {
             **SMALL,
-            "corpus": {"layout": "manifest", "path": str(home / "all.csv"), "groups": 4, "synthetic": None},
+            "corpus": {
+                "layout": "manifest",
+                "path": str(home / "all.csv"),
+                "groups": 4,
+                "synthetic": None,
+            },
             "media": {**SMALL["media"], "inference": inference},
-            "training": {**SMALL["training"], "epochs": 12, "learning_rate": [0.002, 0.01], "keep_students": True},
+            "training": {
+                **SMALL["training"],
+                "epochs": 12,
+                "learning_rate": [0.002, 0.01],
+                "keep_students": True,
+            },
         }
-        self.settings = kdsuite.settings.load(dataset="demo-ravdess", backbone=backbone, setting=setting, alpha=0, folds=0, **sections)
+        self.settings = kdsuite.settings.load(
+            dataset="demo-ravdess", backbone=backbone, setting=setting, alpha=0, folds=0, **sections
+        )
         self.store = prepare(self.settings, workers=1)
         self.fold = corpora.chosen_folds(self.store.recordings, self.settings)[0]
         self.told = stages.students(self.settings, self.store, [self.fold], {})[0]
@@ -94,7 +116,11 @@ def runs(tmp_path_factory):
     def get(inference: str) -> Run:
         if inference not in made:
             home = tmp_path_factory.mktemp(inference)
-            for name, value in {"DATA": home / "data", "REPORTS": home / "reports", "CORPORA": (home,)}.items():
+            for name, value in {
+                "DATA": home / "data",
+                "REPORTS": home / "reports",
+                "CORPORA": (home,),
+            }.items():
                 patch.setattr(kdsuite.places, name, value)
             made[inference] = Run(home, inference)
         return made[inference]
@@ -141,9 +167,13 @@ def test_it_says_what_the_run_said_of_its_test_recordings(runs, inference):
 
 def test_embeddings_are_of_the_whole_recording_as_those_of_trials_are(run):
     rows = run.fold.test
-    heard = student.predict(kept.read(run.file)[0], student.full_length(run.settings), run.store, rows).final
+    heard = student.predict(
+        kept.read(run.file)[0], student.full_length(run.settings), run.store, rows
+    ).final
     loaded = kdlib.load_student(run.file)
-    np.testing.assert_allclose([loaded.embed(file) for file in run.files(rows)], heard.numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        [loaded.embed(file) for file in run.files(rows)], heard.numpy(), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,10 +183,16 @@ def test_embeddings_are_of_the_whole_recording_as_those_of_trials_are(run):
         ("mp3", 44100, 2, 0.3), ("mp3", 16000, 1, 60.0), ("m4a", 44100, 2, 0.3), ("m4a", 48000, 1, 7.0), ("M4A", 22050, 2, 61.0),
     ],
 )  # fmt: skip
-def test_it_knows_a_sound_in_any_format_rate_and_length(run, tmp_path, ending, rate, channels, seconds):
+def test_it_knows_a_sound_in_any_format_rate_and_length(
+    run, tmp_path, ending, rate, channels, seconds
+):
     loaded = kdlib.load_student(run.file)
     for kind in ("hum", "noise"):
-        file = write(tmp_path / f"{kind}.{ending.lower()}", sound(kind, seconds, rate, channels, seed=99), rate)
+        file = write(
+            tmp_path / f"{kind}.{ending.lower()}",
+            sound(kind, seconds, rate, channels, seed=99),
+            rate,
+        )
         told = loaded.predict(file.rename(file.with_suffix(f".{ending}")))
         assert sum(told.values()) == pytest.approx(1) and max(told, key=told.get) == kind
 
@@ -164,25 +200,33 @@ def test_it_knows_a_sound_in_any_format_rate_and_length(run, tmp_path, ending, r
 def test_formats_without_loss_give_the_same_numbers(run, tmp_path):
     loaded = kdlib.load_student(run.file)
     values = (sound("hum", 1.3, 44100, 2) * 32767).astype(np.int16)
-    wav, flac = (loaded.embed(write(tmp_path / f"a.{ending}", values, 44100)) for ending in ("wav", "flac"))
+    wav, flac = (
+        loaded.embed(write(tmp_path / f"a.{ending}", values, 44100)) for ending in ("wav", "flac")
+    )
     assert np.array_equal(wav, flac)
 
 
 def test_more_than_a_minute_is_the_average_of_its_pieces(runs, tmp_path):
     loaded = kdlib.load_student(runs("whole").file)
     values = np.concatenate([sound("hum", 45), sound("noise", 45)])
-    parts = [write(tmp_path / f"{name}.wav", part) for name, part in (("a", values[: 45 * RATE]), ("b", values[45 * RATE :]))]
+    parts = [
+        write(tmp_path / f"{name}.wav", part)
+        for name, part in (("a", values[: 45 * RATE]), ("b", values[45 * RATE :]))
+    ]
     told = loaded.predict(write(tmp_path / "both.wav", values))
     apart = [loaded.predict(part) for part in parts]
     assert told["hum"] == pytest.approx((apart[0]["hum"] + apart[1]["hum"]) / 2, abs=1e-6)
-    assert abs(apart[0]["hum"] - apart[1]["hum"]) > 0.001  # far more than the tolerance: neither piece is all of it
+    assert (
+        abs(apart[0]["hum"] - apart[1]["hum"]) > 0.001
+    )  # far more than the tolerance: neither piece is all of it
 
 
 # --- one speaker or two
 
 
 def by_hand(scores: list[float], genuine: list[bool]) -> float:
-    """The middle between the scores on both sides of the cut where the two error rates are nearest, the strictest such cut."""
+    """The middle between the scores on both sides of the cut where the two error rates are nearest,
+    the strictest such cut."""
     ordered = sorted(set(scores), reverse=True)
 
     def gap(cut: float) -> float:
@@ -196,9 +240,17 @@ def by_hand(scores: list[float], genuine: list[bool]) -> float:
 
 
 def test_a_threshold_worked_out_by_hand():
-    """Of 0.9 0.8 (0.5) 0.4 (0.3) (0.1), those in brackets impostors, a cut below 0.5 takes one of three and leaves one of three."""
-    scores, genuine = np.array([0.9, 0.8, 0.4, 0.5, 0.3, 0.1]), np.array([True, True, True, False, False, False])
-    assert metrics.eer_threshold(scores, genuine) == pytest.approx(0.45) == by_hand(scores.tolist(), genuine.tolist())
+    """Of 0.9 0.8 (0.5) 0.4 (0.3) (0.1), those in brackets impostors, a cut below 0.5 takes one of
+    three and leaves one of three."""
+    scores, genuine = (
+        np.array([0.9, 0.8, 0.4, 0.5, 0.3, 0.1]),
+        np.array([True, True, True, False, False, False]),
+    )
+    assert (
+        metrics.eer_threshold(scores, genuine)
+        == pytest.approx(0.45)
+        == by_hand(scores.tolist(), genuine.tolist())
+    )
     apart = np.array([0.7, 0.6, 0.1, -0.2]), np.array([True, True, False, False])
     assert metrics.eer_threshold(*apart) == pytest.approx(0.35)
 
@@ -209,7 +261,10 @@ def test_the_threshold_is_that_of_the_training_recordings(run):
     heard = {row: loaded.embed(file) for row, file in zip(rows, run.files(rows))}
     speaker = run.store.recordings.speaker
     pairs = list(itertools.combinations(rows, 2))
-    cosines = [float(heard[a] @ heard[b] / np.linalg.norm(heard[a]) / np.linalg.norm(heard[b])) for a, b in pairs]
+    cosines = [
+        float(heard[a] @ heard[b] / np.linalg.norm(heard[a]) / np.linalg.norm(heard[b]))
+        for a, b in pairs
+    ]
     genuine = [bool(speaker[a] == speaker[b]) for a, b in pairs]
     assert loaded.threshold == pytest.approx(by_hand(cosines, genuine), abs=1e-5)
     told = loaded.facts.verification
@@ -223,7 +278,9 @@ def test_validation_speakers_are_taken_where_there_are_two(run):
     network = kept.read(run.file)[0]
     told = stages.verification_threshold(network, settings, run.store, fold)
     assert told["recordings_of"] == "validation" and told["recordings"] == len(fold.validation)
-    alone = corpora.Fold(0, "one speaker", fold.train[table.speaker.iloc[fold.train] == "speaker-3"], fold.test)
+    alone = corpora.Fold(
+        0, "one speaker", fold.train[table.speaker.iloc[fold.train] == "speaker-3"], fold.test
+    )
     assert stages.verification_threshold(network, settings, run.store, alone) is None
 
 
@@ -233,8 +290,12 @@ def test_a_large_corpus_is_calibrated_on_some_of_many_speakers():
     counts = np.unique(speakers[chosen], return_counts=True)[1]
     assert len(chosen) == len(set(chosen)) == 1000 and chosen.min() >= 100
     assert counts.max() == 20 and len(counts) == 50
-    assert not len(verification.calibration_rows(np.arange(30), speakers))  # one speaker makes no pair of two
-    assert not len(verification.calibration_rows(np.arange(0, 9000, 30), speakers))  # one recording each none of one
+    assert not len(
+        verification.calibration_rows(np.arange(30), speakers)
+    )  # one speaker makes no pair of two
+    assert not len(
+        verification.calibration_rows(np.arange(0, 9000, 30), speakers)
+    )  # one recording each none of one
 
 
 def test_verify_answers_by_score_and_threshold(run, capsys):
@@ -243,10 +304,16 @@ def test_verify_answers_by_score_and_threshold(run, capsys):
     own = loaded.verify(a, a)
     assert own.score == pytest.approx(1) and own.same and own.threshold == loaded.threshold
     told = loaded.verify(a, b)
-    assert told.same == (told.score >= loaded.threshold) and told.score == pytest.approx(loaded.verify(b, a).score)
+    assert told.same == (told.score >= loaded.threshold) and told.score == pytest.approx(
+        loaded.verify(b, a).score
+    )
     assert loaded.verify(a, b, threshold=-1).same
     (row,) = answers(capsys, "verify", run.file, a, b, "--threshold", 1)
-    assert row["same"] == "false" and float(row["score"]) == pytest.approx(told.score, abs=1e-5) and row["threshold"] == "1.0"
+    assert (
+        row["same"] == "false"
+        and float(row["score"]) == pytest.approx(told.score, abs=1e-5)
+        and row["threshold"] == "1.0"
+    )
 
 
 def test_without_a_calibrated_threshold_one_must_be_given(run, tmp_path, capsys):
@@ -262,14 +329,23 @@ def test_without_a_calibrated_threshold_one_must_be_given(run, tmp_path, capsys)
 def test_predict_and_embed_as_csv_and_json(run, tmp_path, capsys):
     loaded, files = kdlib.load_student(run.file), run.files(run.fold.test)
     rows = answers(capsys, "predict", run.file, *files)
-    assert list(rows[0]) == ["file", "predicted", "p_hum", "p_noise"] and [row["file"] for row in rows] == list(map(str, files))
+    assert list(rows[0]) == ["file", "predicted", "p_hum", "p_noise"] and [
+        row["file"] for row in rows
+    ] == list(map(str, files))
     for row, file in zip(rows, files):
         told = loaded.predict(file)
-        assert row["predicted"] == max(told, key=told.get) and float(row["p_hum"]) == pytest.approx(told["hum"], abs=1e-5)
+        assert row["predicted"] == max(told, key=told.get) and float(row["p_hum"]) == pytest.approx(
+            told["hum"], abs=1e-5
+        )
     out = tmp_path / "new" / "e.json"
-    assert main(["embed", str(run.file), *map(str, files), "--format", "json", "--output", str(out)]) == 0
+    assert (
+        main(["embed", str(run.file), *map(str, files), "--format", "json", "--output", str(out)])
+        == 0
+    )
     told = json.loads(out.read_text())
-    np.testing.assert_allclose([told[0][f"e_{n}"] for n in range(8)], loaded.embed(files[0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        [told[0][f"e_{n}"] for n in range(8)], loaded.embed(files[0]), rtol=1e-5
+    )
     assert len(told) == len(files) and not capsys.readouterr().out
 
 
@@ -294,29 +370,56 @@ except SystemExit as end:
 
 
 def test_the_command_line_needs_one_file_and_imports_nothing_for_pictures(runs, tmp_path):
-    """In a folder of its own, without the parameter files, for a format of each of the two decoders."""
+    """In a folder of its own, without the parameter files, for a format of each of the two
+    decoders."""
     run = runs("whole")
     alone = tmp_path / "student.safetensors"
     alone.write_bytes(run.file.read_bytes())
     for ending in ("wav", "m4a"):
         write(tmp_path / f"a.{ending}", sound("hum", 1.0))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "KDLIB_PARAMS": str(tmp_path / "none"), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "KDLIB_PARAMS": str(tmp_path / "none"),
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", CHECK, "predict", "student.safetensors", "a.wav", "a.m4a"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     code, *modules = done.stderr.split()
     assert code == "0" and len(done.stdout.splitlines()) == 3
     pictures = {"moviepy", "torchvision", "cv2", "imageio", "av", "PIL", "matplotlib", "seaborn"}
-    notebooks = {"IPython", "jupyter_client", "jupyter_core", "ipykernel", "nbformat", "nbclient", "papermill"}
+    notebooks = {
+        "IPython",
+        "jupyter_client",
+        "jupyter_core",
+        "ipykernel",
+        "nbformat",
+        "nbclient",
+        "papermill",
+    }
     assert not {name.partition(".")[0] for name in modules} & (pictures | notebooks)
     training = {
-        f"kdlib.{name}" for name in ("media", "faces", "store", "corpora", "teacher", "student", "training", "models.resnet_teacher")
+        f"kdlib.{name}"
+        for name in (
+            "media",
+            "faces",
+            "store",
+            "corpora",
+            "teacher",
+            "student",
+            "training",
+            "models.resnet_teacher",
+        )
     }
     assert not set(modules) & training and "kdsuite.app.using" in modules
 
 
 def test_kdlib_itself_is_cheap_to_import():
     done = subprocess.run(
-        [sys.executable, "-c", "import kdlib, sys; print('torch' in sys.modules)"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", "import kdlib, sys; print('torch' in sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.strip() == "False", done.stderr
     with pytest.raises(AttributeError, match="no_such_name"):
@@ -353,7 +456,11 @@ def changed(run: Run, folder: Path, change, weights=None) -> Path:
     state = load_file(run.file)
     if weights:
         weights(state)
-    save_file(state, folder / "changed.safetensors", metadata={kept.ENTRY: entry if isinstance(entry, str) else json.dumps(facts)})
+    save_file(
+        state,
+        folder / "changed.safetensors",
+        metadata={kept.ENTRY: entry if isinstance(entry, str) else json.dumps(facts)},
+    )
     return folder / "changed.safetensors"
 
 
@@ -370,7 +477,9 @@ def test_files_that_are_no_student(run, tmp_path, capsys):
     }  # fmt: skip
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        assert "cannot be read as safetensors" in sentence(capsys, "predict", tmp_path / name, "a.wav")
+        assert "cannot be read as safetensors" in sentence(
+            capsys, "predict", tmp_path / name, "a.wav"
+        )
     assert not (tmp_path / "harm").exists()
     assert "no student" in sentence(capsys, "predict", tmp_path / "weights", "a.wav")
     assert "is no file" in sentence(capsys, "predict", tmp_path / "nowhere", "a.wav")
@@ -387,7 +496,9 @@ HOSTILE = {
     "classes that write on the terminal": lambda facts: facts.update(classes=["\x1b[2J", "b"]),
     "twice the same class": lambda facts: facts.update(classes=["a", "a"]),
     "another key": lambda facts: facts.update(run="rm -rf /"),
-    "a threshold that is no number": lambda facts: facts["verification"].update(threshold=float("nan")),
+    "a threshold that is no number": lambda facts: facts["verification"].update(
+        threshold=float("nan")
+    ),
     "no setting of that name": lambda facts: facts["settings"].update(sitting="em"),
     "another network": lambda facts: facts["settings"].update(backbone="resnet"),
     "a network beyond any memory": lambda facts: facts["settings"]["model"].update(embedding=2**40),
@@ -395,8 +506,12 @@ HOSTILE = {
     "an infinite network": lambda facts: facts["settings"]["model"].update(width=float("inf")),
     "a transform beyond any memory": lambda facts: facts["settings"]["media"].update(fft=2**40),
     "a step of nothing": lambda facts: facts["settings"]["media"].update(hop=1e-12),
-    "a segment without end": lambda facts: facts["settings"]["media"].update(segment=1e9, duration=1e9),
-    "a segment of nothing": lambda facts: facts["settings"]["media"].update(segment=0.04, duration=0.04, frame_stride=1),
+    "a segment without end": lambda facts: facts["settings"]["media"].update(
+        segment=1e9, duration=1e9
+    ),
+    "a segment of nothing": lambda facts: facts["settings"]["media"].update(
+        segment=0.04, duration=0.04, frame_stride=1
+    ),
     "an infinite segment": lambda facts: facts["settings"]["media"].update(segment=float("inf")),
     "a fine grid": lambda facts: facts["settings"]["media"].update(bins=1024, hop=0.001),
 }
@@ -425,12 +540,16 @@ def test_a_student_of_a_later_kdlib(run, tmp_path, capsys):
     ],
 )
 def test_weights_that_are_not_those_of_the_settings(run, tmp_path, capsys, change):
-    assert "weights" in sentence(capsys, "predict", changed(run, tmp_path, lambda facts: None, change), "a.wav")
+    assert "weights" in sentence(
+        capsys, "predict", changed(run, tmp_path, lambda facts: None, change), "a.wav"
+    )
 
 
 def test_an_output_that_cannot_be_written(run, tmp_path, capsys):
     sound_file = run.files(run.fold.test)[0]
-    assert "cannot be written" in sentence(capsys, "predict", run.file, sound_file, "--output", "/proc/no/such")
+    assert "cannot be written" in sentence(
+        capsys, "predict", run.file, sound_file, "--output", "/proc/no/such"
+    )
 
 
 # --- elsewhere
@@ -444,12 +563,16 @@ def test_onnx_says_the_same_of_every_length(runs, tmp_path, inference):
     assert main(["export", str(run.file), str(tmp_path / "student.onnx")]) == 0
     session = onnxruntime.InferenceSession(tmp_path / "student.onnx")
     told = {
-        name: json.loads(value) for name, value in session.get_modelmeta().custom_metadata_map.items() if name in ("classes", "sample_rate")
+        name: json.loads(value)
+        for name, value in session.get_modelmeta().custom_metadata_map.items()
+        if name in ("classes", "sample_rate")
     }
     assert told == {"classes": ["hum", "noise"], "sample_rate": RATE}
     for seconds, kind in itertools.product((0.3, 0.4, 0.85, 7.77, 60.0), ("hum", "noise")):
         file = write(tmp_path / "a.wav", sound(kind, seconds, seed=5))
         waveform = soundfile.read(file, dtype="float32")[0][None]
-        probabilities, embedding = session.run(["probabilities", "embedding"], {"waveform": waveform})
+        probabilities, embedding = session.run(
+            ["probabilities", "embedding"], {"waveform": waveform}
+        )
         np.testing.assert_allclose(probabilities[0], list(loaded.predict(file).values()), atol=1e-4)
         np.testing.assert_allclose(embedding[0], loaded.embed(file), atol=1e-4)

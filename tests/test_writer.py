@@ -1,4 +1,5 @@
-"""The store's files while they grow: what a line counts is there, whatever was broken off, in no more memory than a recording."""
+"""The store's files while they grow: what a line counts is there, whatever was broken off, in no
+more memory than a recording."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def item(number: int) -> dict[str, np.ndarray]:
 def check(folder, numbers):
     """Hold the files against what was appended."""
     for name, row in ROWS.items():
-        expected = np.concatenate([np.zeros((0, *row.shape)), *(item(number)[name] for number in numbers)])
+        expected = np.concatenate(
+            [np.zeros((0, *row.shape)), *(item(number)[name] for number in numbers)]
+        )
         values = np.fromfile(folder / f"{name}.bin", row.base).reshape(-1, *row.shape)
         np.testing.assert_array_equal(values, expected)
 
@@ -35,7 +38,11 @@ def test_recordings_lie_one_after_the_other(tmp_path):
         writer.leave_out("it is damaged")
     check(tmp_path, range(20))
     lines = [json.loads(line) for line in (tmp_path / "recordings.jsonl").read_text().splitlines()]
-    assert writer.lines == lines and lines[4] == {"sound": 5, "frames": 1} and lines[20] == {"left_out": "it is damaged"}
+    assert (
+        writer.lines == lines
+        and lines[4] == {"sound": 5, "frames": 1}
+        and lines[20] == {"left_out": "it is damaged"}
+    )
 
 
 def test_nothing_at_all(tmp_path):
@@ -44,7 +51,15 @@ def test_nothing_at_all(tmp_path):
     check(tmp_path, [])
 
 
-@pytest.mark.parametrize("end", [b'{"sound": 3, "frames": 2}', b'{"sound": 3, "fra', b"\0\0\0\0\n", b'\0\0\0}\n{"sound": 1, "frames": 0}\n'])
+@pytest.mark.parametrize(
+    "end",
+    [
+        b'{"sound": 3, "frames": 2}',
+        b'{"sound": 3, "fra',
+        b"\0\0\0\0\n",
+        b'\0\0\0}\n{"sound": 1, "frames": 0}\n',
+    ],
+)
 def test_the_next_writer_continues_behind_the_last_complete_line(tmp_path, end):
     with StoreWriter(tmp_path, ROWS) as writer:
         for number in (4, 1):
@@ -66,20 +81,27 @@ def test_the_next_writer_continues_behind_the_last_complete_line(tmp_path, end):
 def test_no_line_before_its_rows_are_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SYNC_SECONDS", 0.0)
     synced, fsync = [], module.os.fsync
-    monkeypatch.setattr(module.os, "fsync", lambda descriptor: (synced.append(descriptor), fsync(descriptor)))
+    monkeypatch.setattr(
+        module.os, "fsync", lambda descriptor: (synced.append(descriptor), fsync(descriptor))
+    )
     with StoreWriter(tmp_path, ROWS) as writer:
         for number in (4, 1):
             sound = (tmp_path / "sound.bin").stat().st_size
             writer.append(item(number))
             assert (tmp_path / "sound.bin").stat().st_size == sound + 2 * (number + 1)
         assert (tmp_path / "recordings.jsonl").read_text().count("\n") == 2
-        assert synced == [*[file.fileno() for file in writer._arrays.values()], writer._index.fileno()] * 2
+        assert (
+            synced
+            == [*[file.fileno() for file in writer._arrays.values()], writer._index.fileno()] * 2
+        )
 
 
 def test_a_recording_that_fails_half_way_is_cut_off(tmp_path):
     with pytest.raises(ValueError), StoreWriter(tmp_path, ROWS) as writer:
         writer.append(item(5))
-        writer.append({"sound": item(8)["sound"], "frames": "no rows"})  # fails after the sound is written
+        writer.append(
+            {"sound": item(8)["sound"], "frames": "no rows"}
+        )  # fails after the sound is written
     with StoreWriter(tmp_path, ROWS) as writer:
         writer.append(item(3))
     check(tmp_path, [5, 3])

@@ -12,17 +12,26 @@ NORMS = {"layer": nn.LayerNorm, "none": nn.Identity}
 class Aggregator(nn.Module):
     """From the embeddings of the segments to one embedding of the recording, of the same size.
 
-    PyTorch's LSTM has no ReLU inside, so Table 3's ReLU is taken on each layer's output, or with ``activation`` "none" left out.
-    With ``norm`` "layer" the input and each LSTM's output are normalised (Ba et al. 2016): else differences between recordings shrink
-    tenfold on their way through the two layers, and short trainings do not find them. The attention is additive (Bahdanau et al. 2015): a weighted mean with weights softmax(v · tanh(W h)).
+    PyTorch's LSTM has no ReLU inside, so Table 3's ReLU is taken on each layer's output, or with
+    ``activation`` "none" left out. With ``norm`` "layer" the input and each LSTM's output are
+    normalised (Ba et al. 2016): else differences between recordings shrink tenfold on their way
+    through the two layers, and short trainings do not find them. The attention is additive
+    (Bahdanau et al. 2015): a weighted mean with weights softmax(v · tanh(W h)).
     """
 
     def __init__(self, embedding: int, activation: str = "relu", norm: str = "none") -> None:
         super().__init__()
-        self.layers = nn.ModuleList(nn.LSTM(embedding, embedding // 2, batch_first=True, bidirectional=True) for _ in range(2))
+        self.layers = nn.ModuleList(
+            nn.LSTM(embedding, embedding // 2, batch_first=True, bidirectional=True)
+            for _ in range(2)
+        )
         self.activation = ACTIVATIONS[activation]()
         self.norms = nn.ModuleList(NORMS[norm](embedding) for _ in range(3))
-        self.attention = nn.Sequential(nn.Linear(embedding, embedding // 2), nn.Tanh(), nn.Linear(embedding // 2, 1, bias=False))
+        self.attention = nn.Sequential(
+            nn.Linear(embedding, embedding // 2),
+            nn.Tanh(),
+            nn.Linear(embedding // 2, 1, bias=False),
+        )
 
     def forward(self, segments: torch.Tensor) -> torch.Tensor:
         """Return ``(batch, embedding)`` of ``(batch, segments, embedding)``."""

@@ -23,8 +23,9 @@ SETTINGS = ("nonseq", "em", "agg")
 class Output(NamedTuple):
     """A network's output for a batch: class ``logits`` ``(batch, classes)`` and two embeddings.
 
-    ``distilled`` is the embedding at the setting's level, e ``(batch, embedding)``, e_j ``(batch, segments, embedding)``
-    or a ``(batch, embedding)``; ``final`` is the head's input, ``(batch, embedding)``.
+    ``distilled`` is the embedding at the setting's level, e ``(batch, embedding)``, e_j ``(batch,
+    segments, embedding)`` or a ``(batch, embedding)``; ``final`` is the head's input, ``(batch,
+    embedding)``.
     """
 
     logits: torch.Tensor
@@ -33,11 +34,12 @@ class Output(NamedTuple):
 
 
 class Network(nn.Module):
-    """Front end (a student's), encoder, aggregator (None in the setting nonseq) and head (one fully connected layer).
+    """Front end (a student's), encoder, aggregator (None in the setting nonseq) and head (one fully
+    connected layer).
 
-    With ``items_at_once`` the encoder of a sequence keeps activations of so many items and computes the others' again in
-    the backward pass (gradient checkpointing, Chen et al. 2016). It must have no batch-norm, which would see its items in
-    parts, and twice.
+    With ``items_at_once`` the encoder of a sequence keeps activations of so many items and computes
+    the others' again in the backward pass (gradient checkpointing, Chen et al. 2016). It must have
+    no batch-norm, which would see its items in parts, and twice.
     """
 
     def __init__(
@@ -51,21 +53,26 @@ class Network(nn.Module):
         self.setting, self.items_at_once = setting, items_at_once
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``(batch, [segments,] embedding)``: without an aggregator ``x`` is a batch, with one, of sequences."""
+        """Return ``(batch, [segments,] embedding)``: without an aggregator ``x`` is a batch, with
+        one, of sequences."""
         if self.aggregator is None:
             return self.encoder(x)
         items = x.flatten(0, 1)
         if self.items_at_once and torch.is_grad_enabled():
-            parts = items.split(self.items_at_once)  # checkpoint restores the generator: dropout is the same twice
+            parts = items.split(
+                self.items_at_once
+            )  # checkpoint restores the generator: dropout is the same twice
             e = torch.cat([checkpoint(self.encoder, part, use_reentrant=False) for part in parts])
         else:
             e = self.encoder(items)
         return e.unflatten(0, x.shape[:2])
 
     def forward(self, x: torch.Tensor, gradient_scale: float = 1.0) -> Output:
-        """Classify ``x``, shaped as :meth:`encode` takes it, or waveforms ``(batch, samples)`` for the front end.
+        """Classify ``x``, shaped as :meth:`encode` takes it, or waveforms ``(batch, samples)`` for
+        the front end.
 
-        ``gradient_scale`` multiplies the classification gradient below the distilled embedding (see :mod:`kdlib.losses`).
+        ``gradient_scale`` multiplies the classification gradient below the distilled embedding (see
+        :mod:`kdlib.losses`).
         """
         if self.front_end is not None and x.dim() == 2:
             x = self.front_end(x)
@@ -79,11 +86,15 @@ class Network(nn.Module):
         return Output(self.head(scale_gradient(a, gradient_scale)), a, a)
 
 
-def fully_connected(inputs: int, embedding: int, layers: int = 2, dropout: float = 0.0) -> list[nn.Module]:
-    """Return the layers that end an encoder, each with its ``dropout``; ReLU follows the last (paper, section 3.3).
+def fully_connected(
+    inputs: int, embedding: int, layers: int = 2, dropout: float = 0.0
+) -> list[nn.Module]:
+    """Return the layers that end an encoder, each with its ``dropout``; ReLU follows the last
+    (paper, section 3.3).
 
-    Initial weights are He's (He et al. 2015), as torchvision's convolutions have them. PyTorch's own shrink the signal to
-    a third in two layers, and a BiLSTM behind them needs about twice as many steps (ledger, lstm-activation).
+    Initial weights are He's (He et al. 2015), as torchvision's convolutions have them. PyTorch's
+    own shrink the signal to a third in two layers, and a BiLSTM behind them needs about twice as
+    many steps (ledger, lstm-activation).
     """
     modules: list[nn.Module] = []
     for layer in range(layers):
@@ -105,14 +116,19 @@ def student(
 ) -> Network:  # fmt: skip
     """Return an audio network: spectrograms ``(batch, [segments,] 1, bins, columns)`` to classes.
 
-    With a ``front_end`` (:class:`kdlib.spectrogram.FrontEnd`) it takes waveforms ``(batch, samples)`` too. Global average
-    pooling before the fully connected layers lets it take recordings of any length.
+    With a ``front_end`` (:class:`kdlib.spectrogram.FrontEnd`) it takes waveforms ``(batch,
+    samples)`` too. Global average pooling before the fully connected layers lets it take recordings
+    of any length.
     """
     if backbone == "vgg":
         maps, channels = vgg.student(width)
     else:
-        maps, channels = resnet.student(width, reduction if backbone == "seresnet" else None, stages)
-    encoder = nn.Sequential(maps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *fully_connected(channels, embedding))
+        maps, channels = resnet.student(
+            width, reduction if backbone == "seresnet" else None, stages
+        )
+    encoder = nn.Sequential(
+        maps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *fully_connected(channels, embedding)
+    )
     aggregator = _aggregator(setting, embedding, lstm_activation, aggregator_norm)
     return Network(encoder, aggregator, embedding, classes, setting, front_end=front_end)
 
@@ -124,8 +140,9 @@ def teacher(
 ) -> Network:  # fmt: skip
     """Return a video network, ``(batch, [frames,] 3, side, side)`` to classes.
 
-    Where a frame is a row of face ``measurements``, two fully connected layers encode it. ``batchnorm`` and ``dropout`` are
-    VGG16's; ``layers`` is the number of fully connected layers behind ResNet34's pooling.
+    Where a frame is a row of face ``measurements``, two fully connected layers encode it.
+    ``batchnorm`` and ``dropout`` are VGG16's; ``layers`` is the number of fully connected layers
+    behind ResNet34's pooling.
     """
     if measurements is not None:
         layer = nn.Linear(measurements, embedding)
@@ -134,19 +151,28 @@ def teacher(
         if backbone == "vgg":
             maps, features = vgg.teacher(width, batchnorm)
         else:
-            from kdlib.models import resnet_teacher  # late: torchvision takes two seconds, which no student needs
+            from kdlib.models import (
+                resnet_teacher,
+            )  # late: torchvision takes two seconds, which no student needs
 
-            maps, features = resnet_teacher.teacher(width, reduction if backbone == "seresnet" else None)
+            maps, features = resnet_teacher.teacher(
+                width, reduction if backbone == "seresnet" else None
+            )
         if weights:
             load_pretrained(maps, backbone, weights)
         encoder = nn.Sequential(maps, *_teacher_end(backbone, features, embedding, dropout, layers))
     setting = "agg" if sequential else "nonseq"
     aggregator = _aggregator(setting, embedding, lstm_activation, aggregator_norm)
-    return Network(encoder, aggregator, embedding, classes, setting, frames_at_once if sequential else None)
+    return Network(
+        encoder, aggregator, embedding, classes, setting, frames_at_once if sequential else None
+    )
 
 
-def _teacher_end(backbone: str, features: int, embedding: int, dropout: float, layers: int) -> list[nn.Module]:
-    """Return the layers that follow a teacher's convolutions; only ResNet34 may have fewer than two."""
+def _teacher_end(
+    backbone: str, features: int, embedding: int, dropout: float, layers: int
+) -> list[nn.Module]:
+    """Return the layers that follow a teacher's convolutions; only ResNet34 may have fewer than
+    two."""
     if backbone == "vgg":
         return fully_connected(features, embedding, dropout=dropout)
     if not layers and features != embedding:
@@ -180,10 +206,12 @@ def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> 
 
 
 def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
-    """Load the convolutions of a torchvision VGG16 or ResNet34 from a state dict file or by the name of its weights.
+    """Load the convolutions of a torchvision VGG16 or ResNet34 from a state dict file or by the
+    name of its weights.
 
-    The excitation modules of the SE teacher, which torchvision's networks lack, keep their initial weights.
-    Raises InvalidParameter where file or name is unknown, or where the weights are not this network's.
+    The excitation modules of the SE teacher, which torchvision's networks lack, keep their initial
+    weights. Raises InvalidParameter where file or name is unknown, or where the weights are not
+    this network's.
     """
     from torchvision.models import get_model_weights
 
@@ -200,7 +228,9 @@ def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
     own = {_torchvision_name(name, backbone): name for name in maps.state_dict()}
     shapes = {name: value.shape for name, value in maps.state_dict().items()}
     fitting = {
-        own[name]: value for name, value in state.items() if name in own and value.shape == shapes[own[name]]
+        own[name]: value
+        for name, value in state.items()
+        if name in own and value.shape == shapes[own[name]]
     }
     if missing := [name for name in own.values() if name not in fitting and ".bn2.1." not in name]:
         raise InvalidParameter(
@@ -211,5 +241,10 @@ def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
 
 
 def _torchvision_name(name: str, backbone: str) -> str:
-    """Return torchvision's name of one of our teacher's weights: its features are our first layer, its bn2 our bn2.0."""
-    return "features." + name.removeprefix("0.") if backbone == "vgg" else name.replace(".bn2.0.", ".bn2.")
+    """Return torchvision's name of one of our teacher's weights: its features are our first layer,
+    its bn2 our bn2.0."""
+    return (
+        "features." + name.removeprefix("0.")
+        if backbone == "vgg"
+        else name.replace(".bn2.0.", ".bn2.")
+    )

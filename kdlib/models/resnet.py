@@ -1,8 +1,8 @@
 """Residual encoders, plain and with squeeze-and-excitation.
 
-The student is the thin ResNet-34 of Xie et al. 2019, whose block the paper describes and whose sizes its tables have
-lost; the teacher is in :mod:`.resnet_teacher`. Squeeze-and-excitation (Hu et al. 2018) sits behind the last batch-norm of a
-block, before the sum.
+The student is the thin ResNet-34 of Xie et al. 2019, whose block the paper describes and whose
+sizes its tables have lost; the teacher is in :mod:`.resnet_teacher`. Squeeze-and-excitation (Hu et
+al. 2018) sits behind the last batch-norm of a block, before the sum.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ STAGES = (((48, 48, 96), 2), ((96, 96, 128), 3), ((128, 128, 256), 3), ((256, 25
 
 
 class SqueezeExcitation(nn.Module):
-    """torchvision's module of that name, weight for weight: who uses a student need not load a library of pictures and videos."""
+    """torchvision's module of that name, weight for weight: who uses a student need not load a
+    library of pictures and videos."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
         self.fc1, self.fc2 = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Weigh the channels of ``(batch, channels, height, width)``, each by what all of them are on average."""
+        """Weigh the channels of ``(batch, channels, height, width)``, each by what all of them are
+        on average."""
         return self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu()).sigmoid() * x
 
 
@@ -42,17 +44,30 @@ class Block(nn.Module):
             nn.Conv2d(first, middle, 3, padding=1, bias=False), nn.BatchNorm2d(middle), nn.ReLU(inplace=True),
             nn.Conv2d(middle, last, 1, bias=False), nn.BatchNorm2d(last), *excitation(last, reduction),
         )  # fmt: skip
-        self.shortcut = nn.Identity() if inputs == last else nn.Sequential(nn.Conv2d(inputs, last, 1, bias=False), nn.BatchNorm2d(last))
+        self.shortcut = (
+            nn.Identity()
+            if inputs == last
+            else nn.Sequential(nn.Conv2d(inputs, last, 1, bias=False), nn.BatchNorm2d(last))
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Keep height and width, ``(batch, inputs, height, width)`` to ``(batch, last, height, width)``."""
+        """Keep height and width, ``(batch, inputs, height, width)`` to ``(batch, last, height,
+        width)``."""
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
-def student(width: float, reduction: int | None, stages: int = len(STAGES)) -> tuple[nn.Module, int]:
-    """Return the first ``stages`` of the audio ResNet, ``(batch, 1, bins, columns)`` to feature maps, and their channels."""
+def student(
+    width: float, reduction: int | None, stages: int = len(STAGES)
+) -> tuple[nn.Module, int]:
+    """Return the first ``stages`` of the audio ResNet, ``(batch, 1, bins, columns)`` to feature
+    maps, and their channels."""
     channels = max(1, round(STEM * width))
-    layers = [nn.Conv2d(1, channels, 7, padding=3, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True), nn.MaxPool2d(2, 2)]
+    layers = [
+        nn.Conv2d(1, channels, 7, padding=3, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2, 2),
+    ]
     for sizes, repeats in STAGES[:stages]:
         scaled = tuple(max(1, round(size * width)) for size in sizes)
         for _ in range(repeats):

@@ -1,15 +1,18 @@
-"""VGG encoders (Simonyan & Zisserman 2015): the paper's small one for sound, torchvision's VGG16 for faces."""
+"""VGG encoders (Simonyan & Zisserman 2015): the paper's small one for sound, torchvision's VGG16
+for faces."""
 
 from __future__ import annotations
 
 from torch import nn
 
-# Table 1 as its activation column can be read: two groups of three convolutions. Channels are not in the paper.
+# Table 1 as its activation column can be read: two groups of three convolutions. Channels are not
+# in the paper.
 STUDENT_CHANNELS = (64, 64, 64, "M", 128, 128, 128, "M")
 
 
 def student(width: float) -> tuple[nn.Module, int]:
-    """Return the convolutions of the audio VGG, ``(batch, 1, bins, columns)`` to feature maps, and their channels."""
+    """Return the convolutions of the audio VGG, ``(batch, 1, bins, columns)`` to feature maps, and
+    their channels."""
     layers: list[nn.Module] = []
     channels = 1
     for item in STUDENT_CHANNELS:
@@ -17,12 +20,17 @@ def student(width: float) -> tuple[nn.Module, int]:
             layers.append(nn.MaxPool2d(2, 2))
         else:
             before, channels = channels, max(1, round(item * width))
-            layers += [nn.Conv2d(before, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(before, channels, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            ]
     return nn.Sequential(*layers), channels
 
 
 def teacher(width: float, batch_norm: bool) -> tuple[nn.Module, int]:
-    """Return torchvision's VGG16 up to its fully connected layers, ``(batch, 3, side, side)`` to 7×7 maps, and the maps' size."""
+    """Return torchvision's VGG16 up to its fully connected layers, ``(batch, 3, side, side)`` to
+    7×7 maps, and the maps' size."""
     from torchvision.models import vgg
 
     configuration = [item if item == "M" else max(1, round(item * width)) for item in vgg.cfgs["D"]]

@@ -229,7 +229,11 @@ def _gradients(
         "distillation": objective.total((zero, distance)),
     }
     return {
-        name: {part: _gradient(loss, module) for part, module in network.named_children() if part != "front_end"}
+        name: {
+            part: _gradient(loss, module)
+            for part, module in network.named_children()
+            if part != "front_end"
+        }
         for name, loss in losses.items()
     }
 

@@ -1,4 +1,5 @@
-"""The command line, ``python -m kdlib``: a student's answers about plain sound files, as CSV or JSON, and what a suite will cost."""
+"""The command line, ``python -m kdlib``: a student's answers about plain sound files, as CSV or
+JSON, and what a suite will cost."""
 
 from __future__ import annotations
 
@@ -28,25 +29,43 @@ SOUND = "a sound file: wav, flac, mp3, m4a, … of any sample rate and length"
 def predicted(student: Student, file: str) -> Row:
     """Return the predicted class of a sound and the probability of each class, ``p_<class>``."""
     told = student.predict(file)
-    return {"file": file, "predicted": max(told, key=told.get), **{f"p_{name}": _short(share) for name, share in told.items()}}
+    return {
+        "file": file,
+        "predicted": max(told, key=told.get),
+        **{f"p_{name}": _short(share) for name, share in told.items()},
+    }
 
 
 def embedded(student: Student, file: str) -> Row:
     """Return the embedding of a sound, ``e_0`` and on."""
-    return {"file": file, **{f"e_{number}": _short(value) for number, value in enumerate(student.embed(file).tolist())}}
+    return {
+        "file": file,
+        **{
+            f"e_{number}": _short(value)
+            for number, value in enumerate(student.embed(file).tolist())
+        },
+    }
 
 
 def compared(student: Student, first: str, second: str, threshold: float | None) -> Row:
     """Return whether two sounds are of one speaker, and by which cosine and threshold."""
     told = student.verify(first, second, threshold)
-    return {"first": first, "second": second, "score": _short(told.score), "threshold": _short(told.threshold), "same": told.same}
+    return {
+        "first": first,
+        "second": second,
+        "score": _short(told.score),
+        "threshold": _short(told.threshold),
+        "same": told.same,
+    }
 
 
 def _short(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _each(ask: Callable[[Student, str], Row]) -> Callable[[Student, argparse.Namespace], Iterable[Callable[[], Row]]]:
+def _each(
+    ask: Callable[[Student, str], Row],
+) -> Callable[[Student, argparse.Namespace], Iterable[Callable[[], Row]]]:
     return lambda student, given: [partial(ask, student, file) for file in given.sounds]
 
 
@@ -55,7 +74,8 @@ def _pair(student: Student, given: argparse.Namespace) -> Iterable[Callable[[], 
 
 
 def answer(given: argparse.Namespace) -> int:
-    """Write a row for each question; a sound that cannot be read is told of in one sentence, and the others are answered."""
+    """Write a row for each question; a sound that cannot be read is told of in one sentence, and
+    the others are answered."""
     from kdsuite.app.using import load_student
 
     student, unreadable = load_student(given.student), []
@@ -106,7 +126,10 @@ def _opened(output: str | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    with places.replacing(Path(output)) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
+    with (
+        places.replacing(Path(output)) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as stream,
+    ):
         yield stream
 
 
@@ -117,7 +140,12 @@ def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
         if writer is None:
             writer = csv.DictWriter(stream, list(row), lineterminator="\n")
             writer.writeheader()
-        writer.writerow({name: str(value).lower() if isinstance(value, bool) else value for name, value in row.items()})
+        writer.writerow(
+            {
+                name: str(value).lower() if isinstance(value, bool) else value
+                for name, value in row.items()
+            }
+        )
         stream.flush()
 
 
@@ -142,7 +170,8 @@ def cosine(text: str) -> float:
 
 
 def _cores(text: str) -> int | None:
-    """Return a number of runs, None for ``all``; argparse tells of the ValueError where it is neither."""
+    """Return a number of runs, None for ``all``; argparse tells of the ValueError where it is
+    neither."""
     if text != "all" and int(text) < 1:
         raise ValueError
     return None if text == "all" else int(text)
@@ -150,7 +179,10 @@ def _cores(text: str) -> int | None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all commands; each sets ``work``, and ``questions`` where it has some."""
-    whole = argparse.ArgumentParser(prog="python -m kdlib", description="Ask a trained student about plain sound files, or plan a suite.")
+    whole = argparse.ArgumentParser(
+        prog="python -m kdlib",
+        description="Ask a trained student about plain sound files, or plan a suite.",
+    )
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, help: str, work: Callable, **defaults: Any) -> argparse.ArgumentParser:
@@ -160,38 +192,77 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     told = {
-        "predict": command("predict", "class probabilities of each sound", answer, questions=_each(predicted)),
+        "predict": command(
+            "predict", "class probabilities of each sound", answer, questions=_each(predicted)
+        ),
         "embed": command("embed", "the embedding of each sound", answer, questions=_each(embedded)),
-        "verify": command("verify", "whether two sounds are of one speaker", answer, questions=_pair),
+        "verify": command(
+            "verify", "whether two sounds are of one speaker", answer, questions=_pair
+        ),
     }
     for name in ("predict", "embed"):
         told[name].add_argument("sounds", nargs="+", metavar="SOUND", help=SOUND)
     for name in ("first", "second"):
         told["verify"].add_argument(name, metavar="SOUND", help=SOUND)
     told["verify"].add_argument(
-        "--threshold", type=cosine, metavar="COSINE", help="from which cosine on they count as one speaker's; else the calibrated one"
+        "--threshold",
+        type=cosine,
+        metavar="COSINE",
+        help="from which cosine on they count as one speaker's; else the calibrated one",
     )
     for each in told.values():
-        each.add_argument("--format", choices=FORMATS, default="csv", help="csv (a row an answer) or json (a list of objects)")
-        each.add_argument("--output", metavar="FILE", help="a file for the answers; else standard output")
-    onnx = command("export", "the student as ONNX: waveform in, probabilities and embedding out", export)
+        each.add_argument(
+            "--format",
+            choices=FORMATS,
+            default="csv",
+            help="csv (a row an answer) or json (a list of objects)",
+        )
+        each.add_argument(
+            "--output", metavar="FILE", help="a file for the answers; else standard output"
+        )
+    onnx = command(
+        "export", "the student as ONNX: waveform in, probabilities and embedding out", export
+    )
     onnx.add_argument("output", metavar="FILE", help="such as student.onnx")
-    again = commands.add_parser("reproduce", help="run some of a suite's finished runs again and tell each number that differs")
+    again = commands.add_parser(
+        "reproduce",
+        help="run some of a suite's finished runs again and tell each number that differs",
+    )
     again.set_defaults(work=reproduce)
     again.add_argument("suite", metavar="SUITE", help="a file in params/grids, without its ending")
-    again.add_argument("--sample", type=int, default=3, metavar="N", help="how many runs, drawn at random; else 3")
-    again.add_argument("--seed", type=int, default=0, metavar="N", help="another seed draws other runs; else 0")
-    again.add_argument("--from-scratch", action="store_true", help="train teachers anew too, in place of using those that are kept")
-    planned = commands.add_parser("plan", help="what a suite will cost", description="What a suite will cost, before it is started.")
+    again.add_argument(
+        "--sample", type=int, default=3, metavar="N", help="how many runs, drawn at random; else 3"
+    )
+    again.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="another seed draws other runs; else 0"
+    )
+    again.add_argument(
+        "--from-scratch",
+        action="store_true",
+        help="train teachers anew too, in place of using those that are kept",
+    )
+    planned = commands.add_parser(
+        "plan",
+        help="what a suite will cost",
+        description="What a suite will cost, before it is started.",
+    )
     planned.set_defaults(work=plan, output=None)
-    planned.add_argument("suite", metavar="SUITE", help="a file in params/grids, without its ending")
-    planned.add_argument("--cores", type=_cores, metavar="N", help="runs side by side; else as many as the machine has cores or GPUs")
+    planned.add_argument(
+        "suite", metavar="SUITE", help="a file in params/grids, without its ending"
+    )
+    planned.add_argument(
+        "--cores",
+        type=_cores,
+        metavar="N",
+        help="runs side by side; else as many as the machine has cores or GPUs",
+    )
     planned.add_argument("--json", action="store_true", help="for programs")
     return whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, or 2 after one sentence on standard error for each thing that went wrong.
+    """Run one command and return its exit code: 0, or 2 after one sentence on standard error for
+    each thing that went wrong.
 
     ``reproduce`` returns 1 where a number differs.
     """

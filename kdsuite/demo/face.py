@@ -1,7 +1,9 @@
-"""Faces drawn with PIL: who it is (:mod:`.identity`) shapes them; what is felt moves brows, lids, nose and mouth.
+"""Faces drawn with PIL: who it is (:mod:`.identity`) shapes them; what is felt moves brows, lids,
+nose and mouth.
 
-Geometry is in units of half a head's height around the head's centre, y downwards. What each emotion moves follows the
-action units of Ekman & Friesen's EMFACS (happy 6+12, sad 1+4+15, angry 4+5+7+23, fearful 1+2+4+5+20+26, ...).
+Geometry is in units of half a head's height around the head's centre, y downwards. What each
+emotion moves follows the action units of Ekman & Friesen's EMFACS (happy 6+12, sad 1+4+15, angry
+4+5+7+23, fearful 1+2+4+5+20+26, ...).
 """
 
 from __future__ import annotations
@@ -37,12 +39,46 @@ class Expression(NamedTuple):
 EXPRESSIONS = {
     "neutral": Expression(),
     "calm": Expression(brow_inner=0.15, brow_outer=-0.1, eyes=0.4, corners=0.55, nod=0.2),
-    "happy": Expression(brow_inner=0.3, brow_outer=0.35, eyes=0.85, squint=0.75, corners=1.1, jaw=0.4, width=1.3, blush=0.7),
-    "sad": Expression(brow_inner=0.95, brow_outer=-0.55, eyes=0.6, corners=-1.0, width=0.8, nod=0.8),
-    "angry": Expression(brow_inner=-1.0, brow_outer=0.45, eyes=0.85, squint=0.35, corners=-0.7, jaw=0.14, width=1.1, blush=0.9, nod=0.2),
-    "fearful": Expression(brow_inner=1.0, brow_outer=0.25, eyes=1.4, corners=-0.6, jaw=0.35, width=1.2, nod=-0.3),
-    "disgust": Expression(brow_inner=-0.8, brow_outer=-0.3, eyes=0.55, squint=0.7, corners=-0.6, jaw=0.1, sneer=1.0, nod=-0.5),
-    "surprised": Expression(brow_inner=1.1, brow_outer=1.2, eyes=1.5, jaw=1.0, width=0.62, nod=-0.2),
+    "happy": Expression(
+        brow_inner=0.3,
+        brow_outer=0.35,
+        eyes=0.85,
+        squint=0.75,
+        corners=1.1,
+        jaw=0.4,
+        width=1.3,
+        blush=0.7,
+    ),
+    "sad": Expression(
+        brow_inner=0.95, brow_outer=-0.55, eyes=0.6, corners=-1.0, width=0.8, nod=0.8
+    ),
+    "angry": Expression(
+        brow_inner=-1.0,
+        brow_outer=0.45,
+        eyes=0.85,
+        squint=0.35,
+        corners=-0.7,
+        jaw=0.14,
+        width=1.1,
+        blush=0.9,
+        nod=0.2,
+    ),
+    "fearful": Expression(
+        brow_inner=1.0, brow_outer=0.25, eyes=1.4, corners=-0.6, jaw=0.35, width=1.2, nod=-0.3
+    ),
+    "disgust": Expression(
+        brow_inner=-0.8,
+        brow_outer=-0.3,
+        eyes=0.55,
+        squint=0.7,
+        corners=-0.6,
+        jaw=0.1,
+        sneer=1.0,
+        nod=-0.5,
+    ),
+    "surprised": Expression(
+        brow_inner=1.1, brow_outer=1.2, eyes=1.5, jaw=1.0, width=0.62, nod=-0.2
+    ),
 }
 
 SPREAD = np.std(list(EXPRESSIONS.values()), axis=0)
@@ -62,7 +98,8 @@ def mix(colour: Colour, other: Colour, amount: float) -> Colour:
 
 
 class _Pencil:
-    """Fills shapes in head units on an image several times too large, which makes edges smooth once it is reduced."""
+    """Fills shapes in head units on an image several times too large, which makes edges smooth once
+    it is reduced."""
 
     def __init__(self, size: tuple[int, int], background: Colour) -> None:
         self.fine = 2 if size[1] > 300 else 3
@@ -72,9 +109,13 @@ class _Pencil:
         self.origin = complex(CENTRE[0] * self.image.width, CENTRE[1] * self.image.height)
 
     def pose(self, angle: float, shift: tuple[float, float]) -> None:
-        """Turn what follows by an angle in radians about the chin, then shift it; points are complex numbers x + iy."""
+        """Turn what follows by an angle in radians about the chin, then shift it; points are
+        complex numbers x + iy."""
         turn, chin = np.exp(1j * angle), 1j
-        self.turn, self.shift = turn * self.scale, self.origin + (complex(*shift) + chin - turn * chin) * self.scale
+        self.turn, self.shift = (
+            turn * self.scale,
+            self.origin + (complex(*shift) + chin - turn * chin) * self.scale,
+        )
 
     def fill(self, x: np.ndarray, y: np.ndarray, colour: Colour) -> None:
         points = (x + 1j * y) * self.turn + self.shift
@@ -86,7 +127,9 @@ class _Pencil:
     def between(self, x: np.ndarray, upper: np.ndarray, lower: np.ndarray, colour: Colour) -> None:
         self.fill(np.concatenate([x, x[::-1]]), np.concatenate([upper, lower[::-1]]), colour)
 
-    def stroke(self, x: np.ndarray, y: np.ndarray, thickness: float | np.ndarray, colour: Colour) -> None:
+    def stroke(
+        self, x: np.ndarray, y: np.ndarray, thickness: float | np.ndarray, colour: Colour
+    ) -> None:
         self.between(x, y - thickness / 2, y + thickness / 2, colour)
 
     def finished(self) -> np.ndarray:
@@ -96,7 +139,9 @@ class _Pencil:
 ANGLES = np.linspace(0, 2 * np.pi, 72, endpoint=False)
 COS, SIN = np.cos(ANGLES), np.sin(ANGLES)
 # a ring: around outside, and back inside
-RIM_X, RIM_Y = (np.concatenate([line, line[:1], 0.88 * line[:1], 0.88 * line[::-1]]) for line in (COS, SIN))
+RIM_X, RIM_Y = (
+    np.concatenate([line, line[:1], 0.88 * line[:1], 0.88 * line[::-1]]) for line in (COS, SIN)
+)
 ACROSS = -np.cos(np.linspace(0, np.pi, 17))  # closer together at the ends, where outlines bend
 BULGE = np.sqrt(1 - ACROSS**2)
 ARCH = 1 - ACROSS**2
@@ -113,9 +158,11 @@ def draw_face(
     shift: tuple[float, float] = (0.0, 0.0),
     background: Colour = (226, 226, 222),
 ) -> np.ndarray:
-    """Draw one person, head and shoulders; returns uint8 RGB ``(height, width, 3)`` for a ``size`` of (width, height) pixels.
+    """Draw one person, head and shoulders; returns uint8 RGB ``(height, width, 3)`` for a ``size``
+    of (width, height) pixels.
 
-    ``mouth`` (0 to 1) opens it to speak; ``angle`` (radians) and ``shift`` (half a head's height) move the head.
+    ``mouth`` (0 to 1) opens it to speak; ``angle`` (radians) and ``shift`` (half a head's height)
+    move the head.
     """
     pencil = _Pencil(size, background)
     sway = (shift[0], shift[1] + 0.05 * expression.nod)
@@ -178,7 +225,8 @@ def _head(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
 
 @lru_cache
 def _hair(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outline of the hair in front: an arc over the head from temple to temple, and the hairline back."""
+    """Return the outline of the hair in front: an arc over the head from temple to temple, and the
+    hairline back."""
     volume, line, temple, _, curls, parting = identity.style
     angles = np.linspace(np.arcsin(temple), -np.pi - np.arcsin(temple), 72)
     bumps = 1 + curls * np.cos(14 * angles)
@@ -186,14 +234,24 @@ def _hair(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
     x = np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** 0.85 * wide
     y = np.where(np.sin(angles) < 0, np.sin(angles) * (1 + volume), np.sin(angles))
     # the hairline is highest at the parting and comes down to the temples
-    away = np.where(ACROSS < parting, (parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting))
+    away = np.where(
+        ACROSS < parting, (parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting)
+    )
     fringe = line + (temple - line) * away**2.5
-    return np.concatenate([x * bumps, ACROSS * identity.head * 0.93]), np.concatenate([y * bumps, fringe])
+    return np.concatenate([x * bumps, ACROSS * identity.head * 0.93]), np.concatenate(
+        [y * bumps, fringe]
+    )
 
 
 def _cheeks(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
     for side in (-1, 1):
-        pencil.oval(side * 0.43, 0.30, 0.15, 0.10, mix(identity.skin, (226, 84, 78), 0.08 + 0.3 * expression.blush))
+        pencil.oval(
+            side * 0.43,
+            0.30,
+            0.15,
+            0.10,
+            mix(identity.skin, (226, 84, 78), 0.08 + 0.3 * expression.blush),
+        )
 
 
 def _beard(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
@@ -216,25 +274,61 @@ def _eyes(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
         pencil.between(x, -0.06 - tall * 1.05 * BULGE, lower, shade(identity.skin, 0.86))
         pencil.between(x, upper, lower, WHITE)
         for radius, colour in ((0.62, identity.iris), (0.3, (16, 14, 16))):
-            _within(pencil, x, upper, lower, side * identity.eye_distance, -0.07 + 0.05 * expression.nod, radius * identity.eye, colour)
-        _within(pencil, x, upper, lower, side * identity.eye_distance + 0.03, -0.11, 0.2 * identity.eye, WHITE)
+            _within(
+                pencil,
+                x,
+                upper,
+                lower,
+                side * identity.eye_distance,
+                -0.07 + 0.05 * expression.nod,
+                radius * identity.eye,
+                colour,
+            )
+        _within(
+            pencil,
+            x,
+            upper,
+            lower,
+            side * identity.eye_distance + 0.03,
+            -0.11,
+            0.2 * identity.eye,
+            WHITE,
+        )
         pencil.stroke(x, upper, 0.035 if identity.male else 0.05, dark)
         if identity.glasses:
-            pencil.fill(side * identity.eye_distance + 0.25 * RIM_X, 0.22 * RIM_Y - 0.04, (48, 46, 52))
+            pencil.fill(
+                side * identity.eye_distance + 0.25 * RIM_X, 0.22 * RIM_Y - 0.04, (48, 46, 52)
+            )
 
 
 def _within(
-    pencil: _Pencil, x: np.ndarray, upper: np.ndarray, lower: np.ndarray, at: float, y: float, radius: float, colour: Colour
+    pencil: _Pencil,
+    x: np.ndarray,
+    upper: np.ndarray,
+    lower: np.ndarray,
+    at: float,
+    y: float,
+    radius: float,
+    colour: Colour,
 ) -> None:
     """Fill the part of a disc that lies between two lids."""
     inside = at + radius * COS[::3]
-    pencil.fill(inside, np.clip(y + radius * SIN[::3], np.interp(inside, x, upper), np.interp(inside, x, lower)), colour)
+    pencil.fill(
+        inside,
+        np.clip(y + radius * SIN[::3], np.interp(inside, x, upper), np.interp(inside, x, lower)),
+        colour,
+    )
 
 
 def _nose(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
     dark, lift = shade(identity.skin, 0.8), 0.05 * expression.sneer
     pencil.between(ACROSS * 0.12, np.full(17, 0.28 - lift), 0.29 - lift + 0.07 * BULGE, dark)
-    pencil.between(ACROSS * 0.095, 0.26 - lift - 0.2 * ARCH**2, 0.27 - lift + 0.06 * BULGE, shade(identity.skin, 1.12))
+    pencil.between(
+        ACROSS * 0.095,
+        0.26 - lift - 0.2 * ARCH**2,
+        0.27 - lift + 0.06 * BULGE,
+        shade(identity.skin, 1.12),
+    )
     for step in (0.0, 0.07):
         if expression.sneer > 0.1:
             pencil.stroke(ACROSS * 0.1, -0.02 + step + 0.03 * ARCH, 0.022 * expression.sneer, dark)
@@ -263,7 +357,9 @@ def _brows(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
     for side in (-1, 1):
         x = side * (identity.eye_distance - 0.17 + 0.03 * min(expression.brow_inner, 0) + 0.4 * out)
         y = -0.32 - 0.13 * rise - 0.05 * np.sin(np.pi * out * 0.8)
-        pencil.stroke(x, y, identity.brow * (1.35 - 0.8 * out**2), mix(identity.hair, (30, 20, 20), 0.35))
+        pencil.stroke(
+            x, y, identity.brow * (1.35 - 0.8 * out**2), mix(identity.hair, (30, 20, 20), 0.35)
+        )
 
 
 def animate(
@@ -274,24 +370,39 @@ def animate(
     intensity: float = 1.0,
     size: tuple[int, int] = (160, 90),
 ) -> Iterator[np.ndarray]:
-    """Yield the frames, uint8 RGB ``(height, width, 3)``, of somebody who shows an emotion while speaking.
+    """Yield the frames, uint8 RGB ``(height, width, 3)``, of somebody who shows an emotion while
+    speaking.
 
-    ``envelope`` ``(frames,)`` has the amplitude of the sound, 0 to 1, at each frame. The face is neutral at both ends and strongest
-    near the middle. ``intensity`` above 1 exaggerates.
+    ``envelope`` ``(frames,)`` has the amplitude of the sound, 0 to 1, at each frame. The face is
+    neutral at both ends and strongest near the middle. ``intensity`` above 1 exaggerates.
     """
     count = len(envelope)
     time = (np.arange(count) + 0.5) / count
     felt = movements(emotion, count, rng, intensity)
-    sway = [reach * np.sin(2 * np.pi * (rng.uniform(0.3, 0.8) * time + rng.uniform())) for reach in (0.04, 0.04, 0.03)]
+    sway = [
+        reach * np.sin(2 * np.pi * (rng.uniform(0.3, 0.8) * time + rng.uniform()))
+        for reach in (0.04, 0.04, 0.03)
+    ]
     background = tuple(int(part) for part in rng.integers(214, 236) + rng.integers(-4, 5, 3))
     for frame in range(count):
         move = (sway[0][frame], sway[1][frame] + 0.03 * envelope[frame])
         shown = Expression(*felt[frame])
-        yield draw_face(identity, shown, float(envelope[frame]), size, angle=sway[2][frame], shift=move, background=background)
+        yield draw_face(
+            identity,
+            shown,
+            float(envelope[frame]),
+            size,
+            angle=sway[2][frame],
+            shift=move,
+            background=background,
+        )
 
 
-def movements(emotion: str, count: int, rng: np.random.Generator, intensity: float = 1.0) -> np.ndarray:
-    """Return what a face that shows an emotion does at each frame, the numbers of :class:`Expression` as ``(count, 10)``.
+def movements(
+    emotion: str, count: int, rng: np.random.Generator, intensity: float = 1.0
+) -> np.ndarray:
+    """Return what a face that shows an emotion does at each frame, the numbers of
+    :class:`Expression` as ``(count, 10)``.
 
     With a generator in the same state they are those of the frames that :func:`animate` draws.
     """
@@ -302,13 +413,18 @@ def movements(emotion: str, count: int, rng: np.random.Generator, intensity: flo
     return felt
 
 
-def measure(moves: np.ndarray, at_rest: np.random.Generator, rng: np.random.Generator) -> np.ndarray:
-    """Return movements ``(frames, 10)`` as an instrument gives them, that knows neither the face at rest nor is exact.
+def measure(
+    moves: np.ndarray, at_rest: np.random.Generator, rng: np.random.Generator
+) -> np.ndarray:
+    """Return movements ``(frames, 10)`` as an instrument gives them, that knows neither the face at
+    rest nor is exact.
 
-    What is added, in units of how far each number spreads over the emotions: half of a normal number that ``at_rest`` draws, which is the
-    person's own, and 0.3 of one for each frame.
+    What is added, in units of how far each number spreads over the emotions: half of a normal
+    number that ``at_rest`` draws, which is the person's own, and 0.3 of one for each frame.
     """
-    return moves + SPREAD * (OWN * at_rest.standard_normal(len(SPREAD)) + INEXACT * rng.standard_normal(moves.shape))
+    return moves + SPREAD * (
+        OWN * at_rest.standard_normal(len(SPREAD)) + INEXACT * rng.standard_normal(moves.shape)
+    )
 
 
 def _blinks(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -20,7 +20,8 @@ COLOURS = [
 ]
 IRISES = [(94, 62, 38), (66, 112, 156), (86, 126, 82), (52, 38, 32), (108, 118, 130)]
 SHIRTS = [(52, 64, 84), (110, 58, 62), (58, 90, 84), (84, 76, 104), (46, 46, 52), (142, 116, 84)]
-# volume above the head, hairline, how far it covers the temples, how far it falls behind, curls, parting
+# volume above the head, hairline, how far it covers the temples, how far it falls behind, curls,
+# parting
 SHORT = [
     (0.10, -0.62, -0.15, 0.0, 0.0, -0.3),
     (0.16, -0.55, -0.20, 0.0, 0.05, 0.0),
@@ -37,7 +38,8 @@ LONG = [
 
 @dataclass(frozen=True)
 class Identity:
-    """What a face looks like whatever it feels: colours, and sizes in units of half a head's height."""
+    """What a face looks like whatever it feels: colours, and sizes in units of half a head's
+    height."""
 
     skin: Colour
     hair: Colour
@@ -63,6 +65,19 @@ class Identity:
         skin, hair = COLOURS[turn * 3 % 8]
         colours = skin, hair, IRISES[turn * 2 % 5], SHIRTS[turn * 5 % 6]
         style = (SHORT if male else LONG)[turn // 2 % 4]
-        spans = ((0.70, 0.80), (0.5, 0.9) if male else (0.1, 0.5), (0.31, 0.35), (0.155, 0.18), (0.055, 0.075) if male else (0.042, 0.055))
+        spans = (
+            (0.70, 0.80),
+            (0.5, 0.9) if male else (0.1, 0.5),
+            (0.31, 0.35),
+            (0.155, 0.18),
+            (0.055, 0.075) if male else (0.042, 0.055),
+        )
         sizes = [rng.uniform(*span) for span in (*spans, (0.16, 0.24), (0.27, 0.31))]
-        return cls(*colours, style, male, *sizes, beard=bool(male and actor % 3 == 0), glasses=bool(turn % 5 == 3))
+        return cls(
+            *colours,
+            style,
+            male,
+            *sizes,
+            beard=bool(male and actor % 3 == 0),
+            glasses=bool(turn % 5 == 3),
+        )

@@ -1,7 +1,9 @@
-"""Voices by source and filter: a glottal sawtooth and breath, shaped by the resonances of a vocal tract.
+"""Voices by source and filter: a glottal sawtooth and breath, shaped by the resonances of a vocal
+tract.
 
-The tract follows Klatt (1980), a cascade of five resonators that move from phone to phone. What emotion does to pitch,
-tempo, loudness and timbre follows the tables of Murray & Arnott (1993) and Juslin & Laukka (2003).
+The tract follows Klatt (1980), a cascade of five resonators that move from phone to phone. What
+emotion does to pitch, tempo, loudness and timbre follows the tables of Murray & Arnott (1993) and
+Juslin & Laukka (2003).
 """
 
 from __future__ import annotations
@@ -78,7 +80,8 @@ PROSODY = {
 
 @dataclass(frozen=True)
 class Voice:
-    """A speaker: pitch in Hz, resonances relative to a long tract, breath, roughness, brightness as in Prosody."""
+    """A speaker: pitch in Hz, resonances relative to a long tract, breath, roughness, brightness as
+    in Prosody."""
 
     pitch: float
     tract: float
@@ -91,7 +94,9 @@ class Voice:
         """Return the voice of an actor; odd numbers are male, as in RAVDESS."""
         rng = np.random.default_rng([seed, actor, 1])
         pitch, tract = ((95, 130), (0.96, 1.04)) if actor % 2 else ((180, 230), (1.12, 1.2))
-        return cls(*(rng.uniform(*span) for span in (pitch, tract, (0, 0.04), (0, 0.15), (-0.3, 0.3))))
+        return cls(
+            *(rng.uniform(*span) for span in (pitch, tract, (0, 0.04), (0, 0.15), (-0.3, 0.3)))
+        )
 
 
 def speak(
@@ -104,11 +109,13 @@ def speak(
     sung: bool = False,
     noise: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Say or sing a statement; ``seconds`` is the mean length over emotions, with a short silence at both ends.
+    """Say or sing a statement; ``seconds`` is the mean length over emotions, with a short silence
+    at both ends.
 
-    ``intensity`` above 1 exaggerates the emotion. ``noise`` is the root mean square of white noise up to ``RATE`` / 2, relative to
-    that of the whole sound. Returns the sound, float32 ``(samples,)`` within -1 to 1 at ``RATE`` Hz,
-    and the amplitude envelope for the mouth, float32 ``(values,)`` within 0 to 1 at ``ENVELOPE_RATE`` Hz.
+    ``intensity`` above 1 exaggerates the emotion. ``noise`` is the root mean square of white noise
+    up to ``RATE`` / 2, relative to that of the whole sound. Returns the sound, float32
+    ``(samples,)`` within -1 to 1 at ``RATE`` Hz, and the amplitude envelope for the mouth, float32
+    ``(values,)`` within 0 to 1 at ``ENVELOPE_RATE`` Hz.
     """
     prosody = _between(PROSODY["neutral"], PROSODY[emotion], intensity)
     count = _steps(prosody, seconds, rng)
@@ -117,15 +124,25 @@ def speak(
     pitch = voice.pitch * 2 ** (_semitones(prosody, syllable, sung, rng) / 12)
     shake = np.clip(1 + 0.25 * prosody.tremor * _wave(8, count, rng), 0.1, None)
     source = _source(_samples(pitch), voice, prosody, rng) * _samples(_smooth(voicing * shake, 3))
-    tract = np.array([_smooth(resonance, 5) for resonance in resonances] + [np.full(count, hertz) for hertz in HIGHER])
+    tract = np.array(
+        [_smooth(resonance, 5) for resonance in resonances]
+        + [np.full(count, hertz) for hertz in HIGHER]
+    )
     hiss = rng.standard_normal(len(source)) * _samples(_smooth(friction, 3))
     sound = _resonate(source, tract * voice.tract * prosody.smile) + 0.3 * sosfilt(HISS, hiss)
     return _recorded(sound, prosody.loudness + rng.normal(0, 1), rng, noise)
 
 
-def duration(emotion: str, seconds: float, rng: np.random.Generator, intensity: float = 1.0) -> float:
-    """Return how many seconds :func:`speak` would speak with these parameters and a generator in this state."""
-    return _steps(_between(PROSODY["neutral"], PROSODY[emotion], intensity), seconds, rng) * STEP / TRACT_RATE
+def duration(
+    emotion: str, seconds: float, rng: np.random.Generator, intensity: float = 1.0
+) -> float:
+    """Return how many seconds :func:`speak` would speak with these parameters and a generator in
+    this state."""
+    return (
+        _steps(_between(PROSODY["neutral"], PROSODY[emotion], intensity), seconds, rng)
+        * STEP
+        / TRACT_RATE
+    )
 
 
 def _steps(prosody: Prosody, seconds: float, rng: np.random.Generator) -> int:
@@ -148,11 +165,15 @@ def _phones(names: list[str], count: int, sung: bool) -> tuple[np.ndarray, np.nd
     place = np.where(time < SILENCE, 0, 1 + np.searchsorted(ends, time))
     table = np.array([PHONES[name] for name in ("_", *names, "_")])
     # a consonant belongs to the vowel behind it
-    syllables = np.concatenate([[0], np.cumsum(vowel) - vowel, [vowel.sum() - 1]]).clip(max=vowel.sum() - 1)
+    syllables = np.concatenate([[0], np.cumsum(vowel) - vowel, [vowel.sum() - 1]]).clip(
+        max=vowel.sum() - 1
+    )
     return table[place], syllables[place]
 
 
-def _semitones(prosody: Prosody, syllable: np.ndarray, sung: bool, rng: np.random.Generator) -> np.ndarray:
+def _semitones(
+    prosody: Prosody, syllable: np.ndarray, sung: bool, rng: np.random.Generator
+) -> np.ndarray:
     """Return the pitch at each step, in semitones above the speaker's own."""
     count = len(syllable)
     progress = np.clip((np.arange(count) / count - SILENCE) / (1 - 2 * SILENCE), 0, 1)
@@ -179,15 +200,21 @@ def _samples(track: np.ndarray) -> np.ndarray:
     return np.interp(np.arange(len(track) * STEP) / STEP, np.arange(len(track)) + 0.5, track)
 
 
-def _source(pitch: np.ndarray, voice: Voice, prosody: Prosody, rng: np.random.Generator) -> np.ndarray:
+def _source(
+    pitch: np.ndarray, voice: Voice, prosody: Prosody, rng: np.random.Generator
+) -> np.ndarray:
     """Return the glottal flow's derivative: a sawtooth without aliases, made dull, plus breath."""
     step = pitch / TRACT_RATE
     phase = np.cumsum(step) % 1
     # polynomial correction of the two samples around each jump (Valimaki & Huovilainen 2007)
     behind, ahead = phase / step, (phase - 1) / step
-    jump = np.where(behind < 1, 2 * behind - behind**2 - 1, 0) + np.where(ahead > -1, 2 * ahead + ahead**2 + 1, 0)
+    jump = np.where(behind < 1, 2 * behind - behind**2 - 1, 0) + np.where(
+        ahead > -1, 2 * ahead + ahead**2 + 1, 0
+    )
     decay = np.exp(-2 * np.pi * 1000 * 2 ** (prosody.brightness + voice.brightness) / TRACT_RATE)
-    return lfilter([1 - decay], [1, -decay], 2 * phase - 1 - jump) + (prosody.breath + voice.breath) * rng.standard_normal(len(phase))
+    return lfilter([1 - decay], [1, -decay], 2 * phase - 1 - jump) + (
+        prosody.breath + voice.breath
+    ) * rng.standard_normal(len(phase))
 
 
 def _resonate(source: np.ndarray, tract: np.ndarray) -> np.ndarray:
@@ -195,7 +222,9 @@ def _resonate(source: np.ndarray, tract: np.ndarray) -> np.ndarray:
     radius = np.exp(-np.pi * BANDWIDTHS[:, None] / TRACT_RATE)
     b, c = 2 * radius * np.cos(2 * np.pi * tract / TRACT_RATE), -(radius**2) + 0 * tract
     zero, one = np.zeros_like(b), np.ones_like(b)
-    sections = np.ascontiguousarray(np.stack([1 - b - c, zero, zero, one, -b, -c]).transpose(2, 1, 0))  # (steps, resonators, 6)
+    sections = np.ascontiguousarray(
+        np.stack([1 - b - c, zero, zero, one, -b, -c]).transpose(2, 1, 0)
+    )  # (steps, resonators, 6)
     state, parts = np.zeros((len(tract), 2)), []
     for section, part in zip(sections, source.reshape(-1, STEP)):
         part, state = sosfilt(section, part, zi=state)
@@ -203,10 +232,14 @@ def _resonate(source: np.ndarray, tract: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _recorded(sound: np.ndarray, loudness: float, rng: np.random.Generator, noise: float) -> tuple[np.ndarray, np.ndarray]:
+def _recorded(
+    sound: np.ndarray, loudness: float, rng: np.random.Generator, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the sound at its loudness in a room that is not quite silent, and its envelope."""
     sound = resample_poly(sound, RATE // TRACT_RATE, 1)
-    sound *= min(0.25 * 10 ** (loudness / 20) / np.sqrt(np.mean(sound**2)), 0.95 / np.abs(sound).max())
+    sound *= min(
+        0.25 * 10 ** (loudness / 20) / np.sqrt(np.mean(sound**2)), 0.95 / np.abs(sound).max()
+    )
     parts = sound[: len(sound) // HOP * HOP].reshape(-1, HOP)
     envelope = _smooth(np.sqrt(np.mean(parts**2, axis=1)), 7)
     room = 3e-4 + noise * np.sqrt(np.mean(sound**2))
@@ -215,5 +248,6 @@ def _recorded(sound: np.ndarray, loudness: float, rng: np.random.Generator, nois
 
 
 def amplitude(envelope: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return the amplitude at ``times`` (seconds) of an envelope that :func:`speak` returned, in the shape of ``times``."""
+    """Return the amplitude at ``times`` (seconds) of an envelope that :func:`speak` returned, in
+    the shape of ``times``."""
     return np.interp(times, np.arange(len(envelope)) / ENVELOPE_RATE, envelope)

@@ -1,9 +1,12 @@
-"""A small VoxCeleb1: its folders, lists and face tracks, and the videos that its owners leave to YouTube.
+"""A small VoxCeleb1: its folders, lists and face tracks, and the videos that its owners leave to
+YouTube.
 
-Every speaker is in ``takes`` videos of one or two utterances. The face is not in the middle of the frame: only the
-track tells where. Face and voice are those of the speaker with the probability p that the parameters give each, and else
-of another one, independently unless ``shared`` gives the voice's person to the face: who reads a modality without fault is right
-on p of the recordings. A mild emotion is drawn anew for each utterance, for it must not matter. Further speakers, of whom there is only sound, are compared by the trial list.
+Every speaker is in ``takes`` videos of one or two utterances. The face is not in the middle of the
+frame: only the track tells where. Face and voice are those of the speaker with the probability p
+that the parameters give each, and else of another one, independently unless ``shared`` gives the
+voice's person to the face: who reads a modality without fault is right on p of the recordings. A
+mild emotion is drawn anew for each utterance, for it must not matter. Further speakers, of whom
+there is only sound, are compared by the trial list.
 """
 
 from __future__ import annotations
@@ -34,31 +37,49 @@ TRIALS = "veri_test.txt"
 
 
 def speakers(synthetic: Synthetic) -> dict[str, int]:
-    """Return the number of the drawn person by the name of the speaker, of those of training and of the outsiders."""
+    """Return the number of the drawn person by the name of the speaker, of those of training and of
+    the outsiders."""
     trained = {f"id{10000 + number}": number for number in range(1, synthetic.actors + 1)}
-    return trained | {f"id{10000 + FIRST_OUTSIDER + number}": synthetic.actors + 1 + number for number in range(synthetic.outsiders)}
+    return trained | {
+        f"id{10000 + FIRST_OUTSIDER + number}": synthetic.actors + 1 + number
+        for number in range(synthetic.outsiders)
+    }
 
 
 def utterances(synthetic: Synthetic) -> list[str]:
-    """Return all utterances, such as ``id10001/AbCdEfGhIjK/00001``; a speaker's videos have one and two of them in turn."""
+    """Return all utterances, such as ``id10001/AbCdEfGhIjK/00001``; a speaker's videos have one and
+    two of them in turn."""
     names = []
     for speaker, person in speakers(synthetic).items():
         trained = person <= synthetic.actors
         for video in range(synthetic.takes if trained else OUTSIDER_VIDEOS):
             count = 1 + video % 2 if trained else OUTSIDER_UTTERANCES
-            name = "".join(np.random.default_rng([synthetic.seed, person, video, 9]).choice(ALPHABET, 11))
+            name = "".join(
+                np.random.default_rng([synthetic.seed, person, video, 9]).choice(ALPHABET, 11)
+            )
             names += [f"{speaker}/{name}/{number:05d}" for number in range(1, count + 1)]
     return names
 
 
 def displayed(utterance: str, synthetic: Synthetic) -> dict[str, int | str]:
-    """Return the emotion of an utterance, and the persons whose face is ``shown`` and whose voice is ``spoken``."""
+    """Return the emotion of an utterance, and the persons whose face is ``shown`` and whose voice
+    is ``spoken``."""
     random, person = _random(utterance, synthetic, 0), speakers(synthetic)[utterance[:7]]
-    truth: dict[str, int | str] = {"emotion": list(EMOTIONS.values())[random.integers(len(EMOTIONS))]}
-    for modality, information in (("shown", synthetic.video_information), ("spoken", synthetic.audio_information)):
-        informs, other = random.random() < information, int(random.integers(1, max(2, synthetic.actors)))
+    truth: dict[str, int | str] = {
+        "emotion": list(EMOTIONS.values())[random.integers(len(EMOTIONS))]
+    }
+    for modality, information in (
+        ("shown", synthetic.video_information),
+        ("spoken", synthetic.audio_information),
+    ):
+        informs, other = (
+            random.random() < information,
+            int(random.integers(1, max(2, synthetic.actors))),
+        )
         # one of the others: the numbers behind the person's own move up by one
-        truth[modality] = person if informs or person > synthetic.actors else other + (other >= person)
+        truth[modality] = (
+            person if informs or person > synthetic.actors else other + (other >= person)
+        )
     if random.random() < synthetic.shared:
         truth["shown"] = truth["spoken"]
     return truth
@@ -70,16 +91,26 @@ def _random(utterance: str, synthetic: Synthetic, purpose: int) -> np.random.Gen
 
 
 def write_voxceleb1(folder: Path, synthetic: Synthetic, workers: int | None = None) -> None:
-    """Write what is missing of the corpus; see :func:`.writing.write_corpus` for how, and for what it raises.
+    """Write what is missing of the corpus; see :func:`.writing.write_corpus` for how, and for what
+    it raises.
 
     Each video brings its utterances and tracks, each outsider's utterance itself.
     """
     folder, names = Path(folder), utterances(synthetic)
     trained = [name for name in names if speakers(synthetic)[name[:7]] <= synthetic.actors]
-    videos = [folder / VIDEOS / f"{name.split('/')[1]}.mp4" for name in trained if name.endswith("00001")]
+    videos = [
+        folder / VIDEOS / f"{name.split('/')[1]}.mp4" for name in trained if name.endswith("00001")
+    ]
     sounds = [folder / "wav" / f"{name}.wav" for name in names if name not in trained]
     lists = [folder / name for name in LISTS]
-    write_corpus(folder, synthetic, [*lists, *videos, *sounds], _write, {name: displayed(name, synthetic) for name in names}, workers)
+    write_corpus(
+        folder,
+        synthetic,
+        [*lists, *videos, *sounds],
+        _write,
+        {name: displayed(name, synthetic) for name in names},
+        workers,
+    )
 
 
 def _write(file: Path, synthetic: Synthetic) -> None:
@@ -95,7 +126,13 @@ def _speak(utterance: str, synthetic: Synthetic) -> tuple[np.ndarray, np.ndarray
     truth, random = displayed(utterance, synthetic), _random(utterance, synthetic, 1)
     speaker = voice.Voice.of(int(truth["spoken"]), synthetic.seed)
     return voice.speak(
-        speaker, str(truth["emotion"]), synthetic.seconds, random, int(random.integers(1, 3)), INTENSITY, noise=synthetic.noise
+        speaker,
+        str(truth["emotion"]),
+        synthetic.seconds,
+        random,
+        int(random.integers(1, 3)),
+        INTENSITY,
+        noise=synthetic.noise,
     )
 
 
@@ -104,8 +141,12 @@ def _write_utterance(file: Path, sound: np.ndarray) -> None:
 
 
 def _write_interview(file: Path, synthetic: Synthetic) -> None:
-    """Write sound and track of each utterance, and the video that holds them one after the other, last."""
-    folder, names = file.parent.parent, [name for name in utterances(synthetic) if name.split("/")[1] == file.stem]
+    """Write sound and track of each utterance, and the video that holds them one after the other,
+    last."""
+    folder, names = (
+        file.parent.parent,
+        [name for name in utterances(synthetic) if name.split("/")[1] == file.stem],
+    )
     pause, parts, pictures = np.zeros(round(PAUSE * voice.RATE), np.float32), [], []
     for name in names:
         parts.append(pause)
@@ -129,15 +170,19 @@ def _frame_size(synthetic: Synthetic) -> tuple[int, int]:
 
 
 def _walk(utterance: str, frames: int, synthetic: Synthetic) -> np.ndarray:
-    """Return where the drawn picture's upper left corner is in each frame, ``(frames, 2)`` integer pixels: it drifts slowly."""
+    """Return where the drawn picture's upper left corner is in each frame, ``(frames, 2)`` integer
+    pixels: it drifts slowly."""
     random = _random(utterance, synthetic, 3)
     room = np.array(_frame_size(synthetic)) - synthetic.video_size
     begin, end = random.uniform(0, 1, 2), random.uniform(0, 1, 2)
-    return np.round((begin + np.linspace(0, 0.3, frames)[:, None] * (end - begin)) * room).astype(int)
+    return np.round((begin + np.linspace(0, 0.3, frames)[:, None] * (end - begin)) * room).astype(
+        int
+    )
 
 
 def _scene(pictures: list, count: int, synthetic: Synthetic) -> Iterator[np.ndarray]:
-    """Yield the frames of an interview: a striped wall, and while somebody speaks that person's picture on it."""
+    """Yield the frames of an interview: a striped wall, and while somebody speaks that person's
+    picture on it."""
     width, height = _frame_size(synthetic)
     wall = np.full((height, width, 3), 150, np.uint8)
     wall[:, ::16] = 120
@@ -155,14 +200,25 @@ def _scene(pictures: list, count: int, synthetic: Synthetic) -> Iterator[np.ndar
         yield frame
 
 
-def _faces(utterance: str, envelope: np.ndarray, frames: int, synthetic: Synthetic) -> Iterator[np.ndarray]:
+def _faces(
+    utterance: str, envelope: np.ndarray, frames: int, synthetic: Synthetic
+) -> Iterator[np.ndarray]:
     truth = displayed(utterance, synthetic)
     looks = face.Identity.of(int(truth["shown"]), synthetic.seed)
     heard = voice.amplitude(envelope, (np.arange(frames) + 0.5) / FPS)
-    return face.animate(looks, str(truth["emotion"]), heard, _random(utterance, synthetic, 2), INTENSITY, synthetic.video_size)
+    return face.animate(
+        looks,
+        str(truth["emotion"]),
+        heard,
+        _random(utterance, synthetic, 2),
+        INTENSITY,
+        synthetic.video_size,
+    )
 
 
-def _write_track(file: Path, utterance: str, first: int, place: np.ndarray, synthetic: Synthetic) -> None:
+def _write_track(
+    file: Path, utterance: str, first: int, place: np.ndarray, synthetic: Synthetic
+) -> None:
     """Write a face track as the owners do, its trailing spaces and all."""
     speaker, video, _ = utterance.split("/")
     width, height = synthetic.video_size
@@ -179,7 +235,9 @@ def _write_track(file: Path, utterance: str, first: int, place: np.ndarray, synt
     begin, end = (round(number / FPS * TRACK_RATE) for number in (first, first + len(place)))
     for number in range(begin, end):
         left, top = place[min(max(round(number / TRACK_RATE * FPS) - first, 0), len(place) - 1)]
-        lines.append(f"{number:06d} \t{left + (width - side) // 2} \t{top + (height - side) // 2} \t{side} \t{side} ")
+        lines.append(
+            f"{number:06d} \t{left + (width - side) // 2} \t{top + (height - side) // 2} \t{side} \t{side} "
+        )
     write_text(file, "\n".join(lines) + "\n")
 
 
@@ -203,7 +261,9 @@ def _split_lines(synthetic: Synthetic) -> Iterator[str]:
 
 def _trial_lines(synthetic: Synthetic) -> Iterator[str]:
     """Yield all pairs of each outsider's utterances, each followed by one with another outsider's."""
-    outsiders = [name for name in utterances(synthetic) if speakers(synthetic)[name[:7]] > synthetic.actors]
+    outsiders = [
+        name for name in utterances(synthetic) if speakers(synthetic)[name[:7]] > synthetic.actors
+    ]
     random = np.random.default_rng([synthetic.seed, 7])
     for first, second in itertools.combinations(outsiders, 2):
         if first[:7] == second[:7]:

@@ -1,4 +1,5 @@
-"""A training's file of everything that its next epoch depends on, written now and then, removed when it is over."""
+"""A training's file of everything that its next epoch depends on, written now and then, removed
+when it is over."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Checkpoint:
         self.file, self.seconds = file, seconds
 
     def epochs(self, trainer: Trainer) -> Iterator[dict[str, float]]:
-        """Yield a training's epochs, those of the file first; a training that continues ends as it would have.
+        """Yield a training's epochs, those of the file first; a training that continues ends as it
+        would have.
 
         Raises UserError where the file is of another training.
         """
@@ -45,10 +47,13 @@ class Checkpoint:
         try:
             trainer.load_state_dict(state)
         except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
-            raise UserError(f"the checkpoint {self.file} is not of this training; remove it and start again.") from None
+            raise UserError(
+                f"the checkpoint {self.file} is not of this training; remove it and start again."
+            ) from None
 
     def _read(self, device: torch.device) -> dict[str, Any] | None:
-        """Return what was written, None where nothing was or where it is corrupt or of an incompatible torch."""
+        """Return what was written, None where nothing was or where it is corrupt or of an
+        incompatible torch."""
         try:
             with zipfile.ZipFile(self.file) as archive:
                 if archive.testzip():  # torch looks at no checksum
@@ -57,10 +62,13 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except Exception:  # errors of many kinds
-            print(f"the checkpoint {self.file} cannot be read; this training starts again", flush=True)
+            print(
+                f"the checkpoint {self.file} cannot be read; this training starts again", flush=True
+            )
             return None
 
     def remove(self) -> None:
-        """Remove the file, and what killed processes began to write of it: the training's own result is written."""
+        """Remove the file, and what killed processes began to write of it: the training's own
+        result is written."""
         for left in (self.file, *self.file.parent.glob(f".*-{self.file.name}")):
             left.unlink(missing_ok=True)

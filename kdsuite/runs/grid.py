@@ -1,4 +1,7 @@
-"""Which runs make a suite, and under which name each is filed. Light: Snakemake reads it at every start."""
+"""Which runs make a suite, and under which name each is filed.
+
+Light: Snakemake reads it at every start.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 @dataclass(frozen=True)
 class Run:
-    """One executed notebook: ``stage`` with ``settings``; ``given`` is what papermill is told beyond the dataset's file."""
+    """One executed notebook: ``stage`` with ``settings``; ``given`` is what papermill is told
+    beyond the dataset's file."""
 
     stage: str
     settings: Settings
@@ -49,7 +53,8 @@ class Run:
 
     @cached_property
     def _data(self) -> Path:
-        """The result of the data run of these settings, which tells the recordings and trials there are."""
+        """The result of the data run of these settings, which tells the recordings and trials there
+        are."""
         return folder(self.settings, "data") / "result.json"
 
     @property
@@ -59,14 +64,16 @@ class Run:
 
     @property
     def state(self) -> str:
-        """``done``; ``outdated`` (the result is of other parameters, or of other recordings or trials than the data run found); ``failed`` (a notebook
-        or its log, and no result) or ``missing``.
+        """``done``; ``outdated`` (the result is of other parameters, or of other recordings or
+        trials than the data run found); ``failed`` (a notebook or its log, and no result) or
+        ``missing``.
         """
         return self._read()[0]
 
     @property
     def result(self) -> dict[str, Any]:
-        """What an analysis asks of the run's result: ``folds``, ``agreement``, ``wall`` seconds and provenance; empty where it is not done."""
+        """What an analysis asks of the run's result: ``folds``, ``agreement``, ``wall`` seconds and
+        provenance; empty where it is not done."""
         state, found = self._read()
         return found if state == "done" else {}
 
@@ -74,42 +81,76 @@ class Run:
     def error(self) -> str:
         """What stopped a run that failed: the last line that papermill said."""
         log = self.folder / LOG
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
-        return next((line.strip() for line in reversed(lines) if line.strip()), "nothing was said; was it killed, or is the disk full?")
+        lines = (
+            log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+        )
+        return next(
+            (line.strip() for line in reversed(lines) if line.strip()),
+            "nothing was said; was it killed, or is the disk full?",
+        )
 
     def _read(self) -> tuple[str, dict[str, Any]]:
-        """Return state and result; the file, of which there may be fifty thousand, is read once, and again where it has changed."""
+        """Return state and result; the file, of which there may be fifty thousand, is read once,
+        and again where it has changed."""
         file = self.folder / "result.json"
         try:
             status = file.stat()
         except FileNotFoundError:
-            return ("failed" if any((self.folder / name).exists() for name in ("notebook.ipynb", LOG)) else "missing"), {}
+            return (
+                "failed"
+                if any((self.folder / name).exists() for name in ("notebook.ipynb", LOG))
+                else "missing"
+            ), {}
         stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
         if self._known.get("stamp") != stamp:
             try:
                 kept = json.loads(file.read_bytes())
             except ValueError:
-                raise UserError(f"{file} is no valid JSON; delete that file and run its notebook again.") from None
-            state = "done" if same_numbers(kept.get("settings"), self.settings, self.stage) else "outdated"
+                raise UserError(
+                    f"{file} is no valid JSON; delete that file and run its notebook again."
+                ) from None
+            state = (
+                "done"
+                if same_numbers(kept.get("settings"), self.settings, self.stage)
+                else "outdated"
+            )
             self._known.update(stamp=stamp, read=(state, _asked(kept)))
         state, found = self._known["read"]
         told = _provenance(self._data)
-        differs = any(len({found[name], told.get(name)} - {None, ""}) > 1 for name in ("store", "trials"))
+        differs = any(
+            len({found[name], told.get(name)} - {None, ""}) > 1 for name in ("store", "trials")
+        )
         return ("outdated" if differs else state), found
 
 
 def _asked(kept: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a result that an analysis asks for: all of fifty thousand would not fit into memory."""
+    """Return the part of a result that an analysis asks for: all of fifty thousand would not fit
+    into memory."""
     told = kept.get("provenance", {})
     agreed = {
-        int(fold): [(epoch["epoch"], *(epoch.get(name, math.nan) for name in GRADIENTS)) for epoch in epochs if {*GRADIENTS} & {*epoch}]
+        int(fold): [
+            (epoch["epoch"], *(epoch.get(name, math.nan) for name in GRADIENTS))
+            for epoch in epochs
+            if {*GRADIENTS} & {*epoch}
+        ]
         for fold, epochs in kept.get("history", {}).items()
     }
     return {
         "folds": kept.get("folds", []),
         "agreement": {fold: epochs for fold, epochs in agreed.items() if epochs},
         "wall": kept.get("seconds", {}).get("wall", math.nan),
-        **{name: told.get(name) for name in ("device", "commit", "uncommitted_changes", "finished", "store", "code", "trials")},
+        **{
+            name: told.get(name)
+            for name in (
+                "device",
+                "commit",
+                "uncommitted_changes",
+                "finished",
+                "store",
+                "code",
+                "trials",
+            )
+        },
     }
 
 
@@ -124,14 +165,17 @@ def _read_provenance(result: Path, changed: int) -> dict[str, Any]:
 
 
 def same_numbers(kept: dict[str, Any] | None, settings: Settings, stage: str) -> bool:
-    """Return whether the parameters that a result was ``kept`` with give the numbers of these settings (None: nobody knows, so they do).
+    """Return whether the parameters that a result was ``kept`` with give the numbers of these
+    settings (None: nobody knows, so they do).
 
     A parameter that the result does not name has its default: new ones make no result outdated.
     """
     if kept is None or kept == settings.canonical().model_dump(mode="json"):
         return True
     try:
-        return Settings.model_validate_json(json.dumps(kept)).fingerprint(stage) == settings.canonical().fingerprint(stage)
+        return Settings.model_validate_json(json.dumps(kept)).fingerprint(
+            stage
+        ) == settings.canonical().fingerprint(stage)
     except ValueError:  # a parameter of that time is none any more
         return False
 
@@ -139,14 +183,29 @@ def same_numbers(kept: dict[str, Any] | None, settings: Settings, stage: str) ->
 def key(settings: Settings, stage: str) -> str:
     """Return the name of a run's folder.
 
-    ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's file in what the stage knows.
+    ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's file
+    in what the stage knows.
     """
     settings = settings.canonical()
-    alpha = f"a{settings.alpha:.2f}" if round(settings.alpha, 2) == settings.alpha else f"a{settings.alpha!r}"
+    alpha = (
+        f"a{settings.alpha:.2f}"
+        if round(settings.alpha, 2) == settings.alpha
+        else f"a{settings.alpha!r}"
+    )
     names = {
         "data": ["all"],
-        "teacher": [settings.backbone, "sequential" if settings.sequential else "nonseq", f"s{settings.seed}"],
-        "student": [settings.backbone, settings.setting, settings.method, alpha, f"s{settings.seed}"],
+        "teacher": [
+            settings.backbone,
+            "sequential" if settings.sequential else "nonseq",
+            f"s{settings.seed}",
+        ],
+        "student": [
+            settings.backbone,
+            settings.setting,
+            settings.method,
+            alpha,
+            f"s{settings.seed}",
+        ],
     }[stage]
     if str(settings.folds) != ALL_FOLDS and stage != "data":
         names.append(f"f{str(settings.folds).replace(' ', '').replace(',', '_')}")
@@ -166,7 +225,8 @@ def suites() -> list[str]:
 
 
 def read_suite(suite: str) -> dict[str, Any]:
-    """Return ``title``, ``runs`` and ``include`` of a suite; raise InvalidParameter where there is none of that name."""
+    """Return ``title``, ``runs`` and ``include`` of a suite; raise InvalidParameter where there is
+    none of that name."""
     if suite not in suites():
         raise InvalidParameter(
             f"unknown suite {suite!r}{nearest(suite, suites())}choose from {', '.join(suites())}, or write params/grids/{suite}.yaml."
@@ -178,8 +238,9 @@ def read_suite(suite: str) -> dict[str, Any]:
 def runs(suite: str) -> list[Run]:
     """Return the runs of a suite in the order of their stages, each once.
 
-    Every entry of ``runs`` is multiplied out over its lists; those of the suites that it names under ``include`` follow. Students that
-    differ in nothing that matters (alpha = 0 with any method) are one run; data and teacher runs follow from the students.
+    Every entry of ``runs`` is multiplied out over its lists; those of the suites that it names
+    under ``include`` follow. Students that differ in nothing that matters (alpha = 0 with any
+    method) are one run; data and teacher runs follow from the students.
     """
     found: dict[tuple[str, str, str], Run] = {}
     for entry in entries(suite):
@@ -192,7 +253,8 @@ def runs(suite: str) -> list[Run]:
 
 
 def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Return the entries of ``runs`` of a suite and of those it includes, ``within`` suites that include it.
+    """Return the entries of ``runs`` of a suite and of those it includes, ``within`` suites that
+    include it.
 
     Raises InvalidParameter where they are no mappings, or where a suite includes itself.
     """
@@ -218,9 +280,11 @@ def _multiplied(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Known:
-    """A distilled student of which a suite says whether there is a ``benefit`` for it to find, and what the comparison is ``about``.
+    """A distilled student of which a suite says whether there is a ``benefit`` for it to find, and
+    what the comparison is ``about``.
 
-    Its gain is that over its undistilled twin; where the run is a control and ``over`` is true, that of the paper's method over the control.
+    Its gain is that over its undistilled twin; where the run is a control and ``over`` is true,
+    that of the paper's method over the control.
     """
 
     run: Run
@@ -230,9 +294,15 @@ class Known:
 
 
 def known(suite: str) -> list[Known]:
-    """Return the distilled students whose entries say ``benefit: true`` or ``false``, in the order of the suite; seeds each for itself."""
+    """Return the distilled students whose entries say ``benefit: true`` or ``false``, in the order
+    of the suite; seeds each for itself."""
     return [
-        Known(Run("student", settings, given), bool(entry["benefit"]), str(entry.get("about", "")), bool(entry.get("over")))
+        Known(
+            Run("student", settings, given),
+            bool(entry["benefit"]),
+            str(entry.get("about", "")),
+            bool(entry.get("over")),
+        )
         for entry in entries(suite)
         if "benefit" in entry
         for given in _multiplied(entry)
@@ -251,9 +321,16 @@ def needed(settings: Settings) -> list[str]:
 
 
 def _told(given: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
-    """Return the parameters for papermill: those given, every axis that the stage knows, and the sections."""
-    axes = {"data": ("dataset",), "teacher": ("dataset", "backbone", "setting", "folds", "seed")}.get(stage, AXES)
-    # the sections whole: what a stage does not know can still decide whether the others' values are allowed
-    told = {name: getattr(settings, name) for name in axes} | {name: given[name] for name in SECTIONS if name in given}
+    """Return the parameters for papermill: those given, every axis that the stage knows, and the
+    sections."""
+    axes = {
+        "data": ("dataset",),
+        "teacher": ("dataset", "backbone", "setting", "folds", "seed"),
+    }.get(stage, AXES)
+    # the sections whole: what a stage does not know can still decide whether the others' values are
+    # allowed
+    told = {name: getattr(settings, name) for name in axes} | {
+        name: given[name] for name in SECTIONS if name in given
+    }
     # em and agg have one teacher: equal runs are told the same, however a suite spells them
     return {**told, "setting": "em"} if stage == "teacher" and settings.sequential else told

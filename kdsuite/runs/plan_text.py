@@ -1,4 +1,5 @@
-"""What a suite will cost, in words: a plan as a table with a few sentences, hours as minutes, days or years."""
+"""What a suite will cost, in words: a plan as a table with a few sentences, hours as minutes, days
+or years."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from typing import Any
 def told(found: dict[str, Any]) -> str:
     """Return a plan as a table with a few sentences, to be read in a minute."""
     lines = [f"Suite {found['suite']}: {found['title']}", ""]
-    lines.append(f"{'stage':10}{'runs':>6}{'missing':>9}{'PFLOP':>10}{'one after another':>20}{'longest':>14}{'memory':>10}")
+    lines.append(
+        f"{'stage':10}{'runs':>6}{'missing':>9}{'PFLOP':>10}{'one after another':>20}{'longest':>14}{'memory':>10}"
+    )
     for stage, sums in found["stages"].items():
         every, missing = sums["all"], sums["missing"]
         memory = f"{every['memory_bytes'] / 1e9:.1f} GB" if every["memory_bytes"] else "–"
@@ -16,16 +19,28 @@ def told(found: dict[str, Any]) -> str:
             f"{stage:10}{every['runs']:>6,}{missing['runs']:>9,}{_figures(every['flops'] / 1e15):>10}{duration(every['hours']):>20}{duration(every['longest_hours']):>14}{memory:>10}"
         )
     machine, h200 = found["machine"], found["h200"]
-    assumed = " and ".join(f"{speed / 1e12:.0f} TFLOP/s ({precision})" for precision, speed in h200["assumed_flops_a_second"].items())
+    assumed = " and ".join(
+        f"{speed / 1e12:.0f} TFLOP/s ({precision})"
+        for precision, speed in h200["assumed_flops_a_second"].items()
+    )
     known = {stage: facts["from_runs"] for stage, facts in found["overhead_seconds"].items()}
     lines += [
         "",
         f"This machine ({machine['device']}, {machine['side_by_side']} run(s) side by side): {duration(found['hours']['all'])} for all, {duration(found['hours']['missing'])} for what is missing.",
         f"One H200: {_figures(h200['hours'])} GPU-hours of training at an ASSUMED {assumed}, not measured; starting the runs takes {duration(h200['overhead_hours'])}.",
-        "Most of the arithmetic: " + ", ".join(f"{name} {100 * share:.0f} %" for name, share in list(found["dominates"].items())[:4]) + ".",
-        "Disk: " + ", ".join(f"{name} {_figures(held / 1e9)} GB" for name, held in found["disk"].items()) + ".",
+        "Most of the arithmetic: "
+        + ", ".join(
+            f"{name} {100 * share:.0f} %" for name, share in list(found["dominates"].items())[:4]
+        )
+        + ".",
+        "Disk: "
+        + ", ".join(f"{name} {_figures(held / 1e9)} GB" for name, held in found["disk"].items())
+        + ".",
         "Recordings: "
-        + ", ".join(f"{name} {of['recordings']:,} in {of['folds']} fold(s), {of['counts']}" for name, of in found["corpora"].items())
+        + ", ".join(
+            f"{name} {of['recordings']:,} in {of['folds']} fold(s), {of['counts']}"
+            for name, of in found["corpora"].items()
+        )
         + ".",
         "Seconds a run that are not training: "
         + ", ".join(

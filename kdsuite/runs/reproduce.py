@@ -1,4 +1,5 @@
-"""Do a suite's numbers come out again? A random sample of its finished runs, run once more elsewhere and compared number by number.
+"""Do a suite's numbers come out again? A random sample of its finished runs, run once more
+elsewhere and compared number by number.
 
     python -m kdlib reproduce demo --sample 3        # make verify SUITE=demo SAMPLE=3
 
@@ -29,24 +30,36 @@ SHOWN = 10  # differences a run
 
 
 def reproduce(suite: str, count: int = 3, seed: int = 0, from_scratch: bool = False) -> bool:
-    """Run ``count`` finished runs of a suite again, print what differs, and return whether nothing does.
+    """Run ``count`` finished runs of a suite again, print what differs, and return whether nothing
+    does.
 
-    Teachers that are kept are used again unless ``from_scratch``, which trains them anew too; recordings are not decoded again.
+    Teachers that are kept are used again unless ``from_scratch``, which trains them anew too;
+    recordings are not decoded again.
     """
     same = True
     for run in sample(grid.runs(suite), count, seed):
         with tempfile.TemporaryDirectory(prefix="kdlib-") as scratch:
             told = list(_again(run, Path(scratch), from_scratch))
-        print(f"{_name(run)}: {told[0] if told else 'every number is the same'}", *told[1:], sep="\n    ", flush=True)
+        print(
+            f"{_name(run)}: {told[0] if told else 'every number is the same'}",
+            *told[1:],
+            sep="\n    ",
+            flush=True,
+        )
         same &= not told
     return same
 
 
 def sample(runs: list[grid.Run], count: int, seed: int) -> list[grid.Run]:
-    """Return ``count`` of the runs that are done and left predictions, the same ones for the same seed; raise UserError where there is none."""
-    done = sorted((run for run in runs if (run.folder / ANSWERS[0]).exists() and run.done), key=_name)
+    """Return ``count`` of the runs that are done and left predictions, the same ones for the same
+    seed; raise UserError where there is none."""
+    done = sorted(
+        (run for run in runs if (run.folder / ANSWERS[0]).exists() and run.done), key=_name
+    )
     if not done:
-        raise UserError("no run of this suite is done, so there is nothing to compare with; make reports runs them.")
+        raise UserError(
+            "no run of this suite is done, so there is nothing to compare with; make reports runs them."
+        )
     return random.Random(seed).sample(done, min(count, len(done)))
 
 
@@ -61,12 +74,25 @@ def _again(run: grid.Run, scratch: Path, from_scratch: bool) -> Iterator[str]:
         if (places.DATA / name).exists():
             (scratch / "data" / name).symlink_to(places.DATA / name)
     kept = json.loads((run.folder / "result.json").read_text())
-    environment = {**os.environ, "KDLIB_DATA": str(scratch / "data"), "KDLIB_REPORTS": str(scratch / "reports")}
-    if threads := re.search(r"(\d+) thread", kept["provenance"]["device"]):  # sums of other parts round otherwise
+    environment = {
+        **os.environ,
+        "KDLIB_DATA": str(scratch / "data"),
+        "KDLIB_REPORTS": str(scratch / "reports"),
+    }
+    if threads := re.search(
+        r"(\d+) thread", kept["provenance"]["device"]
+    ):  # sums of other parts round otherwise
         environment["OMP_NUM_THREADS"] = threads[1]
     command = [sys.executable, "-m", "papermill", "--engine", "kdlib", "--no-progress-bar"]
-    command += [places.ROOT / "notebooks" / f"{grid.STAGES[run.stage]}.ipynb", scratch / "notebook.ipynb", "-y", grid.as_yaml(run.given)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+    command += [
+        places.ROOT / "notebooks" / f"{grid.STAGES[run.stage]}.ipynb",
+        scratch / "notebook.ipynb",
+        "-y",
+        grid.as_yaml(run.given),
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment
+    )
     if done.returncode:
         yield f"the run failed: {([line for line in done.stderr.splitlines() if line.strip()] or ['nothing was said'])[-1]}"
         return
@@ -75,13 +101,19 @@ def _again(run: grid.Run, scratch: Path, from_scratch: bool) -> Iterator[str]:
     yield from [f"{len(found)} numbers or files differ", *found[:SHOWN]] if found else []
     if found:
         yield from (
-            f"provenance: {line}" for line in changed(kept["provenance"], json.loads((home / "result.json").read_text())["provenance"])
+            f"provenance: {line}"
+            for line in changed(
+                kept["provenance"], json.loads((home / "result.json").read_text())["provenance"]
+            )
         )
 
 
 def differences(kept: Path, now: Path) -> Iterator[str]:
-    """Yield a line for each number and each file of answers that differs between two folders of one run."""
-    yield from changed(*(json.loads((folder / "result.json").read_text()) for folder in (kept, now)))
+    """Yield a line for each number and each file of answers that differs between two folders of one
+    run."""
+    yield from changed(
+        *(json.loads((folder / "result.json").read_text()) for folder in (kept, now))
+    )
     for name in ANSWERS:
         if (kept / name).exists() and (kept / name).read_bytes() != (now / name).read_bytes():
             yield f"{name}: {_apart(kept / name, now / name)}"
@@ -96,7 +128,13 @@ def changed(kept: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else None
+    )
     if inner is None:
         yield name, value
         return

@@ -1,4 +1,5 @@
-"""What a run leaves in ``reports/runs/<dataset>/<stage>/<key>``: predictions, then ``result.json``, written last."""
+"""What a run leaves in ``reports/runs/<dataset>/<stage>/<key>``: predictions, then ``result.json``,
+written last."""
 
 from __future__ import annotations
 
@@ -24,20 +25,45 @@ from kdsuite.runs import sources
 from kdsuite.runs.grid import folder, key
 from kdsuite.settings import Settings
 
-PACKAGES = ("torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "scikit-learn", "moviepy", "soundfile", "papermill")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "moviepy",
+    "soundfile",
+    "papermill",
+)
 
 
-def predictions(store: Store, folds: list[Fold], probabilities: dict[int, np.ndarray], side: str = "test") -> pd.DataFrame:
-    """Return one row a test recording: recording, speaker, fold, label, predicted, and ``p_<class>`` for each class.
+def predictions(
+    store: Store, folds: list[Fold], probabilities: dict[int, np.ndarray], side: str = "test"
+) -> pd.DataFrame:
+    """Return one row a test recording: recording, speaker, fold, label, predicted, and
+    ``p_<class>`` for each class.
 
-    ``probabilities`` ``(tested, classes)`` by fold number are in the order of the fold's test rows, or of those of another ``side``.
+    ``probabilities`` ``(tested, classes)`` by fold number are in the order of the fold's test rows,
+    or of those of another ``side``.
     """
     parts = []
     for fold in folds:
-        part = store.recordings.iloc[getattr(fold, side)][["recording", "speaker", "label"]].reset_index(drop=True)
+        part = store.recordings.iloc[getattr(fold, side)][
+            ["recording", "speaker", "label"]
+        ].reset_index(drop=True)
         part.insert(2, "fold", fold.number)
-        part["predicted"] = [store.classes[best] for best in probabilities[fold.number].argmax(axis=1)]
-        parts.append(part.join(pd.DataFrame(probabilities[fold.number], columns=[f"p_{name}" for name in store.classes])))
+        part["predicted"] = [
+            store.classes[best] for best in probabilities[fold.number].argmax(axis=1)
+        ]
+        parts.append(
+            part.join(
+                pd.DataFrame(
+                    probabilities[fold.number], columns=[f"p_{name}" for name in store.classes]
+                )
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -52,14 +78,18 @@ def write(
     trials: verification.Trials | None = None,
     seen: pd.DataFrame | None = None,
 ) -> Path:
-    """Write a run's predictions, scores of verification trials and, last and in one step, its ``result.json``; return that file.
+    """Write a run's predictions, scores of verification trials and, last and in one step, its
+    ``result.json``; return that file.
 
-    ``told`` is what :func:`predictions` returns, ``held`` the same of validation recordings (nothing but its metrics is written),
-    ``scored`` what :func:`kdsuite.data.verification.scored` returns of ``trials``, ``seen`` what the linear baseline told by the frames.
+    ``told`` is what :func:`predictions` returns, ``held`` the same of validation recordings
+    (nothing but its metrics is written), ``scored`` what :func:`kdsuite.data.verification.scored`
+    returns of ``trials``, ``seen`` what the linear baseline told by the frames.
     """
     home = folder(settings, stage)
     summary: dict[str, Any] = {}
-    (home / "result.json").unlink(missing_ok=True)  # an earlier result must not stand beside new predictions
+    (home / "result.json").unlink(
+        missing_ok=True
+    )  # an earlier result must not stand beside new predictions
     if told is not None:
         with places.replacing(home / "predictions.csv") as temporary:
             told.to_csv(temporary, index=False, float_format="%.6g")
@@ -68,7 +98,10 @@ def write(
                 scored.to_csv(temporary, index=False, float_format="%.6g")
         folds = by_fold(told, held, scored, trials, seen)
         names = [name for name in folds if name not in ("fold", "recordings")]
-        summary = {"metrics": {name: float(folds[name].mean()) for name in names}, "folds": folds.to_dict("records")}
+        summary = {
+            "metrics": {name: float(folds[name].mean()) for name in names},
+            "folds": folds.to_dict("records"),
+        }
     result = {
         "stage": stage,
         "key": key(settings, stage),
@@ -80,7 +113,11 @@ def write(
         **(trials.facts() if trials else {}),
         "seconds": {
             "wall": time.time() - STARTED,
-            "device": sum(epoch["seconds"] for history in facts.get("history", {}).values() for epoch in history),
+            "device": sum(
+                epoch["seconds"]
+                for history in facts.get("history", {}).values()
+                for epoch in history
+            ),
         },
         "provenance": {
             **provenance(store),
@@ -107,7 +144,12 @@ def by_fold(
     folds = metrics.by_fold(told)
     for prefix, further in (("validation_", held), ("frames_", seen)):
         if further is not None and len(further):
-            found = metrics.by_fold(further).drop(columns="recordings").set_index("fold").add_prefix(prefix)
+            found = (
+                metrics.by_fold(further)
+                .drop(columns="recordings")
+                .set_index("fold")
+                .add_prefix(prefix)
+            )
             folds = folds.merge(found.reset_index(), on="fold")
     return folds if scored is None else folds.merge(verification.by_fold(scored, trials), on="fold")
 
@@ -139,7 +181,12 @@ def provenance(store: Store) -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     """Return what git says of the repository, None outside of one."""
     try:
-        done = subprocess.run(["git", "-C", str(places.ROOT), *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            ["git", "-C", str(places.ROOT), *arguments],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

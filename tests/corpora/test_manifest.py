@@ -1,4 +1,5 @@
-"""Recordings of one's own: what a manifest may say, and the sentence for each thing it must not say."""
+"""Recordings of one's own: what a manifest may say, and the sentence for each thing it must not
+say."""
 
 from __future__ import annotations
 
@@ -19,9 +20,21 @@ HEADER = "audio,speaker,label\n"
 
 @pytest.fixture
 def folder(own_data):
-    """A folder of empty sound and video files; names and the manifest are all that the reader looks at."""
+    """A folder of empty sound and video files; names and the manifest are all that the reader looks
+    at."""
     home = own_data / "mine"
-    for name in ("a.wav", "b.wav", "long.wav", "one/001.wav", "two/001.wav", "a.mp4", "b.mp4", "Zoë 1.wav", "track.txt", "faces/1.jpg"):
+    for name in (
+        "a.wav",
+        "b.wav",
+        "long.wav",
+        "one/001.wav",
+        "two/001.wav",
+        "a.mp4",
+        "b.mp4",
+        "Zoë 1.wav",
+        "track.txt",
+        "faces/1.jpg",
+    ):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).touch()
     (own_data / "else.wav").touch()
@@ -40,7 +53,11 @@ def test_least_manifest(folder):
     assert table.recording.to_list() == ["a", "b"] and table.speaker.to_list() == ["Bob", "Ann"]
     assert table.audio.to_list() == [str(folder / "a.wav"), str(folder / "b.wav")]
     assert list(table.label.cat.categories) == ["NA", "yes"]  # the word NA is a label as any other
-    assert set(table.video) == {""} and table.seconds.isna().all() and table.audio_start.to_list() == [0, 0]
+    assert (
+        set(table.video) == {""}
+        and table.seconds.isna().all()
+        and table.audio_start.to_list() == [0, 0]
+    )
     assert table.source.to_list() == ["a", "b"] and table.attrs["incomplete"] == {}
 
 
@@ -52,21 +69,40 @@ def test_every_column(folder):
         "z,b.wav,b.mp4,1.5,,Bob,no,two,track.txt,,40\n"
     )
     table = read(folder, text).set_index("recording")
-    assert table.audio_start.to_dict() == table.video_start.to_dict() == {"x": 0.5, "y": 0.0, "z": 1.5}
-    assert table.seconds["x"] == 1.5 and table.seconds["y"] == 1.5 and math.isnan(table.seconds["z"])
+    assert (
+        table.audio_start.to_dict() == table.video_start.to_dict() == {"x": 0.5, "y": 0.0, "z": 1.5}
+    )
+    assert (
+        table.seconds["x"] == 1.5 and table.seconds["y"] == 1.5 and math.isnan(table.seconds["z"])
+    )
     assert table.video.to_list() == [str(folder / name) for name in ("a.mp4", "faces", "b.mp4")]
-    assert table.face.to_list() == ["left", "crop", str(folder / "track.txt")] and table.fold.to_list() == ["one", "two", "two"]
+    assert table.face.to_list() == [
+        "left",
+        "crop",
+        str(folder / "track.txt"),
+    ] and table.fold.to_list() == ["one", "two", "two"]
     assert table.source.to_list() == ["film", "faces", "b"] and "age" not in table
 
 
 def test_names_made_from_files(folder):
-    table = read(folder, "audio,speaker,label,start\nlong.wav,A,x,0\nlong.wav,A,y,12.25\none/001.wav,A,x,\ntwo/001.wav,A,y,\nb.wav,A,x,3\n")
+    table = read(
+        folder,
+        "audio,speaker,label,start\nlong.wav,A,x,0\nlong.wav,A,y,12.25\none/001.wav,A,x,\ntwo/001.wav,A,y,\nb.wav,A,x,3\n",
+    )
     assert table.recording.to_list() == ["b", "long@0", "long@12.25", "one/001", "two/001"]
-    assert table.source.to_list() == ["b", "long", "long", "one/001", "two/001"]  # what is cut from one file has one source
+    assert table.source.to_list() == [
+        "b",
+        "long",
+        "long",
+        "one/001",
+        "two/001",
+    ]  # what is cut from one file has one source
 
 
 def test_tabs_signs_of_excel_and_blank_lines(folder):
-    assert read(folder, "audio\tspeaker\tlabel\na.wav\tA, B\tx\n", "recordings.tsv").speaker.to_list() == ["A, B"]
+    assert read(
+        folder, "audio\tspeaker\tlabel\na.wav\tA, B\tx\n", "recordings.tsv"
+    ).speaker.to_list() == ["A, B"]
     assert len(read(folder, "\ufeff" + HEADER + "\n a.wav , A , x \n,,\nZoë 1.wav,B,y\n")) == 2
 
 
@@ -84,7 +120,9 @@ def test_own_split_becomes_the_fold(folder):
     text = "audio,speaker,label,split\na.wav,A,x,train\nb.wav,B,x,test\nlong.wav,C,x,validation\n"
     table = read(folder, text)
     (fold,) = corpora.folds(table, Corpus(protocol="given"))
-    assert [table.recording[rows].to_list() for rows in (fold.train, fold.validation, fold.test)] == [["a"], ["long"], ["b"]]
+    assert [
+        table.recording[rows].to_list() for rows in (fold.train, fold.validation, fold.test)
+    ] == [["a"], ["long"], ["b"]]
 
 
 def test_files_are_looked_for_beside_the_manifest_first(folder):
@@ -93,7 +131,11 @@ def test_files_are_looked_for_beside_the_manifest_first(folder):
     (shared / "far.wav").touch()
     (places.CORPORA[0] / "a.wav").touch()
     table = read(folder, HEADER + f"elsewhere/far.wav,A,x\na.wav,A,x\n{folder}/b.wav,A,x\n")
-    assert table.audio.to_list() == [str(folder / "a.wav"), str(folder / "b.wav"), str(shared / "far.wav")]
+    assert table.audio.to_list() == [
+        str(folder / "a.wav"),
+        str(folder / "b.wav"),
+        str(shared / "far.wav"),
+    ]
 
 
 FAULTS = [
@@ -137,15 +179,22 @@ def test_faults(folder, text, sentence):
 
 def test_a_file_that_is_no_text(folder):
     (folder / "recordings.csv").write_bytes((HEADER + "a.wav,Zoë,x\n").encode("latin-1"))
-    with pytest.raises(InvalidCorpus, match="recordings.csv is no table in CSV .*utf-8.*save it as CSV in UTF-8"):
+    with pytest.raises(
+        InvalidCorpus, match="recordings.csv is no table in CSV .*utf-8.*save it as CSV in UTF-8"
+    ):
         corpora.read(Corpus(layout="manifest", path=str(folder / "recordings.csv")))
-    with pytest.raises(InvalidCorpus, match="the manifest .*mine cannot be read .*name a file with the parameter corpus.path"):
+    with pytest.raises(
+        InvalidCorpus,
+        match="the manifest .*mine cannot be read .*name a file with the parameter corpus.path",
+    ):
         corpora.read(Corpus(layout="manifest", path=str(folder)))
 
 
 def test_nothing_is_published_or_made():
     assert corpora.published(Corpus(layout="manifest")) == {}
-    with pytest.raises(InvalidParameter, match="'corpus.synthetic' makes no manifest; set it to null"):
+    with pytest.raises(
+        InvalidParameter, match="'corpus.synthetic' makes no manifest; set it to null"
+    ):
         demo.ensure(Corpus(layout="manifest", synthetic=Synthetic()))
 
 
@@ -155,9 +204,13 @@ def test_the_example_is_over_real_clips(real, monkeypatch):
     table = corpora.read(settings.corpus)
     assert table.recording.to_list() == ["bbaf2n", "brbk7n", "lbax4n", "lbbc2a", "lrwp9a", "lwbsza"]
     # the sentence's first letter, in GRID's code the command
-    assert [label[0] for label in table.label] == [name[0] for name in table.recording] and (table.audio == table.video).all()
+    assert [label[0] for label in table.label] == [name[0] for name in table.recording] and (
+        table.audio == table.video
+    ).all()
     (fold,) = corpora.folds(table, settings.corpus)
-    assert len(fold.train) == 4 and not set(table.speaker[fold.train]) & set(table.speaker[fold.test])
+    assert len(fold.train) == 4 and not set(table.speaker[fold.train]) & set(
+        table.speaker[fold.test]
+    )
 
 
 # face measurements
@@ -165,23 +218,38 @@ def test_the_example_is_over_real_clips(real, monkeypatch):
 
 MEASURED = "recording,brow,lip\na,1,2\na,3,4\nelse,5,6\n"
 # a row every 0.2 s from 0.1 s on: brow is the time, lip its square
-COURSE = "recording,time,brow,lip\n" + "".join(f"a,{t / 10},{t / 10},{t * t / 100}\n" for t in range(1, 30, 2))
+COURSE = "recording,time,brow,lip\n" + "".join(
+    f"a,{t / 10},{t / 10},{t * t / 100}\n" for t in range(1, 30, 2)
+)
 
 
 def measured(folder, text, **given):
     (folder / "faces.csv").write_text(text)
-    corpus = Corpus(layout="manifest", path=str(folder / "recordings.csv"), features=str(folder / "faces.csv"), **given)
+    corpus = Corpus(
+        layout="manifest",
+        path=str(folder / "recordings.csv"),
+        features=str(folder / "faces.csv"),
+        **given,
+    )
     return corpora.read(corpus), corpus
 
 
 def test_measurements_stand_for_the_video(folder):
-    (folder / "recordings.csv").write_text("audio,speaker,label,features,video\na.wav,A,x,,\nb.wav,B,x,else,gone.mp4\nlong.wav,C,x,,\n")
+    (folder / "recordings.csv").write_text(
+        "audio,speaker,label,features,video\na.wav,A,x,,\nb.wav,B,x,else,gone.mp4\nlong.wav,C,x,,\n"
+    )
     table, corpus = measured(folder, MEASURED)
     assert table.features.to_list() == ["a", "else"] and set(table.video) == {""}
-    assert table.attrs["incomplete"] == {"long": "recording long has no face measurements named long"}
+    assert table.attrs["incomplete"] == {
+        "long": "recording long has no face measurements named long"
+    }
     first, second = features.measurements(table, corpus, 25)
     assert first.tolist() == [[1, 2], [3, 4]] and second.tolist() == [[5, 6]]
-    assert not features.timed(corpus.features) and features.columns(corpus.features) == ["brow", "lip"] and not features.timed("")
+    assert (
+        not features.timed(corpus.features)
+        and features.columns(corpus.features) == ["brow", "lip"]
+        and not features.timed("")
+    )
 
 
 def test_measurements_with_time_become_frames(folder):
@@ -191,7 +259,9 @@ def test_measurements_with_time_become_frames(folder):
     (frames,) = features.measurements(table, corpus, 25)
     moments = np.arange(73) / 25  # up to the last row, at 2.9 s
     assert frames.shape == (73, 2) and frames.dtype == np.float32
-    np.testing.assert_allclose(frames[:, 0], np.maximum(moments, 0.1), atol=1e-6)  # before the first row that one holds
+    np.testing.assert_allclose(
+        frames[:, 0], np.maximum(moments, 0.1), atol=1e-6
+    )  # before the first row that one holds
     at = frames[10, 1]  # 0.4 s, half-way between the rows at 0.3 and 0.5
     assert at == pytest.approx((0.09 + 0.25) / 2)
 
@@ -206,7 +276,9 @@ def test_parts_of_a_recording_take_their_part_of_the_measurements(folder):
     np.testing.assert_allclose(q[:, 0], 2.5 + np.arange(11) / 25, atol=1e-6)
     assert len(r) == 23  # the measurements end first
     # the rows of speaker A are standardised before, once
-    scaled = features.measurements(table, Corpus(**{**corpus.model_dump(), "standardise": "speaker"}), 25)[0]
+    scaled = features.measurements(
+        table, Corpus(**{**corpus.model_dump(), "standardise": "speaker"}), 25
+    )[0]
     brow = np.arange(1, 30, 2) / 10
     np.testing.assert_allclose(scaled[:, 0], (p[:, 0] - brow.mean()) / brow.std(ddof=1), atol=1e-5)
 
@@ -232,13 +304,20 @@ def test_faulty_measurements(folder, text, sentence):
 
 @pytest.mark.parametrize("start, end", [("4", ""), ("0", "0.05")])
 def test_a_part_without_measurements(folder, start, end):
-    (folder / "recordings.csv").write_text(f"audio,speaker,label,start,end\na.wav,A,x,{start},{end}\n")
+    (folder / "recordings.csv").write_text(
+        f"audio,speaker,label,start,end\na.wav,A,x,{start},{end}\n"
+    )
     table, corpus = measured(folder, COURSE)
-    with pytest.raises(InvalidCorpus, match=f"of recording a are from 0.1 to 2.9 s, not in its part from {start} s on; mend"):
+    with pytest.raises(
+        InvalidCorpus,
+        match=f"of recording a are from 0.1 to 2.9 s, not in its part from {start} s on; mend",
+    ):
         features.measurements(table, corpus, 25)
 
 
 def test_a_part_between_two_measurements(folder):
     (folder / "recordings.csv").write_text("audio,speaker,label,start,end\na.wav,A,x,0.32,0.44\n")
     table, corpus = measured(folder, COURSE)
-    np.testing.assert_allclose(features.measurements(table, corpus, 25)[0][:, 0], [0.32, 0.36, 0.40], atol=1e-6)
+    np.testing.assert_allclose(
+        features.measurements(table, corpus, 25)[0][:, 0], [0.32, 0.36, 0.40], atol=1e-6
+    )

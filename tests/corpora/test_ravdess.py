@@ -54,7 +54,10 @@ def read(folder, **given):
 )
 def test_published_counts(whole, given, count, classes):
     table = read(whole, **given)
-    assert len(table) == count == table.recording.nunique() and len(table.label.cat.categories) == classes
+    assert (
+        len(table) == count == table.recording.nunique()
+        and len(table.label.cat.categories) == classes
+    )
 
 
 def test_published_classes(whole):
@@ -73,7 +76,11 @@ def test_published_classes(whole):
 @pytest.mark.parametrize("calm", ["neutral", "own", "omit"])
 def test_the_whole_corpus_has_what_is_published(whole, channels, calm):
     table = read(whole, channels=channels, calm=calm)
-    counts = {"recordings": len(table), "speakers": table.speaker.nunique(), **table.label.value_counts().to_dict()}
+    counts = {
+        "recordings": len(table),
+        "speakers": table.speaker.nunique(),
+        **table.label.value_counts().to_dict(),
+    }
     assert corpora.published(Corpus(channels=channels, calm=calm)) == counts
 
 
@@ -81,11 +88,24 @@ def test_published_numbers():
     four = dict.fromkeys(("happy", "sad", "angry", "fearful"), 376)
     rest = {"disgust": 192, "surprised": 192}
     own = corpora.published(Corpus(calm="own"))
-    assert own == {"recordings": 2452, "speakers": 24, "neutral": 188, "calm": 376, **four, **rest} and list(own)[2:4] == [
+    assert own == {
+        "recordings": 2452,
+        "speakers": 24,
+        "neutral": 188,
+        "calm": 376,
+        **four,
+        **rest,
+    } and list(own)[2:4] == [
         "neutral",
         "calm",
     ]
-    assert corpora.published(Corpus(calm="omit")) == {"recordings": 2076, "speakers": 24, "neutral": 188, **four, **rest}
+    assert corpora.published(Corpus(calm="omit")) == {
+        "recordings": 2076,
+        "speakers": 24,
+        "neutral": 188,
+        **four,
+        **rest,
+    }
     assert corpora.published(Corpus(target="speaker")) == {"recordings": 2452, "speakers": 24}
     assert corpora.published(Corpus(synthetic=Synthetic())) == {}
 
@@ -99,7 +119,9 @@ def test_the_whole_corpus_is_indexed_quickly(whole):
 def test_one_actor_is_left_out_at_a_time(whole):
     table = read(whole)
     folds = corpora.folds(table, Corpus())
-    assert len(folds) == 24 and sorted(np.concatenate([fold.test for fold in folds])) == list(range(2452))
+    assert len(folds) == 24 and sorted(np.concatenate([fold.test for fold in folds])) == list(
+        range(2452)
+    )
     for fold in folds:
         assert not set(table.speaker[fold.train]) & set(table.speaker[fold.test])
         assert sorted([*fold.train, *fold.test]) == list(range(2452))
@@ -108,7 +130,10 @@ def test_one_actor_is_left_out_at_a_time(whole):
 def test_groups_of_actors_mix_the_sexes(whole):
     table = read(whole)
     folds = corpora.folds(table, Corpus(groups=6))
-    assert [fold.name for fold in folds][:2] == ["Actor_01+Actor_02+Actor_03+Actor_04", "Actor_05+Actor_06+Actor_07+Actor_08"]
+    assert [fold.name for fold in folds][:2] == [
+        "Actor_01+Actor_02+Actor_03+Actor_04",
+        "Actor_05+Actor_06+Actor_07+Actor_08",
+    ]
     with pytest.raises(InvalidParameter, match="corpus.groups.*25"):
         corpora.folds(table, Corpus(groups=25))
 
@@ -125,7 +150,11 @@ def test_a_take_is_one_recording_whatever_its_files(tmp_path):
         for modality in modalities:
             (tmp_path / f"{modality}-{tail}.{'wav' if modality == '03' else 'mp4'}").touch()
     table = read(tmp_path)
-    assert table.recording.to_list() == ["01-03-01-01-01-01", "01-03-01-01-01-02", "01-04-01-01-01-01"]
+    assert table.recording.to_list() == [
+        "01-03-01-01-01-01",
+        "01-03-01-01-01-02",
+        "01-04-01-01-01-01",
+    ]
     assert [path[-24:-22] for path in table.audio] == ["03", "03", "01"]
     assert [path[-24:-22] for path in table.video] == ["01", "02", "01"]
     assert table.attrs["incomplete"] == {
@@ -134,16 +163,28 @@ def test_a_take_is_one_recording_whatever_its_files(tmp_path):
     }
 
 
-@pytest.mark.parametrize("tree", ["Video_Speech_Actor_01/Actor_01", "Actor_01", "", "my films/février"])
+@pytest.mark.parametrize(
+    "tree", ["Video_Speech_Actor_01/Actor_01", "Actor_01", "", "my films/février"]
+)
 def test_any_tree_will_do(tmp_path, tree):
     home = tmp_path / tree
     home.mkdir(parents=True, exist_ok=True)
-    for name in ("02-01-03-01-01-01-01.mp4", "03-01-03-01-01-01-01.wav", "01-02-04-01-01-01-01.MP4"):
+    for name in (
+        "02-01-03-01-01-01-01.mp4",
+        "03-01-03-01-01-01-01.wav",
+        "01-02-04-01-01-01-01.MP4",
+    ):
         (home / name).touch()
     table = read(tmp_path)
     assert table.recording.to_list() == ["01-03-01-01-01-01", "02-04-01-01-01-01"]
-    assert table.audio.to_list() == [str(home / "03-01-03-01-01-01-01.wav"), str(home / "01-02-04-01-01-01-01.MP4")]
-    assert table.video.to_list() == [str(home / "02-01-03-01-01-01-01.mp4"), str(home / "01-02-04-01-01-01-01.MP4")]
+    assert table.audio.to_list() == [
+        str(home / "03-01-03-01-01-01-01.wav"),
+        str(home / "01-02-04-01-01-01-01.MP4"),
+    ]
+    assert table.video.to_list() == [
+        str(home / "02-01-03-01-01-01-01.mp4"),
+        str(home / "01-02-04-01-01-01-01.MP4"),
+    ]
 
 
 @pytest.mark.parametrize("modality, ending", [("01", "mp4"), ("02", "mp4"), ("03", "wav")])
@@ -154,11 +195,18 @@ def test_a_take_that_is_there_twice(tmp_path, modality, ending):
         (tmp_path / folder / name).touch()
     with pytest.raises(InvalidCorpus, match="are the same take; move one of them") as caught:
         read(tmp_path)
-    assert all(f"{tmp_path / folder / name}" in str(caught.value) for folder in ("Actor_01", "audio_video/Actor_01"))
+    assert all(
+        f"{tmp_path / folder / name}" in str(caught.value)
+        for folder in ("Actor_01", "audio_video/Actor_01")
+    )
 
 
 def test_sound_taken_out_of_a_video_is_no_video(tmp_path):
-    for name in ("01-01-03-01-01-01-01.mp4", "01-01-03-01-01-01-01.wav", "01-01-04-01-01-01-01.wav"):
+    for name in (
+        "01-01-03-01-01-01-01.mp4",
+        "01-01-03-01-01-01-01.wav",
+        "01-01-04-01-01-01-01.wav",
+    ):
         (tmp_path / name).touch()
     table = read(tmp_path)
     assert [path[-4:] for path in (*table.audio, *table.video)] == [".wav", ".mp4"]
@@ -176,13 +224,17 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(InvalidCorpus, match=r"Actor_01 cannot be read \(Permission denied\); permit reading it"):
+    with pytest.raises(
+        InvalidCorpus, match=r"Actor_01 cannot be read \(Permission denied\); permit reading it"
+    ):
         read(tmp_path)
 
 
 def test_an_unknown_emotion(tmp_path):
     (tmp_path / "01-01-09-01-01-01-01.mp4").touch()
-    with pytest.raises(InvalidCorpus, match="01-01-09-01-01-01-01.mp4 has the unknown emotion code 09"):
+    with pytest.raises(
+        InvalidCorpus, match="01-01-09-01-01-01-01.mp4 has the unknown emotion code 09"
+    ):
         read(tmp_path)
 
 
@@ -206,7 +258,9 @@ def test_missing_and_empty_folders(tmp_path):
 def test_a_class_without_training_example(tmp_path):
     for name in ("01-01-03-01-01-01-01", "01-01-04-01-01-01-01", "01-01-03-01-01-01-02"):
         (tmp_path / f"{name}.mp4").touch()
-    with pytest.raises(InvalidCorpus, match="fold 0 tests class 'sad', of which no training recording"):
+    with pytest.raises(
+        InvalidCorpus, match="fold 0 tests class 'sad', of which no training recording"
+    ):
         corpora.folds(read(tmp_path), Corpus())
 
 

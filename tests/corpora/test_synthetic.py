@@ -1,4 +1,5 @@
-"""The corpus the suite makes itself: official names, known information, the same files whoever writes them."""
+"""The corpus the suite makes itself: official names, known information, the same files whoever
+writes them."""
 
 import json
 import os
@@ -24,7 +25,9 @@ from kdsuite.demo import claimed, face, iemocap, ravdess, voice, voxceleb1
 from kdsuite.demo.ravdess import write_ravdess
 from kdsuite.parameters import Corpus, Synthetic
 
-SMALL = Synthetic(actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"])
+SMALL = Synthetic(
+    actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"]
+)
 
 
 def emotions(takes):
@@ -54,14 +57,20 @@ def test_takes_are_spread_evenly(takes):
         classes = [neutral, *(counts[name] for name in list(EMOTIONS.values())[2:])]
         assert len(own) == takes and abs(counts["neutral"] - counts["calm"]) <= 2
         assert max(classes) - min(classes) <= 1, classes
-        channels = Counter(take[:2] for take in own if take[3:5] not in ("07", "08"))  # the two are never sung
+        channels = Counter(
+            take[:2] for take in own if take[3:5] not in ("07", "08")
+        )  # the two are never sung
         assert actor == 18 or abs(channels["01"] - channels["02"]) <= 6
 
 
 # known information
 
 
-RATES = [("shown", "video_information", 0.9), ("spoken", "audio_information", 0.6), ("spoken", "audio_information", 0.0)]
+RATES = [
+    ("shown", "video_information", 0.9),
+    ("spoken", "audio_information", 0.6),
+    ("spoken", "audio_information", 0.0),
+]
 
 
 @pytest.mark.parametrize("modality, parameter, information", RATES)
@@ -80,19 +89,27 @@ def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, in
 def test_face_and_voice_err_independently():
     synthetic = Synthetic(actors=48, takes=104, video_information=0.5, audio_information=0.5)
     truths = [ravdess.displayed(take, synthetic) for take in ravdess.take_list(synthetic)]
-    errors = np.array([[truth[name] == truth["labelled"] for name in ("shown", "spoken")] for truth in truths], float)
+    errors = np.array(
+        [[truth[name] == truth["labelled"] for name in ("shown", "spoken")] for truth in truths],
+        float,
+    )
     assert abs(np.corrcoef(errors.T)[0, 1]) < 4 / np.sqrt(len(errors))
 
 
 def test_what_is_shared_is_shown_and_spoken_alike_as_often_as_said():
-    """The joint distribution of face and voice given the label, cell by cell, against the formula; the voice's own stays."""
+    """The joint distribution of face and voice given the label, cell by cell, against the formula;
+    the voice's own stays."""
     told = {"video_information": 0.3, "audio_information": 0.6, "shared": 0.5}
     synthetic = Synthetic(actors=60, takes=60, actors_without_song=list(range(1, 61)), **told)
     truths = [ravdess.displayed(take, synthetic) for take in ravdess.take_list(synthetic)]
-    right = {name: np.array([truth[name] == truth["labelled"] for truth in truths]) for name in ("shown", "spoken")}
+    right = {
+        name: np.array([truth[name] == truth["labelled"] for truth in truths])
+        for name in ("shown", "spoken")
+    }
     alike = np.array([truth["shown"] == truth["spoken"] for truth in truths])
     video, audio = (information + (1 - information) / 8 for information in (0.3, 0.6))
-    # without what is shared they are alike where both are the label, or both the same one of the seven others
+    # without what is shared they are alike where both are the label, or both the same one of the
+    # seven others
     expected = {
         "spoken": audio,
         "shown": 0.5 * audio + 0.5 * video,
@@ -117,7 +134,9 @@ def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
     for take in ravdess.take_list(plain):
         code = int(take[:-3].replace("-", ""))
         choices = [EMOTIONS[name] for name in ravdess.CHANNEL_EMOTIONS[take[:2]]]
-        before = drawn_apart(np.random.default_rng([0, int(take[-2:]), code, 0]), EMOTIONS[take[3:5]], choices)
+        before = drawn_apart(
+            np.random.default_rng([0, int(take[-2:]), code, 0]), EMOTIONS[take[3:5]], choices
+        )
         assert ravdess.displayed(take, plain) == before
         assert ravdess.displayed(take, shared) == {**before, "shown": before["spoken"]}
     classes = list(dict.fromkeys(CLASSES.values()))
@@ -128,10 +147,19 @@ def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
 
 
 def test_whose_voice_it_is_the_face_shares():
-    apart, shared = (Synthetic(outsiders=2, video_information=0.5, audio_information=0.5, shared=share) for share in (0.0, 1.0))
+    apart, shared = (
+        Synthetic(outsiders=2, video_information=0.5, audio_information=0.5, shared=share)
+        for share in (0.0, 1.0)
+    )
     names = voxceleb1.utterances(apart)
-    before, after = ([voxceleb1.displayed(name, synthetic) for name in names] for synthetic in (apart, shared))
-    assert [truth["spoken"] for truth in before] == [truth["spoken"] for truth in after] == [truth["shown"] for truth in after]
+    before, after = (
+        [voxceleb1.displayed(name, synthetic) for name in names] for synthetic in (apart, shared)
+    )
+    assert (
+        [truth["spoken"] for truth in before]
+        == [truth["spoken"] for truth in after]
+        == [truth["shown"] for truth in after]
+    )
     assert any(truth["shown"] != truth["spoken"] for truth in before)
 
 
@@ -149,22 +177,33 @@ def test_a_corpus_of_before_a_parameter_is_still_its_own(tmp_path):
 
 def test_noise_is_as_loud_as_said_and_leaves_the_speech():
     quiet, noisy = (
-        voice.speak(voice.Voice.of(3), "happy", 2.0, np.random.default_rng(1), noise=noise)[0].astype(float) for noise in (0.0, 0.1)
+        voice.speak(voice.Voice.of(3), "happy", 2.0, np.random.default_rng(1), noise=noise)[
+            0
+        ].astype(float)
+        for noise in (0.0, 0.1)
     )
     added = noisy - quiet
     assert np.sqrt(np.mean(added**2)) / np.sqrt(np.mean(quiet**2)) == pytest.approx(0.1, rel=0.02)
     power = np.abs(np.fft.rfft(added)) ** 2
-    assert power[: len(power) // 3].mean() == pytest.approx(power[-len(power) // 3 :].mean(), rel=0.05), "white"
+    assert power[: len(power) // 3].mean() == pytest.approx(
+        power[-len(power) // 3 :].mean(), rel=0.05
+    ), "white"
 
 
 def test_duration_is_that_of_the_sound():
     for seed, emotion in enumerate(voice.PROSODY):
-        sound, _ = voice.speak(voice.Voice.of(2), emotion, 0.8, np.random.default_rng(seed), intensity=1.2)
-        assert voice.duration(emotion, 0.8, np.random.default_rng(seed), 1.2) == len(sound) / voice.RATE
+        sound, _ = voice.speak(
+            voice.Voice.of(2), emotion, 0.8, np.random.default_rng(seed), intensity=1.2
+        )
+        assert (
+            voice.duration(emotion, 0.8, np.random.default_rng(seed), 1.2)
+            == len(sound) / voice.RATE
+        )
 
 
 def fundamental(samples):
-    """Return the most frequent period's rate in Hz, by the autocorrelation of voiced pieces of 40 ms."""
+    """Return the most frequent period's rate in Hz, by the autocorrelation of voiced pieces of 40
+    ms."""
     pieces = samples[: len(samples) // 1920 * 1920].reshape(-1, 1920)
     loud = pieces[np.abs(pieces).mean(1) > 0.5 * np.abs(pieces).mean(1).max()]
     spectrum = np.abs(np.fft.rfft(loud - loud.mean(1, keepdims=True), 4096)) ** 2
@@ -173,22 +212,33 @@ def fundamental(samples):
 
 
 def test_women_speak_higher_than_men():
-    pitches = [fundamental(voice.speak(voice.Voice.of(actor), "neutral", 2.0, np.random.default_rng(actor))[0]) for actor in range(1, 11)]
+    pitches = [
+        fundamental(
+            voice.speak(voice.Voice.of(actor), "neutral", 2.0, np.random.default_rng(actor))[0]
+        )
+        for actor in range(1, 11)
+    ]
     assert max(pitches[::2]) < 145 < 165 < min(pitches[1::2]), pitches
-    assert pitches == pytest.approx([voice.Voice.of(actor).pitch for actor in range(1, 11)], rel=0.12)
+    assert pitches == pytest.approx(
+        [voice.Voice.of(actor).pitch for actor in range(1, 11)], rel=0.12
+    )
 
 
 def voice_features(samples):
-    """Return the mean and spread of log energies in bands, loudness taken away, and how they change in time."""
+    """Return the mean and spread of log energies in bands, loudness taken away, and how they change
+    in time."""
     _, _, power = spectrogram(samples[::3], 16000, nperseg=512, noverlap=352)
     bands = np.log(np.stack([part.sum(0) for part in np.array_split(power[:128], 32)]) + 1e-9)
     spoken = bands[:, bands.mean(0) > np.median(bands.mean(0))]
     shape = spoken.mean(1) - spoken.mean()
-    return np.concatenate([shape, spoken.std(1), np.abs(np.diff(spoken, axis=1)).mean(1), [len(samples) / 48000]])
+    return np.concatenate(
+        [shape, spoken.std(1), np.abs(np.diff(spoken, axis=1)).mean(1), [len(samples) / 48000]]
+    )
 
 
 def accuracy_across_actors(features, labels, actors):
-    """Return the accuracy of logistic regression on the last third of the actors, trained on the others."""
+    """Return the accuracy of logistic regression on the last third of the actors, trained on the
+    others."""
     test = np.array(actors) > max(actors) * 2 / 3
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     model.fit(np.array(features)[~test], np.array(labels)[~test])
@@ -196,14 +246,26 @@ def accuracy_across_actors(features, labels, actors):
 
 
 def test_emotion_is_read_from_voices_of_strangers():
-    cases = [(actor, emotion, actor // 2 % 2) for actor in range(1, 25) for emotion in EMOTIONS.values()]
+    cases = [
+        (actor, emotion, actor // 2 % 2) for actor in range(1, 25) for emotion in EMOTIONS.values()
+    ]
     features = [
         voice_features(
-            voice.speak(voice.Voice.of(actor), emotion, 1.2, np.random.default_rng(number), 1 + number // 8 % 2, sung=bool(sung))[0]
+            voice.speak(
+                voice.Voice.of(actor),
+                emotion,
+                1.2,
+                np.random.default_rng(number),
+                1 + number // 8 % 2,
+                sung=bool(sung),
+            )[0]
         )
         for number, (actor, emotion, sung) in enumerate(cases)
     ]
-    assert accuracy_across_actors(features, [case[1] for case in cases], [case[0] for case in cases]) > 0.7
+    assert (
+        accuracy_across_actors(features, [case[1] for case in cases], [case[0] for case in cases])
+        > 0.7
+    )
 
 
 # faces
@@ -217,28 +279,58 @@ def edges(frame):
 
 
 def test_emotion_is_read_from_faces_of_strangers():
-    cases = [(actor, emotion, power) for actor in range(1, 19) for emotion in face.EXPRESSIONS for power in (0.9, 1.2)]
+    cases = [
+        (actor, emotion, power)
+        for actor in range(1, 19)
+        for emotion in face.EXPRESSIONS
+        for power in (0.9, 1.2)
+    ]
     features = []
     for number, (actor, emotion, power) in enumerate(cases):
         envelope = np.abs(np.sin(np.arange(5) + number))
-        frames = list(face.animate(face.Identity.of(actor), emotion, envelope, np.random.default_rng(number), power, (96, 54)))
+        frames = list(
+            face.animate(
+                face.Identity.of(actor),
+                emotion,
+                envelope,
+                np.random.default_rng(number),
+                power,
+                (96, 54),
+            )
+        )
         features.append(edges(frames[2][:, 21:75]))
-    assert accuracy_across_actors(features, [case[1] for case in cases], [case[0] for case in cases]) > 0.7
+    assert (
+        accuracy_across_actors(features, [case[1] for case in cases], [case[0] for case in cases])
+        > 0.7
+    )
 
 
 def test_faces_differ_between_actors_and_stay_within_the_centre():
     for size in ((160, 90), (1280, 720)):
-        faces = [face.draw_face(face.Identity.of(actor), size=size).astype(int) for actor in (1, 2, 3)]
+        faces = [
+            face.draw_face(face.Identity.of(actor), size=size).astype(int) for actor in (1, 2, 3)
+        ]
         assert faces[0].shape == (size[1], size[0], 3)
-        assert min(np.abs(faces[0] - faces[1]).mean(), np.abs(faces[0] - faces[2]).mean(), np.abs(faces[1] - faces[2]).mean()) > 5
+        assert (
+            min(
+                np.abs(faces[0] - faces[1]).mean(),
+                np.abs(faces[0] - faces[2]).mean(),
+                np.abs(faces[1] - faces[2]).mean(),
+            )
+            > 5
+        )
         for picture in faces:
-            assert np.ptp(picture[: size[1] * 3 // 4, : size[0] // 5]) < 20, "beside the head there is only background"
+            assert np.ptp(picture[: size[1] * 3 // 4, : size[0] // 5]) < 20, (
+                "beside the head there is only background"
+            )
 
 
 def test_face_is_neutral_at_both_ends_and_strongest_in_the_middle():
     silence = np.zeros(31)
     happy, rest = (
-        np.stack(list(face.animate(face.Identity.of(2), name, silence, np.random.default_rng(3)))).astype(int)
+        np.stack(
+            list(face.animate(face.Identity.of(2), name, silence, np.random.default_rng(3)))
+        ).astype(int)
         for name in ("happy", "neutral")
     )
     difference = np.abs(happy - rest).mean((1, 2, 3))
@@ -256,19 +348,28 @@ def test_mouth_opens_with_the_sound():
 
 
 def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
-    """Take away the person's rest and what is inexact, and what remains is what the drawn face does, frame by frame."""
+    """Take away the person's rest and what is inexact, and what remains is what the drawn face
+    does, frame by frame."""
     seen = []
-    monkeypatch.setattr(face, "draw_face", lambda identity, expression, *_, **__: seen.append(expression))
+    monkeypatch.setattr(
+        face, "draw_face", lambda identity, expression, *_, **__: seen.append(expression)
+    )
     take = "01-06-02-01-02-04"
     list(ravdess.render(take, Synthetic())[1])
     measured = ravdess.measured(take, Synthetic())
     assert list(measured) == ["recording", "time", *face.Expression._fields]
-    assert len(measured) == len(seen) and measured.time.to_numpy() == pytest.approx(np.arange(len(seen)) * 1001 / 30000)
-    beyond = (measured[list(face.Expression._fields)].to_numpy() - np.array(seen)) / np.std(list(face.EXPRESSIONS.values()), axis=0)
+    assert len(measured) == len(seen) and measured.time.to_numpy() == pytest.approx(
+        np.arange(len(seen)) * 1001 / 30000
+    )
+    beyond = (measured[list(face.Expression._fields)].to_numpy() - np.array(seen)) / np.std(
+        list(face.EXPRESSIONS.values()), axis=0
+    )
     rest, inexact = beyond.mean(0), (beyond - beyond.mean(0)).std(0)
     assert inexact == pytest.approx(np.full(10, 0.3), rel=0.3)
     other = ravdess.measured("01-03-01-02-01-04", Synthetic())
-    shown = face.movements("happy", len(other), ravdess._random("01-03-01-02-01-04", Synthetic(), 2), 0.9)
+    shown = face.movements(
+        "happy", len(other), ravdess._random("01-03-01-02-01-04", Synthetic(), 2), 0.9
+    )
     again = ((other[list(face.Expression._fields)].to_numpy() - shown) / face.SPREAD).mean(0)
     assert np.abs(rest - again).max() < 0.3 and np.abs(rest).max() > 0.5, "one rest a person"
 
@@ -276,7 +377,9 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
 def test_emotion_is_read_from_measured_faces_of_strangers():
     synthetic = Synthetic(actors=18, takes=16, shared=0.0, video_information=1.0)
     takes = ravdess.take_list(synthetic)
-    middle = [ravdess.measured(take, synthetic).iloc[36, 2:].astype(float).to_numpy() for take in takes]
+    middle = [
+        ravdess.measured(take, synthetic).iloc[36, 2:].astype(float).to_numpy() for take in takes
+    ]
     labels = ["neutral" if take[3:5] == "02" else EMOTIONS[take[3:5]] for take in takes]
     assert accuracy_across_actors(middle, labels, [int(take[-2:]) for take in takes]) > 0.8
 
@@ -298,7 +401,11 @@ def test_the_table_of_faces_is_one_that_corpus_features_can_name(corpus):
 
 def test_sound_alone_brings_no_video(tmp_path):
     write_ravdess(tmp_path, SMALL.model_copy(update={"modalities": ["03"], "takes": 1}), workers=1)
-    assert {file.suffix for file in tmp_path.rglob("*.*") if not file.name.startswith(".")} == {".wav", ".csv", ".json"}
+    assert {file.suffix for file in tmp_path.rglob("*.*") if not file.name.startswith(".")} == {
+        ".wav",
+        ".csv",
+        ".json",
+    }
 
 
 def decoded(folder):
@@ -306,8 +413,13 @@ def decoded(folder):
     content = {}
     for file in sorted(folder.glob("Actor_*/*.mp4")):
         with VideoFileClip(str(file), audio_fps=48000) as clip:
-            # not to_soundarray: moviepy 2.2.1 goes astray where a chunk is longer than half of the sound
-            sound = np.concatenate(list(clip.audio.iter_chunks(chunksize=4800, fps=48000))) if clip.audio else None
+            # not to_soundarray: moviepy 2.2.1 goes astray where a chunk is longer than half of the
+            # sound
+            sound = (
+                np.concatenate(list(clip.audio.iter_chunks(chunksize=4800, fps=48000)))
+                if clip.audio
+                else None
+            )
             content[file.name] = np.stack(list(clip.iter_frames())), sound, clip.fps, clip.duration
     for file in sorted(folder.glob("Actor_*/*.wav")):
         content[file.name] = soundfile.read(file)
@@ -334,15 +446,28 @@ def test_files_are_as_in_the_corpus(corpus):
     assert list(truth["takes"]) == ravdess.take_list(SMALL)
     content = decoded(corpus)
     endings = {"01": "mp4", "02": "mp4", "03": "wav"}
-    assert set(content) == {f"{modality}-{take}.{ending}" for take in truth["takes"] for modality, ending in endings.items()}
+    assert set(content) == {
+        f"{modality}-{take}.{ending}"
+        for take in truth["takes"]
+        for modality, ending in endings.items()
+    }
     for take in truth["takes"]:
         (frames, sound, fps, seconds), silent = content[f"01-{take}.mp4"], content[f"02-{take}.mp4"]
         samples, rate = content[f"03-{take}.wav"]
-        assert frames.shape[1:] == (36, 64, 3) and fps == pytest.approx(30000 / 1001) and silent[1] is None
+        assert (
+            frames.shape[1:] == (36, 64, 3)
+            and fps == pytest.approx(30000 / 1001)
+            and silent[1] is None
+        )
         assert rate == 48000 and samples.ndim == 1
-        assert soundfile.info(str(corpus / f"Actor_{take[-2:]}" / f"03-{take}.wav")).subtype == "PCM_16"
+        assert (
+            soundfile.info(str(corpus / f"Actor_{take[-2:]}" / f"03-{take}.wav")).subtype
+            == "PCM_16"
+        )
         assert 0.5 < seconds < 1.2 and len(samples) / rate == pytest.approx(seconds, abs=0.02)
-        assert len(frames) == pytest.approx(seconds * fps, abs=1)  # moviepy rounds a length to hundredths of a second
+        assert len(frames) == pytest.approx(
+            seconds * fps, abs=1
+        )  # moviepy rounds a length to hundredths of a second
         np.testing.assert_array_equal(frames, silent[0])
         length = min(len(sound), len(samples))
         assert np.corrcoef(sound[:length, 0], samples[:length])[0, 1] > 0.95
@@ -351,16 +476,22 @@ def test_files_are_as_in_the_corpus(corpus):
 def test_two_workers_write_the_same(corpus, tmp_path, capfd):
     write_ravdess(tmp_path / "small", SMALL, workers=2)
     assert len(capfd.readouterr().out.splitlines()) <= 5
-    assert (tmp_path / "small/synthetic.json").read_text() == (corpus / "synthetic.json").read_text()
+    assert (tmp_path / "small/synthetic.json").read_text() == (
+        corpus / "synthetic.json"
+    ).read_text()
     same(decoded(tmp_path / "small"), decoded(corpus))
 
 
 def test_a_killed_run_is_completed(corpus, tmp_path):
     folder = tmp_path / "small"
-    imports = "from kdsuite.demo.ravdess import write_ravdess; from kdsuite.parameters import Synthetic"
+    imports = (
+        "from kdsuite.demo.ravdess import write_ravdess; from kdsuite.parameters import Synthetic"
+    )
     command = f"{imports}; write_ravdess({str(folder)!r}, Synthetic(**{SMALL.model_dump()!r}), 1)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen([sys.executable, "-c", command], env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", command], env=environment, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while len(list(folder.glob("Actor_*/0*"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -369,7 +500,9 @@ def test_a_killed_run_is_completed(corpus, tmp_path):
     written = {file: file.stat().st_mtime_ns for file in folder.glob("Actor_*/0*")}
     assert 4 <= len(written) < 24 and not (folder / "synthetic.json").exists()
     write_ravdess(folder, SMALL, workers=1)
-    assert all(file.stat().st_mtime_ns == at for file, at in written.items()), "what was there is kept"
+    assert all(file.stat().st_mtime_ns == at for file, at in written.items()), (
+        "what was there is kept"
+    )
     assert not list(folder.glob("Actor_*/.*"))
     same(decoded(folder), decoded(corpus))
 
@@ -377,7 +510,9 @@ def test_a_killed_run_is_completed(corpus, tmp_path):
 def test_complete_corpus_is_left_alone_and_other_parameters_are_refused(corpus):
     before = sorted((file, file.stat().st_mtime_ns) for file in corpus.rglob("*"))
     write_ravdess(corpus, SMALL)
-    with pytest.raises(InvalidParameter, match=f"{corpus}.*remove that folder or choose another path"):
+    with pytest.raises(
+        InvalidParameter, match=f"{corpus}.*remove that folder or choose another path"
+    ):
         write_ravdess(corpus, SMALL.model_copy(update={"seed": 1}))
     assert before == sorted((file, file.stat().st_mtime_ns) for file in corpus.rglob("*"))
 

@@ -1,4 +1,5 @@
-"""VoxCeleb1: the trees people have, splits, tracks and trials; on files in the official formats, real and made."""
+"""VoxCeleb1: the trees people have, splits, tracks and trials; on files in the official formats,
+real and made."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ def touch(folder, *names):
 
 @pytest.fixture
 def tree(tmp_path):
-    touch(tmp_path, *(f"wav/id10001/{VIDEO}/0000{number}.wav" for number in (2, 1)), f"wav/id10002/{OTHER}/00007.wav")
+    touch(
+        tmp_path,
+        *(f"wav/id10001/{VIDEO}/0000{number}.wav" for number in (2, 1)),
+        f"wav/id10002/{OTHER}/00007.wav",
+    )
     return tmp_path
 
 
@@ -42,10 +47,18 @@ def read(folder, **given):
 
 def test_a_video_is_a_recording_with_its_first_utterance_or_every_utterance_is(tree):
     videos = read(tree)
-    assert list(videos.recording) == [f"id10001/{VIDEO}", f"id10002/{OTHER}"] and list(videos.speaker) == ["id10001", "id10002"]
-    assert [path[-9:] for path in videos.audio] == ["00001.wav", "00007.wav"] and set(videos.video) == {""}
+    assert list(videos.recording) == [f"id10001/{VIDEO}", f"id10002/{OTHER}"] and list(
+        videos.speaker
+    ) == ["id10001", "id10002"]
+    assert [path[-9:] for path in videos.audio] == ["00001.wav", "00007.wav"] and set(
+        videos.video
+    ) == {""}
     every = read(tree, unit="utterance")
-    assert list(every.recording) == [f"id10001/{VIDEO}/00001", f"id10001/{VIDEO}/00002", f"id10002/{OTHER}/00007"]
+    assert list(every.recording) == [
+        f"id10001/{VIDEO}/00001",
+        f"id10001/{VIDEO}/00002",
+        f"id10002/{OTHER}/00007",
+    ]
     assert list(every.source) == [f"id10001/{VIDEO}"] * 2 + [f"id10002/{OTHER}"]
 
 
@@ -54,7 +67,9 @@ def test_trees_as_archives_unpack_them(tmp_path, place):
     ending = {"wav": "wav", "mp4": "mp4"}.get(place.split("/")[-1], "m4a")
     touch(tmp_path, f"{place}/id10001/{VIDEO}/00001.{ending}")
     table = read(tmp_path)
-    assert list(table.recording) == [f"id10001/{VIDEO}"] and table.audio[0].endswith(f"00001.{ending}")
+    assert list(table.recording) == [f"id10001/{VIDEO}"] and table.audio[0].endswith(
+        f"00001.{ending}"
+    )
 
 
 def test_speakers_of_the_verification_are_not_trained_on(tree):
@@ -62,7 +77,8 @@ def test_speakers_of_the_verification_are_not_trained_on(tree):
     assert "id10270" in set(read(tree).speaker)
     (tree / "vox1_meta.csv").write_text(META)
     assert set(read(tree).speaker) == {"id10001", "id10002"}
-    # the official split names all speakers; with trials between some of them, those must stay unheard
+    # the official split names all speakers; with trials between some of them, those must stay
+    # unheard
     assert "id10270" in set(read(tree, protocol="given").speaker)
     (tree / "veri_test.txt").write_text(f"1 id10270/{OTHER}/00001.wav id10270/{OTHER}/00002.wav\n")
     assert "id10270" not in set(read(tree, protocol="given", trials=["veri_test.txt"]).speaker)
@@ -76,31 +92,48 @@ def test_face_crops_as_pictures(tree, person, folder):
     (tree / "vox1_meta.csv").write_text(META)
     touch(tree, folder.format(person) + "/0000025.jpg")
     table = read(tree)
-    assert table.video[0].endswith(folder.format(person)) and table.face[0] == "crop" and table.video[1] == ""
+    assert (
+        table.video[0].endswith(folder.format(person))
+        and table.face[0] == "crop"
+        and table.video[1] == ""
+    )
 
 
 def test_face_crops_as_videos_belong_to_their_utterance(tree):
     touch(tree, f"mp4/id10001/{VIDEO}/00002.mp4")
     table = read(tree, unit="utterance").set_index("recording")
-    assert table.video[f"id10001/{VIDEO}/00002"].endswith("00002.mp4") and table.face[f"id10001/{VIDEO}/00002"] == "crop"
-    assert table.video[f"id10001/{VIDEO}/00001"] == "" and table.audio[f"id10001/{VIDEO}/00002"].endswith(".wav")
+    assert (
+        table.video[f"id10001/{VIDEO}/00002"].endswith("00002.mp4")
+        and table.face[f"id10001/{VIDEO}/00002"] == "crop"
+    )
+    assert table.video[f"id10001/{VIDEO}/00001"] == "" and table.audio[
+        f"id10001/{VIDEO}/00002"
+    ].endswith(".wav")
 
 
 @pytest.mark.parametrize("place", [f"video/{VIDEO}.webm", f"video/id10001/{VIDEO}.mp4"])
 def test_whole_videos_are_cut_by_their_tracks(tree, place):
     touch(tree, place, f"txt/id10001/{VIDEO}/00001.txt")
-    (tree / f"txt/id10001/{VIDEO}/00001.txt").write_text(TRACK + "".join(f"{2316 + n:06d} \t223 \t80 \t130 \t130 \n" for n in range(50)))
+    (tree / f"txt/id10001/{VIDEO}/00001.txt").write_text(
+        TRACK + "".join(f"{2316 + n:06d} \t223 \t80 \t130 \t130 \n" for n in range(50))
+    )
     row = read(tree).iloc[0]
     assert row.video.endswith(place) and row.face.endswith("00001.txt")
     assert row.video_start == 2316 / 25 and row.seconds == 2.0
 
 
 def test_official_split(tree):
-    (tree / "iden_split.txt").write_text(f"3 id10001/{VIDEO}/00001.wav\n1 id10001/{VIDEO}/00002.wav\n2 id10002/{OTHER}/00007.wav\n")
+    (tree / "iden_split.txt").write_text(
+        f"3 id10001/{VIDEO}/00001.wav\n1 id10001/{VIDEO}/00002.wav\n2 id10002/{OTHER}/00007.wav\n"
+    )
     assert list(read(tree, unit="utterance").fold) == ["test", "train", "validation"]
     assert list(read(tree).fold) == ["test", "validation"]  # that of the utterance that is used
-    (tree / "iden_split.txt").write_text(f"3 id10001/{VIDEO}/00001.wav\n4 id10001/{VIDEO}/00002.wav\n")
-    with pytest.raises(InvalidCorpus, match="line 2 of .*iden_split.txt is not 1, 2 or 3 and a path"):
+    (tree / "iden_split.txt").write_text(
+        f"3 id10001/{VIDEO}/00001.wav\n4 id10001/{VIDEO}/00002.wav\n"
+    )
+    with pytest.raises(
+        InvalidCorpus, match="line 2 of .*iden_split.txt is not 1, 2 or 3 and a path"
+    ):
         read(tree)
 
 
@@ -111,32 +144,65 @@ def test_folders_that_are_no_speakers(tree):
 
 
 @pytest.mark.parametrize(
-    "name", ["wav/00001.wav", "wav/id10001/00001.wav", f"wav/id10001/{VIDEO}/first.wav", f"mp4/id10001/{VIDEO}/00001 (2).mp4"]
+    "name",
+    [
+        "wav/00001.wav",
+        "wav/id10001/00001.wav",
+        f"wav/id10001/{VIDEO}/first.wav",
+        f"mp4/id10001/{VIDEO}/00001 (2).mp4",
+    ],
 )
 def test_files_that_do_not_lie_as_utterances_do(tree, name):
     touch(tree, name)
-    with pytest.raises(InvalidCorpus, match=f"{re.escape(str(tree / name))} does not lie as utterances do .*; rename it or move it"):
+    with pytest.raises(
+        InvalidCorpus,
+        match=f"{re.escape(str(tree / name))} does not lie as utterances do .*; rename it or move it",
+    ):
         read(tree)
 
 
 def test_what_else_may_lie_in_the_trees(tree):
-    touch(tree, "wav/readme.txt", f"wav/id10001/{VIDEO}/._00001.wav", f"wav/id10001/{VIDEO}/00001.json", "wav/.cache/x", "notes/a.wav")
+    touch(
+        tree,
+        "wav/readme.txt",
+        f"wav/id10001/{VIDEO}/._00001.wav",
+        f"wav/id10001/{VIDEO}/00001.json",
+        "wav/.cache/x",
+        "notes/a.wav",
+    )
     assert len(read(tree, unit="utterance")) == 3
 
 
-@pytest.mark.parametrize("twin", [f"wav/id10001/{VIDEO}/00001.flac", f"dev/wav/id10001/{VIDEO}/00001.wav"])
+@pytest.mark.parametrize(
+    "twin", [f"wav/id10001/{VIDEO}/00001.flac", f"dev/wav/id10001/{VIDEO}/00001.wav"]
+)
 def test_an_utterance_that_is_there_twice(tree, twin):
     touch(tree, twin)
-    with pytest.raises(InvalidCorpus, match="00001.(wav|flac) are the same utterance; move one of them"):
+    with pytest.raises(
+        InvalidCorpus, match="00001.(wav|flac) are the same utterance; move one of them"
+    ):
         read(tree)
 
 
 def test_sound_as_distributed_is_preferred_to_that_of_face_crops(tree):
     for place in ("mp4", "m4a"):
-        touch(tree, *(f"{place}/id10001/{VIDEO}/0000{number}.{place}" for number in (1, 2, 3, 4) if (place, number) != ("m4a", 4)))
+        touch(
+            tree,
+            *(
+                f"{place}/id10001/{VIDEO}/0000{number}.{place}"
+                for number in (1, 2, 3, 4)
+                if (place, number) != ("m4a", 4)
+            ),
+        )
     table = read(tree, unit="utterance")
     assert [path.rsplit(".")[-1] for path in table.audio] == ["wav", "wav", "m4a", "mp4", "wav"]
-    assert [path.rsplit("/")[-1] for path in table.video] == ["00001.mp4", "00002.mp4", "00003.mp4", "00004.mp4", ""]
+    assert [path.rsplit("/")[-1] for path in table.video] == [
+        "00001.mp4",
+        "00002.mp4",
+        "00003.mp4",
+        "00004.mp4",
+        "",
+    ]
 
 
 def test_a_whole_video_without_a_track_shows_no_face(tree):
@@ -150,10 +216,18 @@ def test_crops_of_the_utterance_come_before_pictures_and_those_before_the_whole_
     track = tree / f"txt/id10001/{VIDEO}/00001.txt"
     track.parent.mkdir(parents=True)
     track.write_text(TRACK + "000000 \t1 \t1 \t9 \t9 \n")
-    for name in ("wav/readme.txt", f"faces/id10001/{VIDEO}/1.jpg", f"mp4/id10001/{VIDEO}/00001.mp4"):
+    for name in (
+        "wav/readme.txt",
+        f"faces/id10001/{VIDEO}/1.jpg",
+        f"mp4/id10001/{VIDEO}/00001.mp4",
+    ):
         touch(tree, name)
         seen.append(read(tree).video[0].removeprefix(f"{tree}/"))
-    assert seen == [f"video/{VIDEO}.mp4", f"faces/id10001/{VIDEO}", f"mp4/id10001/{VIDEO}/00001.mp4"]
+    assert seen == [
+        f"video/{VIDEO}.mp4",
+        f"faces/id10001/{VIDEO}",
+        f"mp4/id10001/{VIDEO}/00001.mp4",
+    ]
 
 
 def test_face_measurements_stand_for_the_video(tree):
@@ -163,7 +237,9 @@ def test_face_measurements_stand_for_the_video(tree):
     assert list(table.features) == [f"id10001/{VIDEO}", ""] and set(table.video) == {""}
 
 
-@pytest.mark.parametrize("part", ["", "wav", "wav/id10001", f"wav/id10001/{VIDEO}", "faces/id10001", "video"])
+@pytest.mark.parametrize(
+    "part", ["", "wav", "wav/id10001", f"wav/id10001/{VIDEO}", "faces/id10001", "video"]
+)
 def test_a_folder_that_may_not_be_read(tree, monkeypatch, part):
     touch(tree, f"faces/id10001/{VIDEO}/1.jpg", f"video/{VIDEO}.mp4")
     scandir, closed = os.scandir, str(tree / part)
@@ -179,7 +255,12 @@ def test_a_folder_that_may_not_be_read(tree, monkeypatch, part):
 
 
 @pytest.mark.parametrize(
-    "text,told", [("a,b\n", "lacks the columns"), ("", "is no table"), (META + "id10003\tA\tf\tUSA\tdev\textra\n", "is no table .*line 4")]
+    "text,told",
+    [
+        ("a,b\n", "lacks the columns"),
+        ("", "is no table"),
+        (META + "id10003\tA\tf\tUSA\tdev\textra\n", "is no table .*line 4"),
+    ],
 )
 def test_a_list_of_people_that_cannot_be_read(tree, text, told):
     (tree / "vox1_meta.csv").write_text(text)
@@ -217,7 +298,11 @@ def test_parameter_files(dataset):
         "video",
     )
     assert corpus.trials == ["veri_test.txt"] and settings.media.inference == "whole"
-    assert dataset == "demo-voxceleb1" or (settings.media.duration, settings.segments, corpus.portions) == (5.0, 5, (0.7, 0.1, 0.2))
+    assert dataset == "demo-voxceleb1" or (
+        settings.media.duration,
+        settings.segments,
+        corpus.portions,
+    ) == (5.0, 5, (0.7, 0.1, 0.2))
 
 
 # face tracks
@@ -226,11 +311,19 @@ def test_parameter_files(dataset):
 @pytest.mark.parametrize("conf", ["17.997\t(1)", "17.997"])
 def test_tracks_in_pixels_and_in_fractions(tmp_path, conf):
     track = tmp_path / "00001.txt"
-    track.write_text(TRACK.replace("17.997\t(1)", conf) + "002316 \t223 \t80 \t130 \t130 \n002318\t0.25\t0.1\t0.5\t0.4\n\n")
-    np.testing.assert_allclose(voxceleb1.read_track(track), [[2316, 223, 80, 130, 130], [2318, 0.25, 0.1, 0.5, 0.4]])
+    track.write_text(
+        TRACK.replace("17.997\t(1)", conf)
+        + "002316 \t223 \t80 \t130 \t130 \n002318\t0.25\t0.1\t0.5\t0.4\n\n"
+    )
+    np.testing.assert_allclose(
+        voxceleb1.read_track(track), [[2316, 223, 80, 130, 130], [2318, 0.25, 0.1, 0.5, 0.4]]
+    )
 
 
-@pytest.mark.parametrize("line", ["002317 \t223 \t80 \t130", "002317 \tx \t80 \t130 \t130", "002317 \tnan \t80 \t130 \t130"])
+@pytest.mark.parametrize(
+    "line",
+    ["002317 \t223 \t80 \t130", "002317 \tx \t80 \t130 \t130", "002317 \tnan \t80 \t130 \t130"],
+)
 def test_a_malformed_line_of_a_track_is_named(tmp_path, line):
     track = tmp_path / "00001.txt"
     track.write_text(TRACK + "002316 \t223 \t80 \t130 \t130 \n" + line + "\n")
@@ -263,7 +356,11 @@ def test_the_part_of_the_video_is_from_the_first_to_the_last_box(tree, rows, sta
 
 def test_a_track_that_does_not_begin_with_a_box_stops_the_reading(tree):
     touch(tree, f"video/{VIDEO}.mp4", f"txt/id10001/{VIDEO}/00001.txt")
-    for text, told in ((TRACK, "has no boxes"), ("", "has no line that begins with FRAME"), (TRACK + "x \t1 \t1 \t9 \t9\n", "line 8 of")):
+    for text, told in (
+        (TRACK, "has no boxes"),
+        ("", "has no line that begins with FRAME"),
+        (TRACK + "x \t1 \t1 \t9 \t9\n", "line 8 of"),
+    ):
         (tree / f"txt/id10001/{VIDEO}/00001.txt").write_text(text)
         with pytest.raises(InvalidCorpus, match=told):
             read(tree)
@@ -282,7 +379,9 @@ def test_files_that_are_missing_are_listed(tree):
     assert list(files.recording) == [f"id10001/{VIDEO}/00001.wav", f"id10001/{VIDEO}/00002.wav"]
 
 
-@pytest.mark.parametrize("line", ["1 a/b/c.wav", "2 a/b/c.wav a/b/d.wav", "1 a/b/c.wav a/b/d.wav e"])
+@pytest.mark.parametrize(
+    "line", ["1 a/b/c.wav", "2 a/b/c.wav a/b/d.wav", "1 a/b/c.wav a/b/d.wav e"]
+)
 def test_a_malformed_trial_is_named(tree, line):
     (tree / "one.txt").write_text(f"1 a/b/c.wav a/b/d.wav\n\n{line}\n")
     with pytest.raises(InvalidCorpus, match="line 3 of .*one.txt is not"):
@@ -297,16 +396,27 @@ def test_a_malformed_trial_is_named(tree, line):
 def test_the_real_lists_and_utterances(real):
     folder = real / "voxceleb1"
     trials = voxceleb1.read_trials(folder, ["veri_test.txt"])
-    assert len(trials) == 37720 == voxceleb1.PUBLISHED["trials"]["veri_test.txt"] and trials.genuine.sum() == 18860
+    assert (
+        len(trials) == 37720 == voxceleb1.PUBLISHED["trials"]["veri_test.txt"]
+        and trials.genuine.sum() == 18860
+    )
     files, missing = voxceleb1.trial_files(folder, trials)
     assert len(files) == 0 and len(missing) == len(set(trials["first"]) | set(trials["second"]))
     people = pd.read_csv(folder / "vox1_meta.csv", sep="\t")
     assert people.Set.value_counts().to_dict() == {"dev": 1211, "test": 40}
     # nobody whom the trials name is trained on
-    assert set(people.set_index("VoxCeleb1 ID").Set[[*trials["first"].str[:7], *trials["second"].str[:7]]]) == {"test"}
+    assert set(
+        people.set_index("VoxCeleb1 ID").Set[[*trials["first"].str[:7], *trials["second"].str[:7]]]
+    ) == {"test"}
     table = read(folder, unit="utterance")
-    assert len(table) == 6 and table.fold.value_counts().to_dict() == {"train": 2, "validation": 2, "test": 2}
-    corpus = Corpus(layout="voxceleb1", path=str(folder), target="speaker", unit="utterance", protocol="given")
+    assert len(table) == 6 and table.fold.value_counts().to_dict() == {
+        "train": 2,
+        "validation": 2,
+        "test": 2,
+    }
+    corpus = Corpus(
+        layout="voxceleb1", path=str(folder), target="speaker", unit="utterance", protocol="given"
+    )
     recordings = corpora.read(corpus)
     (fold,) = corpora.folds(recordings, corpus)
     assert [len(rows) for rows in (fold.train, fold.validation, fold.test)] == [2, 2, 2]
@@ -327,9 +437,19 @@ def made(tmp_path_factory):
 
 
 def test_every_recording_of_the_synthetic_tree_has_face_sound_and_split(made):
-    corpus = Corpus(layout="voxceleb1", path=str(made), target="speaker", protocol="given", trials=["veri_test.txt"])
+    corpus = Corpus(
+        layout="voxceleb1",
+        path=str(made),
+        target="speaker",
+        protocol="given",
+        trials=["veri_test.txt"],
+    )
     table = corpora.read(corpus)
-    assert len(table) == 6 and set(table.speaker) == {"id10001", "id10002"} and set(table.fold) == {"train", "test"}
+    assert (
+        len(table) == 6
+        and set(table.speaker) == {"id10001", "id10002"}
+        and set(table.fold) == {"train", "test"}
+    )
     for row in table.itertuples():
         sound, frames = read_recording(row, Media(frame_size=32))
         assert abs(len(frames) / 25 - row.seconds) < 0.2 and len(sound) == 640 * len(frames)
@@ -339,7 +459,8 @@ def test_every_recording_of_the_synthetic_tree_has_face_sound_and_split(made):
 
 
 def test_the_box_of_the_track_holds_the_face(made):
-    """The wall behind is grey, the drawn person is not: the box must hold far less of the wall than the frame does."""
+    """The wall behind is grey, the drawn person is not: the box must hold far less of the wall than
+    the frame does."""
     table = corpora.read(Corpus(layout="voxceleb1", path=str(made), target="speaker"))
     grey = []
     for face in (table.face[0], "crop"):
@@ -359,5 +480,7 @@ def test_modalities_show_whom_they_should():
     told = {name: small.displayed(name, whole) for name in small.utterances(whole)}
     person = {name: int(name[2:7]) - 10000 for name in told}
     assert all(told[name]["shown"] == person[name] for name in told)
-    assert np.mean([told[name]["spoken"] == person[name] for name in told]) == pytest.approx(0.5, abs=0.06)
+    assert np.mean([told[name]["spoken"] == person[name] for name in told]) == pytest.approx(
+        0.5, abs=0.06
+    )
     assert {one["spoken"] for one in told.values()} == set(range(1, 10))

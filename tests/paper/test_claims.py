@@ -1,4 +1,5 @@
-"""Verdicts on the paper's claims: each word for each claim, from tables made up for it, and from worlds whose truth is known."""
+"""Verdicts on the paper's claims: each word for each claim, from tables made up for it, and from
+worlds whose truth is known."""
 
 from __future__ import annotations
 
@@ -20,8 +21,18 @@ FEW = [("vgg", "nonseq"), ("resnet", "agg")]
 ALPHAS = (0.25, 0.5, 0.75)
 
 
-def table(gain, error=0.002, networks=FEW, alphas=ALPHAS, methods=("embedding",), layout="ravdess", metric="uar", **more) -> pd.DataFrame:
-    """Return comparisons; ``gain`` is a number or a function of backbone, setting, method and α, ``error`` its standard error."""
+def table(
+    gain,
+    error=0.002,
+    networks=FEW,
+    alphas=ALPHAS,
+    methods=("embedding",),
+    layout="ravdess",
+    metric="uar",
+    **more,
+) -> pd.DataFrame:
+    """Return comparisons; ``gain`` is a number or a function of backbone, setting, method and α,
+    ``error`` its standard error."""
     rows = []
     for (backbone, setting), alpha, method in product(networks, alphas, methods):
         place = {"backbone": backbone, "setting": setting, "method": method, "alpha": alpha}
@@ -32,7 +43,17 @@ def table(gain, error=0.002, networks=FEW, alphas=ALPHAS, methods=("embedding",)
             "high": value + 1.96 * error,
             "p": 0.001 if abs(value) > 1.96 * error else 0.5,
         }
-        rows.append({"dataset": f"my-{layout}", "layout": layout, "metric": metric, **place, "undistilled": 0.5, **bounds, **more})
+        rows.append(
+            {
+                "dataset": f"my-{layout}",
+                "layout": layout,
+                "metric": metric,
+                **place,
+                "undistilled": 0.5,
+                **bounds,
+                **more,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -43,8 +64,14 @@ def verdict(claim: int, comparisons: pd.DataFrame, corpus="ravdess", metric="uar
 
 def test_every_claim_is_there_also_where_nothing_was_run():
     found = claims(table(0.0)[:0])
-    assert list(found.columns) == module.COLUMNS and sorted(set(found.claim)) == [1, 2, 3, 4, 5, 6] and len(found) == 11
-    assert (found.verdict == NOT_RUN).all() and found.estimate.isna().all() and (found.run == "").all()
+    assert (
+        list(found.columns) == module.COLUMNS
+        and sorted(set(found.claim)) == [1, 2, 3, 4, 5, 6]
+        and len(found) == 11
+    )
+    assert (
+        (found.verdict == NOT_RUN).all() and found.estimate.isna().all() and (found.run == "").all()
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,10 +94,17 @@ def test_claim_1_improves_for_every_alpha(comparisons, expected):
 
 
 def test_the_weakest_comparison_is_shown_with_what_was_run():
-    found = claims(table(lambda alpha, backbone, **_: 0.01 if (alpha, backbone) == (0.75, "resnet") else 0.04))
+    found = claims(
+        table(lambda alpha, backbone, **_: 0.01 if (alpha, backbone) == (0.75, "resnet") else 0.04)
+    )
     row = found[(found.claim == 1) & (found.corpus == "ravdess")].iloc[0]
-    assert (row.estimate, row.low, row.high) == pytest.approx((0.01, 0.01 - 0.00392, 0.01 + 0.00392))
-    assert row.run == "2 of 9 networks; α 0.25, 0.5, 0.75; 6 comparisons" and row.dataset == "my-ravdess"
+    assert (row.estimate, row.low, row.high) == pytest.approx(
+        (0.01, 0.01 - 0.00392, 0.01 + 0.00392)
+    )
+    assert (
+        row.run == "2 of 9 networks; α 0.25, 0.5, 0.75; 6 comparisons"
+        and row.dataset == "my-ravdess"
+    )
 
 
 def test_one_unlucky_comparison_of_many_does_not_contradict():
@@ -78,9 +112,19 @@ def test_one_unlucky_comparison_of_many_does_not_contradict():
     def gain(backbone, setting, alpha, **_):
         return -0.0047 if (backbone, setting, alpha) == ("vgg", "em", 0.5) else 0.02
 
-    shifted = table(gain, error=0.0063, networks=NINE)  # 0.0147 below the margin, at a standard error of 0.0063
+    shifted = table(
+        gain, error=0.0063, networks=NINE
+    )  # 0.0147 below the margin, at a standard error of 0.0063
     assert verdict(1, shifted) == UNDECIDED
-    assert verdict(1, shifted[(shifted.backbone == "vgg") & (shifted.setting == "em") & (shifted.alpha == 0.5)]) == CONTRADICTED
+    assert (
+        verdict(
+            1,
+            shifted[
+                (shifted.backbone == "vgg") & (shifted.setting == "em") & (shifted.alpha == 0.5)
+            ],
+        )
+        == CONTRADICTED
+    )
 
 
 def test_each_dataset_is_judged_apart_and_undistilled_rows_do_not_count():
@@ -101,8 +145,17 @@ BASELINES = {"methods": ("softlabel", "multitask")}
         (table(lambda alpha, **_: -0.1 * alpha, error=0.05, **BASELINES), UNDECIDED),
         (table(lambda alpha, **_: -0.1 * alpha, methods=["softlabel"]), UNDECIDED),  # one of both
         (table(-0.05, alphas=(1.0,), **BASELINES), UNDECIDED),  # nothing grows
-        (table(lambda method, alpha, **_: alpha * (0.1 if method == "multitask" else -0.1), **BASELINES), CONTRADICTED),
-        (table(lambda alpha, **_: 0.1 * alpha - 0.15, **BASELINES), CONTRADICTED),  # it harms less as α grows
+        (
+            table(
+                lambda method, alpha, **_: alpha * (0.1 if method == "multitask" else -0.1),
+                **BASELINES,
+            ),
+            CONTRADICTED,
+        ),
+        (
+            table(lambda alpha, **_: 0.1 * alpha - 0.15, **BASELINES),
+            CONTRADICTED,
+        ),  # it harms less as α grows
         (table(0.03), NOT_RUN),
     ],
 )
@@ -121,11 +174,24 @@ def hill(top):
         (table(hill(0.5), error=0.02), UNDECIDED),
         (table(hill(0.5), alphas=(0.25, 0.5)), UNDECIDED),  # nothing above one half
         (table(hill(0.75)), CONTRADICTED),
-        (table(hill(0.5), trainings=2), UNDECIDED),  # two trainings each, which may differ by chance
+        (
+            table(hill(0.5), trainings=2),
+            UNDECIDED,
+        ),  # two trainings each, which may differ by chance
         (table(hill(0.5), trainings=6), SUPPORTED),
-        (table(lambda alpha, **_: hill(0.5)(alpha) - 0.1), CONTRADICTED),  # greatest at one half, and none at 0 is better
+        (
+            table(lambda alpha, **_: hill(0.5)(alpha) - 0.1),
+            CONTRADICTED,
+        ),  # greatest at one half, and none at 0 is better
         (table(lambda alpha, **_: hill(0.5)(alpha) - 0.05), UNDECIDED),  # no gain at one half
-        (table(lambda backbone, alpha, **_: np.nan if (backbone, alpha) == ("vgg", 0.25) else hill(0.5)(alpha)), UNDECIDED),
+        (
+            table(
+                lambda backbone, alpha, **_: (
+                    np.nan if (backbone, alpha) == ("vgg", 0.25) else hill(0.5)(alpha)
+                )
+            ),
+            UNDECIDED,
+        ),
         (table(hill(0.5), alphas=(0.5,)), NOT_RUN),
         (table(hill(0.5), alphas=(0.25, 0.75)), NOT_RUN),
     ],
@@ -136,10 +202,22 @@ def test_claim_3_the_gain_is_greatest_at_one_half(comparisons, expected):
 
 def test_claim_3_rests_on_the_fewest_trainings_of_its_parts():
     few = table(hill(0.5), trainings=6)
-    assert verdict(3, few.assign(trainings=few.trainings.mask((few.alpha == 0.75) & (few.backbone == "vgg"), 2))) == UNDECIDED
+    assert (
+        verdict(
+            3,
+            few.assign(
+                trainings=few.trainings.mask((few.alpha == 0.75) & (few.backbone == "vgg"), 2)
+            ),
+        )
+        == UNDECIDED
+    )
 
 
-TABLES = [("vgg", "agg", "voxceleb1", "accuracy"), ("resnet", "nonseq", "voxceleb1", "eer"), ("seresnet", "nonseq", "ravdess", "uar")]
+TABLES = [
+    ("vgg", "agg", "voxceleb1", "accuracy"),
+    ("resnet", "nonseq", "voxceleb1", "eer"),
+    ("seresnet", "nonseq", "ravdess", "uar"),
+]
 
 
 @pytest.mark.parametrize(("best", "setting_of", "layout", "metric"), TABLES)
@@ -153,22 +231,35 @@ TABLES = [("vgg", "agg", "voxceleb1", "accuracy"), ("resnet", "nonseq", "voxcele
         ("named", 0.002, [("vgg", "em")], NOT_RUN),
     ],
 )
-def test_claim_4_the_greatest_gain(best, setting_of, layout, metric, winner, error, networks, expected):
+def test_claim_4_the_greatest_gain(
+    best, setting_of, layout, metric, winner, error, networks, expected
+):
     name = f"{best}-{setting_of}" if winner == "named" else winner
 
     def gain(backbone, setting, **_):
         return 0.05 if f"{backbone}-{setting}" == name else 0.02
 
-    found = verdict(4, table(gain, error, networks=networks, alphas=(0.5,), layout=layout, metric=metric), layout, metric)
+    found = verdict(
+        4,
+        table(gain, error, networks=networks, alphas=(0.5,), layout=layout, metric=metric),
+        layout,
+        metric,
+    )
     assert found == (expected or UNDECIDED)
 
 
 def test_claim_4_is_about_gains_relative_to_the_undistilled_student():
     # 0.03 of 0.30 is more than 0.04 of 0.50
-    comparisons = table(lambda backbone, **_: 0.03 if backbone == "seresnet" else 0.04, 0.0002, NINE, (0.5,))
-    comparisons["undistilled"] = np.where((comparisons.backbone == "seresnet") & (comparisons.setting == "nonseq"), 0.3, 0.5)
+    comparisons = table(
+        lambda backbone, **_: 0.03 if backbone == "seresnet" else 0.04, 0.0002, NINE, (0.5,)
+    )
+    comparisons["undistilled"] = np.where(
+        (comparisons.backbone == "seresnet") & (comparisons.setting == "nonseq"), 0.3, 0.5
+    )
     assert verdict(4, comparisons) == SUPPORTED
-    assert claims(comparisons).query("claim == 4 and corpus == 'ravdess'").estimate.item() == pytest.approx(0.1 - 0.08)
+    assert claims(comparisons).query(
+        "claim == 4 and corpus == 'ravdess'"
+    ).estimate.item() == pytest.approx(0.1 - 0.08)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +274,14 @@ def test_claim_4_is_about_gains_relative_to_the_undistilled_student():
     ],
 )
 def test_claim_5_the_error_falls_for_all_nine(gain, error, networks, expected):
-    comparisons = table(gain, error, networks=networks or FEW, alphas=(0.5,), layout="voxceleb1", metric="eer" if networks else "accuracy")
+    comparisons = table(
+        gain,
+        error,
+        networks=networks or FEW,
+        alphas=(0.5,),
+        layout="voxceleb1",
+        metric="eer" if networks else "accuracy",
+    )
     assert verdict(5, comparisons, "voxceleb1", "eer") == expected
 
 
@@ -215,12 +313,22 @@ def test_claim_6_a_weaker_teacher_does_no_harm_at_low_alpha(comparisons, expecte
     assert verdict(6, comparisons, "iemocap") == expected
 
 
-def simulated(world, alphas=ALPHAS, methods=("embedding",), layout="ravdess", **more) -> pd.DataFrame:
-    """Return comparisons of simulated suites: at each α distillation carries ``carried(α)`` of what the teacher knows more."""
+def simulated(
+    world, alphas=ALPHAS, methods=("embedding",), layout="ravdess", **more
+) -> pd.DataFrame:
+    """Return comparisons of simulated suites: at each α distillation carries ``carried(α)`` of what
+    the teacher knows more."""
     random, rows = np.random.default_rng(0), []
     for (backbone, setting), alpha, method in product(FEW, alphas, methods):
         found = compare(*simulate(world(alpha, method), random), flips=399)
-        place = {"dataset": "simulated", "layout": layout, "backbone": backbone, "setting": setting, "method": method, "alpha": alpha}
+        place = {
+            "dataset": "simulated",
+            "layout": layout,
+            "backbone": backbone,
+            "setting": setting,
+            "method": method,
+            "alpha": alpha,
+        }
         rows.append({**place, **asdict(found), **more})
     return pd.DataFrame(rows)
 
@@ -229,7 +337,9 @@ MUCH = {"recordings": 700, "of_training": 0.0005}
 
 
 def test_known_truth_information_only_the_video_has():
-    found = simulated(lambda alpha, _: replace(VIDEO_KNOWS_MORE, **MUCH, carried=0.35 - 0.8 * abs(alpha - 0.5)))
+    found = simulated(
+        lambda alpha, _: replace(VIDEO_KNOWS_MORE, **MUCH, carried=0.35 - 0.8 * abs(alpha - 0.5))
+    )
     assert verdict(1, found) == SUPPORTED and verdict(3, found) == SUPPORTED
 
 
@@ -242,11 +352,23 @@ def test_known_truth_nothing_to_gain():
 def test_known_truth_a_teacher_worse_than_the_student():
     def world(alpha, method):
         return replace(
-            VIDEO_KNOWS_MORE, **{"recordings": 2800, "of_training": 0.0}, video=0.4, carried=0.0 if method == "embedding" else 0.8 * alpha
+            VIDEO_KNOWS_MORE,
+            **{"recordings": 2800, "of_training": 0.0},
+            video=0.4,
+            carried=0.0 if method == "embedding" else 0.8 * alpha,
         )
 
     found = simulated(world, alphas=(0.25, 1.0), methods=THREE, layout="iemocap", teacher=0.4)
     assert verdict(6, found, "iemocap") == SUPPORTED
-    harmful = simulated(lambda alpha, _: world(alpha, "all"), alphas=(0.25,), methods=THREE, layout="iemocap", teacher=0.4)
+    harmful = simulated(
+        lambda alpha, _: world(alpha, "all"),
+        alphas=(0.25,),
+        methods=THREE,
+        layout="iemocap",
+        teacher=0.4,
+    )
     assert verdict(6, harmful, "iemocap") == CONTRADICTED
-    assert verdict(2, found.assign(layout="ravdess")) == SUPPORTED and verdict(2, harmful.assign(layout="ravdess")) == UNDECIDED
+    assert (
+        verdict(2, found.assign(layout="ravdess")) == SUPPORTED
+        and verdict(2, harmful.assign(layout="ravdess")) == UNDECIDED
+    )

@@ -1,4 +1,5 @@
-"""The ledger of what the paper leaves open: it says what the code does, and its suite varies one entry at a time."""
+"""The ledger of what the paper leaves open: it says what the code does, and its suite varies one
+entry at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from kdsuite.runs import grid
 
 ENTRIES = ledger.entries()
 SWITCHED = [entry for entry in ENTRIES if "parameter" in entry]
-# of all corpora, but not to be tried on the small one: these weights are fetched and fit networks of full width only
+# of all corpora, but not to be tried on the small one: these weights are fetched and fit networks
+# of full width only
 UNTRIED = {"model.teacher_weights"}
 
 
@@ -27,8 +29,16 @@ def test_there_are_at_least_twenty_entries_of_different_names():
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=named)
 def test_an_entry_is_whole(entry):
-    assert set(entry) <= set(ledger.COLUMNS) and {"question", "says", "mark", "default", "alternatives"} <= set(entry)
-    assert entry["mark"] in ledger.MARKS and entry["question"].endswith("?") and entry["alternatives"]
+    assert set(entry) <= set(ledger.COLUMNS) and {
+        "question",
+        "says",
+        "mark",
+        "default",
+        "alternatives",
+    } <= set(entry)
+    assert (
+        entry["mark"] in ledger.MARKS and entry["question"].endswith("?") and entry["alternatives"]
+    )
     assert entry["mark"] != "elsewhere" or entry["settled"]
     assert entry["default"] not in entry["alternatives"]
 
@@ -41,7 +51,10 @@ def test_the_default_is_the_code_s_own(entry):
 @pytest.mark.parametrize("entry", SWITCHED, ids=named)
 def test_each_alternative_is_accepted(entry):
     for alternative in entry["alternatives"]:
-        given = {"dataset": entry.get("dataset", "ravdess"), **ledger.overlay(entry["parameter"], alternative)}
+        given = {
+            "dataset": entry.get("dataset", "ravdess"),
+            **ledger.overlay(entry["parameter"], alternative),
+        }
         assert ledger.value_of(entry["parameter"], settings.load(**given)) == alternative
 
 
@@ -49,7 +62,9 @@ def test_a_default_that_drifts_is_told(monkeypatch):
     assert ledger.drifted() == []
     other = settings.Settings(media=settings.Media(hop=0.02))
     monkeypatch.setattr(ledger, "Settings", lambda: other)
-    assert ledger.drifted() == ["entry window-step: media.hop is 0.02 in the code, 0.01 in ledger.yaml."]
+    assert ledger.drifted() == [
+        "entry window-step: media.hop is 0.02 in the code, 0.01 in ledger.yaml."
+    ]
     assert ledger.ledger().set_index("id").default["window-step"] == "0.02"
 
 
@@ -60,14 +75,21 @@ def test_a_folder_of_parameters_needs_not_have_the_corpora_of_the_paper(monkeypa
 
 
 def test_a_parameter_that_does_not_exist_is_told():
-    with pytest.raises(InvalidParameter, match="entry window-step of ledger.yaml names the parameter 'media.step'"):
+    with pytest.raises(
+        InvalidParameter, match="entry window-step of ledger.yaml names the parameter 'media.step'"
+    ):
         ledger.in_code({"id": "window-step", "parameter": "media.step"})
 
 
 def test_values_are_shown_as_a_parameters_file_has_them():
     shown = ledger.ledger().set_index("id")
-    assert shown.default["teacher-batchnorm"] == "false" and shown.default["teacher-weights"] == "none"
-    assert shown.default["betas"] == "[0.9, 0.999]" and shown.alternatives["distance"] == "cosine · smooth_l1"
+    assert (
+        shown.default["teacher-batchnorm"] == "false" and shown.default["teacher-weights"] == "none"
+    )
+    assert (
+        shown.default["betas"] == "[0.9, 0.999]"
+        and shown.alternatives["distance"] == "cosine · smooth_l1"
+    )
     assert shown.default["teacher-examples"] == "not given" and shown.parameter["pooling"] == ""
     assert len(ledger_table().printed()) == len(ENTRIES)
 
@@ -87,12 +109,20 @@ def test_the_suite_varies_one_entry_at_a_time():
 
 def test_the_suite_varies_every_entry_that_the_small_corpus_can_tell():
     varied = {parameter for run in students() for parameter in run.settings.departures()}
-    varied |= {axis for axis in ("alpha", "seed") if len({getattr(run.settings, axis) for run in students()}) > 2}
+    varied |= {
+        axis
+        for axis in ("alpha", "seed")
+        if len({getattr(run.settings, axis) for run in students()}) > 2
+    }
     assert varied == {entry["parameter"] for entry in SWITCHED if "dataset" not in entry} - UNTRIED
 
 
 def test_each_varied_run_has_its_counterpart_in_the_middle():
-    plain = {grid.key(settings.load(**axes(run)), "student") for run in students() if not run.settings.departures()}
+    plain = {
+        grid.key(settings.load(**axes(run)), "student")
+        for run in students()
+        if not run.settings.departures()
+    }
     for run in students():
         assert grid.key(settings.load(**axes(run)), "student") in plain
 

@@ -1,4 +1,5 @@
-"""Figures 1 to 6 of the paper for the site of a suite: drawn from the networks, and from what the runs found."""
+"""Figures 1 to 6 of the paper for the site of a suite: drawn from the networks, and from what the
+runs found."""
 
 from __future__ import annotations
 
@@ -40,9 +41,11 @@ TESTED = {
 
 
 def figures(settings: list[Settings], results: pd.DataFrame, folder: Path) -> list[Figure]:
-    """Draw the figures of a suite into ``folder/figures`` and return them for its site; what cannot be drawn says why.
+    """Draw the figures of a suite into ``folder/figures`` and return them for its site; what cannot
+    be drawn says why.
 
-    ``settings`` are those of the suite's runs, ``results`` what :func:`kdsuite.analysis.tables.collect` says of them.
+    ``settings`` are those of the suite's runs, ``results`` what
+    :func:`kdsuite.analysis.tables.collect` says of them.
     """
     drawn = [_diagram(name, settings[0], folder) for name in DIAGRAMS]
     return drawn + [

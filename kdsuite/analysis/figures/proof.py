@@ -1,4 +1,5 @@
-"""Pictures of a suite's comparisons for its site: gains, controls, and when label and teacher agree."""
+"""Pictures of a suite's comparisons for its site: gains, controls, and when label and teacher
+agree."""
 
 from __future__ import annotations
 
@@ -35,11 +36,18 @@ CAPTIONS = {
 
 
 def pictures(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list[Figure]:
-    """Draw what there is to see of a suite's comparisons into ``folder/figures`` and return it for its site.
+    """Draw what there is to see of a suite's comparisons into ``folder/figures`` and return it for
+    its site.
 
-    ``found`` is what :func:`kdsuite.analysis.evidence.comparisons` returns, ``histories`` what :func:`kdsuite.analysis.tables.histories` does.
+    ``found`` is what :func:`kdsuite.analysis.evidence.comparisons` returns, ``histories`` what
+    :func:`kdsuite.analysis.tables.histories` does.
     """
-    drawn = _gains(found, folder) + _controls(found, folder) + _agreements(histories, folder) + _shares(found, histories, folder)
+    drawn = (
+        _gains(found, folder)
+        + _controls(found, folder)
+        + _agreements(histories, folder)
+        + _shares(found, histories, folder)
+    )
     absent = {
         "figure-gains": "students distilled and undistilled, both done",
         "figure-controls": "students with other training.targets than the teacher’s",
@@ -56,10 +64,20 @@ def pictures(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list
 
 def _gains(found: pd.DataFrame, folder: Path) -> list[Figure]:
     drawn = []
-    rows = prevailing(found[found.targets == "teacher"]).sort_values(["setting", "backbone", "method", "alpha"], kind="stable")
+    rows = prevailing(found[found.targets == "teacher"]).sort_values(
+        ["setting", "backbone", "method", "alpha"], kind="stable"
+    )
     for (dataset, metric), part in rows.groupby(["dataset", "metric"]):
         labelled = part.assign(label=[named(row) for row in part.to_dict("records")])
-        drawn.append(_figure("figure-gains", f"{dataset}-{metric}", f"{dataset}, {METRICS[metric]}", labelled, folder))
+        drawn.append(
+            _figure(
+                "figure-gains",
+                f"{dataset}-{metric}",
+                f"{dataset}, {METRICS[metric]}",
+                labelled,
+                folder,
+            )
+        )
     return drawn
 
 
@@ -69,19 +87,39 @@ def _controls(found: pd.DataFrame, folder: Path) -> list[Figure]:
     for where, part in found[found.targets != "teacher"].groupby(place):
         same = found[(found[place] == list(where)).all(axis=1) & (found.method == "embedding")]
         both = pd.concat([prevailing(same[same.targets == "teacher"]), part])
-        label = [TARGETS[row.targets] if row.targets != "teacher" else "the paper’s method" for row in both.itertuples()]
+        label = [
+            TARGETS[row.targets] if row.targets != "teacher" else "the paper’s method"
+            for row in both.itertuples()
+        ]
         dataset, metric, *student, alpha, fraction, labelled = where
         share = f", {100 * fraction:g} % of the training set" if fraction < 1 else ""
         share += f", {100 * labelled:g} % of it labelled" if labelled < 1 else ""
         subject = f"{dataset}, {METRICS[metric]}, {network(*student)}, α = {alpha:g}{share}"
-        drawn.append(_figure("figure-controls", "-".join(map(str, where)), subject, both.assign(label=label), folder))
+        drawn.append(
+            _figure(
+                "figure-controls",
+                "-".join(map(str, where)),
+                subject,
+                both.assign(label=label),
+                folder,
+            )
+        )
     return drawn
 
 
 def _figure(kind: str, name: str, subject: str, rows: pd.DataFrame, folder: Path) -> Figure:
     files = save(gains(rows), folder / "figures" / f"{kind}-{name}")
-    spoken = "; ".join(f"{row.label}: {100 * row.gain:+.1f} points, {_bounds(row.low, row.high)}" for row in rows.itertuples())
-    return Figure(f"{kind}-{name}", f"{TITLES[kind]}: {subject}", CAPTIONS[kind], f"Gains with intervals. {spoken}.", files)
+    spoken = "; ".join(
+        f"{row.label}: {100 * row.gain:+.1f} points, {_bounds(row.low, row.high)}"
+        for row in rows.itertuples()
+    )
+    return Figure(
+        f"{kind}-{name}",
+        f"{TITLES[kind]}: {subject}",
+        CAPTIONS[kind],
+        f"Gains with intervals. {spoken}.",
+        files,
+    )
 
 
 def _bounds(low: float, high: float) -> str:
@@ -89,18 +127,34 @@ def _bounds(low: float, high: float) -> str:
 
 
 def known_picture(rows: pd.DataFrame, folder: Path) -> list[Figure]:
-    """Draw the comparisons whose truth is known, rows of :func:`kdsuite.analysis.tables.known.known_rows`, into ``folder/figures``; none of none."""
+    """Draw the comparisons whose truth is known, rows of
+    :func:`kdsuite.analysis.tables.known.known_rows`, into ``folder/figures``; none of none."""
     if rows.empty:
         return []
     name = "figure-known"
     if rows.gain.isna().all():
-        return [Figure(name, TITLES[name], CAPTIONS[name], missing="its runs are missing: students whose truth is known")]
+        return [
+            Figure(
+                name,
+                TITLES[name],
+                CAPTIONS[name],
+                missing="its runs are missing: students whose truth is known",
+            )
+        ]
     files = save(known(rows), folder / "figures" / name)
     spoken = [
         f"{YES[row.benefit]}, {row.about}: {100 * row.gain:+.1f} points, {100 * row.low:+.1f} to {100 * row.high:+.1f}"
         for row in rows[rows.gain.notna()].itertuples()
     ]
-    return [Figure(name, TITLES[name], CAPTIONS[name], f"Gains with intervals, by whether a benefit is there. {'; '.join(spoken)}.", files)]
+    return [
+        Figure(
+            name,
+            TITLES[name],
+            CAPTIONS[name],
+            f"Gains with intervals, by whether a benefit is there. {'; '.join(spoken)}.",
+            files,
+        )
+    ]
 
 
 def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
@@ -109,13 +163,21 @@ def _agreements(histories: pd.DataFrame, folder: Path) -> list[Figure]:
     for dataset, rows in kept.groupby("dataset"):
         alphas = rows.groupby(["backbone", "setting"]).alpha.nunique()
         backbone, setting = alphas.idxmax()  # the network with most alphas tells most
-        part = rows[(rows.backbone == backbone) & (rows.setting == setting)].sort_values(["alpha", "epoch"])
+        part = rows[(rows.backbone == backbone) & (rows.setting == setting)].sort_values(
+            ["alpha", "epoch"]
+        )
         part = part.assign(line=part.alpha.map("α = {:g}".format))
         files = save(agreement(part), folder / "figures" / f"figure-agreement-{dataset}")
         last = part[part.epoch == part.epoch.max()].groupby("line").agreement.mean()
-        spoken = "Lines over epochs; at the last one " + ", ".join(f"{line}: {value:.2f}" for line, value in last.items())
+        spoken = "Lines over epochs; at the last one " + ", ".join(
+            f"{line}: {value:.2f}" for line, value in last.items()
+        )
         title = f"{TITLES['figure-agreement']}: {dataset}, {network(backbone, setting)}"
-        drawn.append(Figure(f"figure-agreement-{dataset}", title, CAPTIONS["figure-agreement"], spoken, files))
+        drawn.append(
+            Figure(
+                f"figure-agreement-{dataset}", title, CAPTIONS["figure-agreement"], spoken, files
+            )
+        )
     return drawn
 
 
@@ -127,11 +189,22 @@ def _shares(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list[
     means = histories.assign(share=share).groupby(place).share.mean().dropna().reset_index()
     both = prevailing(found[found.targets == "teacher"]).merge(means, on=place)
     drawn = []
-    for (dataset, metric), part in both.sort_values(["method", "share"]).groupby(["dataset", "metric"]):
+    for (dataset, metric), part in both.sort_values(["method", "share"]).groupby(
+        ["dataset", "metric"]
+    ):
         files = save(gradient_share(part), folder / "figures" / f"figure-share-{dataset}-{metric}")
         spoken = "; ".join(
-            f"{named(row)}: share {100 * row['share']:.0f} %, {100 * row['gain']:+.1f} points" for row in part.to_dict("records")
+            f"{named(row)}: share {100 * row['share']:.0f} %, {100 * row['gain']:+.1f} points"
+            for row in part.to_dict("records")
         )
         title = f"{TITLES['figure-share']}: {dataset}, {METRICS[metric]}"
-        drawn.append(Figure(f"figure-share-{dataset}-{metric}", title, CAPTIONS["figure-share"], f"Points. {spoken}.", files))
+        drawn.append(
+            Figure(
+                f"figure-share-{dataset}-{metric}",
+                title,
+                CAPTIONS["figure-share"],
+                f"Points. {spoken}.",
+                files,
+            )
+        )
     return drawn

@@ -15,7 +15,15 @@ from matplotlib.figure import Figure
 from kdsuite import places
 
 # Okabe & Ito's colours, which the colour-blind tell apart
-BLUE, VERMILION, GREEN, ORANGE, SKY, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#8A8F98", "#22262B"
+BLUE, VERMILION, GREEN, ORANGE, SKY, GREY, INK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#E69F00",
+    "#56B4E9",
+    "#8A8F98",
+    "#22262B",
+)
 # for classes, as many as one tells apart; black stays for letters
 TELLING = (BLUE, VERMILION, GREEN, ORANGE, SKY, "#CC79A7", "#8C564B", "#5B5F97", "#B2A300")
 # a method keeps its colour and marker in every picture
@@ -25,7 +33,11 @@ METHODS = {
     "multitask": (GREEN, "^", "multitask"),
 }
 METRICS = {"uar": "UAR (%)", "accuracy": "accuracy (%)", "eer": "EER (%)"}
-FILL, DIVERGING, SOUND = "Blues", "RdBu_r", "magma"  # colour maps: counts, signed values, spectrograms
+FILL, DIVERGING, SOUND = (
+    "Blues",
+    "RdBu_r",
+    "magma",
+)  # colour maps: counts, signed values, spectrograms
 STYLE: dict[str, Any] = {
     "font.size": 9.5, "axes.titlesize": 10, "axes.labelsize": 9.5, "figure.titlesize": 10.5, "legend.fontsize": 9, "legend.frameon": False,
     "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
@@ -36,7 +48,8 @@ STYLE: dict[str, Any] = {
 
 
 class Picture(Figure):
-    """A matplotlib Figure in the suite's style that notebooks show by itself; pyplot need not know of it, nor close it.
+    """A matplotlib Figure in the suite's style that notebooks show by itself; pyplot need not know
+    of it, nor close it.
 
     ``data`` holds the numbers that it shows, where it shows numbers.
     """
@@ -53,10 +66,14 @@ class Picture(Figure):
         with matplotlib.rc_context(STYLE):
             super().savefig(*arguments, **options)
 
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:  # the hook by which IPython shows an object
+    def _repr_png_(
+        self,
+    ) -> tuple[bytes, dict[str, int]]:  # the hook by which IPython shows an object
         file = io.BytesIO()
         self.savefig(file, format="png", dpi=144, metadata={"Software": None})
-        return file.getvalue(), {"width": round(self.get_figwidth() * 96)}  # more dots than it is wide, for sharp screens
+        return file.getvalue(), {
+            "width": round(self.get_figwidth() * 96)
+        }  # more dots than it is wide, for sharp screens
 
 
 def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
@@ -71,9 +88,13 @@ def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
 
 
 def save(figure: Picture, stem: Path) -> list[Path]:
-    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same picture, and its data as ``stem.csv``; return the files."""
+    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same picture, and its data as
+    ``stem.csv``; return the files."""
     written = []
-    for ending, options in ((".svg", {"metadata": {"Date": None}, "dpi": 120}), (".png", {"metadata": {"Software": None}, "dpi": 150})):
+    for ending, options in (
+        (".svg", {"metadata": {"Date": None}, "dpi": 120}),
+        (".png", {"metadata": {"Software": None}, "dpi": 150}),
+    ):
         written.append(stem.with_name(stem.name + ending))
         with places.replacing(written[-1]) as temporary:
             figure.savefig(temporary, **options)

@@ -1,6 +1,8 @@
-"""Arithmetic with printed numbers: exact decimals, digits cut or rounded, and the search for a number that would fit.
+"""Arithmetic with printed numbers: exact decimals, digits cut or rounded, and the search for a
+number that would fit.
 
-Floats will not do: 0.1 is none, and whether 1.595 was cut or rounded is decided in the digit behind the last one.
+Floats will not do: 0.1 is none, and whether 1.595 was cut or rounded is decided in the digit behind
+the last one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ def exact(value: Any) -> Decimal:
 
 
 def digits(values: Iterable[float]) -> int:
-    """Return how many digits behind the point a printed column has; trailing zeros may be lost, but hardly in every row."""
+    """Return how many digits behind the point a printed column has; trailing zeros may be lost, but
+    hardly in every row."""
     return max(-int(exact(value).normalize().as_tuple().exponent) for value in [*values, 0])
 
 
@@ -36,23 +39,42 @@ def rounded(value: Decimal, places: int) -> Decimal:
 def judge(printed: Decimal, value: Decimal, places: int) -> str:
     """Return in fixed words how the printed number agrees with the exact one."""
     agrees = (cut(value, places) == printed, rounded(value, places) == printed)
-    return {(True, True): EITHER, (True, False): CUT, (False, True): ROUNDED, (False, False): CONTRADICTS}[agrees]
+    return {
+        (True, True): EITHER,
+        (True, False): CUT,
+        (False, True): ROUNDED,
+        (False, False): CONTRADICTS,
+    }[agrees]
 
 
 def change(before: Decimal, after: Decimal, falls: bool = False) -> Decimal:
-    """Return the relative improvement in percent; where the better number ``falls``, as an error rate does, the other way round."""
+    """Return the relative improvement in percent; where the better number ``falls``, as an error
+    rate does, the other way round."""
     return (before - after if falls else after - before) / before * 100
 
 
-def span(formula: Callable[..., Decimal], places: int, *operands: Decimal) -> tuple[Decimal, Decimal]:
-    """Return the lowest and highest value of ``formula`` for operands that were themselves rounded to ``places`` digits."""
+def span(
+    formula: Callable[..., Decimal], places: int, *operands: Decimal
+) -> tuple[Decimal, Decimal]:
+    """Return the lowest and highest value of ``formula`` for operands that were themselves rounded
+    to ``places`` digits."""
     half = Decimal("0.5").scaleb(-places)
-    values = [formula(*corner) for corner in product(*((operand - half, operand + half) for operand in operands))]
+    values = [
+        formula(*corner)
+        for corner in product(*((operand - half, operand + half) for operand in operands))
+    ]
     return min(values), max(values)
 
 
-def fitting(printed: Decimal, places: int, formula: Callable[[Decimal], Decimal], operand_places: int) -> list[Decimal]:
-    """Return every percentage of ``operand_places`` digits, above 0 up to 100, from which ``formula`` gives the printed number."""
+def fitting(
+    printed: Decimal, places: int, formula: Callable[[Decimal], Decimal], operand_places: int
+) -> list[Decimal]:
+    """Return every percentage of ``operand_places`` digits, above 0 up to 100, from which
+    ``formula`` gives the printed number."""
     step = Decimal(1).scaleb(-operand_places)
     every = (number * step for number in range(1, int(100 / step) + 1))
-    return [candidate for candidate in every if judge(printed, formula(candidate), places) != CONTRADICTS]
+    return [
+        candidate
+        for candidate in every
+        if judge(printed, formula(candidate), places) != CONTRADICTS
+    ]

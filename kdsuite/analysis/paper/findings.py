@@ -1,4 +1,5 @@
-"""What a check of the printed numbers reports: the fixed words of its verdict, the paper's name of a network, a row."""
+"""What a check of the printed numbers reports: the fixed words of its verdict, the paper's name of
+a network, a row."""
 
 from __future__ import annotations
 
@@ -33,6 +34,16 @@ def listed(numbers: Any, conjunction: str = ", ") -> str:
     return conjunction.join(map(str, numbers))
 
 
-def finding(table: int, networks: str, check: str, verdict: str, told: str, **numbers: Any) -> dict[str, Any]:
-    """Return a row of the audit: ``told`` is its sentence, ``numbers`` are its columns from ``printed`` to ``implied``."""
-    return {"table": table, "networks": networks, "check": check, "verdict": verdict, "finding": told, **numbers}
+def finding(
+    table: int, networks: str, check: str, verdict: str, told: str, **numbers: Any
+) -> dict[str, Any]:
+    """Return a row of the audit: ``told`` is its sentence, ``numbers`` are its columns from
+    ``printed`` to ``implied``."""
+    return {
+        "table": table,
+        "networks": networks,
+        "check": check,
+        "verdict": verdict,
+        "finding": told,
+        **numbers,
+    }

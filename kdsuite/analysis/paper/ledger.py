@@ -1,4 +1,5 @@
-"""The ledger of everything the paper leaves open: what it says, what this suite does, and what switches it."""
+"""The ledger of everything the paper leaves open: what it says, what this suite does, and what
+switches it."""
 
 from __future__ import annotations
 
@@ -14,7 +15,17 @@ from kdsuite import places
 from kdsuite.settings import Settings, datasets, load
 
 MARKS = ("choice", "elsewhere", "decoded")
-COLUMNS = ["id", "question", "says", "mark", "default", "alternatives", "parameter", "dataset", "settled"]
+COLUMNS = [
+    "id",
+    "question",
+    "says",
+    "mark",
+    "default",
+    "alternatives",
+    "parameter",
+    "dataset",
+    "settled",
+]
 
 
 def entries() -> list[dict[str, Any]]:
@@ -23,17 +34,27 @@ def entries() -> list[dict[str, Any]]:
 
 
 def ledger() -> pd.DataFrame:
-    """Return the ledger as text, one row an entry, columns COLUMNS; where a parameter is named, the default is the code's own.
+    """Return the ledger as text, one row an entry, columns COLUMNS; where a parameter is named, the
+    default is the code's own.
 
-    That of a dataset whose file is not in ``params``, which ``$KDLIB_PARAMS`` may have moved, is as written.
+    That of a dataset whose file is not in ``params``, which ``$KDLIB_PARAMS`` may have moved, is as
+    written.
     """
     found = {None, *datasets()}
     rows = [
-        {**entry, "default": in_code(entry) if "parameter" in entry and entry.get("dataset") in found else entry["default"]}
+        {
+            **entry,
+            "default": in_code(entry)
+            if "parameter" in entry and entry.get("dataset") in found
+            else entry["default"],
+        }
         for entry in entries()
     ]
     frame = pd.DataFrame(rows, columns=COLUMNS).astype(object)
-    shown = frame.assign(default=frame.default.map(_text), alternatives=[" · ".join(map(_text, row["alternatives"])) for row in rows])
+    shown = frame.assign(
+        default=frame.default.map(_text),
+        alternatives=[" · ".join(map(_text, row["alternatives"])) for row in rows],
+    )
     return shown.where(shown.notna(), "")
 
 
@@ -41,11 +62,18 @@ def _text(value: Any) -> str:
     """Return a value as a parameters file has it, nothing as words."""
     if isinstance(value, str):
         return value or "none"
-    return "not given" if value is None else yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+    return (
+        "not given"
+        if value is None
+        else yaml.safe_dump(value, default_flow_style=True, width=1000)
+        .removesuffix("...\n")
+        .strip()
+    )
 
 
 def in_code(entry: dict[str, Any]) -> Any:
-    """Return the default of the entry's parameter in the code, or in the file of the entry's dataset; a pair as a list.
+    """Return the default of the entry's parameter in the code, or in the file of the entry's
+    dataset; a pair as a list.
 
     Raises InvalidParameter where there is no parameter of that name.
     """
@@ -59,13 +87,15 @@ def in_code(entry: dict[str, Any]) -> Any:
 
 
 def value_of(parameter: str, settings: Settings) -> Any:
-    """Return a parameter by its dotted name, a pair as a list; raise AttributeError where there is none."""
+    """Return a parameter by its dotted name, a pair as a list; raise AttributeError where there is
+    none."""
     value = reduce(getattr, parameter.split("."), settings)
     return list(value) if isinstance(value, tuple) else value
 
 
 def overlay(parameter: str, value: Any) -> dict[str, Any]:
-    """Return what :func:`kdsuite.settings.load` is given to set a parameter by its dotted name, such as ``{"media": {"hop": 0.015}}``."""
+    """Return what :func:`kdsuite.settings.load` is given to set a parameter by its dotted name,
+    such as ``{"media": {"hop": 0.015}}``."""
     return reduce(lambda inner, name: {name: inner}, reversed(parameter.split(".")), value)
 
 

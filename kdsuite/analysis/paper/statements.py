@@ -1,4 +1,5 @@
-"""What the paper's text says of its own Tables 4 to 7, as data that the printed numbers can be asked about."""
+"""What the paper's text says of its own Tables 4 to 7, as data that the printed numbers can be
+asked about."""
 
 from __future__ import annotations
 
@@ -19,9 +20,11 @@ Answer = tuple[str, str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Statement:
-    """A sentence of the text about ``table`` (0: all of them), in our words, and how the numbers answer it.
+    """A sentence of the text about ``table`` (0: all of them), in our words, and how the numbers
+    answer it.
 
-    ``asks`` is a key of ASKED, ``measure`` one of MEASURES; ``network`` is spelt as in the tables, ``printed`` is the text's number.
+    ``asks`` is a key of ASKED, ``measure`` one of MEASURES; ``network`` is spelt as in the tables,
+    ``printed`` is the text's number.
     """
 
     table: int
@@ -33,20 +36,46 @@ class Statement:
 
 
 STATEMENTS = (
-    Statement(4, "the teacher of the sequential VGG is 9.09 % better than its student", "value", "advantage", "VGG+BiLSTM+AGG", "9.09"),
-    Statement(4, "nowhere is the teacher further ahead than there", "greatest", "advantage", "VGG+BiLSTM+AGG"),
+    Statement(
+        4,
+        "the teacher of the sequential VGG is 9.09 % better than its student",
+        "value",
+        "advantage",
+        "VGG+BiLSTM+AGG",
+        "9.09",
+    ),
+    Statement(
+        4,
+        "nowhere is the teacher further ahead than there",
+        "greatest",
+        "advantage",
+        "VGG+BiLSTM+AGG",
+    ),
     Statement(4, "the sequential VGG with AGG gains most", "greatest", "gain", "VGG+BiLSTM+AGG"),
-    Statement(4, "the sequential ResNet with AGG closes most of the gap to its teacher", "greatest", "share", "ResNet+BiLSTM+AGG"),
+    Statement(
+        4,
+        "the sequential ResNet with AGG closes most of the gap to its teacher",
+        "greatest",
+        "share",
+        "ResNet+BiLSTM+AGG",
+    ),
     Statement(5, "the error of the non-sequential ResNet falls most", "greatest", "gain", "ResNet"),
     Statement(6, "the non-sequential SEResNet gains most", "greatest", "gain", "SEResNet"),
-    Statement(7, "the sequential SEResNet is the best student", "greatest", "student", "SEResNet+BiLSTM+AGG"),
+    Statement(
+        7,
+        "the sequential SEResNet is the best student",
+        "greatest",
+        "student",
+        "SEResNet+BiLSTM+AGG",
+    ),
     Statement(7, "the teacher is worse than its student", "every", "deficit"),
     Statement(0, "the method consistently improves the networks", "every", "gain"),
 )
 
 
 def _gain(row: Any) -> Decimal:
-    """Return the change by distillation; where no distilled accuracy is printed, the change itself is."""
+    """Return the change by distillation; where no distilled accuracy is printed, the change itself
+    is."""
     if pd.isna(row.distilled):
         return exact(row.unlabelled_fourth)
     return change(exact(row.undistilled), exact(row.distilled), row.metric == "eer")
@@ -68,7 +97,12 @@ MEASURES: dict[str, Callable[[Any], Decimal]] = {
 
 def _value(statement: Statement, found: dict[str, Decimal]) -> Answer:
     value, printed = found[statement.network], exact(statement.printed)
-    numbers = {"printed": printed, "recomputed": value, "rounded": rounded(value, 2), "cut": cut(value, 2)}
+    numbers = {
+        "printed": printed,
+        "recomputed": value,
+        "rounded": rounded(value, 2),
+        "cut": cut(value, 2),
+    }
     return judge(printed, value, 2), f"{value:.3f}", numbers
 
 
@@ -83,22 +117,44 @@ def _every(statement: Statement, found: dict[Any, Decimal]) -> Answer:
     fails = [network for network, value in found.items() if value <= 0]
     held = len(found) - len(fails)
     numbers = {"printed": len(found), "recomputed": held}
-    return CONTRADICTS if fails else AGREES, f"so say {held} of {len(found)} rows{_where(fails)}", numbers
+    return (
+        CONTRADICTS if fails else AGREES,
+        f"so say {held} of {len(found)} rows{_where(fails)}",
+        numbers,
+    )
 
 
 def _where(fails: list[Any]) -> str:
     tables = sorted({table for table, _ in fails})
-    return "".join(f", and not {sum(where == table for where, _ in fails)} of Table {table}" for table in tables)
+    return "".join(
+        f", and not {sum(where == table for where, _ in fails)} of Table {table}"
+        for table in tables
+    )
 
 
-ASKED: dict[str, Callable[[Statement, dict[Any, Decimal]], Answer]] = {"value": _value, "greatest": _greatest, "every": _every}
+ASKED: dict[str, Callable[[Statement, dict[Any, Decimal]], Answer]] = {
+    "value": _value,
+    "greatest": _greatest,
+    "every": _every,
+}
 
 
 def asked(paper: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield a finding for each statement of the text; ``paper`` is :func:`kdsuite.analysis.paper.published`."""
+    """Yield a finding for each statement of the text; ``paper`` is
+    :func:`kdsuite.analysis.paper.published`."""
     for statement in STATEMENTS:
         rows = paper[paper.table == statement.table] if statement.table else paper
         whole = statement.asks == "every"
-        found = {(row.table, name(row)) if whole else name(row): MEASURES[statement.measure](row) for row in rows.itertuples()}
+        found = {
+            (row.table, name(row)) if whole else name(row): MEASURES[statement.measure](row)
+            for row in rows.itertuples()
+        }
         verdict, told, numbers = ASKED[statement.asks](statement, found)
-        yield finding(statement.table or None, statement.network, TEXT, verdict, f"{statement.says}: {told}.", **numbers)
+        yield finding(
+            statement.table or None,
+            statement.network,
+            TEXT,
+            verdict,
+            f"{statement.says}: {told}.",
+            **numbers,
+        )

@@ -1,9 +1,11 @@
-"""The site of a suite: what was found, a page for each question with its figures and tables, and every executed notebook.
+"""The site of a suite: what was found, a page for each question with its figures and tables, and
+every executed notebook.
 
     build("demo", runs, tables, figures, analysis={"analysis": folder / "04_analysis.ipynb"})
 
-writes ``reports/<suite>/index.html``, a page for each question and one of all runs, ``style.css``, ``results.csv``, ``runs.csv``,
-``tables/*``, ``pages/*`` and the documentation, ``docs/*``. Nothing on the pages asks for anything outside of that folder.
+writes ``reports/<suite>/index.html``, a page for each question and one of all runs, ``style.css``,
+``results.csv``, ``runs.csv``, ``tables/*``, ``pages/*`` and the documentation, ``docs/*``. Nothing
+on the pages asks for anything outside of that folder.
 """
 
 from __future__ import annotations
@@ -30,9 +32,11 @@ __all__ = ["Figure", "build"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the page: ``files`` lie in the suite's folder, the first picture among them is shown, all are linked.
+    """A figure of the page: ``files`` lie in the suite's folder, the first picture among them is
+    shown, all are linked.
 
-    ``missing`` is the reason why there is none; ``alt`` tells what the picture shows to those who do not see it.
+    ``missing`` is the reason why there is none; ``alt`` tells what the picture shows to those who
+    do not see it.
     """
 
     name: str
@@ -45,7 +49,11 @@ class Figure:
     @property
     def reason(self) -> str:
         """Why there is no picture, as a sentence."""
-        told = (self.missing or "nobody has drawn it").removeprefix("its runs are missing: ").rstrip(".")
+        told = (
+            (self.missing or "nobody has drawn it")
+            .removeprefix("its runs are missing: ")
+            .rstrip(".")
+        )
         return f"Its runs are missing: {told}."
 
 
@@ -62,16 +70,22 @@ def build(
 ) -> Path:
     """Write the site of a suite and return its ``index.html``.
 
-    ``results`` is what :func:`kdsuite.analysis.tables.collect` says of ``runs``, read where not given. ``analysis`` maps names to
-    executed notebooks that belong to the suite and to no run. ``documents`` maps further files in the folder, such as
-    ``audit.csv``, to what they are. ``folder`` is ``reports/<suite>`` where not given. A notebook's page is written anew
-    where the notebook is newer. Raises UserError where a figure's file is not in the folder.
+    ``results`` is what :func:`kdsuite.analysis.tables.collect` says of ``runs``, read where not
+    given. ``analysis`` maps names to executed notebooks that belong to the suite and to no run.
+    ``documents`` maps further files in the folder, such as ``audit.csv``, to what they are.
+    ``folder`` is ``reports/<suite>`` where not given. A notebook's page is written anew where the
+    notebook is newer. Raises UserError where a figure's file is not in the folder.
     """
     runs, folder = list(runs), (folder or places.REPORTS / suite).absolute()
     results = tables.collect(runs) if results is None else results
     made = [tables.linked(table, runs, results) for table in made]
     states = listing.states(runs, results)
-    files = {table.name: [path.relative_to(folder) for path in tables.write(table, folder / "tables").values()] for table in made}
+    files = {
+        table.name: [
+            path.relative_to(folder) for path in tables.write(table, folder / "tables").values()
+        ]
+        for table in made
+    }
     with places.replacing(folder / "results.csv") as temporary:
         results.to_csv(temporary, index=False, float_format="%.6g")
     with places.replacing(folder / "runs.csv") as temporary:
@@ -79,7 +93,11 @@ def build(
     pages = notebooks.write(states, analysis or {}, folder / "pages", suite)
     links = Links(pages, frozenset(states.anchor[states.shown]), _relative(figures, folder), files)
     parts = contents.pages(figures, made)
-    executed = {name: f"pages/{notebooks.page_name(name)}" for name in analysis or {} if notebooks.page_name(name) in pages}
+    executed = {
+        name: f"pages/{notebooks.page_name(name)}"
+        for name in analysis or {}
+        if notebooks.page_name(name) in pages
+    }
     told = answers(made)
     common = {
         "suite": suite,
@@ -92,10 +110,15 @@ def build(
     }
     render = environment().get_template
     written = {
-        f"{page.name}.html": render("question.html").render(**common, page=page, answer=told.get(page.name, [])) for page in parts
+        f"{page.name}.html": render("question.html").render(
+            **common, page=page, answer=told.get(page.name, [])
+        )
+        for page in parts
     } | {
         "runs.html": render("runs.html").render(**common, groups=listing.groups(states)),
-        "tutorial.html": render("tutorial.html").render(**common, lessons=notebooks.lessons(states, executed, pages)),
+        "tutorial.html": render("tutorial.html").render(
+            **common, lessons=notebooks.lessons(states, executed, pages)
+        ),
         "index.html": render("index.html").render(
             **common,
             opening=summary.opening(made),
@@ -109,7 +132,11 @@ def build(
             documents=_documents(folder, documents or {}),
         ),
     }
-    reference = {} if (folder / "api" / "index.html").exists() else {"api/index.html": render("api.html").render(suite=suite)}
+    reference = (
+        {}
+        if (folder / "api" / "index.html").exists()
+        else {"api/index.html": render("api.html").render(suite=suite)}
+    )
     return _publish(folder, reference | documentation.pages(suite) | written)
 
 
@@ -120,20 +147,29 @@ def _relative(figures: Sequence[Figure], folder: Path) -> dict[str, list[Path]]:
         for path in figure.files:
             whole = folder / path  # an absolute path stays what it is
             if not whole.is_file() or not whole.is_relative_to(folder):
-                raise UserError(f"{figure.title} names {path}, which is no file in {folder}; write it there first.")
+                raise UserError(
+                    f"{figure.title} names {path}, which is no file in {folder}; write it there first."
+                )
             found.setdefault(figure.name, []).append(whole.relative_to(folder))
     return found
 
 
 def _documents(folder: Path, documents: Mapping[str, str]) -> dict[str, str]:
     """Return the files that there are to take away and what they are."""
-    known = {"results.csv": "every result, one row a run, fold and metric", "runs.csv": "every run and its state", **documents}
+    known = {
+        "results.csv": "every result, one row a run, fold and metric",
+        "runs.csv": "every run and its state",
+        **documents,
+    }
     return {name: told for name, told in known.items() if (folder / name).is_file()}
 
 
 def _publish(folder: Path, written: Mapping[str, str]) -> Path:
     """Write style sheet, script and pages, the index last; return the index."""
-    for name, text in {**{name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "sort.js")}, **written}.items():
+    for name, text in {
+        **{name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "sort.js")},
+        **written,
+    }.items():
         with places.replacing(folder / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     return folder / "index.html"

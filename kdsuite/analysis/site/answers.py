@@ -1,4 +1,5 @@
-"""The answer to each question of the site in a sentence or two, computed from the tables that its page shows."""
+"""The answer to each question of the site in a sentence or two, computed from the tables that its
+page shows."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ NOTHING = "Nothing was run for this."
 
 
 def answers(tables: Sequence[Table]) -> dict[str, list[str]]:
-    """Return the answers, sentence by sentence, by the name of their page; a page without one is left out."""
+    """Return the answers, sentence by sentence, by the name of their page; a page without one is
+    left out."""
     made = {table.name: table for table in tables if not table.absent}
     found = {name: answer(made) for name, answer in ANSWERS.items()}
     return {name: told for name, told in found.items() if told}
@@ -39,16 +41,24 @@ def claims(made: Mapping[str, Table]) -> list[str]:
         return [
             "No corpus of the paper was run; what other recordings say of the method is in the table, and it says nothing of the paper."
         ]
-    told = [f"{counts[verdict]} {verdict.replace(': too little data', ' (too little data)')}" for verdict in VERDICTS if verdict in counts]
+    told = [
+        f"{counts[verdict]} {verdict.replace(': too little data', ' (too little data)')}"
+        for verdict in VERDICTS
+        if verdict in counts
+    ]
     return [f"Of {counts.sum()} claims on a corpus and metric, {', '.join(told)}."]
 
 
 def gains(made: Mapping[str, Table]) -> list[str]:
-    """Return, for each dataset and metric, how many networks gain or lose for sure by the paper's method."""
+    """Return, for each dataset and metric, how many networks gain or lose for sure by the paper's
+    method."""
     if "gains" not in made:
         return [NOTHING]
     ours = made["gains"].frame[lambda rows: rows.method == "embedding"]
-    return [_gain(dataset, metric, rows) for (dataset, metric), rows in ours.groupby(["dataset", "metric"], sort=False)]
+    return [
+        _gain(dataset, metric, rows)
+        for (dataset, metric), rows in ours.groupby(["dataset", "metric"], sort=False)
+    ]
 
 
 def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
@@ -56,7 +66,11 @@ def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
     enough = rows[rows.trainings >= ENOUGH]
     if enough.empty:
         return f"{told}; none has the {ENOUGH} trainings that it takes to say whether other trainings would gain."
-    few = f", {len(rows) - len(enough)} of them of too few trainings to tell" if len(enough) < len(rows) else ""
+    few = (
+        f", {len(rows) - len(enough)} of them of too few trainings to tell"
+        if len(enough) < len(rows)
+        else ""
+    )
     sure = enough.p_holm < LEVEL
     found = f"{(sure & (enough.gain > 0)).sum()} gain for sure, {(sure & (enough.gain < 0)).sum()} lose for sure{few}"
     if (enough.p_least >= LEVEL).all():
@@ -65,7 +79,11 @@ def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
             f"{told}; corrected for their number, so few folds cannot prove anything. Taken alone, {(plain & (enough.gain > 0)).sum()} gain "
             f"and {(plain & (enough.gain < 0)).sum()} lose (p < {LEVEL:g}){few}."
         )
-    seen = f"; the median design would have seen {enough.detectable.median():.1f} points" if enough.detectable.notna().any() else ""
+    seen = (
+        f"; the median design would have seen {enough.detectable.median():.1f} points"
+        if enough.detectable.notna().any()
+        else ""
+    )
     return f"{told}; {found}{seen}."
 
 
@@ -86,7 +104,9 @@ def results(made: Mapping[str, Table]) -> list[str]:
 def alpha(made: Mapping[str, Table]) -> list[str]:
     """Return what choosing alpha on validation recordings costs against the best on the test."""
     if "alpha-choice" not in made:
-        return ["No α was chosen on validation recordings: any best α seen here is one that nobody could have known."]
+        return [
+            "No α was chosen on validation recordings: any best α seen here is one that nobody could have known."
+        ]
     frame = made["alpha-choice"].frame
     ours = frame[frame.method == "embedding"]
     ours = ours if len(ours) else frame
@@ -105,7 +125,8 @@ def controls(made: Mapping[str, Table]) -> list[str]:
     told = []
     for (dataset, metric, alpha), rows in frame.groupby(["dataset", "metric", "alpha"], sort=False):
         over = [
-            f"{TARGETS[row.targets]} {_points(row.over)}" + (f" ({row.over_interval})" if row.over_interval != ABSENT else "")
+            f"{TARGETS[row.targets]} {_points(row.over)}"
+            + (f" ({row.over_interval})" if row.over_interval != ABSENT else "")
             for row in rows.itertuples()
             if pd.notna(row.over)
         ]
@@ -126,7 +147,10 @@ def ledger(made: Mapping[str, Table]) -> list[str]:
     told = list(made["ledger"].notes) if "ledger" in made else []
     if "sensitivity" in made:
         frame = made["sensitivity"].frame
-        beyond = [f"{row.departure} ({_points(row.effect)})" for row in frame[frame.outstanding == "yes"].itertuples()]
+        beyond = [
+            f"{row.departure} ({_points(row.effect)})"
+            for row in frame[frame.outstanding == "yes"].itertuples()
+        ]
         what = (
             f"beyond the luck of the seed: {', '.join(beyond)}"
             if beyond

@@ -1,4 +1,5 @@
-"""Which pages a suite's site has, one a question, in which order figures and tables are shown, and what stands in for those nobody made."""
+"""Which pages a suite's site has, one a question, in which order figures and tables are shown, and
+what stands in for those nobody made."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from kdsuite.analysis.tables import Table
 
 @dataclass(frozen=True)
 class Question:
-    """A page: ``name`` of its file, what it is called in the list of pages, the question, what to look at, and what belongs there."""
+    """A page: ``name`` of its file, what it is called in the list of pages, the question, what to
+    look at, and what belongs there."""
 
     name: str
     short: str
@@ -22,7 +24,11 @@ class Question:
 
 PLAN = (
     Question(
-        "claims", "Claims", "Do the paper’s claims hold?", "Each claim, what was run for it, and a verdict by fixed rules.", ("claims",)
+        "claims",
+        "Claims",
+        "Do the paper’s claims hold?",
+        "Each claim, what was run for it, and a verdict by fixed rules.",
+        ("claims",),
     ),
     Question(
         "gains",
@@ -76,12 +82,19 @@ PLAN = (
 )
 # only a suite that says what is there to be found has these
 OF_SOME = {"figure-known", "known"}
-FURTHER = Question("further", "Further", "What else was made?", "Tables and figures that belong to no question above.", ())
+FURTHER = Question(
+    "further",
+    "Further",
+    "What else was made?",
+    "Tables and figures that belong to no question above.",
+    (),
+)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A question with the ``items`` of its page: tables, figures, or (name, title) of what was not made."""
+    """A question with the ``items`` of its page: tables, figures, or (name, title) of what was not
+    made."""
 
     question: Question
     items: list[tuple[str, Any]]
@@ -94,13 +107,28 @@ class Page:
 
 def pages(figures: Sequence[Any], tables: Sequence[Table]) -> list[Page]:
     """Return the pages in order; what has numbers or a picture comes before what has none."""
-    made = {**{figure.name: ("figure", figure) for figure in figures}, **{table.name: ("table", table) for table in tables}}
+    made = {
+        **{figure.name: ("figure", figure) for figure in figures},
+        **{table.name: ("table", table) for table in tables},
+    }
     found, shown = [], set()
     for question in PLAN:
-        wanted = [further for name in question.items for further in (name, *(other for other in made if other.startswith(f"{name}-")))]
+        wanted = [
+            further
+            for name in question.items
+            for further in (name, *(other for other in made if other.startswith(f"{name}-")))
+        ]
         # of a kind of figure that is drawn for each dataset nothing is missing where there is one
-        several = {name for name in question.items if name.startswith("figure-") and any(other.startswith(f"{name}-") for other in made)}
-        wanted = [name for name in dict.fromkeys(wanted) if name not in shown | several | OF_SOME - set(made)]
+        several = {
+            name
+            for name in question.items
+            if name.startswith("figure-") and any(other.startswith(f"{name}-") for other in made)
+        }
+        wanted = [
+            name
+            for name in dict.fromkeys(wanted)
+            if name not in shown | several | OF_SOME - set(made)
+        ]
         items = [made.get(name) or ("nothing", (name, _title(name))) for name in wanted]
         found.append(Page(question, sorted(items, key=_is_absent)))
         shown |= set(wanted)
@@ -110,9 +138,16 @@ def pages(figures: Sequence[Any], tables: Sequence[Table]) -> list[Page]:
 
 def _is_absent(item: tuple[str, Any]) -> bool:
     kind, what = item
-    return kind == "nothing" or bool(getattr(what, "absent", "") or getattr(what, "missing", "") and kind == "figure")
+    return kind == "nothing" or bool(
+        getattr(what, "absent", "") or getattr(what, "missing", "") and kind == "figure"
+    )
 
 
 def _title(name: str) -> str:
     """Return how a figure or table nobody made is called."""
-    return name.replace("figure-", "Figure: ").replace("figure", "Figure ").replace("table", "Table ").capitalize()
+    return (
+        name.replace("figure-", "Figure: ")
+        .replace("figure", "Figure ")
+        .replace("table", "Table ")
+        .capitalize()
+    )

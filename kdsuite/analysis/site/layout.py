@@ -1,4 +1,5 @@
-"""How a page is put together: the templates, the way from a name to a link, and a table as rows of cells."""
+"""How a page is put together: the templates, the way from a name to a link, and a table as rows of
+cells."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Links:
-    """Where the page's links lead: ``pages`` and anchors of runs ``listed`` that exist, files of ``figures`` and ``tables`` by name."""
+    """Where the page's links lead: ``pages`` and anchors of runs ``listed`` that exist, files of
+    ``figures`` and ``tables`` by name."""
 
     pages: frozenset[str]
     listed: frozenset[str]
@@ -41,7 +43,8 @@ class Links:
     tables: Mapping[str, Sequence[Path]]
 
     def runs(self, runs: Sequence[Any]) -> str:
-        """Return the way to what stands behind a number: the run's notebook; of several runs the first one's row on the page of runs."""
+        """Return the way to what stands behind a number: the run's notebook; of several runs the
+        first one's row on the page of runs."""
         places = [(run.settings.dataset, run.stage, run.folder.name) for run in runs]
         if len(places) == 1 and (name := page_of(*places[0])) in self.pages:
             return f"pages/{quote(name)}"
@@ -51,7 +54,11 @@ class Links:
     def picture(self, name: str) -> str:
         """Return the picture of a figure, nothing where there is none."""
         shown = [path for path in self.figures.get(name, ()) if path.suffix in PICTURES]
-        return quote(min(shown, key=lambda path: PICTURES.index(path.suffix)).as_posix()) if shown else ""
+        return (
+            quote(min(shown, key=lambda path: PICTURES.index(path.suffix)).as_posix())
+            if shown
+            else ""
+        )
 
     def downloads(self, name: str) -> dict[str, str]:
         """Return the files of a figure or table by what they are called, such as CSV."""
@@ -95,7 +102,10 @@ def _cell(table: Table, place: int, column: Column, links: Links) -> Cell:
     if column.header == "rowgroup":
         return Cell(text, scope="rowgroup", rows=_span(table.frame[column.name].tolist(), place))
     return Cell(
-        text, links.runs(table.links.get((place, column.name), ())), column.header, numeric=column.interval or column.digits is not None
+        text,
+        links.runs(table.links.get((place, column.name), ())),
+        column.header,
+        numeric=column.interval or column.digits is not None,
     )
 
 
@@ -103,7 +113,10 @@ def _span(values: list[Any], place: int) -> int:
     """Return over how many equal values a cell stands, 0 where the cell above covers it."""
     if place and values[place - 1] == values[place]:
         return 0
-    return next((further for further, value in enumerate(values[place:]) if value != values[place]), len(values) - place)
+    return next(
+        (further for further, value in enumerate(values[place:]) if value != values[place]),
+        len(values) - place,
+    )
 
 
 def printed_only(table: Table) -> Table:
@@ -115,7 +128,11 @@ def printed_only(table: Table) -> Table:
 def environment() -> Environment:
     """Return the templates; whatever comes from data is escaped."""
     made = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
     made.globals.update(head=head, body=body, printed_only=printed_only, paper=paper)
     return made

@@ -18,14 +18,16 @@ from kdsuite.parameters import ALL_FOLDS
 SHOWN_METRICS = ("uar", "accuracy", "eer")
 # a group of more runs than this is closed at first
 OPEN_UP_TO = 40
-# of each dataset and stage so many runs are listed and have a page, those that failed first; runs.csv names all
+# of each dataset and stage so many runs are listed and have a page, those that failed first;
+# runs.csv names all
 SHOWN = 500
 STAGES = {"data": "data", "teacher": "teachers (video)", "student": "students (audio)"}
 
 
 @dataclass(frozen=True)
 class Group:
-    """The ``runs`` of one dataset and stage that are listed, and how many there are in ``all`` and are done."""
+    """The ``runs`` of one dataset and stage that are listed, and how many there are in ``all`` and
+    are done."""
 
     dataset: str
     stage: str
@@ -61,7 +63,8 @@ def anchor(dataset: str, stage: str, key: str) -> str:
 
 
 def title(run: Any) -> str:
-    """Return what a run is called on its page, with its folds and seed where they are not the usual ones."""
+    """Return what a run is called on its page, with its folds and seed where they are not the usual
+    ones."""
     settings = run.settings.canonical()
     if run.stage == "data":
         return f"Data: {settings.dataset}"
@@ -77,13 +80,27 @@ def title(run: Any) -> str:
     name = f"{BACKBONES[settings.backbone]} student"
     if not settings.alpha:
         return ", ".join([name, level, "undistilled", *part])
-    return ", ".join([name, SETTINGS[settings.setting], settings.method, f"α\u00a0=\u00a0{settings.alpha:g}", *part])
+    return ", ".join(
+        [
+            name,
+            SETTINGS[settings.setting],
+            settings.method,
+            f"α\u00a0=\u00a0{settings.alpha:g}",
+            *part,
+        ]
+    )
 
 
 def states(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
-    """Return :func:`kdsuite.analysis.tables.states` with what each run is called, its page, its means over folds in percent, and whether it is shown."""
+    """Return :func:`kdsuite.analysis.tables.states` with what each run is called, its page, its
+    means over folds in percent, and whether it is shown."""
     found = tables.states(runs)
-    means = (100 * results.pivot_table(index=["dataset", "stage", "key"], columns="metric", values="value", aggfunc="mean")).reset_index()
+    means = (
+        100
+        * results.pivot_table(
+            index=["dataset", "stage", "key"], columns="metric", values="value", aggfunc="mean"
+        )
+    ).reset_index()
     tested = (
         results.drop_duplicates(["dataset", "stage", "key", "fold"])
         .groupby(["dataset", "stage", "key"])
@@ -91,11 +108,17 @@ def states(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
     )
     for more in (means, tested):
-        found = found.merge(more, how="left", on=["dataset", "stage", "key"]) if len(more) else found
+        found = (
+            found.merge(more, how="left", on=["dataset", "stage", "key"]) if len(more) else found
+        )
     failed_first = found.sort_values("state", key=lambda state: state != "failed", kind="stable")
     found["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
     names = list(zip(found.dataset, found.stage, found.key))
-    return found.assign(title=found.run.map(title), page=[page_of(*name) for name in names], anchor=[anchor(*name) for name in names])
+    return found.assign(
+        title=found.run.map(title),
+        page=[page_of(*name) for name in names],
+        anchor=[anchor(*name) for name in names],
+    )
 
 
 def groups(found: pd.DataFrame) -> list[Group]:
@@ -104,12 +127,17 @@ def groups(found: pd.DataFrame) -> list[Group]:
     for (dataset, stage), part in found.groupby(["dataset", "stage"], sort=False):
         metrics = [name for name in SHOWN_METRICS if name in part and part[name].notna().any()]
         rows = [_row(row, metrics) for row in part[part.shown].to_dict("records")]
-        made.append(Group(dataset, stage, rows, len(part), int((part.state == "done").sum()), metrics))
+        made.append(
+            Group(dataset, stage, rows, len(part), int((part.state == "done").sum()), metrics)
+        )
     return sorted(made, key=lambda group: (group.dataset, list(STAGES).index(group.stage)))
 
 
 def _row(row: dict[str, Any], metrics: list[str]) -> dict[str, Any]:
-    counts = {name: tables.ABSENT if math.isnan(row.get(name, math.nan)) else f"{row[name]:,.0f}" for name in ("folds", "recordings")}
+    counts = {
+        name: tables.ABSENT if math.isnan(row.get(name, math.nan)) else f"{row[name]:,.0f}"
+        for name in ("folds", "recordings")
+    }
     values = [tables.ABSENT if math.isnan(row[name]) else f"{row[name]:.1f}" for name in metrics]
     return {
         **{name: row[name] for name in ("title", "key", "state", "page", "anchor", "device")},
@@ -127,4 +155,8 @@ def duration(seconds: float) -> str:
     if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )

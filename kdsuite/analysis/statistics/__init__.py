@@ -1,4 +1,5 @@
-"""How sure one can be: intervals and tests over speakers and folds, the power of a design, and worlds whose truth is known."""
+"""How sure one can be: intervals and tests over speakers and folds, the power of a design, and
+worlds whose truth is known."""
 
 from kdsuite.analysis.statistics.comparison import Comparison, compare, corrected, paired
 from kdsuite.analysis.statistics.power import design, detectable, paper_designs, standard_error

@@ -33,10 +33,11 @@ KEY = ["seed", "fold", "recording"]
 class Comparison:
     """A paired comparison; numbers are fractions, and a gain above zero is for distillation.
 
-    ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval (:func:`kdsuite.analysis.statistics.resampling.uncertainty`)
-    over ``unit``: fold, or speaker and training. ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four
-    times in five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are sign-flip tests, ``p_recordings`` is
-    McNemar's. What cannot be known is NaN.
+    ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval
+    (:func:`kdsuite.analysis.statistics.resampling.uncertainty`) over ``unit``: fold, or speaker and
+    training. ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four
+    times in five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are
+    sign-flip tests, ``p_recordings`` is McNemar's. What cannot be known is NaN.
     """
 
     metric: str
@@ -60,17 +61,23 @@ class Comparison:
 
 
 def paired(distilled: pd.DataFrame, undistilled: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a recording, fold and seed: those columns, speaker, label, ``predicted`` and ``predicted_undistilled``.
+    """Return one row a recording, fold and seed: those columns, speaker, label, ``predicted`` and
+    ``predicted_undistilled``.
 
-    Raises UserError where the two runs did not test the same recordings, or a label or speaker differs.
+    Raises UserError where the two runs did not test the same recordings, or a label or speaker
+    differs.
     """
-    both = [with_seed(of)[[*KEY, "speaker", "label", "predicted"]] for of in (distilled, undistilled)]
+    both = [
+        with_seed(of)[[*KEY, "speaker", "label", "predicted"]] for of in (distilled, undistilled)
+    ]
     for name, of in zip(("distilled", "undistilled"), both):
         if (twice := of.duplicated(KEY)).any():
             raise UserError(
                 f"{_told(of[twice])} is there twice in the {name} predictions; give each seed's runs their number in a column 'seed'."
             )
-    found = both[0].merge(both[1], on=KEY, how="outer", suffixes=("", "_undistilled"), indicator=True)
+    found = both[0].merge(
+        both[1], on=KEY, how="outer", suffixes=("", "_undistilled"), indicator=True
+    )
     if (alone := found._merge != "both").any():
         raise UserError(
             f"the runs tested different recordings: {alone.sum()} are in one of them alone, such as {_told(found[alone])}; "
@@ -78,7 +85,9 @@ def paired(distilled: pd.DataFrame, undistilled: pd.DataFrame) -> pd.DataFrame:
         )
     for name in ("label", "speaker"):
         if (other := found[name].astype(str) != found[f"{name}_undistilled"].astype(str)).any():
-            raise UserError(f"{_told(found[other])} has another {name} in the undistilled run; compare runs of the same corpus.")
+            raise UserError(
+                f"{_told(found[other])} has another {name} in the undistilled run; compare runs of the same corpus."
+            )
     return found.drop(columns=["_merge", "label_undistilled", "speaker_undistilled"])
 
 
@@ -87,13 +96,22 @@ def _told(rows: pd.DataFrame) -> str:
     return f"recording '{first.recording}' of fold {first.fold}, seed {first.seed}"
 
 
-def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "uar", flips: int = FLIPS, seed: int = 0) -> Comparison:
-    """Compare two runs' predictions by ``uar`` or ``accuracy``; several seeds stand in a column ``seed``.
+def compare(
+    distilled: pd.DataFrame,
+    undistilled: pd.DataFrame,
+    metric: str = "uar",
+    flips: int = FLIPS,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two runs' predictions by ``uar`` or ``accuracy``; several seeds stand in a column
+    ``seed``.
 
-    The test is exact: signs of folds are flipped. Fewer than six folds cannot reach p = 0.05 (2 of 2⁵ signs are 0.06); then it is
-    Student's t with the standard error of the interval. With fewer than six trainings there is no p and no ``detectable``, and with
-    fewer than three folds or seeds no interval: tests that take the trained students as given, as McNemar's and those over speakers
-    do, cannot say whether other trainings would differ. Raises UserError where the runs tested different recordings.
+    The test is exact: signs of folds are flipped. Fewer than six folds cannot reach p = 0.05 (2 of
+    2⁵ signs are 0.06); then it is Student's t with the standard error of the interval. With fewer
+    than six trainings there is no p and no ``detectable``, and with fewer than three folds or seeds
+    no interval: tests that take the trained students as given, as McNemar's and those over speakers
+    do, cannot say whether other trainings would differ. Raises UserError where the runs tested
+    different recordings.
     """
     both = paired(distilled, undistilled)
     base = right(both, "predicted_undistilled").astype(float)
@@ -107,7 +125,9 @@ def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "u
     p, least = tested_by(sure, gain, by["fold"], len(by["training"]), flips, seed)
     tests = dict.fromkeys([*by, "recording"], math.nan)
     if len(by["training"]) >= ENOUGH:
-        tests = {unit: sign_flip(found, flips, seed) for unit, found in by.items()} | {"recording": _mcnemar(both)}
+        tests = {unit: sign_flip(found, flips, seed) for unit, found in by.items()} | {
+            "recording": _mcnemar(both)
+        }
     return Comparison(
         metric=metric, undistilled=start, distilled=start + gain, gain=gain, low=bounds.low, high=bounds.high, p=p, unit=sure.unit,
         p_folds=tests["fold"], p_speakers=tests["speaker"], p_trainings=tests["training"], p_recordings=tests["recording"],
@@ -116,8 +136,16 @@ def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "u
     )  # fmt: skip
 
 
-def tested_by(sure: Uncertainty, gain: float, folds: np.ndarray, trainings: int, flips: int = FLIPS, seed: int = 0) -> tuple[float, float]:
-    """Return the p of a gain and the gain that its test detects: signs of six ``folds`` or more, else Student's t of ``sure``.
+def tested_by(
+    sure: Uncertainty,
+    gain: float,
+    folds: np.ndarray,
+    trainings: int,
+    flips: int = FLIPS,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the p of a gain and the gain that its test detects: signs of six ``folds`` or more,
+    else Student's t of ``sure``.
 
     NaN with fewer than six trainings.
     """
@@ -129,9 +157,11 @@ def tested_by(sure: Uncertainty, gain: float, folds: np.ndarray, trainings: int,
 
 
 def _mcnemar(both: pd.DataFrame) -> float:
-    """Return the p of McNemar's exact test (1947) over recordings, which is about accuracy, whatever the metric.
+    """Return the p of McNemar's exact test (1947) over recordings, which is about accuracy,
+    whatever the metric.
 
-    It takes the lowest seed alone: a recording heard by several seeds' students is not several recordings.
+    It takes the lowest seed alone: a recording heard by several seeds' students is not several
+    recordings.
     """
     both = both[both.seed == both.seed.min()]
     wrong = 2 * ~right(both) + ~right(both, "predicted_undistilled")
@@ -139,7 +169,8 @@ def _mcnemar(both: pd.DataFrame) -> float:
 
 
 def corrected(pvalues: pd.Series | np.ndarray | list[float]) -> pd.Series:
-    """Return p values ``(tests,)`` corrected for their number (Holm 1979), in their order and with their index.
+    """Return p values ``(tests,)`` corrected for their number (Holm 1979), in their order and with
+    their index.
 
     A missing one (NaN: not run, or too few units) stays missing and is not counted.
     """

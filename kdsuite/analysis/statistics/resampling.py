@@ -1,7 +1,8 @@
-"""How far a mean over folds, seeds and speakers may be from the truth: standard errors, intervals and sign-flip tests.
+"""How far a mean over folds, seeds and speakers may be from the truth: standard errors, intervals
+and sign-flip tests.
 
-Recordings of one speaker resemble each other, and so do the answers of one trained student. So speakers and trainings (a fold of a
-seed is one) are the units, never recordings.
+Recordings of one speaker resemble each other, and so do the answers of one trained student. So
+speakers and trainings (a fold of a seed is one) are the units, never recordings.
 
 - Where each speaker is tested in one fold and there are three folds or more, folds are independent: they differ by their speakers *and*
   by their trainings, and the interval is Student's t over folds. Training sets of two folds overlap, which no such interval can
@@ -29,7 +30,10 @@ ENOUGH = 6  # units of which signs can tell anything: 2 of 2⁶ are 0.03, 2 of 2
 FOLDS = 3  # folds from which on Student's t over them is worth printing: with two it is 12.7 standard errors
 EXACT = 16  # differences of which all 2¹⁶ signs are tried, in half a second
 TRAINED = ["seed", "fold"]  # one student each
-CELLS = {"uar": [*TRAINED, "label"], "accuracy": TRAINED}  # a metric is a mean over these groups of the share of right answers
+CELLS = {
+    "uar": [*TRAINED, "label"],
+    "accuracy": TRAINED,
+}  # a metric is a mean over these groups of the share of right answers
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ class Interval:
 class Cells:
     """Answers summed up by speaker and by the cells whose mean is the metric.
 
-    ``total`` and ``value`` are sparse ``(speakers, cells)``: recordings, and the sum of what is averaged. ``weight`` ``(cells,)``
-    is each cell's part of the metric; weights sum to 1.
+    ``total`` and ``value`` are sparse ``(speakers, cells)``: recordings, and the sum of what is
+    averaged. ``weight`` ``(cells,)`` is each cell's part of the metric; weights sum to 1.
     """
 
     total: sparse.csr_array
@@ -54,11 +58,13 @@ class Cells:
     weight: np.ndarray
 
     def mean(self, drawn: np.ndarray, within: np.ndarray | None = None) -> np.ndarray:
-        """Return the metric ``(draws,)`` where each speaker is there ``drawn`` ``(draws, speakers)`` times.
+        """Return the metric ``(draws,)`` where each speaker is there ``drawn`` ``(draws,
+        speakers)`` times.
 
-        With ``within`` ``(cells,)``, numbers from 0, the metric of each group of cells ``(draws, groups)``. A cell counts as often as its
-        speakers were drawn. So an actor who is left out is missing also where each actor is a fold (leaving one actor out) or a class
-        (speaker identification); without it, intervals there would be too short.
+        With ``within`` ``(cells,)``, numbers from 0, the metric of each group of cells ``(draws,
+        groups)``. A cell counts as often as its speakers were drawn. So an actor who is left out is
+        missing also where each actor is a fold (leaving one actor out) or a class (speaker
+        identification); without it, intervals there would be too short.
         """
         there = sparse.csr_array(self.total > 0, dtype=float)
         counts = self.weight * (drawn @ there) / there.sum(axis=0)
@@ -83,7 +89,8 @@ def right(predictions: pd.DataFrame, column: str = "predicted") -> np.ndarray:
 
 @dataclass(frozen=True)
 class Shares:
-    """Each recording's ``cell`` ``(rows,)``, and each cell's number of ``recordings`` and ``weight`` in the metric ``(cells,)``."""
+    """Each recording's ``cell`` ``(rows,)``, and each cell's number of ``recordings`` and
+    ``weight`` in the metric ``(cells,)``."""
 
     cell: np.ndarray
     recordings: np.ndarray
@@ -91,12 +98,15 @@ class Shares:
 
 
 def shares(predictions: pd.DataFrame, metric: str) -> Shares:
-    """Return how a metric is put together: every student (a fold of a seed) weighs the same, and so does every cell of a student.
+    """Return how a metric is put together: every student (a fold of a seed) weighs the same, and so
+    does every cell of a student.
 
     Raises UserError for a metric that is no mean over cells, such as an error rate.
     """
     if metric not in CELLS:
-        raise UserError(f"unknown metric '{metric}'; known are {', '.join(CELLS)}, and for error rates compare_trials.")
+        raise UserError(
+            f"unknown metric '{metric}'; known are {', '.join(CELLS)}, and for error rates compare_trials."
+        )
     cell = predictions.groupby(CELLS[metric], observed=True).ngroup().to_numpy()
     student = students(predictions)
     _, first, recordings = np.unique(cell, return_index=True, return_counts=True)
@@ -113,22 +123,29 @@ def cells(of: Shares, speaker: pd.Series, value: np.ndarray) -> Cells:
     """Sum ``value`` ``(rows,)`` up by speaker and cell."""
     number, names = pd.factorize(speaker)
     shape = (len(names), len(of.recordings))
-    summed = (sparse.coo_array((what, (number, of.cell)), shape) for what in (np.ones(len(number)), value.astype(float)))
+    summed = (
+        sparse.coo_array((what, (number, of.cell)), shape)
+        for what in (np.ones(len(number)), value.astype(float))
+    )
     return Cells(*map(sparse.csr_array, summed), of.weight)
 
 
 def differences(of: Shares, unit: pd.Series | np.ndarray, value: np.ndarray) -> np.ndarray:
     """Return each unit's part of the metric ``(units,)``, scaled so that their mean is the metric.
 
-    ``unit`` ``(rows,)`` is the fold or the speaker. Where all folds tested the same seeds, a fold's part is its own metric.
+    ``unit`` ``(rows,)`` is the fold or the speaker. Where all folds tested the same seeds, a fold's
+    part is its own metric.
     """
     number, names = pd.factorize(unit)
-    return len(names) * np.bincount(number, (of.weight / of.recordings)[of.cell] * value, minlength=len(names))
+    return len(names) * np.bincount(
+        number, (of.weight / of.recordings)[of.cell] * value, minlength=len(names)
+    )
 
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """The standard ``error`` of a mean, its degrees of ``freedom``, and over which ``unit`` it was estimated; NaN and "" where it is unknown."""
+    """The standard ``error`` of a mean, its degrees of ``freedom``, and over which ``unit`` it was
+    estimated; NaN and "" where it is unknown."""
 
     error: float = math.nan
     freedom: float = math.nan
@@ -141,11 +158,16 @@ class Uncertainty:
 
     def p(self, estimate: float) -> float:
         """Return the two-sided p of Student's t, NaN where there is no spread."""
-        return float(2 * stats.t.sf(abs(estimate) / self.error, self.freedom)) if self.error > 0 else math.nan
+        return (
+            float(2 * stats.t.sf(abs(estimate) / self.error, self.freedom))
+            if self.error > 0
+            else math.nan
+        )
 
 
 def uncertainty(predictions: pd.DataFrame, of: Shares, value: np.ndarray) -> Uncertainty:
-    """Return how sure the metric of ``value`` ``(rows,)`` is, over folds or over speakers and trainings (see the module)."""
+    """Return how sure the metric of ``value`` ``(rows,)`` is, over folds or over speakers and
+    trainings (see the module)."""
     fold_of = predictions.groupby("speaker", sort=False).fold.agg(["first", "nunique"])
     apart = (fold_of["nunique"] == 1).all()
     folds = differences(of, predictions.fold, value)
@@ -154,24 +176,32 @@ def uncertainty(predictions: pd.DataFrame, of: Shares, value: np.ndarray) -> Unc
     _, first = np.unique(of.cell, return_index=True)
     training = students(predictions)
     speakers = len(fold_of)
-    means = cells(of, predictions.speaker, value).mean(np.vstack([np.ones(speakers), 1 - np.eye(speakers)]), training[first])
+    means = cells(of, predictions.speaker, value).mean(
+        np.vstack([np.ones(speakers), 1 - np.eye(speakers)]), training[first]
+    )
     if not apart:
         return crossed([pseudo_values(means)])
     fold, spoken = predictions.fold.to_numpy(), fold_of["first"].to_numpy()
-    groups = [means[np.append(True, spoken == here)][:, np.unique(training[fold == here])] for here in np.unique(fold)]
+    groups = [
+        means[np.append(True, spoken == here)][:, np.unique(training[fold == here])]
+        for here in np.unique(fold)
+    ]
     return crossed([pseudo_values(group) for group in groups])
 
 
 def pseudo_values(means: np.ndarray) -> np.ndarray:
-    """Return the jackknife's pseudo-values ``(speakers, trainings)`` of ``means`` ``(1 + speakers, trainings)``: of all, then without each."""
+    """Return the jackknife's pseudo-values ``(speakers, trainings)`` of ``means`` ``(1 + speakers,
+    trainings)``: of all, then without each."""
     speakers = len(means) - 1
     return speakers * means[0] - (speakers - 1) * means[1:]
 
 
 def crossed(groups: list[np.ndarray]) -> Uncertainty:
-    """Return how sure the mean over ``groups`` is, each of ``(speakers, trainings)`` in which every training tested every speaker.
+    """Return how sure the mean over ``groups`` is, each of ``(speakers, trainings)`` in which every
+    training tested every speaker.
 
-    NaN where a group has a single speaker or training, or all groups together fewer than two trainings beyond their first.
+    NaN where a group has a single speaker or training, or all groups together fewer than two
+    trainings beyond their first.
     """
     speakers, trainings = (np.array([of.shape[axis] for of in groups]) for axis in (0, 1))
     if min(speakers) < 2 or min(trainings) < 2 or sum(trainings - 1) < 2:
@@ -182,15 +212,19 @@ def crossed(groups: list[np.ndarray]) -> Uncertainty:
         left = group - rows[:, None] - columns + group.mean()
         of_speakers += stats.sem(rows) ** 2 / len(groups) ** 2
         of_trainings += stats.sem(columns) ** 2 / len(groups) ** 2
-        of_both += (left**2).sum() / np.prod(np.array(group.shape) - 1) / group.size / len(groups) ** 2
+        of_both += (
+            (left**2).sum() / np.prod(np.array(group.shape) - 1) / group.size / len(groups) ** 2
+        )
     freedoms = (sum(speakers - 1), sum(trainings - 1), sum((speakers - 1) * (trainings - 1)))
     return combined((of_speakers, of_trainings, of_both), freedoms)
 
 
 def combined(variances: tuple[float, float, float], freedoms: tuple[int, int, int]) -> Uncertainty:
-    """Return how sure a mean is, from its variance by speakers, by trainings, and by the noise of a speaker in a training.
+    """Return how sure a mean is, from its variance by speakers, by trainings, and by the noise of a
+    speaker in a training.
 
-    Each of the first two holds that noise, which counts once; trainings that differ by no more than it add nothing.
+    Each of the first two holds that noise, which counts once; trainings that differ by no more than
+    it add nothing.
     """
     (of_speakers, of_trainings, of_both), (speakers, trainings, both) = variances, freedoms
     terms = [(of_speakers, speakers)]
@@ -199,14 +233,18 @@ def combined(variances: tuple[float, float, float], freedoms: tuple[int, int, in
     variance = sum(term for term, _ in terms)
     least = min(units for _, units in terms)
     freedom = variance**2 / sum(term**2 / units for term, units in terms) if variance > 0 else least
-    return Uncertainty(math.sqrt(max(variance, 0)), max(float(freedom), least), "speaker and training")
+    return Uncertainty(
+        math.sqrt(max(variance, 0)), max(float(freedom), least), "speaker and training"
+    )
 
 
 def interval(predictions: pd.DataFrame, metric: str = "uar") -> Interval:
-    """Return a run's ``uar`` or ``accuracy``, the mean over its folds, with its 95 % interval over speakers and trainings.
+    """Return a run's ``uar`` or ``accuracy``, the mean over its folds, with its 95 % interval over
+    speakers and trainings.
 
-    ``predictions`` are those of :func:`kdsuite.runs.results.predictions`, of several seeds with a column ``seed``. There is no interval (NaN)
-    where folds or seeds are too few to say how another training would have come out.
+    ``predictions`` are those of :func:`kdsuite.runs.results.predictions`, of several seeds with a
+    column ``seed``. There is no interval (NaN) where folds or seeds are too few to say how another
+    training would have come out.
     """
     predictions = with_seed(predictions)
     parts, answered = shares(predictions, metric), right(predictions).astype(float)
@@ -215,10 +253,12 @@ def interval(predictions: pd.DataFrame, metric: str = "uar") -> Interval:
 
 
 def sign_flip(found: np.ndarray, flips: int = FLIPS, seed: int = 0) -> float:
-    """Return the two-sided p of paired differences ``(units,)``: how often random signs give a mean as far from zero.
+    """Return the two-sided p of paired differences ``(units,)``: how often random signs give a mean
+    as far from zero.
 
-    To exchange the answers of two students for a unit is to flip the sign of its difference. Up to :data:`EXACT` units all signs
-    are tried, above ``flips`` random ones. NaN with fewer than six: 2 of 2⁵ signs are 0.06.
+    To exchange the answers of two students for a unit is to flip the sign of its difference. Up to
+    :data:`EXACT` units all signs are tried, above ``flips`` random ones. NaN with fewer than six: 2
+    of 2⁵ signs are 0.06.
     """
     if len(found) < ENOUGH:
         return math.nan

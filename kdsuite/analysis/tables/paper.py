@@ -1,4 +1,5 @@
-"""The audit of the paper's printed numbers and the ledger of what it leaves open, as tables of the site and as files.
+"""The audit of the paper's printed numbers and the ledger of what it leaves open, as tables of the
+site and as files.
 
 made += [audit_table(), ledger_table()]
 documents = write_documents(folder)
@@ -23,9 +24,12 @@ REMARKABLE = (CONTRADICTS, DOUBTFUL, NOT_DERIVABLE)
 
 
 def audit_table(found: pd.DataFrame | None = None) -> Table:
-    """Return what the audit objects to; the notes count what it does not. ``found`` is :func:`kdsuite.analysis.paper.audit.audit`'s."""
+    """Return what the audit objects to; the notes count what it does not. ``found`` is
+    :func:`kdsuite.analysis.paper.audit.audit`'s."""
     found = audit.audit() if found is None else found
-    rows = found[found.verdict.isin(REMARKABLE)].sort_values("verdict", key=lambda verdicts: verdicts.map(REMARKABLE.index), kind="stable")
+    rows = found[found.verdict.isin(REMARKABLE)].sort_values(
+        "verdict", key=lambda verdicts: verdicts.map(REMARKABLE.index), kind="stable"
+    )
     shown = rows.assign(table=rows.table.map("Table {}".format, na_action="ignore").fillna("all"))
     return Table(
         name="audit",
@@ -69,7 +73,8 @@ def ledger_table() -> Table:
 
 
 def write_documents(folder: Path) -> dict[str, str]:
-    """Write ``audit.csv`` and ``ledger.csv`` and return what they are, as :func:`kdsuite.analysis.site.build` takes its ``documents``."""
+    """Write ``audit.csv`` and ``ledger.csv`` and return what they are, as
+    :func:`kdsuite.analysis.site.build` takes its ``documents``."""
     audit.write(folder)
     ledger.write(folder)
     return DOCUMENTS

@@ -1,4 +1,5 @@
-"""What a suite's runs prove, as tables of its site: gains with intervals, controls, the choice of alpha, claims, sensitivity."""
+"""What a suite's runs prove, as tables of its site: gains with intervals, controls, the choice of
+alpha, claims, sensitivity."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ PLACE = [
     Column("alpha", "α", digits=2),
 ]
 GAIN = [Column("gain", "gain", digits=1, signed=True), Column("interval", "95 %", interval=True)]
-COMPARED = [Column("undistilled", "undistilled", digits=1), Column("distilled", "distilled", digits=1), *GAIN, Column("p_text", "p")]
+COMPARED = [
+    Column("undistilled", "undistilled", digits=1),
+    Column("distilled", "distilled", digits=1),
+    *GAIN,
+    Column("p_text", "p"),
+]
 # departures after which a network is still the same one with less to learn from
 SHARES = r"(corpus\.(fraction|labelled)=[\d.]+(; training\.epochs=\d+)?)?"
 TRAININGS = Column("trainings", "trainings", digits=0)
@@ -46,11 +52,16 @@ INTERVALS = (
 
 def between(low: float, high: float) -> str:
     """Return an interval of percentages as text, an em dash where there is none."""
-    return ABSENT if pd.isna(low) or pd.isna(high) else f"{number(low, 1, signed=True)} to {number(high, 1, signed=True)}"
+    return (
+        ABSENT
+        if pd.isna(low) or pd.isna(high)
+        else f"{number(low, 1, signed=True)} to {number(high, 1, signed=True)}"
+    )
 
 
 def reasons(found: pd.DataFrame) -> list[str]:
-    """Return, for rows of :func:`kdsuite.analysis.evidence.comparisons`, why an interval or p is missing, and which ones need care."""
+    """Return, for rows of :func:`kdsuite.analysis.evidence.comparisons`, why an interval or p is
+    missing, and which ones need care."""
     notes = []
     if (found.trainings < ENOUGH).any():
         notes.append(
@@ -65,15 +76,21 @@ def reasons(found: pd.DataFrame) -> list[str]:
             f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may be too short: it supposes that speakers differ "
             "as a normal distribution has it."
         )
-    notes += [conventions(part.conventions.max(), name) for name, part in found[found.metric == "eer"].groupby("dataset")]
+    notes += [
+        conventions(part.conventions.max(), name)
+        for name, part in found[found.metric == "eer"].groupby("dataset")
+    ]
     return [note for note in notes if note]
 
 
 def _shown(found: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """Return the rows with these fractions as percentages, the names of their networks, and ``low`` and ``high`` as one text."""
+    """Return the rows with these fractions as percentages, the names of their networks, and ``low``
+    and ``high`` as one text."""
     shown = found.assign(**{name: 100 * found[name] for name in names if name in found})
     if "backbone" in found:
-        networks = [f"{BACKBONES[row.backbone]} {SETTINGS[row.setting]}" for row in found.itertuples()]
+        networks = [
+            f"{BACKBONES[row.backbone]} {SETTINGS[row.setting]}" for row in found.itertuples()
+        ]
         shown["network"] = pd.Series(networks, index=found.index, dtype=object)
     if "low" in found:
         shown["interval"] = [between(*pair) for pair in zip(shown.low, shown.high)]
@@ -86,14 +103,25 @@ def p_value(p: float) -> str:
 
 
 def gains_table(found: pd.DataFrame) -> Table:
-    """Return every student distilled by the teacher beside its undistilled twin; ``found`` is :func:`kdsuite.analysis.evidence.comparisons`'."""
+    """Return every student distilled by the teacher beside its undistilled twin; ``found`` is
+    :func:`kdsuite.analysis.evidence.comparisons`'."""
     own = found[found.targets == "teacher"]
-    rows = own.sort_values(["dataset", "metric", "variant", "backbone", "setting", "method", "alpha"], kind="stable").reset_index(drop=True)
+    rows = own.sort_values(
+        ["dataset", "metric", "variant", "backbone", "setting", "method", "alpha"], kind="stable"
+    ).reset_index(drop=True)
     if len(rows):
-        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "detectable", "linear")
-        rows = rows.assign(p_text=rows.p.map(p_value), holm=rows.p_holm.map(p_value), least=rows.p_least.map(p_value))
+        rows = _shown(
+            rows, "undistilled", "distilled", "gain", "low", "high", "detectable", "linear"
+        )
+        rows = rows.assign(
+            p_text=rows.p.map(p_value),
+            holm=rows.p_holm.map(p_value),
+            least=rows.p_least.map(p_value),
+        )
     rows, below = _beside_linear(rows)
-    variant = [Column("variant", "departing in")] if len(rows) and (rows.variant != "").any() else []
+    variant = (
+        [Column("variant", "departing in")] if len(rows) and (rows.variant != "").any() else []
+    )
     return Table(
         name="gains",
         title="Gains by distillation",
@@ -117,16 +145,22 @@ def gains_table(found: pd.DataFrame) -> Table:
 
 
 def _beside_linear(rows: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[tuple[int, str]]]:
-    """Return gains with a column that says where both students are below the linear baseline, and the places of all that are."""
+    """Return gains with a column that says where both students are below the linear baseline, and
+    the places of all that are."""
     if rows.empty:
         return rows, frozenset()
     better = 1 - 2 * (rows.metric == "eer")  # errors are better where they are fewer
-    below = pd.DataFrame({name: better * rows[name] < better * rows.linear for name in ("undistilled", "distilled")})
-    return rows.assign(both_below_linear=below.all(axis="columns")), frozenset(below[below].stack().dropna().index)
+    below = pd.DataFrame(
+        {name: better * rows[name] < better * rows.linear for name in ("undistilled", "distilled")}
+    )
+    return rows.assign(both_below_linear=below.all(axis="columns")), frozenset(
+        below[below].stack().dropna().index
+    )
 
 
 def _both_below(rows: pd.DataFrame) -> list[str]:
-    """Return a sentence on the gains whose students are both below the linear baseline, nothing where there are none."""
+    """Return a sentence on the gains whose students are both below the linear baseline, nothing
+    where there are none."""
     count = int(rows.both_below_linear.sum()) if len(rows) else 0
     told = f"{count} of {len(rows)} comparisons are of students that are both below the linear baseline: a network that learned more might not gain as much."
     return [told] if count else []
@@ -139,13 +173,24 @@ def controls_table(found: pd.DataFrame) -> Table:
         # a share of a gain that is not there, or that other trainings may not have, says nothing
         sure = (rows.method_low > 0) & (rows.trainings >= ENOUGH)
         kept = rows.assign(kept=(rows.gain / rows.method_gain).where(sure))
-        rows = _shown(kept, "gain", "low", "high", "kept", "over", "over_low", "over_high", "method_gain")
+        rows = _shown(
+            kept, "gain", "low", "high", "kept", "over", "over_low", "over_high", "method_gain"
+        )
         rows["over_interval"] = [between(*pair) for pair in zip(rows.over_low, rows.over_high)]
-        rows = rows.assign(over_text=rows.over_p.map(p_value), over_corrected=rows.over_holm.map(p_value))
-        rows["training"] = [";".join(part for part in text.split("; ") if "training.targets" not in part) for text in rows.variant]
+        rows = rows.assign(
+            over_text=rows.over_p.map(p_value), over_corrected=rows.over_holm.map(p_value)
+        )
+        rows["training"] = [
+            ";".join(part for part in text.split("; ") if "training.targets" not in part)
+            for text in rows.variant
+        ]
     shown = [
         Column("targets", "targets", labels=TARGETS),
-        *([Column("training", "departing in")] if len(rows) and (rows.training != "").any() else []),
+        *(
+            [Column("training", "departing in")]
+            if len(rows) and (rows.training != "").any()
+            else []
+        ),
         *GAIN,
         Column("method_gain", "the method’s", digits=1, signed=True),
         Column("kept", "kept, %", digits=0),
@@ -160,7 +205,9 @@ def controls_table(found: pd.DataFrame) -> Table:
         title="Controls",
         caption="Students of the same budget whose targets tell less, beside the paper’s method; percentage points.",
         columns=[*PLACE, *shown],
-        frame=rows.reindex(columns=rows.columns.union([column.name for column in shown], sort=False)),
+        frame=rows.reindex(
+            columns=rows.columns.union([column.name for column in shown], sort=False)
+        ),
         notes=[
             "What a control gains is not owed to the video of that recording. The share of the method’s gain that it keeps is told only where that "
             f"gain is above zero with its interval, over {ENOUGH} trainings or more.",
@@ -173,13 +220,16 @@ def controls_table(found: pd.DataFrame) -> Table:
 
 
 def fractions_table(found: pd.DataFrame) -> Table:
-    """Return gains by the share of the training set, and of its labels, for the networks that have several."""
+    """Return gains by the share of the training set, and of its labels, for the networks that have
+    several."""
     place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
     own = found[(found.targets == "teacher") & found.variant.str.fullmatch(SHARES)]
     many = own.groupby(place)[["fraction", "labelled"]].transform("nunique").max(axis=1) > 1
     rows = several = own[many].sort_values([*place, "fraction", "labelled"]).reset_index(drop=True)
     if len(rows):
-        rows = _shown(rows, "undistilled", "distilled", "gain", "low", "high", "fraction", "labelled").assign(p_text=rows.p.map(p_value))
+        rows = _shown(
+            rows, "undistilled", "distilled", "gain", "low", "high", "fraction", "labelled"
+        ).assign(p_text=rows.p.map(p_value))
     return Table(
         name="fractions",
         title="With less to learn from",
@@ -193,12 +243,15 @@ def fractions_table(found: pd.DataFrame) -> Table:
         ],
         frame=rows,
         notes=reasons(several.drop(columns="detectable")) if len(several) else [],
-        absent="" if len(rows) else "no network of this suite was trained with several corpus.fraction or corpus.labelled.",
+        absent=""
+        if len(rows)
+        else "no network of this suite was trained with several corpus.fraction or corpus.labelled.",
     )
 
 
 def alpha_table(chosen: pd.DataFrame) -> Table:
-    """Return alpha chosen on validation recordings beside the best on the test; ``chosen`` is :func:`kdsuite.analysis.evidence.chosen_alpha`'s."""
+    """Return alpha chosen on validation recordings beside the best on the test; ``chosen`` is
+    :func:`kdsuite.analysis.evidence.chosen_alpha`'s."""
     return Table(
         name="alpha-choice",
         title="α, chosen honestly",
@@ -216,12 +269,15 @@ def alpha_table(chosen: pd.DataFrame) -> Table:
         notes=[
             "What the best on the test has more than the chosen is gained in print and nowhere else. It can be negative: validation chooses for each fold, the test once for all."
         ],
-        absent="" if len(chosen) else "no network has validation recordings and three α or more; corpus.validation keeps speakers for it.",
+        absent=""
+        if len(chosen)
+        else "no network has validation recordings and three α or more; corpus.validation keeps speakers for it.",
     )
 
 
 def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
-    """Return the paper's claims with what was run for each and the verdict; also the content of ``claims.csv``."""
+    """Return the paper's claims with what was run for each and the verdict; also the content of
+    ``claims.csv``."""
     rows = claims.claims(prevailing(found[found.targets == "teacher"]), alpha)
     drawn = set(found.dataset[found.synthetic.astype(bool)])
     rows["dataset"] = [f"{name} (synthetic)" if name in drawn else name for name in rows.dataset]
@@ -249,7 +305,8 @@ def claims_table(found: pd.DataFrame, alpha: float = 0.5) -> Table:
 
 
 def designs_table() -> Table:
-    """Return the smallest gains that the paper's own designs could have detected, beside the gains it prints."""
+    """Return the smallest gains that the paper's own designs could have detected, beside the gains
+    it prints."""
     rows = paper_designs(published())
     return Table(
         name="designs",
@@ -276,10 +333,15 @@ def designs_table() -> Table:
 
 
 def sensitivity_table(found: pd.DataFrame) -> Table:
-    """Return the departures by their effect, each with the ledger's question; ``found`` is :func:`kdsuite.analysis.evidence.sensitivity`'s."""
-    questions = {entry["parameter"]: entry["question"] for entry in ledger.entries() if "parameter" in entry}
+    """Return the departures by their effect, each with the ledger's question; ``found`` is
+    :func:`kdsuite.analysis.evidence.sensitivity`'s."""
+    questions = {
+        entry["parameter"]: entry["question"] for entry in ledger.entries() if "parameter" in entry
+    }
     rows = _shown(found, "distilled", "undistilled", "effect", "effect_on_gain", "luck")
-    rows["outstanding"] = found.stands_out.map({True: "yes", False: "no"}) if len(found) else pd.Series(dtype=str)
+    rows["outstanding"] = (
+        found.stands_out.map({True: "yes", False: "no"}) if len(found) else pd.Series(dtype=str)
+    )
     rows = rows.assign(question=[questions.get(text.split("=")[0], "") for text in rows.departure])
     return Table(
         name="sensitivity",

@@ -1,4 +1,5 @@
-"""A table as a paper prints it: numbers with their digits, notes, and which run stands behind which number."""
+"""A table as a paper prints it: numbers with their digits, notes, and which run stands behind which
+number."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from kdsuite import places
 
 # how the paper spells the axes
 BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet"}
-SETTINGS = {"nonseq": "non-sequential", "em": "sequential, EM", "agg": "sequential, AGG", "sequential": "sequential"}
+SETTINGS = {
+    "nonseq": "non-sequential",
+    "em": "sequential, EM",
+    "agg": "sequential, AGG",
+    "sequential": "sequential",
+}
 
 ABSENT = "—"
 PARTIAL = "†"
@@ -51,9 +57,9 @@ TEX = str.maketrans(
 class Column:
     """A column of a table: where its values are, and how they read.
 
-    ``digits`` behind the point (None: text); ``spread`` names the column of the standard deviation shown behind ±;
-    ``header`` is ``row`` or ``rowgroup`` where the cells head their rows; an ``interval`` is text set like a number; ``labels``
-    replaces values by names.
+    ``digits`` behind the point (None: text); ``spread`` names the column of the standard deviation
+    shown behind ±; ``header`` is ``row`` or ``rowgroup`` where the cells head their rows; an
+    ``interval`` is text set like a number; ``labels`` replaces values by names.
     """
 
     name: str
@@ -69,7 +75,9 @@ class Column:
 
 # what names the rows of a table with one row a network
 NETWORK = (
-    Column("backbone", "backbone", header="rowgroup", labels={**BACKBONES, LINEAR: "linear baseline"}),
+    Column(
+        "backbone", "backbone", header="rowgroup", labels={**BACKBONES, LINEAR: "linear baseline"}
+    ),
     Column("setting", "setting", header="row", labels=SETTINGS),
 )
 
@@ -78,8 +86,10 @@ NETWORK = (
 class Table:
     """A table: ``frame`` has plain numbers, ``columns`` say how they are shown.
 
-    ``links`` maps (row, column name) to the runs behind a number, ``partial`` are those numbers of which some runs are
-    missing, ``below`` those of networks that are worse than the linear baseline. ``absent`` is the reason why none of our numbers are there, ``missing`` names what is missing for some.
+    ``links`` maps (row, column name) to the runs behind a number, ``partial`` are those numbers of
+    which some runs are missing, ``below`` those of networks that are worse than the linear
+    baseline. ``absent`` is the reason why none of our numbers are there, ``missing`` names what is
+    missing for some.
     """
 
     name: str
@@ -98,12 +108,21 @@ class Table:
     @property
     def remarks(self) -> list[str]:
         """Notes for the foot of the table."""
-        partial = [f"{PARTIAL} mean over the runs that are done; some are missing."] if self.partial else []
-        below = [f"{BELOW} below the linear baseline of the same folds (for error rates: above it)."] if self.below else []
+        partial = (
+            [f"{PARTIAL} mean over the runs that are done; some are missing."]
+            if self.partial
+            else []
+        )
+        below = (
+            [f"{BELOW} below the linear baseline of the same folds (for error rates: above it)."]
+            if self.below
+            else []
+        )
         return [*self.notes, *partial, *below]
 
     def text(self, row: int, column: Column) -> str:
-        """Return what a cell reads: a number with its digits and spread, a name, or an em dash where there is no value."""
+        """Return what a cell reads: a number with its digits and spread, a name, or an em dash
+        where there is no value."""
         value = self.frame[column.name].iloc[row]
         if pd.isna(value):
             return ABSENT
@@ -111,13 +130,24 @@ class Table:
             return column.labels.get(value, str(value))
         spread = self.frame[column.spread].iloc[row] if column.spread else None
         tail = "" if spread is None or pd.isna(spread) else f" ± {number(spread, column.digits)}"
-        marks = [mark for mark, of in ((PARTIAL, self.partial), (BELOW, self.below)) if (row, column.name) in of]
+        marks = [
+            mark
+            for mark, of in ((PARTIAL, self.partial), (BELOW, self.below))
+            if (row, column.name) in of
+        ]
         return number(value, column.digits, column.signed) + tail + "".join(marks)
 
     def printed(self) -> pd.DataFrame:
         """Return the whole table as text, columns (group, title)."""
-        cells = [[self.text(row, column) for column in self.columns] for row in range(len(self.frame))]
-        return pd.DataFrame(cells, columns=pd.MultiIndex.from_tuples([(column.group, column.title) for column in self.columns]))
+        cells = [
+            [self.text(row, column) for column in self.columns] for row in range(len(self.frame))
+        ]
+        return pd.DataFrame(
+            cells,
+            columns=pd.MultiIndex.from_tuples(
+                [(column.group, column.title) for column in self.columns]
+            ),
+        )
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
@@ -131,7 +161,8 @@ def tex(text: str) -> str:
 
 
 def write(table: Table, folder: Path) -> dict[str, Path]:
-    """Write ``<name>.csv`` (plain numbers) and ``<name>.tex`` (booktabs) and return them by their ending."""
+    """Write ``<name>.csv`` (plain numbers) and ``<name>.tex`` (booktabs) and return them by their
+    ending."""
     files = {ending: folder / f"{table.name}.{ending}" for ending in ("csv", "tex")}
     with places.replacing(files["csv"]) as temporary:
         table.frame.round(4).to_csv(temporary, index=False)
@@ -153,11 +184,19 @@ def to_tex(table: Table) -> str:
         multicol_align="c",
         label=f"tab:{table.name}",
         caption=tex(f"{table.caption} {'; '.join(table.facts)}".strip()),
-        column_format="".join("r" if column.interval or column.digits is not None else "l" for column in table.columns),
+        column_format="".join(
+            "r" if column.interval or column.digits is not None else "l" for column in table.columns
+        ),
     )
     more = f" and {len(table.missing) - 20} more" * (len(table.missing) > 20)
     remarks = [
-        *([f"Missing: {table.absent}"] if table.absent else [f"Missing: {'; '.join(table.missing[:20])}{more}."] if table.missing else []),
+        *(
+            [f"Missing: {table.absent}"]
+            if table.absent
+            else [f"Missing: {'; '.join(table.missing[:20])}{more}."]
+            if table.missing
+            else []
+        ),
         *table.remarks,
     ]
     foot = "".join(rf"\par\smallskip{{\footnotesize {tex(remark)}}}" + "\n" for remark in remarks)
