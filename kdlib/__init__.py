@@ -10,7 +10,7 @@ STARTED = time.time()
 
 
 def __getattr__(name: str):
-    """Import what using a student takes when somebody asks for it: ``import kdlib`` itself stays
+    """Import what using a student needs on first use: ``import kdlib`` itself stays
     cheap."""
     if name == "load_student":
         from kdsuite.app.using import load_student

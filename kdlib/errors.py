@@ -1,4 +1,4 @@
-"""The errors a user can mend: each message is one sentence that says what is wrong, where, and what
+"""The errors that a user can correct: each message is one sentence that says what is wrong, where, and what
 to do."""
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Objective(nn.Module):
 
 
 class Embedding(Objective):
-    """The paper's method: the student's embedding is drawn to the teacher's (Eqs. 8, 12 and 13)."""
+    """The paper's method: the student's embedding is pulled towards the teacher's (Eqs. 8, 12 and 13)."""
 
     def __init__(
         self, alpha: float, distance: str, embedding: int, reduction: str = "mean", **others: Any

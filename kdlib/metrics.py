@@ -1,4 +1,4 @@
-"""How well predictions fit their labels, and how well scores tell the same speaker from another."""
+"""How well predictions fit their labels, and how well scores separate the same speaker from others."""
 
 from __future__ import annotations
 

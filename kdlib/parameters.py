@@ -144,7 +144,7 @@ class Training(Section):
     teacher_frames: int | None = field(
         None,
         "teacher",
-        "frames of a recording, drawn anew each epoch, for the teacher without aggregator; all where not given",
+        "frames of a recording, drawn at random in each epoch, for the teacher without aggregator; default: all",
         ge=1,
     )
     batch_size: int = field(
@@ -163,7 +163,7 @@ class Training(Section):
         None,
         None,
         "frames whose activations the sequential VGG teacher keeps in training, those of the others being computed again (gradient "
-        "checkpointing: the same numbers but for rounding, a third more work); all where not given",
+        "checkpointing: the same numbers but for rounding, a third more work); default: all",
         ge=1,
     )
     learning_rate: tuple[float, float] = field(
@@ -205,7 +205,7 @@ class Training(Section):
     target_stretch: Literal["recording", "crop"] = field(
         "recording",
         "student",
-        "the teacher's embedding is that of the whole recording, or of the crop that the student is given",
+        "the teacher's embedding is that of the whole recording, or of the crop that the student hears",
     )
     temperature: float = field(1.0, "student", "softens the teacher's class probabilities", gt=0)
     softened: Literal["teacher", "both"] = field(
@@ -222,8 +222,9 @@ class Training(Section):
         field(
             "teacher",
             "student",
-            "what the student is drawn to: the teacher's own, or as a control those of another recording, of another one of its class, random ones, "
-            "those of a teacher that heard the same sound, or equal probabilities (label smoothing)",
+            "what the student is distilled from: the teacher's outputs; as a control those for another recording, or "
+            "for another one of the class, random vectors, the outputs of an audio teacher, or equal probabilities "
+            "(label smoothing)",
         )
     )
     checkpoint: float = field(

@@ -145,7 +145,7 @@ class _TeacherTask:
 
 class FrameTask(_TeacherTask):
     """Each frame is an example with its recording's label, or ``teacher_frames`` frames of each
-    recording, drawn anew."""
+    recording, drawn in each epoch."""
 
     def __init__(self, network: Network, settings: Settings, dataset: Dataset, fold: Fold) -> None:
         super().__init__(network, settings, dataset, fold)
