@@ -14,7 +14,7 @@ from kdsuite.analysis.evidence import comparisons
 from kdsuite.analysis.figures import proof
 from kdsuite.analysis.statistics import compare
 from kdsuite.analysis.tables import known
-from kdsuite.data import corpora, store
+from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
 from kdsuite.runs.stages import Progress
 from kdsuite.settings import load
@@ -249,7 +249,7 @@ def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_
         "method": load(**base),
         "shuffled": load(**base, training={"targets": "shuffled"}),
     }
-    made = store.prepare(settings["method"])
+    made = stages.prepare(settings["method"])
     folds = corpora.chosen_folds(made.recordings, settings["method"])
     privileged = stages.teachers(settings["method"], made, folds)
     found = {name: [] for name in settings}

@@ -219,7 +219,7 @@ class Explorer:
         draw()
         return ipywidgets.VBox([*chosen.values(), drawn])
 
-    def predict(self, row: int) -> list[Any]:
+    def listen(self, row: int) -> list[Any]:
         """Return a recording's sound, and its faces over its spectrogram."""
         return [
             Audio(self._waveform(row).numpy(), rate=self.store.sample_rate, normalize=False),
