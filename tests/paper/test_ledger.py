@@ -94,6 +94,27 @@ def test_values_are_shown_as_a_parameters_file_has_them():
     assert len(ledger_table().printed()) == len(ENTRIES)
 
 
+def test_the_ledger_says_what_was_measured(monkeypatch, tmp_path):
+    (tmp_path / "ledger" / "tables").mkdir(parents=True)
+    (tmp_path / "ledger" / "tables" / "sensitivity.csv").write_text(
+        "departure,effect\nmedia.fft=1024,-2.61\ntraining.distance=cosine,16.2\n"
+        "training.distance=smooth_l1,11.7\ntraining.temperature=2.0; training.softened=both,-2.4\n"
+    )
+    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    effects = ledger.ledger().set_index("parameter").effect
+    assert effects["media.fft"] == "1024: -2.6"
+    assert effects["training.distance"] == "cosine: +16.2 · smooth_l1: +11.7"
+    assert effects["training.softened"] == "both: -2.4" and effects["media.hop"] == ""
+    monkeypatch.setattr(places, "REPORTS", tmp_path / "none")
+    assert not ledger.ledger().effect.any()
+
+
+def test_the_committed_effects_are_of_parameters_in_the_ledger():
+    known = {entry["parameter"] for entry in ledger.entries() if "parameter" in entry}
+    measured = set(ledger.measured_effects())
+    assert len(measured) > 30 and measured - known <= {"model.width"}
+
+
 def students() -> list[grid.Run]:
     return [run for run in grid.runs("ledger") if run.stage == "student"]
 

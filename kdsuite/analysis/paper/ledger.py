@@ -55,7 +55,26 @@ def ledger() -> pd.DataFrame:
         default=frame.default.map(_text),
         alternatives=[" · ".join(map(_text, row["alternatives"])) for row in rows],
     )
+    effects = measured_effects()
+    shown["effect"] = [effects.get(parameter, "") for parameter in frame.parameter]
     return shown.where(shown.notna(), "")
+
+
+def measured_effects() -> dict[str, str]:
+    """Return by parameter how many points each alternative moved the distilled student.
+
+    They are those of the suite ``ledger`` as it was run last; none where its table is absent.
+    """
+    file = places.REPORTS / "ledger" / "tables" / "sensitivity.csv"
+    if not file.exists():
+        return {}
+    rows = pd.read_csv(file).dropna(subset=["effect"]).drop_duplicates("departure")
+    effects: dict[str, list[str]] = {}
+    for row in rows.itertuples():
+        # of two parameters that only make sense together, the last one is the alternative
+        parameter, _, value = row.departure.split("; ")[-1].partition("=")
+        effects.setdefault(parameter, []).append(f"{value}: {row.effect:+.1f}")
+    return {parameter: " · ".join(texts) for parameter, texts in effects.items()}
 
 
 def _text(value: Any) -> str:
