@@ -12,6 +12,7 @@ from kdsuite import places
 from kdsuite.analysis import site, tables
 from kdsuite.analysis.evidence import comparisons
 from kdsuite.analysis.figures import proof
+from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.statistics import compare
 from kdsuite.analysis.tables import known
 from kdsuite.data import corpora
@@ -151,6 +152,12 @@ def test_report_opens_with_the_sentence_and_its_picture(tmp_path, monkeypatch):
     assert soup(index.parent / "controls.html").select_one("#known table")
     before = opening.find_previous("p", class_="warning")
     assert before is None, "nothing that warns stands before it"
+
+
+def test_the_page_of_controls_does_not_say_that_nothing_was_run():
+    table = known.known_table(rows_of(BENEFIT, NONE, NONE))
+    assert "on the synthetic world whose truth is known alone" in answers([table])["controls"][0]
+    assert "truth is known" not in answers([])["controls"][0]
 
 
 def test_other_suites_have_no_such_opening(tmp_path, monkeypatch):
