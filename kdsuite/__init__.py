@@ -1,0 +1,1 @@
+"""The suite around :mod:`kdlib`: parameters, recordings, runs, analysis and what people use."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-KDLIB = Path(__file__).resolve().parent.parent / "kdlib"
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted(file for name in ("kdlib", "kdsuite") for file in (ROOT / name).rglob("*.py"))
 
 
 def unsaid(tree: ast.Module, name: str) -> list[str]:
@@ -26,8 +27,6 @@ def unsaid(tree: ast.Module, name: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "path", sorted(KDLIB.rglob("*.py")), ids=lambda path: str(path.relative_to(KDLIB))
-)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_public_name_has_a_docstring(path):
     assert not unsaid(ast.parse(path.read_text()), path.stem)

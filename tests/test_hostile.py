@@ -38,7 +38,9 @@ EVIL = "<script>alert(1)</script> $x_{y}$ [&%#] 'q' \"p\" ; rm -rf ~ `id` $(id) 
 def calls():
     """Yield file, line, name and keywords of each call in the library, the notebooks' cells and the
     Snakefile's helpers."""
-    for file in sorted((places.ROOT / "kdlib").rglob("*.py")):
+    for file in sorted(
+        file for name in ("kdlib", "kdsuite") for file in (places.ROOT / name).rglob("*.py")
+    ):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 yield (

@@ -32,7 +32,7 @@ echo '{{"folds": [{{"fold": 0, "uar": 0.5, "recordings": 9}}]}}' > "$folder/resu
 def home(tmp_path_factory):
     """A copy of the suite with two datasets, of which ``broken`` has no recordings."""
     home = tmp_path_factory.mktemp("suite")
-    for name in ("kdlib", "notebooks", "params"):
+    for name in ("kdlib", "kdsuite", "notebooks", "params"):
         shutil.copytree(
             places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__")
         )

@@ -1,0 +1,1 @@
+"""What the runs of a suite show: statistics, tables, figures, the paper and the report."""

@@ -14,6 +14,9 @@ from kdsuite import places
 from kdsuite.analysis.site import notebooks
 from kdsuite.analysis.site.layout import environment
 
+# of an installation that is no checkout
+ABSENT = "# Documentation\nThe documentation is in the suite's repository, in README.md and docs/."
+
 
 def pages(suite: str) -> dict[str, str]:
     """Return each page by its file in the report's folder; the README is ``docs/index.html``."""
@@ -21,7 +24,8 @@ def pages(suite: str) -> dict[str, str]:
     names[places.ROOT / "README.md"] = "index.html"
     template, found = environment().get_template("notebook.html"), {}
     for source, name in names.items():
-        title, _, text = source.read_text(encoding="utf-8").partition("\n")
+        whole = source.read_text(encoding="utf-8") if source.exists() else ABSENT
+        title, _, text = whole.partition("\n")
         facts = {
             "suite": suite,
             "title": title.removeprefix("# "),
@@ -40,7 +44,8 @@ def _html(text: str, folder: Path, names: Mapping[Path, str]) -> str:
         return f'<a href="{name}">{tag[2]}</a>' if name else tag[2]
 
     def picture(tag: re.Match) -> str:
-        content = base64.b64encode((folder / tag[1]).read_bytes()).decode()
+        file = folder / tag[1]
+        content = base64.b64encode(file.read_bytes()).decode() if file.exists() else ""
         return f'src="data:image/svg+xml;base64,{content}"'
 
     body = notebooks.html(new_notebook(cells=[new_markdown_cell(text)]))
