@@ -1,0 +1,245 @@
+"""What a question notebook shows: tables and figures, which are files too.
+
+A column of a table is given as its title (text), or as (title, format) or (title, format, group).
+Formats are those of Python, such as ``.1f`` or ``+.2f``, and ``p`` for p values. The column
+``low:high`` shows an interval; where the frame has ``<name>_sd``, it is shown behind ±.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pandas.io.formats.style import Styler
+
+from kdsuite import places
+from kdsuite.analysis import paper
+
+TEMPLATES = Path(__file__).parent / "pages" / "templates"
+BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet", "linear": "linear baseline"}
+SETTINGS = {
+    "nonseq": "non-sequential",
+    "em": "sequential, EM",
+    "agg": "sequential, AGG",
+    "sequential": "sequential",
+}
+METRICS = {"uar": "UAR", "accuracy": "accuracy", "eer": "EER"}
+TARGETS = {
+    "teacher": "of the teacher",
+    "shuffled": "of another recording",
+    "shuffled_in_class": "of another recording of the class",
+    "random": "random vectors",
+    "audio": "of a teacher that hears the same audio",
+    "uniform": "label smoothing",
+}
+LABELS: dict[str, dict[Any, str]] = {
+    "backbone": BACKBONES,
+    "setting": SETTINGS,
+    "method": {"softlabel": "soft label"},
+    "metric": METRICS,
+    "targets": TARGETS,
+}
+NOTHING = "—"
+PARTIAL, BELOW = "†", "‡"
+MARKS = {
+    PARTIAL: f"{PARTIAL} mean over the runs that are done; some are missing.",
+    BELOW: f"{BELOW} below the linear baseline of the same folds (for error rates: above it).",
+}
+TEX = str.maketrans(
+    {
+        **{sign: "\\" + sign for sign in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "[": "{[}",  # at the beginning of a row it would be an argument
+        "*": "{*}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "−": "$-$",
+        "×": r"$\times$",
+        "±": r"$\pm$",
+        "→": r"$\rightarrow$",
+        "α": r"$\alpha$",
+        "†": r"\dag{}",
+        "‡": r"\ddag{}",
+        "—": "---",
+        "–": "--",
+        "’": "'",
+        "\u00a0": "~",
+        "·": r"$\cdot$",
+    }
+)
+Column = str | tuple[str, str] | tuple[str, str, str]
+
+
+def environment() -> Environment:
+    """Return the templates of tables, figures and pages, which escape whatever comes from data."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    made.globals["paper"] = paper
+    return made
+
+
+def percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """Return the frame with these fractions as percentages."""
+    return frame.assign(**{name: 100 * frame[name] for name in names if name in frame})
+
+
+def number(value: float, form: str) -> str:
+    """Return a number in a format, with a true minus sign; nothing rounds to minus zero."""
+    if pd.isna(value):
+        return NOTHING
+    if form == "p":
+        return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    sign, rest = ("+", form[1:]) if form.startswith("+") else ("", form)
+    return f"{value:{sign}z,{rest}}".replace("-", "−")
+
+
+def points(value: float) -> str:
+    """Return a difference of percentages in words."""
+    return f"{number(value, '+.1f')} points"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table: ``frame`` has plain numbers, ``columns`` say how they are shown.
+
+    The first ``heads`` columns head their rows. ``links`` has by column the addresses behind its
+    cells, ``marks`` the signs that follow them. ``absent`` is the reason why there are no numbers.
+    """
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    columns: Mapping[str, Column]
+    heads: int = 1
+    notes: Sequence[str] = ()
+    facts: Sequence[str] = ()
+    missing: Sequence[str] = ()
+    links: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    marks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    absent: str = ""
+
+    @property
+    def specs(self) -> dict[str, tuple[str, str, str]]:
+        """Title, format and group of each column."""
+        whole = {
+            name: (spec,) if isinstance(spec, str) else spec for name, spec in self.columns.items()
+        }
+        return {name: (*spec, "", "")[:3] for name, spec in whole.items()}
+
+    def text(self) -> pd.DataFrame:
+        """Return what the cells read, columns as in ``columns``."""
+        shown = {}
+        for name, (_, form, _) in self.specs.items():
+            first, _, last = name.partition(":")
+            values = self.frame.get(first, pd.Series(index=self.frame.index, dtype=object))
+            if not form:
+                labels = LABELS.get(name, {})
+                cells = [NOTHING if pd.isna(v) else labels.get(v, str(v)) for v in values]
+            elif last:
+                pairs = zip(values, self.frame[last])
+                cells = [
+                    NOTHING if pd.isna(low) else f"{number(low, form)} to {number(high, form)}"
+                    for low, high in pairs
+                ]
+            else:
+                cells = [number(value, form) for value in values]
+            if f"{name}_sd" in self.frame:
+                spread = self.frame[f"{name}_sd"]
+                tails = ["" if pd.isna(v) else f" ± {number(v, form)}" for v in spread]
+                cells = [cell + tail for cell, tail in zip(cells, tails)]
+            signs = self.marks.get(name, [""] * len(cells))
+            shown[name] = [cell + sign for cell, sign in zip(cells, signs)]
+        return pd.DataFrame(shown, index=range(len(self.frame)), dtype=object)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Notes for the foot of the table, those on its marks included."""
+        used = "".join(sign for signs in self.marks.values() for sign in signs)
+        return [*self.notes, *(told for mark, told in MARKS.items() if mark in used)]
+
+    def _repr_html_(self) -> str:
+        shown = self.text().map(html.escape)
+        for name, addresses in self.links.items():
+            shown[name] = [
+                f'<a href="{html.escape(address)}">{cell}</a>' if address else cell
+                for cell, address in zip(shown[name], addresses)
+            ]
+        specs = list(self.specs.values())
+        heads = self.heads if len(shown) else 0
+        numeric = [bool(form) for _, form, _ in specs]
+        indexed = shown.set_index(list(shown)[:heads]) if heads else shown
+        return _Styler(indexed).to_html(
+            table=self,
+            titles=specs,
+            numeric=numeric[heads:],
+            widths=["long" if shown[name].str.len().max() > 26 else "short" for name in shown],
+            files=[] if self.absent else [(kind, f"tables/{self.name}.{kind}") for kind in ("csv", "tex")],
+        )
+
+    def to_tex(self) -> str:
+        """Return the table as a ``table`` environment; it needs the package booktabs."""
+        shown, specs = self.text(), list(self.specs.values())
+        titles = [(group, title) for title, _, group in specs]
+        grouped = any(group for group, _ in titles)
+        shown.columns = pd.MultiIndex.from_tuples(titles) if grouped else [t for _, t in titles]
+        style = shown.style.hide(axis="index").format(_tex).format_index(_tex, axis=1)
+        body = style.to_latex(
+            hrules=True,
+            position="htbp",
+            position_float="centering",
+            multicol_align="c",
+            label=f"tab:{self.name}",
+            caption=_tex(f"{self.caption} {'; '.join(self.facts)}".strip()),
+            column_format="".join("r" if form else "l" for _, form, _ in specs),
+        )
+        absent = self.absent or "; ".join(self.missing[:20])
+        remarks = [*([f"Missing: {absent}"] if absent else []), *self.remarks]
+        foot = "".join(rf"\par\smallskip{{\footnotesize {_tex(it)}}}" + "\n" for it in remarks)
+        return re.sub(r"\\end\{table\}\s*$", lambda end: foot + end.group(), body)
+
+    def write(self, folder: Path) -> None:
+        """Write ``tables/<name>.csv`` (plain numbers) and ``tables/<name>.tex`` (booktabs)."""
+        with places.replacing(folder / "tables" / f"{self.name}.csv") as temporary:
+            self.frame.round(4).to_csv(temporary, index=False)
+        with places.replacing(folder / "tables" / f"{self.name}.tex") as temporary:
+            temporary.write_text(self.to_tex(), encoding="utf-8")
+
+
+_Styler = Styler.from_custom_template(TEMPLATES, html_table="table.html")
+
+
+def _tex(text: str) -> str:
+    return text.translate(TEX)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its ``files``, of which the first is shown; ``alt`` describes it to those who do
+    not see it. ``missing`` is the reason why there is none."""
+
+    name: str
+    title: str
+    caption: str
+    alt: str = ""
+    files: Sequence[Path] = ()
+    missing: str = ""
+
+    def _repr_html_(self) -> str:
+        # embedded, so that JupyterLab shows it as well
+        content = base64.b64encode(self.files[0].read_bytes()).decode() if self.files else ""
+        return environment().get_template("figure.html").render(figure=self, content=content)

@@ -1,0 +1,148 @@
+"""A suite's runs and what they found: where every question notebook starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from kdsuite import places
+from kdsuite.analysis import evidence
+from kdsuite.analysis.figures import save
+from kdsuite.analysis.figures.diagrams import Drawing
+from kdsuite.analysis.report import BACKBONES, SETTINGS, Figure, Table
+from kdsuite.analysis.tables import collected
+from kdsuite.parameters import ALL_FOLDS
+from kdsuite.runs import grid
+from kdsuite.runs.grid import Run
+
+# of each dataset and stage so many runs are listed and have a page, those that failed first
+SHOWN = 500
+PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
+
+
+def plain(text: str) -> str:
+    """Return a name that is one in every file system and in a link."""
+    return re.sub(r"[^\w.-]", "_", text)
+
+
+class Suite:
+    """The runs of ``params/grids/<name>.yaml``, their results, and the folder of the report.
+
+    ``truth`` are comparisons whose truth is known; ``studied`` are the runs of all other datasets.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name, self.folder = name, places.REPORTS / name
+        self.runs, self.truth = grid.runs(name), grid.known(name)
+        self.worlds = {each.run.settings.dataset for each in self.truth}
+        self.studied = [run for run in self.runs if run.settings.dataset not in self.worlds]
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """One row a run, fold and metric, fractions."""
+        return collected.collect(self.runs)
+
+    @cached_property
+    def comparisons(self) -> pd.DataFrame:
+        """Each distilled student beside its undistilled baseline."""
+        return evidence.comparisons(self.runs, self.results)
+
+    @property
+    def gains(self) -> pd.DataFrame:
+        """The comparisons of all datasets but those whose truth is known."""
+        return self.comparisons[~self.comparisons.dataset.isin(self.worlds)].reset_index(drop=True)
+
+    @cached_property
+    def states(self) -> pd.DataFrame:
+        """One row a run: state, seconds, device, commit, title, its page, and whether it is listed."""
+        table = collected.states(self.runs)
+        failed_first = table.sort_values("state", key=lambda of: of != "failed", kind="stable")
+        table["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
+        names = [plain("-".join(name)) for name in zip(table.dataset, table.stage, table.key)]
+        there = [(folder / "notebook.ipynb").is_file() for folder in table.folder]
+        pages = [f"pages/{name}.html" if it else "" for name, it in zip(names, there)]
+        table = table.assign(title=table.run.map(title), anchor=[f"run-{name}" for name in names])
+        return table.assign(page=pd.Series(pages, dtype=object).where(table.shown, ""))
+
+    @cached_property
+    def _links(self) -> dict[Any, tuple[str, str]]:
+        rows = self.states[self.states.shown]
+        return {row.folder: (row.page, f"runs.html#{row.anchor}") for row in rows.itertuples()}
+
+    def link(self, runs: Sequence[Run]) -> str:
+        """Return the address of what stands behind a number: the page of a run's notebook; for
+        several runs the first one's row in the list of runs."""
+        places = [self._links[run.folder] for run in runs if run.folder in self._links]
+        if not places:
+            return "runs.html" if len(runs) else ""
+        page, row = places[0]
+        return page if len(runs) == 1 and page else row
+
+    @cached_property
+    def _students(self) -> dict[tuple, list[Run]]:
+        found: dict[tuple, list[Run]] = {}
+        for run in collected.distinct(self.runs).values():
+            if run.stage == "student" and run.done:
+                place = collected.coordinates(run)
+                found.setdefault(tuple(place[name] for name in PLACE), []).append(run)
+        return found
+
+    def students(self, rows: pd.DataFrame, **other: Any) -> list[list[Run]]:
+        """Return the runs behind each row, which names a student by dataset, backbone, setting,
+        method, alpha and variant; ``other`` replaces some of these."""
+        of = rows.assign(**other)
+        return [self._students.get(place, []) for place in of[PLACE].itertuples(False, None)]
+
+    def undistilled(self, students: Iterable[list[Run]]) -> list[list[Run]]:
+        """Return the runs of the undistilled baselines of these students."""
+        keys = {(run.settings.dataset, run.key): run for run in self.runs if run.stage == "student"}
+        baselines = [[run.settings.undistilled() for run in runs] for runs in students]
+        names = [[(of.dataset, grid.key(of, "student")) for of in each] for each in baselines]
+        return [[keys[name] for name in each if name in keys] for each in names]
+
+    def write(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a file of the report's folder, such as ``claims.csv``."""
+        with places.replacing(self.folder / name) as temporary:
+            frame.round(4).to_csv(temporary, index=False)
+
+    def table(self, name: str, frame: pd.DataFrame, runs: dict | None = None, **rest: Any) -> Table:
+        """Write a table's files and return it; ``runs`` has by column the runs behind each cell."""
+        columns = {column: list(map(self.link, behind)) for column, behind in (runs or {}).items()}
+        links = {
+            column: [it if pd.notna(value) else "" for it, value in zip(of, frame[column])]
+            for column, of in columns.items()
+        }
+        table = Table(name=name, frame=frame, links=links, **rest)
+        table.write(self.folder)
+        return table
+
+    def figure(self, name: str, picture: Any, title: str, caption: str, alt: str = "") -> Figure:
+        """Write a figure's files and return it; ``picture`` is the reason where there is none."""
+        if isinstance(picture, str):
+            return Figure(name, title, caption, missing=picture)
+        stem = self.folder / "figures" / name
+        files = picture.save(stem) if isinstance(picture, Drawing) else save(picture, stem)
+        return Figure(name, title, caption, alt, files)
+
+
+def title(run: Run) -> str:
+    """Return what a run is called, with its folds and seed where they are not the usual ones."""
+    settings = run.settings.canonical()
+    if run.stage == "data":
+        return f"Data: {settings.dataset}"
+    student = run.stage == "student"
+    setting = settings.setting if student and settings.alpha else ""
+    parts = [
+        f"{BACKBONES[settings.backbone]} {run.stage}",
+        SETTINGS[setting or ("sequential" if settings.sequential else "nonseq")],
+    ]
+    if student:
+        distilled = [settings.method, f"α\u00a0=\u00a0{settings.alpha:g}"]
+        parts += distilled if settings.alpha else ["undistilled"]
+    parts += [f"folds {settings.folds}"] * (str(settings.folds) != ALL_FOLDS)
+    parts += [f"seed {settings.seed}"] * (settings.seed != 0)
+    return ", ".join([*parts, *filter(None, [collected.variant(settings, run.stage)])])
