@@ -57,7 +57,7 @@ reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/i
 docs: $(READY)  ## write the API reference to reports/<suite>/api, where the report leads to it
 	@# papermill first, for it imports kdsuite.runs.engine in turn; then where this checkout lies is nobody's business
 	@"$(BIN)/python" -W ignore -c "import papermill, pdoc.__main__ as pdoc; pdoc.cli()" kdlib kdsuite --docformat restructuredtext \
-		--template-directory kdsuite/analysis/site/templates/pdoc --output-directory reports/$(SUITE)/api
+		--template-directory kdsuite/analysis/pages/templates/pdoc --output-directory reports/$(SUITE)/api
 	@find reports/$(SUITE)/api -type f -exec sed -i 's#$(CURDIR)#.#g; s#$(dir $(CURDIR))#../#g' {} +
 
 verify: $(READY)  ## run a sample of a suite's finished runs again and tell each number that differs (SUITE=demo, SAMPLE=3)

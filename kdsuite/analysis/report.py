@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from IPython.display import HTML
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pandas.io.formats.style import Styler
 
 from kdsuite import places
 from kdsuite.analysis import paper
+from kdsuite.analysis.statistics.resampling import ENOUGH
 
 TEMPLATES = Path(__file__).parent / "pages" / "templates"
 BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet", "linear": "linear baseline"}
@@ -47,6 +49,7 @@ LABELS: dict[str, dict[Any, str]] = {
     "targets": TARGETS,
 }
 NOTHING = "—"
+MANY = 0.01  # conventions of the EER that differ by more than one point are named
 PARTIAL, BELOW = "†", "‡"
 MARKS = {
     PARTIAL: f"{PARTIAL} mean over the runs that are done; some are missing.",
@@ -112,7 +115,7 @@ def points(value: float) -> str:
     return f"{number(value, '+.1f')} points"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Table:
     """A table: ``frame`` has plain numbers, ``columns`` say how they are shown.
 
@@ -187,8 +190,14 @@ class Table:
             table=self,
             titles=specs,
             numeric=numeric[heads:],
-            widths=["long" if shown[name].str.len().max() > 26 else "short" for name in shown],
-            files=[] if self.absent else [(kind, f"tables/{self.name}.{kind}") for kind in ("csv", "tex")],
+            widths=[
+                "long" if max(map(len, shown[name])) > 26 else "short"
+                for name in shown
+                if len(shown)
+            ],
+            files=[]
+            if self.absent
+            else [(kind, f"tables/{self.name}.{kind}") for kind in ("csv", "tex")],
         )
 
     def to_tex(self) -> str:
@@ -227,7 +236,7 @@ def _tex(text: str) -> str:
     return text.translate(TEX)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Figure:
     """A figure with its ``files``, of which the first is shown; ``alt`` describes it to those who do
     not see it. ``missing`` is the reason why there is none."""
@@ -243,3 +252,71 @@ class Figure:
         # embedded, so that JupyterLab shows it as well
         content = base64.b64encode(self.files[0].read_bytes()).decode() if self.files else ""
         return environment().get_template("figure.html").render(figure=self, content=content)
+
+
+def spoken(rows: pd.DataFrame) -> str:
+    """Return gains with their intervals in words, for those who do not see the picture; ``rows``
+    have a ``label``."""
+    bounds = [
+        "no interval" if pd.isna(low) else f"{number(low, '+.1f')} to {number(high, '+.1f')}"
+        for low, high in zip(100 * rows.low, 100 * rows.high)
+    ]
+    gains = [f"{label}: {points(100 * gain)}" for label, gain in zip(rows.label, rows.gain)]
+    return "Gains with intervals. " + "; ".join(map(", ".join, zip(gains, bounds))) + "."
+
+
+def place(rows: pd.DataFrame, *without: str) -> dict[str, Column]:
+    """Return the columns that name a student, the overrides where there are any."""
+    columns: dict[str, Column] = {
+        "dataset": "dataset",
+        "metric": "metric",
+        "backbone": "backbone",
+        "setting": "setting",
+        "method": "method",
+        "alpha": ("α", ".2f"),
+    }
+    if len(rows) and "variant" in rows and (rows.variant != "").any():
+        columns["variant"] = "override"
+    return {name: column for name, column in columns.items() if name not in without}
+
+
+def reasons(rows: pd.DataFrame) -> list[str]:
+    """Return why intervals or p values of these comparisons are missing, and which need care."""
+    if rows.empty:
+        return []
+    notes = []
+    if (rows.trainings < ENOUGH).any():
+        notes.append(
+            f"No p{' and nothing detectable' if 'detectable' in rows else ''} (—) with fewer than "
+            f"{ENOUGH} trainings: a fold of a seed is one."
+        )
+    if rows.low.isna().any():
+        notes.append(
+            "No interval (—) with fewer than three folds, or three seeds of one split: how another "
+            "training would differ is not known then."
+        )
+    if len(few := rows[(rows.speakers < ENOUGH) & rows.low.notna()]):
+        notes.append(
+            f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may "
+            "be too short: it assumes normal differences between speakers."
+        )
+    of = rows[rows.metric == "eer"].groupby("dataset").conventions.max()
+    return notes + [
+        few_trials(name, difference) for name, difference in of.items() if difference > MANY
+    ]
+
+
+def few_trials(dataset: str, difference: float) -> str:
+    """Return a note on conventions of the EER that differ by this fraction."""
+    return (
+        f"{dataset} has few trials: no threshold makes both error rates equal, and the three "
+        f"conventions of the EER differ by up to {number(100 * difference, '.1f')} points for one "
+        "student; the one shown is interpolated."
+    )
+
+
+def headline(numbers: Mapping[str, Sequence[str]], about: str = "", remark: str = "") -> HTML:
+    """Return key numbers by what they count: each with the paper's number and an address, which may
+    be empty."""
+    template = environment().get_template("headline.html")
+    return HTML(template.render(numbers=numbers, about=about, remark=remark))

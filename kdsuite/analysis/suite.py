@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from kdsuite import places
-from kdsuite.analysis import evidence
+from kdsuite.analysis import comparisons, networks
 from kdsuite.analysis.figures import save
 from kdsuite.analysis.figures.diagrams import Drawing
 from kdsuite.analysis.report import BACKBONES, SETTINGS, Figure, Table
-from kdsuite.analysis.tables import collected
+from kdsuite.analysis import results as collected
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.grid import Run
@@ -22,6 +22,22 @@ from kdsuite.runs.grid import Run
 # of each dataset and stage so many runs are listed and have a page, those that failed first
 SHOWN = 500
 PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
+
+TASKS = {
+    4: "Speaker identification on VoxCeleb1: accuracy in percent",
+    5: "Speaker verification on VoxCeleb1: equal error rate in percent",
+    6: "Emotion recognition on RAVDESS: unweighted accuracy (mean recall) in percent",
+    7: "Emotion recognition on IEMOCAP: unweighted accuracy (mean recall) in percent",
+}
+# columns of the paper's tables: title and format
+PRINTED = {
+    "teacher": ("teacher", ""),
+    "undistilled": ("undistilled", ""),
+    "distilled": ("distilled", ""),
+    "relative_change": ("relative change,\u00a0%", "+.2f"),
+    "unlabelled_third": ("third column", "+.2f"),
+    "unlabelled_fourth": ("last column", ".0f"),
+}
 
 
 def plain(text: str) -> str:
@@ -49,12 +65,17 @@ class Suite:
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         """Each distilled student beside its undistilled baseline."""
-        return evidence.comparisons(self.runs, self.results)
+        return comparisons.compare_runs(self.runs, self.results)
 
     @property
     def gains(self) -> pd.DataFrame:
         """The comparisons of all datasets but those whose truth is known."""
         return self.comparisons[~self.comparisons.dataset.isin(self.worlds)].reset_index(drop=True)
+
+    @cached_property
+    def histories(self) -> pd.DataFrame:
+        """One row an epoch of the distilled students: norms and cosine of the two gradients."""
+        return collected.histories(self.studied)
 
     @cached_property
     def states(self) -> pd.DataFrame:
@@ -127,6 +148,28 @@ class Suite:
         stem = self.folder / "figures" / name
         files = picture.save(stem) if isinstance(picture, Drawing) else save(picture, stem)
         return Figure(name, title, caption, alt, files)
+
+    def comparison(self, of: networks.Comparison, alpha: float) -> Table:
+        """Write one of Tables 4 to 7 and return it."""
+        error = of.task == 5
+        form = ".2f" if error else ".1f"
+        columns: dict[str, Any] = {"backbone": "backbone", "setting": "setting"}
+        columns |= {
+            f"paper_{name}": (title, digits or form, "paper")
+            for name, (title, digits) in PRINTED.items()
+            if f"paper_{name}" in of.frame
+        }
+        ours = ["undistilled", "distilled"] if error else ["teacher", "undistilled", "distilled"]
+        columns |= {name: (name, form, "this suite") for name in ours}
+        columns["interval_low:interval_high"] = ("distilled, 95 %", form, "this suite")
+        columns["relative_change"] = ("relative change,\u00a0%", "+.2f", "this suite")
+        columns["difference"] = ("ours − paper’s", f"+{form}", "this suite")
+        return self.table(
+            f"table{of.task}" + f"-{of.dataset}" * of.further, of.frame, of.runs, columns=columns, heads=2,
+            title=f"Table {of.task}" + f", {of.dataset}" * of.further,
+            caption=f"{TASKS[of.task]}. Distilled: the paper’s method at α\u00a0=\u00a0{alpha:g}.",
+            facts=of.facts, notes=of.notes, missing=of.missing, absent=of.absent, marks=of.marks,
+        )  # fmt: skip
 
 
 def title(run: Run) -> str:

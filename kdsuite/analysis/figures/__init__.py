@@ -7,7 +7,7 @@ Training never imports this.
 """
 
 from kdsuite.analysis.figures.data import classes_by_speaker, durations, privileged, recordings
-from kdsuite.analysis.figures.evidence import agreement, agreements
+from kdsuite.analysis.figures.evidence import agreement, agreements, gains, gradient_share, known, named
 from kdsuite.analysis.figures.explored import neighbourhoods, opinions
 from kdsuite.analysis.figures.results import (
     accuracy_against_alpha,
@@ -21,6 +21,10 @@ from kdsuite.analysis.figures.style import save
 __all__ = [
     "agreement",
     "agreements",
+    "gains",
+    "gradient_share",
+    "known",
+    "named",
     "accuracy_against_alpha",
     "classes_by_speaker",
     "confusion",

@@ -44,12 +44,22 @@ FILES = {
     "audit.csv": "every derived number of the paper’s Tables 4 to 7 recomputed, one row a check",
     "ledger.csv": "everything the paper leaves open, and what this suite does",
 }
-COLUMNS = ["dataset", "stage", "key", "state", "seconds", "device", "commit", "uncommitted", "finished"]
+COLUMNS = [
+    "dataset",
+    "stage",
+    "key",
+    "state",
+    "seconds",
+    "device",
+    "commit",
+    "uncommitted",
+    "finished",
+]
 OPEN_UP_TO = 40  # a longer list of runs is closed at first
 
 
 class Page(NamedTuple):
-    """An executed question notebook: its ``answer`` and what the index shows of it, as HTML."""
+    """An executed question notebook: its ``answer``, and what the index shows of it (its ``opening`` and key ``numbers``), as HTML."""
 
     name: str
     short: str
@@ -57,6 +67,7 @@ class Page(NamedTuple):
     lead: str
     answer: str
     opening: str
+    numbers: str
     cells: str
 
 
@@ -85,7 +96,9 @@ def build(suite: Suite) -> Path:
     The page of a run's notebook is written anew where the notebook is newer.
     """
     _write(suite.folder / "results.csv", suite.results.to_csv(index=False, float_format="%.6g"))
-    _write(suite.folder / "runs.csv", suite.states[COLUMNS].to_csv(index=False, float_format="%.6g"))
+    _write(
+        suite.folder / "runs.csv", suite.states[COLUMNS].to_csv(index=False, float_format="%.6g")
+    )
     pages = _questions(suite)
     done = f"{(suite.states.state == 'done').sum()} of {len(suite.states)} runs are done"
     common = {
@@ -134,15 +147,13 @@ def _questions(suite: Suite) -> list[Page]:
         cells = notebooks.read(executed if executed.exists() else source)
         heading, *rest = cells or notebooks.read(source)
         title, _, lead = heading.source.partition("\n")
-        answer, opening = (notebooks.outputs(rest, tag) for tag in ("answer", "index"))
+        shown = [notebooks.outputs(rest, tag) for tag in ("answer", "opening", "headline")]
         for cell in rest:  # the answer stands at the head of the page
             if "answer" in cell.metadata.get("tags", []):
                 cell.outputs = []
         short = QUESTIONS.get(source.stem, source.stem)
         body = notebooks.html(rest, level=0) if cells else notebooks.BROKEN
-        found.append(
-            Page(source.stem, short, title.removeprefix("# "), lead.strip(), answer, opening, body)
-        )
+        found.append(Page(source.stem, short, title.removeprefix("# "), lead.strip(), *shown, body))
     return found
 
 
@@ -166,7 +177,11 @@ def _run_pages(suite: Suite) -> None:
         if notebook.exists() and (not page.exists() or page.stat().st_mtime <= changed):
             cells = notebooks.read(notebook)
             body = notebooks.BROKEN if cells is None else notebooks.html(cells)
-            kind = "Executed notebook" if run or notebook.parent == suite.folder else "Notebook, not executed"
+            kind = (
+                "Executed notebook"
+                if run or notebook.parent == suite.folder
+                else "Notebook, not executed"
+            )
             _write(page, _notebook_page(suite.name, title, body, kind=kind, run=run))
     for stale in (suite.folder / "pages").glob("*.html"):
         if f"pages/{stale.name}" not in pages:
@@ -178,7 +193,9 @@ def _documentation(suite: str) -> dict[str, str]:
     names = {path: f"{path.stem}.html" for path in sorted((places.ROOT / "docs").glob("*.md"))}
     names[places.ROOT / "README.md"] = "index.html"
     # an installation that is no checkout has neither
-    absent = "# Documentation\nThe documentation is in the suite's repository, in README.md and docs/."
+    absent = (
+        "# Documentation\nThe documentation is in the suite's repository, in README.md and docs/."
+    )
     found = {}
     for source, name in names.items():
         whole = source.read_text(encoding="utf-8") if source.exists() else absent
@@ -211,15 +228,19 @@ def _lessons(suite: Suite) -> list[dict[str, Any]]:
 def groups(suite: Suite) -> list[dict[str, Any]]:
     """Return the listed runs by dataset and stage, with their means over folds in percent."""
     place = ["dataset", "stage", "key"]
-    by_run = suite.results.groupby([*place, "metric"]).value.mean().unstack().reindex(columns=METRICS)
+    by_run = (
+        suite.results.groupby([*place, "metric"]).value.mean().unstack().reindex(columns=METRICS)
+    )
     tested = suite.results.drop_duplicates([*place, "fold"]).groupby(place)
     counts = tested.agg(folds=("fold", "nunique"), recordings=("recordings", "sum"))
     rows = suite.states.join(100 * by_run, on=place).join(counts, on=place)
     found = []
     for (dataset, stage), part in rows.groupby(["dataset", "stage"], sort=False):
         metrics = [name for name in METRICS if part[name].notna().any()]
-        forms = {**dict.fromkeys(metrics, ".1f"), "folds": ",.0f", "recordings": ",.0f"}
-        shown = part[part.shown].assign(time=part.seconds.map(duration), seconds=part.seconds.fillna(""))
+        forms = {**dict.fromkeys(metrics, ".1f"), "folds": ".0f", "recordings": ".0f"}
+        shown = part[part.shown].assign(
+            time=part.seconds.map(duration), seconds=part.seconds.fillna("")
+        )
         for name, form in forms.items():
             shown[name] = [number(value, form) for value in shown[name]]
         found.append(
@@ -257,13 +278,17 @@ def warnings(states: pd.DataFrame) -> dict[str, str]:
             f"The suite itself draws the faces and speaks the voices of {', '.join(drawn)}. "
             "Their numbers show that the software works, and say nothing of the paper."
         )
-    differing = {name: not_comparable(run.settings) for name, run in used.items() if name not in drawn}
+    differing = {
+        name: not_comparable(run.settings) for name, run in used.items() if name not in drawn
+    }
     if told := "; ".join(f"{name}: {why}" for name, why in differing.items() if why):
         found["Not the paper’s protocol"] = f"{told}."
     undone, failed = ((states.state != "done").sum(), (states.state == "failed").sum())
     if undone:
         some = f", {failed} of them failed" if failed else ""
-        found["Partial"] = f"{undone} of {len(states)} runs have no result{some}; numbers that need them are shown as —."
+        found["Partial"] = (
+            f"{undone} of {len(states)} runs have no result{some}; numbers that need them are shown as —."
+        )
     return found
 
 

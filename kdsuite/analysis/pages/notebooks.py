@@ -16,7 +16,15 @@ from nbformat.v4 import new_markdown_cell, new_notebook
 from kdsuite.analysis.report import TEMPLATES
 
 # what an output is shown as where it has several forms; widgets and scripts would need a server
-SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
+SHOWN = [
+    "text/html",
+    "text/markdown",
+    "image/svg+xml",
+    "image/png",
+    "image/jpeg",
+    "text/latex",
+    "text/plain",
+]
 BROKEN = '<p class="absent">This notebook was interrupted while it was written.</p>'
 
 
@@ -58,7 +66,8 @@ def read(notebook: Path) -> list[Any] | None:
 def outputs(cells: list[Any], tag: str) -> str:
     """Return the outputs of the cells with this tag as HTML."""
     tagged = [cell for cell in cells if tag in cell.metadata.get("tags", [])]
-    return html(cell | {"source": "", "metadata": {}} for cell in tagged if cell.outputs)
+    bare = {"source": "", "metadata": {}}
+    return html(nbformat.from_dict({**cell, **bare}) for cell in tagged if cell.outputs)
 
 
 def markdown(text: str, folder: Path, names: Mapping[Path, str]) -> str:

@@ -1,0 +1,1 @@
+from kdsuite.analysis.paper.ledger import *
