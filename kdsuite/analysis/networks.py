@@ -32,7 +32,7 @@ def tables(runs, results, alpha=0.5):
                 marks.setdefault(name, [""] * n)[row] += sign
         dataset = table.facts[0].removeprefix("dataset ").split(" ")[0] if table.facts else ""
         iv = frame.pop("interval")
-        parts = iv.str.split("–", expand=True) if iv.notna().any() else None
+        parts = iv.str.replace("−", "-").str.split("–", expand=True) if iv.notna().any() else None
         frame["interval_low"] = parts[0].astype(float) if parts is not None else float("nan")
         frame["interval_high"] = parts[1].astype(float) if parts is not None else float("nan")
         out.append(Comparison(task, dataset, "-" in table.name, frame, behind, marks, list(table.facts), list(table.notes), list(table.missing), table.absent))

@@ -1,54 +1,13 @@
-"""The site as people meet it: in a browser, on a phone, by keyboard, by ear, in the dark and on
+"""The report as people meet it: in a browser, on a phone, by keyboard, by ear, in the dark and on
 paper."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from nbformat.v4 import new_code_cell, new_output
-
-from kdsuite import places
-from kdsuite.analysis import evidence, site, tables
-from kdsuite.analysis.figures import paper, proof
-from kdsuite.analysis.tables import proven
-from kdsuite.analysis.tables.paper import audit_table, ledger_table, write_documents
-from tests.test_site import every_run, execute, hostile_cells, soup
 
 WIDE, PHONE, PAPER = 1300, 375, 690  # pixels; A4 has 690 between margins of 14 mm
-FRAME = new_output(
-    "display_data", data={"text/html": pd.DataFrame([range(40)]).to_html(), "text/plain": ""}
-)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Write a site as notebook 4 does, of runs that nobody trained, and yield its folder."""
-    home = tmp_path_factory.mktemp("reports")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(places, "REPORTS", home)
-        runs = every_run()
-        for run in runs:
-            execute(run, *hostile_cells(), new_code_cell("wide", outputs=[FRAME]))
-        results = tables.collect(runs)
-        found = evidence.comparisons(runs, results)
-        drawn = paper.figures(
-            [run.settings for run in runs], results, home / "demo"
-        ) + proof.pictures(found, tables.histories(runs), home / "demo")
-        made = [*tables.network_tables(), *tables.comparisons(runs, results), proven.gains_table(found), proven.designs_table(),
-                proven.controls_table(found), proven.claims_table(found), audit_table(), ledger_table()]  # fmt: skip
-        documents = write_documents(home / "demo")
-        site.build(
-            "demo",
-            runs,
-            made,
-            drawn,
-            results=results,
-            analysis={"analysis": runs[0].folder / "notebook.ipynb"},
-            documents=documents,
-        )
-        yield home / "demo"
 
 
 @pytest.fixture
@@ -59,7 +18,7 @@ def page(browser):
     context.close()
 
 
-def pages(folder: Path) -> list[Path]:
+def some_pages(folder: Path) -> list[Path]:
     """Return the site's own pages, one of a run, that of the analysis, one of a notebook that was
     not executed, and two of the documentation."""
     return [
@@ -73,28 +32,28 @@ def pages(folder: Path) -> list[Path]:
     ]
 
 
-def test_no_page_has_an_error_or_asks_for_what_is_not_its_own(folder, page):
+def test_no_page_has_an_error_or_asks_for_what_is_not_its_own(report, page):
     told, asked = [], []
     page.on("console", lambda message: told.append(message.text))
     page.on("pageerror", lambda error: told.append(str(error)))
     page.on("requestfailed", lambda request: told.append(f"{request.url} failed"))
     page.on("request", lambda request: asked.append(request.url))
-    for path in pages(folder):
+    for path in some_pages(report.folder):
         page.goto(path.as_uri())
     assert told == []
     assert [
-        url for url in asked if not url.startswith((folder.as_uri(), "data:"))
-    ] == [] and f"{folder.as_uri()}/sort.js" in asked
+        url for url in asked if not url.startswith((report.folder.as_uri(), "data:"))
+    ] == [] and f"{report.folder.as_uri()}/sort.js" in asked
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(WIDE, "light"), (PHONE, "dark")])
-def test_axe_finds_nothing(folder, browser, width, scheme):
+def test_axe_finds_nothing(report, browser, width, scheme):
     """Contrast, names, landmarks, order of headings and more, as WCAG 2.1 AA and axe's best
     practices have it."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page, found = context.new_page(), {}
-    for path in pages(folder):
+    for path in some_pages(report.folder):
         page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         told = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
@@ -106,10 +65,10 @@ def test_axe_finds_nothing(folder, browser, width, scheme):
     assert found == {}
 
 
-def test_on_a_phone_tables_scroll_and_pages_do_not(folder, page):
+def test_on_a_phone_tables_scroll_and_pages_do_not(report, page):
     page.set_viewport_size({"width": PHONE, "height": 800})
     scrolled = []
-    for path in pages(folder):
+    for path in some_pages(report.folder):
         page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         assert page.evaluate("document.documentElement.scrollWidth") == PHONE, path.name
@@ -119,8 +78,8 @@ def test_on_a_phone_tables_scroll_and_pages_do_not(folder, page):
     assert {"scroll", "html"} <= set(scrolled)
 
 
-def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(folder, page):
-    page.goto((folder / "results.html").as_uri())
+def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(report, page):
+    page.goto((report.folder / "results.html").as_uri())
     page.evaluate("window.order = [...document.querySelectorAll('*')]")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -134,7 +93,7 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(folder, 
         seen.append(place)
         page.keyboard.press("Tab")
     assert seen == sorted(set(seen))
-    page.goto((folder / "results.html").as_uri())
+    page.goto((report.folder / "results.html").as_uri())
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
@@ -144,8 +103,8 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(folder, 
 ROWS = "[...document.querySelectorAll('#table6 tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
 
 
-def test_a_table_sorts_by_numbers_and_back(folder, page):
-    page.goto((folder / "results.html").as_uri())
+def test_a_table_sorts_by_numbers_and_back(report, page):
+    page.goto((report.folder / "results.html").as_uri())
     before = page.locator("#table6 tbody").inner_html()
     heads = page.locator("#table6 thead th[scope=col]")
     column = heads.all_inner_texts().index("EM") if "EM" in heads.all_inner_texts() else None
@@ -167,8 +126,8 @@ def test_a_table_sorts_by_numbers_and_back(folder, page):
     )
 
 
-def test_times_sort_as_times_and_what_is_missing_stays_last(folder, page):
-    page.goto((folder / "runs.html").as_uri())
+def test_times_sort_as_times_and_what_is_missing_stays_last(report, page):
+    page.goto((report.folder / "runs.html").as_uri())
     page.evaluate("""() => { const cells = document.querySelectorAll('.runs:last-of-type td[data-value]');
         [['2 h 10 min', 7800], ['4.2 s', 4.2], ['—', '']].forEach(([text, value], n) => { cells[n].textContent = text; cells[n].dataset.value = value; }); }""")
     head = page.locator(".runs:last-of-type thead th", has_text="time")
@@ -182,18 +141,18 @@ def test_times_sort_as_times_and_what_is_missing_stays_last(folder, page):
         assert [text for text in found if text in expected] == expected and found[-1] == "—"
 
 
-def test_figures_stay_on_white_in_the_dark(folder, page):
+def test_figures_stay_on_white_in_the_dark(report, page):
     page.emulate_media(color_scheme="dark")
-    page.goto((folder / "method.html").as_uri())
+    page.goto((report.folder / "method.html").as_uri())
     style = "getComputedStyle({}).backgroundColor"
     assert page.evaluate(style.format("document.querySelector('.picture')")) == "rgb(255, 255, 255)"
     assert page.evaluate(style.format("document.body")) == "rgb(19, 23, 26)"
 
 
-def test_on_paper_nothing_is_cut_and_no_navigation_shows(folder, page):
+def test_on_paper_nothing_is_cut_and_no_navigation_shows(report, page):
     page.emulate_media(media="print")
     page.set_viewport_size({"width": PAPER, "height": 1000})
-    for path in pages(folder):
+    for path in some_pages(report.folder):
         page.goto(path.as_uri())
         assert not any(
             each.is_visible() for each in page.locator("nav, .downloads, .skip").all()
@@ -201,22 +160,3 @@ def test_on_paper_nothing_is_cut_and_no_navigation_shows(folder, page):
         cut = "[...document.querySelectorAll('.scroll, .html, pre')].filter((box) => box.scrollWidth > box.clientWidth + 1).map((box) => box.ariaLabel || box.className)"
         assert page.evaluate(cut) == [], path.name
         assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
-
-
-def test_every_figure_has_its_data_beside_it(folder):
-    figures = [figure for path in folder.glob("*.html") for figure in soup(path).find_all("figure")]
-    assert len(figures) >= 5
-    for figure in figures:
-        (link,) = [link for link in figure.find_all("a") if link["href"].endswith(".csv")]
-        assert len(pd.read_csv(folder / link["href"])), figure["id"]
-
-
-def test_every_number_of_ours_leads_to_a_run(folder):
-    for name in ("undistilled", "distilled", "gain"):
-        table = soup(folder / "gains.html").find(id="gains").table
-        column = [head.text for head in table.thead.find_all("th")].index(name)
-        cells = [
-            row.find_all(["th", "td"])[column - len(table.thead.find_all("th")) :][0]
-            for row in table.tbody.find_all("tr")
-        ]
-        assert cells and all((folder / cell.a["href"]).is_file() for cell in cells)
