@@ -7,14 +7,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-
-from kdsuite import places
-from kdsuite.analysis import evidence, tables
-from kdsuite.analysis.figures import proof
 from kdsuite.analysis.site import listing
 from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.site.layout import Links
 from kdsuite.analysis.site.summary import headline
+
+from kdsuite import places
+from kdsuite.analysis import evidence, tables
+from kdsuite.analysis.figures import proof
 from kdsuite.analysis.statistics import compare
 from kdsuite.analysis.tables import proven
 from kdsuite.runs.grid import Run

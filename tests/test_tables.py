@@ -10,12 +10,12 @@ import time
 import pandas as pd
 import pytest
 import torch
+from kdsuite.analysis.site.summary import leading
 
 from kdlib.errors import UserError
 from kdlib.models.network import build_student, build_teacher
 from kdsuite import places
 from kdsuite.analysis import tables
-from kdsuite.analysis.site.summary import leading
 from kdsuite.analysis.tables.table import number, tex
 from kdsuite.runs.grid import Run
 from kdsuite.settings import Settings, load

@@ -148,7 +148,9 @@ def _watch(module: nn.Module, rows: list[dict], network: Network) -> object:
             units = module.attention[0].out_features
             row |= {"layer": "Attention", "kernel": f"{units} units", "activation": "Attention"}
             module = module.attention
-        row["output"] = _shape(output[0] if isinstance(output, tuple) else output)
+        output = output[0] if isinstance(output, tuple) else output
+        # the encoder of a sequence takes the segments as a batch
+        row["output"] = _shape(output[None] if module is network.encoder else output)
         rows.append({**row, "parameters": size(module)})
 
     return module.register_forward_hook(note)

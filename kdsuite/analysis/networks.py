@@ -1,9 +1,10 @@
 """Shim over tables.comparison until the new one."""
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
 import pandas as pd
-from kdsuite.analysis.paper import published
+
 from kdsuite.analysis.tables import comparison as old
-from kdsuite.analysis.tables.studies import studies
+
 
 class Comparison(NamedTuple):
     task: int

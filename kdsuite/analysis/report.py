@@ -163,7 +163,7 @@ class Table:
                 cells = [number(value, form) for value in values]
             if f"{name}_sd" in self.frame:
                 spread = self.frame[f"{name}_sd"]
-                tails = ["" if pd.isna(v) else f" ± {number(v, form)}" for v in spread]
+                tails = ["" if pd.isna(v) else f" ± {number(v, form.lstrip('+'))}" for v in spread]
                 cells = [cell + tail for cell, tail in zip(cells, tails)]
             signs = self.marks.get(name, [""] * len(cells))
             shown[name] = [cell + sign for cell, sign in zip(cells, signs)]

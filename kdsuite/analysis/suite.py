@@ -11,10 +11,10 @@ import pandas as pd
 
 from kdsuite import places
 from kdsuite.analysis import comparisons, networks
+from kdsuite.analysis import results as collected
 from kdsuite.analysis.figures import save
 from kdsuite.analysis.figures.diagrams import Drawing
 from kdsuite.analysis.report import BACKBONES, SETTINGS, Figure, Table
-from kdsuite.analysis import results as collected
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.grid import Run

@@ -37,7 +37,9 @@ def test_every_link_leads_somewhere(report):
     questions = {file.stem for file in (places.ROOT / "notebooks" / "questions").glob("*.ipynb")}
     assert own == {"index", "runs", "tutorial", *questions} and questions == set(pages.QUESTIONS)
     notebooks = len(list((places.ROOT / "notebooks").rglob("*.ipynb")))
-    assert len(list((report.folder / "pages").glob("*.html"))) == len(report.runs) - 1 + 1 + notebooks
+    assert (
+        len(list((report.folder / "pages").glob("*.html"))) == len(report.runs) - 1 + 1 + notebooks
+    )
     trees = {page.resolve(): soup(page) for page in all_pages(report.folder)}
     for page, tree in trees.items():
         for tag in tree.find_all(lambda tag: tag.get("href") or tag.get("src")):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
+from kdsuite.analysis.tables.networks import aggregated
 from torch import nn
 
 from kdlib.errors import InvalidParameter
 from kdlib.models import resnet, resnet_teacher, vgg
 from kdlib.models.aggregator import Aggregator
 from kdlib.models.network import BACKBONES, build_student, build_teacher
-from kdsuite.analysis.tables.networks import aggregated
 from kdsuite.settings import load
 from tests.conftest import small
 

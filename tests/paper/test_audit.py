@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
+from kdsuite.analysis.tables.paper import DOCUMENTS, audit_table, write_documents
 
 from kdsuite.analysis.paper import audit, published
 from kdsuite.analysis.paper.arithmetic import change, cut, digits, fitting, judge, rounded, span
@@ -21,7 +22,6 @@ from kdsuite.analysis.paper.findings import (
     VERDICTS,
 )
 from kdsuite.analysis.tables import write
-from kdsuite.analysis.tables.paper import DOCUMENTS, audit_table, write_documents
 
 
 @pytest.fixture(scope="module")

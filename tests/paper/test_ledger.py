@@ -4,11 +4,11 @@ entry at a time."""
 from __future__ import annotations
 
 import pytest
+from kdsuite.analysis.tables.paper import ledger_table
 
 from kdlib.errors import InvalidParameter
 from kdsuite import places, settings
 from kdsuite.analysis.paper import ledger
-from kdsuite.analysis.tables.paper import ledger_table
 from kdsuite.runs import grid
 
 ENTRIES = ledger.entries()

@@ -7,7 +7,14 @@ Training never imports this.
 """
 
 from kdsuite.analysis.figures.data import classes_by_speaker, durations, privileged, recordings
-from kdsuite.analysis.figures.evidence import agreement, agreements, gains, gradient_share, known, named
+from kdsuite.analysis.figures.evidence import (
+    agreement,
+    agreements,
+    gains,
+    gradient_share,
+    known,
+    named,
+)
 from kdsuite.analysis.figures.explored import neighbourhoods, opinions
 from kdsuite.analysis.figures.results import (
     accuracy_against_alpha,

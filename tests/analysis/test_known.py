@@ -9,17 +9,13 @@ import pytest
 
 from kdlib.errors import InvalidParameter
 from kdsuite import places
-from kdsuite.analysis import site, tables
-from kdsuite.analysis.evidence import comparisons
-from kdsuite.analysis.figures import proof
-from kdsuite.analysis.site.answers import answers
+from kdsuite.analysis import known
+from kdsuite.analysis.results import coordinates, variant
 from kdsuite.analysis.statistics import compare
-from kdsuite.analysis.tables import known
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
 from kdsuite.runs.stages import Progress
 from kdsuite.settings import load
-from tests.test_site import every_run, soup
 
 RIGHT = "The suite finds a benefit where there is one, and none where there is none."
 BENEFIT, NONE = (
@@ -37,7 +33,7 @@ def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
     ]
     found = [
         {
-            **tables.collected.coordinates(each.run),
+            **coordinates(each.run),
             "metric": "uar",
             "undistilled": 0.3,
             "distilled": 0.5,
@@ -49,8 +45,8 @@ def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
         for each, of in zip(truth, told)
         if of
     ]
-    columns = [*tables.collected.coordinates(truth[0].run), *known.FOUND]
-    return known.known_rows(truth, pd.DataFrame(found, columns=None if found else columns))
+    columns = [*coordinates(truth[0].run), *known.NUMBERS]
+    return known.rows(truth, pd.DataFrame(found, columns=None if found else columns))
 
 
 def test_all_is_as_it_should_be():
@@ -86,11 +82,11 @@ def test_a_control_that_gains_and_a_benefit_that_is_missed_turn_the_sentence_rou
 )
 def test_runs_that_are_missing_or_too_few_leave_it_open(lacking):
     sentence = known.verdict(rows_of(lacking, NONE, NONE))
-    assert "is not known: 1 of 3 comparisons" in sentence and sentence != RIGHT
+    assert "is not known" in sentence and "1 of 3 comparisons" in sentence and sentence != RIGHT
 
 
 def test_without_both_kinds_nothing_is_shown():
-    assert "is not known" in known.verdict(rows_of(BENEFIT, BENEFIT, benefit=(True, True)))
+    assert "It is not known" in known.verdict(rows_of(BENEFIT, BENEFIT, benefit=(True, True)))
 
 
 def test_what_the_method_has_more_than_a_control_can_be_what_is_known():
@@ -110,7 +106,7 @@ def test_what_the_method_has_more_than_a_control_can_be_what_is_known():
     found = pd.DataFrame(
         [
             {
-                **tables.collected.coordinates(control.run),
+                **coordinates(control.run),
                 "p": 0.03,
                 "speakers": 12,
                 "trainings": 6,
@@ -118,7 +114,7 @@ def test_what_the_method_has_more_than_a_control_can_be_what_is_known():
             }
         ]
     )
-    (row,) = known.known_rows([control], found).itertuples()
+    (row,) = known.rows([control], found).itertuples()
     assert (row.gain, row.low, row.high, row.p, row.undistilled) == (
         0.02,
         -0.04,
@@ -133,51 +129,15 @@ def test_interval_that_touches_zero_is_no_benefit():
     assert list(rows_of({**BENEFIT, "low": 0.0}, NONE, NONE).seen) == [False, False, False]
 
 
-def test_report_opens_with_the_sentence_and_its_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
-    rows, runs = rows_of(BENEFIT, None, NONE), every_run()
-    figures, table = proof.known_picture(rows, tmp_path / "demo"), known.known_table(rows)
-    index = site.build("demo", runs, [table], figures, results=tables.collect(runs))
-    page = soup(index)
-    opening = page.select_one(".masthead .opening")
-    assert opening.text == known.verdict(rows) and opening.a["href"] == "controls.html#known"
-    picture = page.select_one(".masthead figure img")
-    assert (
-        "yes, shared: +26.0 points, +18.0 to +34.0" in picture["alt"]
-        and "no, shuffled: -8.0 points" in picture["alt"]
-    )
-    assert (index.parent / picture["src"]).is_file()
-    shown = pd.read_csv(index.parent / picture["src"].replace(".svg", ".csv"))
-    assert list(shown.about) == ["shared", "soft", "shuffled"] and shown.gain[0] == 0.26
-    assert soup(index.parent / "controls.html").select_one("#known table")
-    before = opening.find_previous("p", class_="warning")
-    assert before is None, "nothing that warns stands before it"
-
-
-def test_the_page_of_controls_does_not_say_that_nothing_was_run():
-    table = known.known_table(rows_of(BENEFIT, NONE, NONE))
-    assert "on the synthetic world whose truth is known alone" in answers([table])["controls"][0]
-    assert "truth is known" not in answers([])["controls"][0]
-
-
-def test_other_suites_have_no_such_opening(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
-    runs = every_run()
-    index = site.build("demo", runs, [], results=tables.collect(runs))
-    assert not soup(index).select(".opening") and not soup(index.parent / "controls.html").select(
-        "#known, #figure-known"
-    )
-
-
 def test_of_a_synthetic_corpus_a_name_says_what_differs():
     settings = load(
         dataset="demo-controls", corpus={"labelled": 0.2, "synthetic": {"shared": 0.0, "seed": 3}}
     )
     assert (
-        tables.collected.variant(settings)
+        variant(settings)
         == "corpus.labelled=0.2; corpus.synthetic.shared=0.0; corpus.synthetic.seed=3"
     )
-    assert tables.collected.variant(load(dataset="demo-controls")) == ""
+    assert variant(load(dataset="demo-controls")) == ""
 
 
 # suites that include others
@@ -274,13 +234,3 @@ def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_
     }
     assert gains["method"].gain > 0.05, gains["method"]
     assert gains["shuffled"].gain < gains["method"].gain - 0.08, gains["shuffled"]
-
-
-def test_a_suite_of_nothing_but_known_worlds_has_its_pictures(tmp_path):
-    """The notebook leaves these worlds out of the other comparisons: rows that know their types go,
-    and no history is left."""
-    found = comparisons([], pd.DataFrame()).astype({"alpha": float})
-    drawn = proof.pictures(found, tables.histories([]), tmp_path)
-    assert {"figure-gains", "figure-controls", "figure-share"} <= {
-        figure.name for figure in drawn if figure.missing
-    }
