@@ -12,6 +12,7 @@ import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ TEX = str.maketrans(
 Column = str | tuple[str, str] | tuple[str, str, str]
 
 
+@cache
 def environment() -> Environment:
     """Return the templates of tables, figures and pages, which escape whatever comes from data."""
     made = Environment(
