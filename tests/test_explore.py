@@ -18,7 +18,7 @@ from kdsuite.analysis import figures
 from kdsuite.app import explore
 from kdsuite.app.using import load_student
 from kdsuite.runs.grid import folder
-from kdsuite.runs.kept import write
+from kdsuite.runs.student_file import write
 from kdsuite.settings import load
 from tests.conftest import noise_store, small
 

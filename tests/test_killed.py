@@ -23,6 +23,7 @@ RUN = """
 from kdsuite.data import corpora
 from kdsuite.runs import results, stages
 from kdsuite.settings import load
+from kdsuite.runs.run import Run
 from kdsuite.runs.stages import prepare
 
 settings = load(
@@ -32,9 +33,11 @@ settings = load(
 print("begun", flush=True)
 data = prepare(settings)
 folds = corpora.chosen_folds(data.recordings, settings)
-students = stages.students(settings, data, folds, stages.teachers(settings, data, folds))
-told = results.predictions(data, folds, {number: trained.probabilities for number, trained in students.items()})
-results.write(settings, "student", data, {"history": {number: trained.history for number, trained in students.items()}}, told)
+run = Run("student", settings)
+students = stages.students(run, data, folds, stages.teachers(settings, data, folds))
+predictions = results.predictions(data, folds, {number: trained.probabilities for number, trained in students.items()})
+history = {number: trained.history for number, trained in students.items()}
+results.write(run, results.RunResult(store=data, predictions=predictions, history=history))
 """
 KILLS = 4
 # kilobytes: too few for the recordings, the store, the teachers, the students

@@ -9,7 +9,7 @@ import pytest
 
 from kdlib.__main__ import main
 from kdlib.errors import InvalidCorpus
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.runs import calibration, grid, plan
 from kdsuite.settings import load
 from tests.conftest import small
@@ -50,14 +50,14 @@ def test_counts_of_corpora_that_are_not_here(own_data):
     ravdess, voxceleb, iemocap = (
         plan.size(load(dataset=name)) for name in ("ravdess", "voxceleb1", "iemocap")
     )
-    assert (ravdess.recordings, len(ravdess.trained), ravdess.classes, ravdess.source) == (
+    assert (ravdess.recordings, ravdess.folds, ravdess.classes, ravdess.source) == (
         2452,
         24,
         7,
         "published",
     )
-    assert (voxceleb.recordings, voxceleb.trained, voxceleb.tested) == (21819, [15273], [4364])
-    assert (iemocap.recordings, iemocap.trained[0], len(iemocap.trained)) == (5531, 4425, 5)
+    assert (voxceleb.recordings, voxceleb.trained, voxceleb.tested) == (21819, 15273, 4364)
+    assert (iemocap.recordings, iemocap.trained, iemocap.folds) == (5531, 5 * 4425, 5)
     assert plan.size(load(dataset="demo-ravdess")).recordings == 288 and not list(
         own_data.iterdir()
     )  # nothing is made for a plan
@@ -65,17 +65,21 @@ def test_counts_of_corpora_that_are_not_here(own_data):
         plan.size(load(dataset="grid-example"))
 
 
-def test_steps_and_disk_of_a_run(own_data):
-    teacher, student = (
-        plan.Planner().work(grid.Run(stage, load(dataset="demo-ravdess", backbone="vgg"), {}))
-        for stage in ("teacher", "student")
+@pytest.fixture
+def known(monkeypatch):
+    """Let every item take a thousandth of a second, and the same arithmetic."""
+    monkeypatch.setattr(calibration, "seconds_an_item", lambda *_: 0.001)
+    monkeypatch.setattr(calibration, "cost", lambda *_: calibration.Cost(10**6, 10**5, 10**4))
+
+
+def test_items_and_disk_of_a_run(own_data, known):
+    data, teacher, student = (
+        plan.Planner().work(grid.Run(stage, load(dataset="demo-ravdess", backbone="vgg")))
+        for stage in grid.STAGES
     )
-    # three folds of 192 recordings: four frames of each, 32 a step, twenty epochs; eight recordings
-    # a step, twenty epochs
-    assert teacher.steps == 3 * 20 * 24 and student.steps == 3 * 20 * 24
-    assert plan.store_bytes(student.run.settings, student.size) == pytest.approx(
-        288 * 1.2 * (32000 + 25 * 32 * 32 * 3)
-    )
+    # three folds of 192 recordings and twenty epochs; the teacher sees four frames of each
+    assert teacher["items"] == 3 * 20 * 192 * 4 and student["items"] == 3 * 20 * 192
+    assert data["disk"] == pytest.approx(288 * 1.2 * (32000 + 25 * 32 * 32 * 3))
 
 
 def test_memory_of_the_paper_s_largest_teacher():
@@ -84,87 +88,53 @@ def test_memory_of_the_paper_s_largest_teacher():
         settings = load(
             dataset="voxceleb1", backbone="vgg", setting="agg", training={"frames_at_once": at_once}
         )
-        items, shape = calibration.item(settings, "teacher")
-        assert (items, shape) == (125, (3, 224, 224))
-        assert (
-            least
-            < calibration.peak_memory(
-                calibration.cost(settings, "teacher", 7), items, settings.teacher_training()
-            )
-            < most
-        )
-
-
-@pytest.fixture
-def known(monkeypatch):
-    """Let every step take a tenth of a second, and every item the same arithmetic."""
-    monkeypatch.setattr(calibration, "calibrate", lambda wanted, *_: dict.fromkeys(wanted, 0.1))
-    monkeypatch.setattr(calibration, "cost", lambda *_: calibration.Cost(10**6, 10**5, 10**4))
-    monkeypatch.setattr(calibration, "write_speed", lambda _: 1e9)
+        assert calibration.item(settings, "teacher") == (125, (3, 224, 224))
+        kept = calibration.at_once(settings, "teacher")
+        assert kept == at_once or 32 * 125
+        cost = calibration.cost(settings, "teacher", 7)
+        assert least < calibration.peak_memory(cost, kept) < most
 
 
 def test_a_forecast_from_known_speeds(own_data, known):
-    """Every step of the demo takes a tenth of a second: its hours are those steps, shared by two,
-    and what is no training."""
+    """The hours of the demo are its items, shared by two, and what is no training."""
     before = plan.plan("demo", 2)
     runs, planner = grid.runs("demo"), plan.Planner()
-    trained = [planner.work(run) for run in runs if run.stage != "data"]
-    seconds = (
-        sum(0.1 * work.steps + plan.STARTING + plan.OVERHEAD[work.run.stage] for work in trained)
-        / 2
-    )
-    data, students = (sum(run.stage == stage for run in runs) for stage in ("data", "student"))
-    seconds += data * (plan.STARTING + plan.OVERHEAD["data"]) + plan.REPORT
-    assert before["hours"]["all"] == before["hours"]["missing"] == pytest.approx(seconds / 3600)
-    assert (
-        sum(before["dominates"].values()) == pytest.approx(1)
-        and before["stages"]["student"]["missing"]["runs"] == students
-    )
-    # a finished run is no longer missing, and says what it took beside training
-    done = next(run for run in runs if run.stage == "student")
-    kept = {
-        "settings": done.settings.model_dump(mode="json"),
-        "seconds": {"wall": 30.0, "device": 10.0},
-    }
-    places.write_json(done.folder / "result.json", kept)
-    after = plan.plan("demo", 2)
-    assert after["stages"]["student"]["missing"]["runs"] == students - 1
-    assert after["overhead_seconds"]["student"] == {"seconds": 20.0, "from_runs": 1}
-    assert after["hours"]["all"] - before["hours"]["all"] == pytest.approx(
-        students * (20 - plan.OVERHEAD["student"]) / 2 / 3600
-    )
-
-
-def test_large_steps_are_measured_on_a_part(own_data, monkeypatch):
-    asked = {}
-    monkeypatch.setattr(
-        calibration,
-        "calibrate",
-        lambda wanted, *_: asked.update(wanted) or dict.fromkeys(wanted, 1.0),
-    )
-    runs, planner = grid.runs("paper"), plan.Planner()
     works = [planner.work(run) for run in runs]
-    speeds = plan.measured(planner, works, 2, 1.0, cpu=True)
-    assert len(asked) == 12 and all(
-        of.training.batch_size == 2 and of.segments == 1 for of, _ in asked.values()
+    seconds = {
+        stage: sum(
+            0.001 * work["items"] + plan.OVERHEAD[stage] for work in works if work["stage"] == stage
+        )
+        for stage in grid.STAGES
+    }
+    expected = seconds["data"] + (seconds["teacher"] + seconds["student"]) / 2 + plan.REPORT
+    assert before["hours"] == before["hours_missing"]
+    assert before["hours"] == pytest.approx(expected / 3600)
+    students = sum(run.stage == "student" for run in runs)
+    assert before["stages"]["student"]["missing"] == students
+    # a finished run is no longer missing
+    done = next(work for work in works if work["stage"] == "student")
+    paths.write_json(
+        done["run"].folder / "result.json",
+        {"settings": done["run"].settings.model_dump(mode="json")},
     )
-    vgg = next(
-        work
-        for work in works
-        if work.run.stage == "teacher"
-        and work.run.settings.backbone == "vgg"
-        and work.run.settings.sequential
-    )
-    # 32 sequences of 20 frames for 2 of 5
-    assert vgg.run.settings.dataset == "ravdess" and speeds[
-        plan.shape(vgg.run.settings, "teacher")
-    ] == pytest.approx(64)
+    after = plan.plan("demo", 2)
+    assert after["stages"]["student"]["missing"] == students - 1
+    assert after["hours"] == before["hours"]
+    saved = (0.001 * done["items"] + plan.OVERHEAD["student"]) / 2
+    assert after["hours_missing"] == pytest.approx((expected - saved) / 3600)
+
+
+def test_each_network_of_the_paper_is_measured_once(own_data, known):
+    planner = plan.Planner()
+    works = [planner.work(run) for run in grid.runs("paper")]
+    assert len(planner.sizes) == 3 and len(works) > 9 * len(planner.networks)
 
 
 @pytest.mark.parametrize("stage", ["teacher", "student"])
-def test_a_step_takes_time(stage):
-    seconds = calibration.seconds_a_step(small(backbone="vgg", setting="em"), stage, 0.0)
-    assert 1e-4 < seconds < 5
+def test_an_item_takes_time(stage):
+    settings = small(backbone="vgg", setting="em")
+    flops = calibration.cost(settings, stage, 2).flops
+    assert 1e-6 < calibration.seconds_an_item(settings, stage, flops) < 5
 
 
 def test_the_command(own_data, known, capsys):
@@ -173,4 +143,5 @@ def test_the_command(own_data, known, capsys):
     assert main(["plan", "demo", "--cores", "all"]) == 0
     told = capsys.readouterr().out
     assert "ASSUMED 120 TFLOP/s (float32), not measured" in told and len(told.splitlines()) < 20
+    assert "run(s) side by side" in told and "what is missing" in told and "Disk: " in told
     assert main(["plan", "dem"]) == 2 and "did you mean 'demo'" in capsys.readouterr().err

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import yaml
 
-from kdsuite.runs import grid, sources
+from kdsuite.runs import grid
 from kdsuite.settings import load
 
 notebook, output, given = Path(sys.argv[4]), Path(sys.argv[5]), yaml.safe_load(sys.argv[7])  # as in tests/test_suite.py
@@ -34,12 +34,13 @@ if notebook.stem == "04_analysis":
     (output.parent / "index.html").touch()
     sys.exit()
 settings, stage = load(**given), {{name: stage for stage, name in grid.STAGES.items()}}[notebook.stem]
-told = {{"code": sources.of_result(sources.kind(settings, stage))}}
+run = grid.Run(stage, settings)
+told = {{"code": run.code}}
 if settings.corpus.trials:
     from kdsuite.data import corpora
 
     told |= {{"store": corpora.on_disk(settings), "trials": "" if stage == "teacher" else corpora.trials_on_disk(settings)}}
-result = {{"settings": settings.canonical().model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}
+result = {{"settings": run.settings.model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}
 (output.parent / "result.json").write_text(json.dumps(result))
 """
 pytestmark = pytest.mark.slow

@@ -112,11 +112,10 @@ def reproduce(given: argparse.Namespace) -> int:
 
 def plan(given: argparse.Namespace) -> int:
     """Print what a suite will cost."""
-    from kdsuite.runs.plan import plan
-    from kdsuite.runs.plan_text import told
+    from kdsuite.runs.plan import in_words, plan
 
     found = plan(given.suite, given.cores)
-    print(json.dumps(found, indent=1) if given.json else told(found))
+    print(json.dumps(found, indent=1) if given.json else in_words(found))
     return 0
 
 
