@@ -450,7 +450,7 @@ def check_settings(text: bytes, **given) -> None:
         if found is not None:
             for stage in grid.STAGES:
                 assert (
-                    found.fingerprint(stage)
+                    grid.Run(stage, found).fingerprint
                     and "/" not in grid.key(found, stage)
                     and not UNPRINTABLE.search(grid.key(found, stage))
                 )
