@@ -29,7 +29,7 @@ SECONDS = 0.5  # that measuring a network takes, or one step
 class Cost(NamedTuple):
     """What training asks of the encoder for one item (a picture or a spectrogram).
 
-    That is ``flops`` forwards and backwards, and ``bytes`` kept between; ``parameters`` are the
+    That is ``flops`` forwards and backwards, and ``bytes`` saved between; ``parameters`` are the
     whole network's. The aggregator's share, a thousandth, is not counted.
     """
 
@@ -60,8 +60,8 @@ def item(settings: Settings, stage: str) -> tuple[int, tuple[int, ...]]:
 def at_once(settings: Settings, stage: str) -> int:
     """Return the items whose activations a training step keeps at once."""
     training, items = training_of(settings, stage), item(settings, stage)[0]
-    kept = math.ceil(training.batch_size / training.accumulate) * items
-    return min(kept, (training.frames_at_once or kept) if items > 1 else kept)
+    most = math.ceil(training.batch_size / training.accumulate) * items
+    return min(most, (training.frames_at_once or most) if items > 1 else most)
 
 
 def _network(settings: Settings, stage: str, classes: int) -> Network:
@@ -75,7 +75,7 @@ def _network(settings: Settings, stage: str, classes: int) -> Network:
 
 def cost(settings: Settings, stage: str, classes: int) -> Cost:
     """Return the cost of one item of ``teacher`` or ``student``, counted on the meta device."""
-    kept: dict[int, int] = {}
+    saved: dict[int, int] = {}
     kind = torch.bfloat16 if settings.training.precision == "bf16" else torch.float32
     with torch.device("meta"):
         network = _network(settings, stage, classes).to(kind)
@@ -83,21 +83,21 @@ def cost(settings: Settings, stage: str, classes: int) -> Cost:
 
     def keep(value: torch.Tensor) -> torch.Tensor:
         storage = value.untyped_storage()
-        kept[storage._cdata] = storage.nbytes()
+        saved[storage._cdata] = storage.nbytes()
         return value
 
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda value: value):
         network.encoder(items).sum().backward()
     weights = list(network.parameters())
     for value in weights:
-        kept.pop(value.untyped_storage()._cdata, None)
+        saved.pop(value.untyped_storage()._cdata, None)
     parameters = sum(value.numel() for value in weights)
-    return Cost(counter.get_total_flops() // 2, sum(kept.values()) // 2, parameters)
+    return Cost(counter.get_total_flops() // 2, sum(saved.values()) // 2, parameters)
 
 
 def peak_memory(of: Cost, items: int) -> int:
     """Return about how many bytes a training step takes: weights, gradients and Adam's moments, and
-    what is kept of the ``items`` at once.
+    what is saved of the ``items`` at once.
 
     Gradients of activations come on top while they are made: a tenth is added for them. On a CPU,
     teachers took 0.9 to 1.1 times that, students up to 1.8 times.

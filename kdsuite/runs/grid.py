@@ -79,10 +79,10 @@ def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
 def _multiplied(entry: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Settings]]:
     """Yield parameters and settings of each student of an entry: one for each combination of the
     values in its lists."""
-    given = {name: value for name, value in entry.items() if name not in TRUTH}
-    axes = [value if isinstance(value, list) else [value] for value in given.values()]
+    parameters = {name: value for name, value in entry.items() if name not in TRUTH}
+    axes = [value if isinstance(value, list) else [value] for value in parameters.values()]
     for values in itertools.product(*axes):
-        one = dict(zip(given, values))
+        one = dict(zip(parameters, values))
         yield one, load(**one)
 
 
@@ -95,20 +95,20 @@ def runs(suite: str) -> list[Run]:
     """
     by_folder: dict[Path, Run] = {}
     for entry in entries(suite):
-        for given, settings in _multiplied(entry):
+        for parameters, settings in _multiplied(entry):
             for stage in needed(settings):
-                run = Run(stage, settings, _for_papermill(given, settings.canonical(), stage))
+                run = Run(stage, settings, _for_papermill(parameters, settings.canonical(), stage))
                 by_folder.setdefault(run.folder, run)
     return sorted(by_folder.values(), key=lambda run: list(STAGES).index(run.stage))
 
 
-def _for_papermill(given: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
+def _for_papermill(parameters: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
     """Return the parameters for papermill: every axis that the notebook has, and the sections that
-    are given."""
+    are overridden."""
     # the sections whole: what a stage does not know can still decide whether the others' values are
     # allowed
     values = {name: getattr(settings, name) for name in AXES_OF[stage]}
-    values |= {name: given[name] for name in SECTIONS if name in given}
+    values |= {name: parameters[name] for name in SECTIONS if name in parameters}
     # em and agg have one teacher: equal runs get the same, however a suite spells them
     same = {"setting": "em"} if stage == "teacher" and settings.sequential else {}
     return values | same
@@ -134,18 +134,18 @@ def known(suite: str) -> list[Known]:
     of the suite, each seed by itself."""
     return [
         Known(
-            Run("student", settings, given),
+            Run("student", settings, parameters),
             bool(entry["benefit"]),
             str(entry.get("about", "")),
             bool(entry.get("over")),
         )
         for entry in entries(suite)
         if "benefit" in entry
-        for given, settings in _multiplied(entry)
+        for parameters, settings in _multiplied(entry)
         if settings.alpha > 0
     ]
 
 
-def as_yaml(given: dict[str, Any]) -> str:
+def as_yaml(parameters: dict[str, Any]) -> str:
     """Return one line for ``papermill -y``; JSON would not do, for YAML reads its 1e-05 as text."""
-    return yaml.dump(given, Dumper=DUMPER, default_flow_style=True, width=10**6).strip()
+    return yaml.dump(parameters, Dumper=DUMPER, default_flow_style=True, width=10**6).strip()

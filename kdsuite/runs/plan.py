@@ -110,42 +110,44 @@ class Planner:
         """
         of, stage, media = run.settings, run.stage, run.settings.media
         name = digest([of.corpus.model_dump(), str(of.folds), media.duration])
-        found = self.sizes[name] = self.sizes.get(name) or size(of)
+        corpus = self.sizes[name] = self.sizes.get(name) or size(of)
         lists = [] if of.corpus.synthetic else of.corpus.trials
-        frames = math.ceil(found.seconds * media.fps / media.frame_stride)
-        work = {"run": run, "stage": stage, "missing": not run.done, "size": found}
+        frames = math.ceil(corpus.seconds * media.fps / media.frame_stride)
+        work = {"run": run, "stage": stage, "missing": not run.done, "size": corpus}
         if stage == "data":
             sound, row = 2 * media.sample_rate, 3 * media.fps * media.frame_size**2
             if of.corpus.features:
                 row = 4 * calibration.MEASUREMENTS
-            disk = found.recordings * (sound + row) + bool(lists) * VERIFIED * sound
+            disk = corpus.recordings * (sound + row) + bool(lists) * VERIFIED * sound
             store = digest(parameters_of_stage(of, "data"))
             nothing = dict.fromkeys(("items", "flops", "seconds", "memory"), 0)
-            return work | nothing | {"disk": found.seconds * disk, "folder": store}
+            return work | nothing | {"disk": corpus.seconds * disk, "folder": store}
         training, (items, shape) = calibration.training_of(of, stage), calibration.item(of, stage)
-        kept = calibration.at_once(of, stage)
-        name = digest([stage, of.backbone, of.model.model_dump(), training.precision, shape, kept])
+        at_once = calibration.at_once(of, stage)
+        name = digest(
+            [stage, of.backbone, of.model.model_dump(), training.precision, shape, at_once]
+        )
         if name not in self.networks:
-            cost = calibration.cost(of, stage, found.classes)
+            cost = calibration.cost(of, stage, corpus.classes)
             self.networks[name] = cost, calibration.seconds_an_item(of, stage, cost.flops)
         cost, seconds = self.networks[name]
         if stage == "teacher":  # leaves weights and targets
             frames = 1 if of.corpus.features else frames
             items = items if of.sequential else training.teacher_frames or frames
-            targets = found.recordings * ((frames + 1) * of.model.embedding + found.classes)
+            targets = corpus.recordings * ((frames + 1) * of.model.embedding + corpus.classes)
             disk = 4 * (targets + cost.parameters)
         else:
             items *= 2 if training.targets == "audio" else 1  # its teacher is a student too
             disk = TRIAL * sum(PUBLISHED["trials"].get(name, 0) for name in lists)
             disk += 4 * cost.parameters * training.keep_students
-        items *= training.epochs * found.trained
-        tables = NOTEBOOK + found.tested * (LINE + 9 * found.classes)
+        items *= training.epochs * corpus.trained
+        tables = NOTEBOOK + corpus.tested * (LINE + 9 * corpus.classes)
         return work | {
             "items": items,
             "flops": float(items * cost.flops),
             "seconds": items * seconds,
-            "memory": calibration.peak_memory(cost, kept),
-            "disk": found.folds * disk + tables,
+            "memory": calibration.peak_memory(cost, at_once),
+            "disk": corpus.folds * disk + tables,
             "folder": run.folder,
         }
 
@@ -198,7 +200,7 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     }
 
 
-def in_words(found: dict[str, Any]) -> str:
+def in_words(forecast: dict[str, Any]) -> str:
     """Return a plan as a table with a few sentences, to be read in a minute."""
     shown = {
         "runs": "{:,.0f}".format,
@@ -208,21 +210,24 @@ def in_words(found: dict[str, Any]) -> str:
         "longest_hours": duration,
         "memory_bytes": gigabytes,
     }
-    stages, machine = pd.DataFrame.from_dict(found["stages"], orient="index"), found["machine"]
-    rates = found["h200_assumed_flops_a_second"].items()
+    stages, machine = (
+        pd.DataFrame.from_dict(forecast["stages"], orient="index"),
+        forecast["machine"],
+    )
+    rates = forecast["h200_assumed_flops_a_second"].items()
 
     def listed(items: Iterable[tuple[str, Any]], pattern: str, scale: float = 1) -> str:
         return ", ".join(pattern.format(name, value / scale) for name, value in items)
 
-    return f"""Suite {found["suite"]}: {found["title"]}
+    return f"""Suite {forecast["suite"]}: {forecast["title"]}
 
 {stages.to_string(columns=list(shown), formatters=shown)}
 
-This machine ({machine["device"]}, {machine["side_by_side"]} run(s) side by side, training measured now): {duration(found["hours"])} for all, {duration(found["hours_missing"])} for what is missing.
-One H200: {duration(found["h200_hours"])} of training at an ASSUMED {listed(rates, "{1:.0f} TFLOP/s ({0})", 1e12)}, not measured.
-Disk: {listed(found["disk_bytes"].items(), "{} {:,.3g} GB", 1e9)}.
-Corpora: {"; ".join(map(": ".join, found["corpora"].items()))}.
-Assumed seconds of a run beside training: {listed(found["overhead_seconds"].items(), "{} {:.0f}")}; a core decodes {DECODED:.0f} seconds of video in a second.
+This machine ({machine["device"]}, {machine["side_by_side"]} run(s) side by side, measured now): {duration(forecast["hours"])} for all, {duration(forecast["hours_missing"])} for what is missing.
+One H200: {duration(forecast["h200_hours"])} of training at an ASSUMED {listed(rates, "{1:.0f} TFLOP/s ({0})", 1e12)}, not measured.
+Disk: {listed(forecast["disk_bytes"].items(), "{} {:,.3g} GB", 1e9)}.
+Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.
+Assumed seconds of a run beside training: {listed(forecast["overhead_seconds"].items(), "{} {:.0f}")}; a core decodes {DECODED:.0f} seconds of video in a second.
 Memory is that of the largest training step: weights, gradients, Adam's moments and activations."""
 
 

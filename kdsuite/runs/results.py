@@ -51,7 +51,7 @@ def predictions(
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What a run found out about the recordings of ``store``.
+    """The numbers of a run about the recordings of ``store``.
 
     ``predictions`` are those of :func:`predictions`; ``validation`` and ``frames`` are the same of
     the validation recordings, and of the linear baseline that sees the frames: only their metrics

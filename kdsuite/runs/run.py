@@ -158,7 +158,7 @@ class Run:
         """
         now = {"store": "", "trials": "", "code": self.code}
         if self.settings.corpus.synthetic is None:
-            # a teacher hears no trials
+            # a teacher has no trials
             for name in ("store",) if self.stage == "teacher" else ("store", "trials"):
                 now[name] = self.data.corpus_on_disk[name] or self.result.get(name) or ""
         return now
@@ -170,7 +170,7 @@ _DATA_RUNS: dict[Path, Run] = {}
 def status(run: Run, now: bool = False) -> Status:
     """Return the state of a run, what changed since its result was written, and the result.
 
-    Its parameters are compared, and its store and trials with those that the data run found;
+    Its parameters are compared, and its store and trials with those of the data run;
     ``now`` compares also with :meth:`Run.inputs`. What a former result does not tell counts as the
     same.
     """

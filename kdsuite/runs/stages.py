@@ -183,7 +183,7 @@ def students(
     """Train the student of every fold; return them by fold number.
 
     ``privileged`` may be empty at alpha = 0. ``trials`` holds the audio of the files that
-    verification compares. A finished fold is kept until :func:`remove_checkpoints`, so that an
+    verification compares. The outputs of a finished fold stay until :func:`remove_checkpoints`, so that an
     interrupted run continues with the next one.
     """
     progress = Progress("student", run.settings.training.epochs, len(folds))
@@ -199,11 +199,11 @@ def _student(
 ) -> Student:  # fmt: skip
     settings, file = run.settings, _finished(run, data, fold, trials)
     weights = run.folder / f"fold-{fold.number}.safetensors"
-    kept = [weights] if settings.training.keep_students else []
+    to_keep = [weights] if settings.training.keep_students else []
 
     def make(temporary: Path, checkpoint: Checkpoint) -> None:
         student = train_student(settings, data, fold, privileged, progress, trials, checkpoint)
-        if kept:
+        if to_keep:
             facts = {
                 "classes": list(map(str, data.classes)),
                 "settings": settings.model_dump(mode="json"),
@@ -215,7 +215,7 @@ def _student(
         arrays = {name: getattr(student, name) for name in ARRAYS}
         save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
 
-    _once(file, run, make, *kept)
+    _once(file, run, make, *to_keep)
     with safe_open(file, "numpy") as saved:
         arrays = {name: saved.get_tensor(name) for name in ARRAYS}
         return Student(**arrays, history=json.loads(saved.metadata()["history"]))
@@ -262,7 +262,7 @@ def train_student(
 
 
 def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progress) -> Network:
-    """Return a frozen teacher that hears the audio: an undistilled student with other weights and
+    """Return a frozen audio teacher: an undistilled student with other weights and
     crops, trained once."""
     run = Run("student", settings.undistilled())
     file = _cached("teachers", run, data, fold, ".safetensors", "audio")
