@@ -25,7 +25,6 @@ from kdlib.parameters import STAGES, Media, Model, Section, Training, digest  # 
 from kdsuite import paths
 from kdsuite.parameters import ALL_FOLDS, Corpus, Selection, Synthetic
 
-LAST = STAGES[-1]
 SECTIONS = ("corpus", "media", "model", "training")
 MODELS = {
     "corpus": Corpus,
@@ -83,15 +82,13 @@ class Settings(parameters.Settings, Selection):
 
         With ``numbers``, only those that its numbers depend on.
         """
-        usual = of_dataset(self.dataset)
+        usual, all_of = of_dataset(self.dataset), {("corpus", "data"): "student"}
         return {
             f"{name}.{parameter}": ours.model_dump(mode="json")[parameter]
             for name in SECTIONS
             if (ours := getattr(self, name)) != (theirs := getattr(usual, name))
             # the data run fits the linear baseline, so it knows all of the corpus
-            for parameter in known(
-                type(ours), LAST if name == "corpus" and stage == "data" else stage, numbers
-            )
+            for parameter in known(MODELS[name], all_of.get((name, stage), stage), numbers)
             if getattr(ours, parameter) != getattr(theirs, parameter)
         }
 
@@ -126,16 +123,16 @@ def relevant(settings: Settings, stage: str) -> dict[str, Any]:
     Networks without aggregator do not depend on its parameters, and students without a video
     teacher not on the teacher's; at alpha = 0 they do not depend on the targets either.
     """
-    facts = parameters_of_stage(settings, stage)
+    unused = set() if settings.sequential else OF_AGGREGATOR
+    if stage == "student" and not settings.needs_teacher:
+        unused = unused | OF_TEACHER | (set() if settings.alpha else DISTILLATION)
+    facts = settings.model_dump(
+        include=known(Settings, stage), exclude={"model": unused, "training": unused}
+    )
     if stage == "data":  # the linear baseline depends on the folds
-        facts["corpus"] = parameters_of_stage(settings, LAST)["corpus"]
+        facts["corpus"] = settings.corpus.model_dump(include=known(Corpus, "student"))
     elif stage == "teacher":  # em and agg have one teacher
         facts["sequential"] = settings.sequential
-    unused = set() if settings.sequential else OF_AGGREGATOR
-    if stage == LAST and not settings.needs_teacher:
-        unused = unused | OF_TEACHER | (set() if settings.alpha else DISTILLATION)
-    for section in ("model", "training"):
-        facts[section] = {name: facts[section][name] for name in {*facts[section]} - unused}
     return facts
 
 
