@@ -11,9 +11,9 @@ import sys
 import pytest
 import yaml
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.runs.reproduce import differences
-from tests.test_cluster import QUICK
+from tests.runs.test_cluster import QUICK
 
 STUDENT = "vgg-nonseq-embedding-a0.00-s0"
 
@@ -62,7 +62,7 @@ def test_every_number_that_differs_is_told_with_both_values(tmp_path):
 def suite(tmp_path_factory):
     """A suite of one student that is done: its environment, and its result."""
     home = tmp_path_factory.mktemp("verify")
-    file = yaml.safe_load((places.ROOT / "params" / "demo-ravdess.yaml").read_text())
+    file = yaml.safe_load((paths.ROOT / "params" / "demo-ravdess.yaml").read_text())
     for section, values in QUICK.items():
         file[section] |= {
             name: {**file[section][name], **value} if isinstance(value, dict) else value
@@ -86,7 +86,7 @@ def suite(tmp_path_factory):
         "--engine",
         "kdlib",
         "--no-progress-bar",
-        places.ROOT / "notebooks" / "03_student.ipynb",
+        paths.ROOT / "notebooks" / "03_student.ipynb",
     ]
     done = subprocess.run(
         [*command, home / "out.ipynb", *given],

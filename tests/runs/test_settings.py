@@ -12,7 +12,7 @@ from papermill.iorw import read_yaml_file
 
 from kdlib import parameters
 from kdlib.errors import InvalidParameter
-from kdsuite import places, settings
+from kdsuite import paths, settings
 from kdsuite.runs.run import Run
 from kdsuite.settings import NotebookParameters, choose_folds, load, read_yaml
 
@@ -21,7 +21,7 @@ def fingerprint(of: settings.Settings, stage: str) -> str:
     return Run(stage, of).fingerprint
 
 
-FILES = sorted(places.PARAMS.glob("*.yaml"))
+FILES = sorted(paths.PARAMS.glob("*.yaml"))
 
 BAD = [
     (
@@ -238,7 +238,7 @@ def test_corpora_lie_in_the_data_folder_or_in_those_of_a_variable(tmp_path):
     """An empty variable, or an empty part of it, names no folder: it must not mean the working
     folder."""
     (tmp_path / "second" / "mine").mkdir(parents=True)
-    code = "from kdsuite import places; print(places.corpus('mine'), len(places.CORPORA))"
+    code = "from kdsuite import paths; print(paths.corpus('mine'), len(paths.CORPORA))"
     for value, found, count in (
         (f"{tmp_path}/first::{tmp_path}/second", tmp_path / "second" / "mine", 4),
         ("", None, 2),
@@ -249,7 +249,7 @@ def test_corpora_lie_in_the_data_folder_or_in_those_of_a_variable(tmp_path):
             env=environment,
             capture_output=True,
             text=True,
-            cwd=places.ROOT,
+            cwd=paths.ROOT,
         )
         assert done.stdout.split() == [
             str(found or tmp_path / "data" / "corpora" / "mine"),
