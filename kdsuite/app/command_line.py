@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kdlib.errors import UnreadableRecording, UserError
-from kdsuite import places
+from kdsuite import paths
 
 if TYPE_CHECKING:  # torch takes a second, for which --help and slips of the pen need not wait
     from kdsuite.app.using import Student
@@ -126,7 +126,7 @@ def _opened(output: str | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     with (
-        places.replacing(Path(output)) as temporary,
+        paths.replacing(Path(output)) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as stream,
     ):
         yield stream

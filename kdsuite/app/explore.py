@@ -23,7 +23,7 @@ import torch
 from IPython.display import Audio
 
 from kdlib.dataset import Fold, samples_per_segment
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import METHODS, Picture
 from kdsuite.analysis.paper import findings
@@ -51,7 +51,7 @@ def networks(settings: Settings) -> dict[str, dict[float, Run]]:
     comes first. The undistilled student, alpha = 0, stands in each.
     """
     found: dict[str, dict[float, Run]] = {}
-    home = places.REPORTS / "runs" / settings.dataset / "student"
+    home = paths.REPORTS / "runs" / settings.dataset / "student"
     kept = [
         json.loads(file.read_bytes())["settings"]
         for file in sorted(home.glob("*/result.json"))
