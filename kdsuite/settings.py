@@ -245,54 +245,42 @@ def _in_words(error: pydantic.ValidationError) -> InvalidParameter:
 
 def _check_together(settings: Settings) -> None:
     """Refuse parameters that contradict each other."""
-    media, training = settings.media, settings.training
-
-    def refuse(section: str, name: str, wrong: object, why: str) -> None:
-        if wrong:
-            value = getattr(getattr(settings, section), name)
-            raise InvalidParameter(f"parameter '{section}.{name}' is {value!r}, {why}.")
-
-    whole = abs(settings.segments * media.segment - media.duration) <= 1e-9
-    why = f"which is no whole number of segments of {media.segment} s"
-    refuse("media", "duration", not whole, why)
+    media, training, sequential = settings.media, settings.training, settings.sequential
     frames = media.fps * media.segment
-    why = f"which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} frames a second"
-    whole = abs(frames - round(frames)) <= 1e-9 and round(frames) % media.frame_stride == 0
-    refuse("media", "frame_stride", not whole, why)
-    why = f"which is no whole number of samples a frame at {media.fps} frames a second"
-    refuse("media", "sample_rate", media.sample_rate % media.fps, why)
-    why = f"shorter than the window of {media.window} s at {media.sample_rate} samples a second"
-    refuse("media", "fft", media.window * media.sample_rate > media.fft, why)
+    # after any other number of epochs the learning rate is not at its lowest
+    cycle = Fraction(2 * training.cycle).limit_denominator(10**6)
+    whole = cycle.numerator
+    batchnorm = settings.backbone != "vgg" or settings.model.teacher_batchnorm
+    rules = [
+        ("media", "duration", abs(settings.segments * media.segment - media.duration) > 1e-9,
+         f"which is no whole number of segments of {media.segment} s"),
+        ("media", "frame_stride", abs(frames - round(frames)) > 1e-9 or round(frames) % media.frame_stride,
+         f"which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} frames a second"),
+        ("media", "sample_rate", media.sample_rate % media.fps,
+         f"which is no whole number of samples a frame at {media.fps} frames a second"),
+        ("media", "fft", media.window * media.sample_rate > media.fft,
+         f"shorter than the window of {media.window} s at {media.sample_rate} samples a second"),
+        ("training", "distance_reduction", training.distance == "cosine" and training.distance_reduction == "sum",
+         "but the cosine has no elements to sum over; use mse"),
+        ("training", "targets", training.targets == "uniform" and settings.alpha and settings.method != "softlabel",
+         f"label smoothing, which has no embedding; set method to softlabel, not {settings.method}"),
+        ("training", "frames_at_once", training.frames_at_once and sequential and batchnorm,
+         f"but the {settings.backbone} teacher has batch-norm, which needs all frames; use training.accumulate"),
+    ]  # fmt: skip
     for name in ("learning_rate", "teacher_learning_rate"):
         low, high = getattr(training, name) or training.learning_rate
         why = "but it is the lowest rate, above 0, then the highest"
-        refuse("training", name, not 0 < low <= high, why)
-    # after any other number of epochs the learning rate is not at its lowest
-    cycle = Fraction(2 * training.cycle).limit_denominator(10**6)
+        rules.append(("training", name, not 0 < low <= high, why))
     for name in ("epochs", "teacher_epochs"):
-        epochs = getattr(training, name) or 0
-        below = epochs // cycle.numerator * cycle.numerator
-        near = " or ".join(str(count) for count in (below, below + cycle.numerator) if count)
+        epochs = getattr(training, name) or whole
+        below = epochs - epochs % whole
+        near = " or ".join(str(count) for count in (below, below + whole) if count)
         why = f"which is no whole number of cycles of {float(cycle):g} epochs (twice training.cycle); the nearest that are: {near}"
-        refuse("training", name, epochs % cycle.numerator, why)
-    summed = training.distance == "cosine" and training.distance_reduction == "sum"
-    refuse(
-        "training",
-        "distance_reduction",
-        summed,
-        "but the cosine has no elements to sum over; use mse",
-    )
-    smoothed = training.targets == "uniform" and settings.alpha > 0
-    why = f"label smoothing, which has no embedding; set method to softlabel, not {settings.method}"
-    refuse("training", "targets", smoothed and settings.method != "softlabel", why)
-    batchnorm = settings.backbone != "vgg" or settings.model.teacher_batchnorm
-    why = f"but the {settings.backbone} teacher has batch-norm, which needs all frames; use training.accumulate"
-    refuse(
-        "training",
-        "frames_at_once",
-        training.frames_at_once and settings.sequential and batchnorm,
-        why,
-    )
+        rules.append(("training", name, epochs % whole, why))
+    for section, name, wrong, why in rules:
+        if wrong:
+            value = getattr(getattr(settings, section), name)
+            raise InvalidParameter(f"parameter '{section}.{name}' is {value!r}, {why}.")
     choose_folds(settings.folds, None)
 
 
