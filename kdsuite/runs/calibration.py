@@ -76,23 +76,23 @@ def _network(settings: Settings, stage: str, classes: int) -> Network:
 def cost(settings: Settings, stage: str, classes: int) -> Cost:
     """Return the cost of one item of ``teacher`` or ``student``, counted on the meta device."""
     saved: dict[int, int] = {}
-    kind = torch.bfloat16 if settings.training.precision == "bf16" else torch.float32
     with torch.device("meta"):
-        network = _network(settings, stage, classes).to(kind)
-        items = torch.empty(2, *item(settings, stage)[1], dtype=kind)
+        network = _network(settings, stage, classes)
+        items = torch.empty(2, *item(settings, stage)[1])
 
-    def keep(value: torch.Tensor) -> torch.Tensor:
+    def save(value: torch.Tensor) -> torch.Tensor:
         storage = value.untyped_storage()
         saved[storage._cdata] = storage.nbytes()
         return value
 
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda value: value):
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(save, lambda value: value):
         network.encoder(items).sum().backward()
     weights = list(network.parameters())
     for value in weights:
         saved.pop(value.untyped_storage()._cdata, None)
+    halved = 4 if settings.training.precision == "bf16" else 2
     parameters = sum(value.numel() for value in weights)
-    return Cost(counter.get_total_flops() // 2, sum(saved.values()) // 2, parameters)
+    return Cost(counter.get_total_flops() // 2, sum(saved.values()) // halved, parameters)
 
 
 def peak_memory(of: Cost, items: int) -> int:

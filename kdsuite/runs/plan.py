@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -37,8 +37,7 @@ NOTEBOOK, LINE, TRIAL = 700_000, 70, 90
 VERIFIED = PUBLISHED["test"]["utterance"]
 
 
-@dataclass(frozen=True)
-class Size:
+class Size(NamedTuple):
     """How large a corpus is: ``trained`` and ``tested`` are recordings of all chosen ``folds``
     together, ``seconds`` the mean length of one.
 
@@ -81,8 +80,12 @@ def size(settings: Settings) -> Size:
             if "recordings" not in counts:
                 raise
     total, speakers = counts["recordings"], counts["speakers"]
-    every = {"speakers": corpus.groups or speakers, "given": max(1, speakers // 2), "portions": 1}
-    every = every.get(corpus.protocol, corpus.groups)
+    every = {
+        "speakers": corpus.groups or speakers,
+        "random": corpus.groups,
+        "given": max(1, speakers // 2),
+        "portions": 1,
+    }[corpus.protocol]
     train, _, test = corpus.portions
     if corpus.protocol != "portions":
         train, test = 1 - 1 / every - corpus.validation / speakers, 1 / every
@@ -178,17 +181,17 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
         longest_hours=("hours", "max"),
         memory_bytes=("memory", "max"),
     )
-    data, trained = (works[(works.stage == "data") == which] for which in (True, False))
-    columns = ["hours", "hours_missing"]
+    columns, data = ["hours", "hours_missing"], works.stage == "data"
     # none faster than the longest run
-    together = (trained[columns].sum() / side_by_side).clip(lower=trained[columns].max())
+    trained = works[~data][columns]
+    together = (trained.sum() / side_by_side).clip(lower=trained.max())
     precision = works.run.map(lambda run: run.settings.training.precision)
     return {
         "suite": suite,
         "title": grid.read_suite(suite).get("title", ""),
         "machine": {"device": device.type, "side_by_side": side_by_side},
         "stages": stages.to_dict("index"),
-        **(data[columns].sum() + together + REPORT / 3600).to_dict(),
+        **(works[data][columns].sum() + together + REPORT / 3600).to_dict(),
         "h200_hours": (works.flops / precision.map(H200)).sum() / 3600,
         "h200_assumed_flops_a_second": {name: H200[name] for name in precision.unique()},
         "disk_bytes": works.drop_duplicates("folder").groupby("stage").disk.sum().to_dict(),
