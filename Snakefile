@@ -12,17 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
-from kdsuite import places
-from kdsuite.runs import grid, sources
 from kdlib.errors import UserError
+from kdsuite import paths
+from kdsuite.runs import grid
+from kdsuite.runs.run import status
 
 SUITE = config.get("suite", "demo")
 try:
     RUNS = {run.folder: run for run in grid.runs(SUITE)}
 except UserError as error:
     raise WorkflowError(str(error))
-SITE = places.REPORTS / SUITE
-ANALYSIS = {"notebook": places.ROOT / "notebooks" / "04_analysis.ipynb", "given": grid.as_yaml({"suite": SUITE})}
+SITE = paths.REPORTS / SUITE
+ANALYSIS = {"notebook": paths.ROOT / "notebooks" / "04_analysis.ipynb", "given": grid.as_yaml({"suite": SUITE})}
 # papermill's own lines go into a file beside the notebook; of a run that fails the last one, the error, is shown
 PAPERMILL = """
 log=$(dirname {log:q})/papermill.log
@@ -34,7 +35,7 @@ LISTED = 50
 # older than every other file; Snakemake takes no notice of files of the time 0
 OLD = 1, 1
 RESULTS = [folder / "result.json" for folder in RUNS]
-FOLDER = places.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
+FOLDER = paths.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
 # what a run asks of a cluster (--set-resources student:runtime=60 asks something else); on one machine --resources gpu=2 lets two at a time
 RESOURCES = {
     "data": {"mem_mb": 16000, "runtime": 480},
@@ -45,52 +46,26 @@ RESOURCES = {
 
 
 def run_of(wildcards):
-    return RUNS[places.REPORTS / "runs" / wildcards.dataset / wildcards.stage / wildcards.key]
+    return RUNS[paths.REPORTS / "runs" / wildcards.dataset / wildcards.stage / wildcards.key]
 
 
-def code_of(run):
-    return sources.of_result(sources.kind(run.settings, run.stage))
-
-
-FOUND = {}
-
-
-def found(run, what):
-    """Tell the "store" or the "trials" of a corpus from what they were by its files, looked at once; a synthetic one is told by its parameters."""
-    corpus = run.settings.corpus
-    if corpus.synthetic or (what == "trials" and (run.stage == "teacher" or not corpus.trials)):  # a teacher hears no trials
-        return ""
-    name = what, corpus.model_dump_json(), run.settings.media.model_dump_json()
-    if name not in FOUND:
-        from kdsuite.data import corpora  # late: pandas takes a second
-
-        FOUND[name] = {"store": corpora.on_disk, "trials": corpora.trials_on_disk}[what](run.settings)
-    return FOUND[name] or run.result.get(what) or ""  # a corpus that is away for now is no other one
-
-
-def same(run):
-    """Whether a run that is done would come out the same now; what results of former times do not tell counts as the same."""
-    if not run.done:
-        return False
-    now = {"store": found(run, "store"), "trials": found(run, "trials"), "code": code_of(run)}
-    return all(value in ("", run.result[name] or value) for name, value in now.items())
+def inputs_of(wildcards):
+    """Store, trials and code of a run that starts now."""
+    return run_of(wildcards).inputs()
 
 
 def results_before(wildcards):
     """A stage begins when the stages it reads from are done."""
     run = run_of(wildcards)
-    needed = grid.needed(run.settings)
-    before = needed[: needed.index(run.stage)]
     # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake plans nothing behind
     # an ancient file that it makes anew, so a run that is itself out of date has its files plain
-    current = same(run)
-    if not current:  # of a result made elsewhere Snakemake remembers nothing that would tell it
+    current = status(run, now=True).state == "done"
+    if not current:  # of a result made elsewhere Snakemake remembers nothing that would show it
         with suppress(OSError):  # there may be none, or it is somebody else's
             os.utime(run.folder / "result.json", OLD)
-    file = ancient if current else str
-    files = [str(grid.folder(run.settings, stage) / "result.json") for stage in before]
     # no stage is before that of the data; but without any input that is newer, a result that is out of date would not be seen
-    return [file(name) for name in files or [str(places.ROOT / "notebooks" / f"{grid.STAGES[run.stage]}.ipynb")]]
+    files = [before.folder / "result.json" for before in run.needs] or [run.notebook]
+    return [(ancient if current else str)(str(file)) for file in files]
 
 
 onerror:
@@ -99,7 +74,7 @@ onerror:
     done = sum(run.done for run in RUNS.values())
     print(f"\n{done} of {len(RUNS)} runs are done, {len(failed)} failed, {len(RUNS) - done - len(failed)} were not begun.", file=sys.stderr)
     for run in failed[:LISTED]:
-        print(f"{run.settings.dataset}/{run.stage}/{run.key}: {run.error}\n    {run.folder / 'notebook.ipynb'}", file=sys.stderr)
+        print(f"{run.name}: {run.error}\n    {run.folder / 'notebook.ipynb'}", file=sys.stderr)
     if failed[LISTED:]:
         print(f"and {len(failed) - LISTED} more, see {SITE / 'runs.html'}", file=sys.stderr)
     stopped = any("on user request" in Path(file).read_text() for file in log)
@@ -146,13 +121,13 @@ rule data:
     wildcard_constraints:
         stage="data",
     params:
-        notebook=lambda wildcards: places.ROOT / "notebooks" / f"{grid.STAGES[wildcards.stage]}.ipynb",
+        notebook=lambda wildcards: run_of(wildcards).notebook,
         given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
-        # not used by the command: a change of any parameter, or of the corpus, makes the runs it concerns out of date
-        fingerprint=lambda wildcards: run_of(wildcards).settings.fingerprint(wildcards.stage) + found(run_of(wildcards), "store"),
-        # nor these: nor do other trials, or other code behind a stage's numbers, leave them as they were
-        trials=lambda wildcards: found(run_of(wildcards), "trials"),
-        code=lambda wildcards: code_of(run_of(wildcards)),
+        # not used by the command: a change of any parameter, of the corpus, of its trials, or of the code behind a stage's numbers makes the
+        # runs it concerns out of date
+        fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
+        trials=lambda wildcards: inputs_of(wildcards)["trials"],
+        code=lambda wildcards: inputs_of(wildcards)["code"],
     # the data run decodes with all cores
     threads: lambda wildcards: workflow.cores
     resources:

@@ -9,7 +9,7 @@ import sys
 from importlib.util import find_spec
 
 from benchmarks.report import write_index
-from kdsuite import places
+from kdsuite import paths
 
 # what a benchmark takes beyond torch: on a machine without it the others are run
 NEEDS = {
@@ -39,11 +39,11 @@ def main(arguments: list[str]) -> str | None:
             *(["--quick"] if "--quick" in arguments else []),
         ]
         if subprocess.run(
-            command, cwd=places.ROOT, env=environment, stdin=subprocess.DEVNULL
+            command, cwd=paths.ROOT, env=environment, stdin=subprocess.DEVNULL
         ).returncode:
             failed.append(name)
     write_index(list(NAMES))
-    print(f"The table is {places.REPORTS / 'benchmarks' / 'README.md'}")
+    print(f"The table is {paths.REPORTS / 'benchmarks' / 'README.md'}")
     return (
         f"these benchmarks failed: {', '.join(failed)}; their errors stand above."
         if failed

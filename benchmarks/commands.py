@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from benchmarks import report, timing
-from kdsuite import places
+from kdsuite import paths
 
 ALONE = {"papermill and a kernel": "pass", "the same and torch": "import torch"}
 FLAGS = ["--cores", "all", "--rerun-triggers", "mtime", "input", "params", "--quiet", "all"]
@@ -39,7 +39,7 @@ def run(*command: Any, folder: Path) -> float:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        cwd=places.ROOT,
+        cwd=paths.ROOT,
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} failed: {done.stderr[-2000:]}")
@@ -48,7 +48,7 @@ def run(*command: Any, folder: Path) -> float:
 
 def student(folder: Path) -> dict[str, float]:
     """Return the seconds of one student run, and those of the training in it."""
-    notebook = places.ROOT / "notebooks" / "03_student.ipynb"
+    notebook = paths.ROOT / "notebooks" / "03_student.ipynb"
     command = (
         "papermill",
         "--engine",
@@ -101,8 +101,8 @@ def measure(quick: bool) -> dict[str, Any]:
     to do."""
     with tempfile.TemporaryDirectory(prefix="kdlib-commands-") as place:
         folder = Path(place)
-        shutil.copytree(places.PARAMS, folder / "params")
-        values = yaml.safe_load((places.PARAMS / "demo-ravdess.yaml").read_text())
+        shutil.copytree(paths.PARAMS, folder / "params")
+        values = yaml.safe_load((paths.PARAMS / "demo-ravdess.yaml").read_text())
         values["corpus"]["synthetic"] |= {"actors": 4, "actors_without_song": []}
         values["training"] |= {"epochs": 1, "teacher_epochs": 1, "cycle": 0.5}
         (folder / "params" / "demo-ravdess.yaml").write_text(yaml.safe_dump(values))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kdsuite import places
+from kdsuite import paths
 
 Row = dict[str, Any]
 SIGNS = {"≤": operator.le, "≥": operator.ge}
@@ -52,7 +52,7 @@ def commit() -> str | None:
     try:
         said = [
             subprocess.run(
-                ["git", "-C", str(places.ROOT), *words], capture_output=True, text=True, check=True
+                ["git", "-C", str(paths.ROOT), *words], capture_output=True, text=True, check=True
             ).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         ]
@@ -72,8 +72,8 @@ def main(name: str, measure: Callable[[bool], dict[str, Any]]) -> None:
     measured = measure(quick)
     found = {"benchmark": name, "quick": quick, **provenance(), **measured}
     found["minutes"] = round((time.monotonic() - began) / 60, 2)
-    folder = places.REPORTS / "benchmarks"
-    places.write_json(folder / f"{name}.json", found)
+    folder = paths.REPORTS / "benchmarks"
+    paths.write_json(folder / f"{name}.json", found)
     for line in found["goals"]:
         print(
             f"  {line['what']}: {line['measured']:g} {line['unit']}".rstrip()
@@ -99,7 +99,7 @@ def provenance() -> Row:
 def write_index(names: list[str]) -> None:
     """Write ``reports/benchmarks/README.md``: what was measured by whichever of ``names`` left a
     file, its goal, and whether it is met."""
-    folder = places.REPORTS / "benchmarks"
+    folder = paths.REPORTS / "benchmarks"
     found = [
         json.loads(file.read_text()) for name in names if (file := folder / f"{name}.json").exists()
     ]
@@ -131,5 +131,5 @@ def write_index(names: list[str]) -> None:
         for each in found
         for what in each["not_measured"]
     ]
-    with places.replacing(folder / "README.md") as temporary:
+    with paths.replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n")

@@ -146,7 +146,7 @@ def leave_results(name: str) -> None:
 
 def collect(name: str) -> None:
     """Collect a suite's results and write its site; print the seconds of both as JSON."""
-    from kdsuite import places
+    from kdsuite import paths
     from kdsuite.analysis import site, tables
     from kdsuite.runs import grid
 
@@ -161,7 +161,7 @@ def collect(name: str) -> None:
     ]
     collected = time.monotonic()
     site.build(name, runs, tables.comparisons(runs, results), results=results)
-    pages = {file.name: file.stat().st_size for file in (places.REPORTS / name).glob("*.html")}
+    pages = {file.name: file.stat().st_size for file in (paths.REPORTS / name).glob("*.html")}
     print(
         json.dumps(
             {

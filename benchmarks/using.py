@@ -18,7 +18,7 @@ import torch
 import kdlib
 from benchmarks import report, timing
 from kdlib.models.network import BACKBONES, build_student
-from kdsuite.runs import kept
+from kdsuite.runs import student_file
 from kdsuite.settings import Settings
 
 SECONDS, FORMATS, RATE = (1, 4, 15, 60), (".wav", ".mp3"), 44100
@@ -35,7 +35,7 @@ def untrained(folder: Path) -> list[Path]:
                 "fold": {}, "verification": None, "provenance": {},
             }  # fmt: skip
             files.append(folder / f"{backbone}-{setting}.safetensors")
-            kept.write(files[-1], build_student(settings, 7).eval(), facts)
+            student_file.write(files[-1], build_student(settings, 7).eval(), facts)
     return files
 
 

@@ -66,11 +66,11 @@ def noise_store(
 @pytest.fixture
 def own_data(tmp_path, monkeypatch):
     """Let the library write below a temporary folder."""
-    from kdsuite import places
+    from kdsuite import paths
 
-    monkeypatch.setattr(places, "DATA", tmp_path / "data")
-    monkeypatch.setattr(places, "CORPORA", (tmp_path / "data" / "corpora",))
-    monkeypatch.setattr(places, "REPORTS", tmp_path / "reports")
+    monkeypatch.setattr(paths, "DATA", tmp_path / "data")
+    monkeypatch.setattr(paths, "CORPORA", (tmp_path / "data" / "corpora",))
+    monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
     return tmp_path
 
 

@@ -21,7 +21,7 @@ from kdlib.models.network import build_teacher
 )
 def test_the_entry_writes_json_and_table(name, tmp_path, monkeypatch):
     monkeypatch.setenv("KDLIB_REPORTS", str(tmp_path))
-    monkeypatch.setattr(report.places, "REPORTS", tmp_path)
+    monkeypatch.setattr(report.paths, "REPORTS", tmp_path)
     assert entry.main([name, "--quick"]) is None
     found = json.loads((tmp_path / "benchmarks" / f"{name}.json").read_text())
     assert {
@@ -72,7 +72,7 @@ def test_goals(sign, value, met):
 )
 def test_rivals_leave_their_ratios(name, ratios, tmp_path, monkeypatch):
     monkeypatch.setenv("KDLIB_REPORTS", str(tmp_path))
-    monkeypatch.setattr(report.places, "REPORTS", tmp_path)
+    monkeypatch.setattr(report.paths, "REPORTS", tmp_path)
     assert entry.main([name, "--quick"]) is None
     found = json.loads((tmp_path / "benchmarks" / f"{name}.json").read_text())
     assert all(0 < row[ratio] < math.inf for row in found["rows"] for ratio in ratios)

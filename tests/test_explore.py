@@ -18,8 +18,8 @@ from kdsuite.analysis import figures
 from kdsuite.app import explore
 from kdsuite.app.using import load_student
 from kdsuite.runs.grid import folder
-from kdsuite.runs.kept import write
-from kdsuite.settings import load
+from kdsuite.runs.student_file import write
+from kdsuite.settings import load, relevant
 from tests.conftest import noise_store, small
 
 
@@ -89,8 +89,8 @@ def test_the_command_that_is_told_makes_a_run_that_is_found(reports, dataset, al
         2,
     )
     told = load(**yaml.safe_load(given[1]))
-    assert told.training.keep_students and told.fingerprint("student") == settings.fingerprint(
-        "student"
+    assert told.training.keep_students and relevant(told, "student") == relevant(
+        settings, "student"
     )
     keep(told, noise_store())
     keep(told.model_copy(update={"alpha": 0.75}), noise_store())

@@ -38,7 +38,7 @@ from kdsuite.data.decoding.faces import Track
 from kdsuite.data.decoding.media import read_frames, read_recording
 from kdsuite.data.decoding.sound import read_sound
 from kdsuite.parameters import Corpus
-from kdsuite.runs import grid, kept
+from kdsuite.runs import grid, student_file
 from kdsuite.runs.checkpoint import Checkpoint
 from kdsuite.settings import Settings, load
 from tests.conftest import small
@@ -450,7 +450,7 @@ def check_settings(text: bytes, **given) -> None:
         if found is not None:
             for stage in grid.STAGES:
                 assert (
-                    found.fingerprint(stage)
+                    grid.Run(stage, found).fingerprint
                     and "/" not in grid.key(found, stage)
                     and not UNPRINTABLE.search(grid.key(found, stage))
                 )
@@ -499,7 +499,7 @@ def student(tmp_path_factory):
         "classes": ["a", "b"], "settings": chosen.model_dump(mode="json"), "fold": {"number": 0}, "provenance": {},
         "verification": {"threshold": 0.5, "eer": 0.1, "recordings_of": "train", "recordings": 4, "speakers": 2, "pairs": {"same": 2, "different": 4}},
     }  # fmt: skip
-    kept.write(file, build_student(chosen, 2).eval(), facts)
+    student_file.write(file, build_student(chosen, 2).eval(), facts)
     return file.read_bytes(), {"version": 1, **facts}
 
 
@@ -539,7 +539,7 @@ def test_facts_of_students(student, data):
             VALUES.filter(lambda value: _json(value)),
         )
     )
-    header["__metadata__"][kept.ENTRY] = json.dumps(facts)
+    header["__metadata__"][student_file.ENTRY] = json.dumps(facts)
     head = json.dumps(header).encode()
     check_student(len(head).to_bytes(8, "little") + head + content[8 + length :])
 

@@ -208,7 +208,7 @@ def test_names_of_files_of_parameters(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "PARAMS", tmp_path)
     for name in ("a b", "-rf", ".x", "a{b}", "$(id)", "a\nb"):
         (tmp_path / f"{name}.yaml").write_text("{}")
-        with pytest.raises(InvalidParameter, match="has a name that is not made of letters"):
+        with pytest.raises(InvalidParameter, match="made of letters, digits"):
             load(dataset=name)
 
 

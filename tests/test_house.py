@@ -19,7 +19,8 @@ ORDER = (
     ("kdlib.teacher",),
     ("kdlib.targets",),
     ("kdlib.student",),
-    ("kdsuite.places",),
+    ("kdsuite.paths",),
+    ("kdsuite.places",),  # the former name
     ("kdsuite.parameters",),
     ("kdsuite.settings",),
     ("kdsuite.data",),

@@ -123,7 +123,7 @@ def test_student_from_nothing_leaves_a_complete_result(suite):
     ) == {"uar", "accuracy"}
     assert result["seconds"]["wall"] > result["seconds"]["device"] > 0
     assert result["provenance"]["packages"]["torch"] and result["provenance"]["store"]
-    assert result["provenance"]["code"] == sources.of_result("student")
+    assert result["provenance"]["code"] == sources.fingerprint("student", scored=True)
     lines = (home / "predictions.csv").read_text().splitlines()
     assert lines[0].startswith("recording,speaker,fold,label,predicted,p_") and len(lines) == 29
 

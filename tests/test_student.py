@@ -15,6 +15,7 @@ from kdlib.errors import NotFinite
 from kdsuite.data import corpora
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
+from kdsuite.runs.run import Run
 from kdsuite.runs.stages import Progress
 from tests.conftest import noise_store, small
 
@@ -116,8 +117,9 @@ def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
     store, settings = noise_store(), small(backbone="vgg")
     folds = corpora.folds(store.recordings, Corpus(groups=3))
     privileged = stages.teachers(settings, store, folds)
-    whole = stages.students(settings, store, folds, privileged)
-    stages.remove_checkpoints(settings, store, folds)
+    run = Run("student", settings)
+    whole = stages.students(run, store, folds, privileged)
+    stages.remove_checkpoints(run, store, folds)
     original = stages.train_student
 
     def tired(settings, store, fold, *rest):
@@ -127,7 +129,7 @@ def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
 
     monkeypatch.setattr(stages, "train_student", tired)
     with pytest.raises(KeyboardInterrupt):
-        stages.students(settings, store, folds, privileged)
+        stages.students(run, store, folds, privileged)
     trained = []
     monkeypatch.setattr(
         stages,
@@ -136,7 +138,7 @@ def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
             trained.append(fold.number) or original(settings, store, fold, *rest)
         ),
     )
-    again = stages.students(settings, store, folds, privileged)
+    again = stages.students(run, store, folds, privileged)
     assert trained == [2]
     assert all(
         np.array_equal(whole[number].probabilities, again[number].probabilities)
@@ -152,7 +154,7 @@ def test_a_loss_that_is_no_number_leaves_nothing(own_data):
     folds = corpora.folds(store.recordings, Corpus(groups=3))[:1]
     privileged = stages.teachers(small(backbone="vgg"), store, folds)
     with pytest.raises(NotFinite, match="lower training.learning_rate"):
-        stages.students(settings, store, folds, privileged)
+        stages.students(Run("student", settings), store, folds, privileged)
     assert not list((own_data / "data").glob("checkpoints/*/fold-*.safetensors"))
 
 
@@ -160,13 +162,14 @@ def test_kept_students_can_be_loaded(own_data):
     from safetensors.torch import load_model
 
     from kdlib.models.network import build_student
-    from kdsuite.runs import grid
 
     store, settings = noise_store(), small(backbone="vgg", training={"keep_students": True})
-    trained = train(settings, store)
+    fold, run = corpora.folds(store.recordings, Corpus(groups=3))[0], Run("student", settings)
+    privileged = stages.teachers(settings, store, [fold])
+    trained = stages.students(run, store, [fold], privileged)[0]
     network = build_student(settings, 2)
-    load_model(network, str(grid.folder(settings, "student") / "fold-0.safetensors"))
-    tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
+    load_model(network, str(run.folder / "fold-0.safetensors"))
+    tested = fold.test
     np.testing.assert_allclose(
         student.predict(network, settings, store, tested).logits.softmax(1).numpy(),
         trained.probabilities,

@@ -131,7 +131,7 @@ def test_label_smoothing_is_a_soft_label_that_knows_nothing(own_data):
     )
     with pytest.raises(
         InvalidParameter,
-        match="'training.targets' is 'uniform' .* set method to softlabel, not multitask",
+        match="'training.targets' is 'uniform'.*set method to softlabel, not multitask",
     ):
         small(method="multitask", training={"targets": "uniform"})
 

@@ -27,7 +27,7 @@ from kdlib import metrics, student
 from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
 from kdsuite.data import corpora, verification
-from kdsuite.runs import grid, kept, stages
+from kdsuite.runs import grid, stages, student_file
 from kdsuite.runs.stages import prepare
 from tests.conftest import SMALL
 
@@ -101,7 +101,9 @@ class Run:
         )
         self.store = prepare(self.settings, workers=1)
         self.fold = corpora.chosen_folds(self.store.recordings, self.settings)[0]
-        self.told = stages.students(self.settings, self.store, [self.fold], {})[0]
+        self.told = stages.students(
+            grid.Run("student", self.settings), self.store, [self.fold], {}
+        )[0]
         self.file = grid.folder(self.settings, "student") / "fold-0.safetensors"
 
     def files(self, rows: np.ndarray) -> list[Path]:
@@ -168,7 +170,7 @@ def test_it_says_what_the_run_said_of_its_test_recordings(runs, inference):
 def test_embeddings_are_of_the_whole_recording_as_those_of_trials_are(run):
     rows = run.fold.test
     heard = student.predict(
-        kept.read(run.file)[0], student.full_length(run.settings), run.store, rows
+        student_file.read(run.file)[0], student.full_length(run.settings), run.store, rows
     ).final
     loaded = kdlib.load_student(run.file)
     np.testing.assert_allclose(
@@ -275,7 +277,7 @@ def test_the_threshold_is_that_of_the_training_recordings(run):
 def test_validation_speakers_are_taken_where_there_are_two(run):
     table, settings = run.store.recordings, run.settings
     fold = corpora.folds(table, settings.corpus.model_copy(update={"validation": 2}))[0]
-    network = kept.read(run.file)[0]
+    network = student_file.read(run.file)[0]
     told = stages.verification_threshold(network, settings, run.store, fold)
     assert told["recordings_of"] == "validation" and told["recordings"] == len(fold.validation)
     alone = corpora.Fold(
@@ -451,7 +453,7 @@ def test_sounds_that_are_none(run, tmp_path, capsys):
 def changed(run: Run, folder: Path, change, weights=None) -> Path:
     """Write a copy of a student with other facts or weights."""
     with safe_open(run.file, "pt") as file:
-        facts = json.loads(file.metadata()[kept.ENTRY])
+        facts = json.loads(file.metadata()[student_file.ENTRY])
     entry = change(facts)
     state = load_file(run.file)
     if weights:
@@ -459,7 +461,7 @@ def changed(run: Run, folder: Path, change, weights=None) -> Path:
     save_file(
         state,
         folder / "changed.safetensors",
-        metadata={kept.ENTRY: entry if isinstance(entry, str) else json.dumps(facts)},
+        metadata={student_file.ENTRY: entry if isinstance(entry, str) else json.dumps(facts)},
     )
     return folder / "changed.safetensors"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from kdlib.errors import UnreadableRecording, UserError
-from kdsuite import places
+from kdsuite import paths
 
 if TYPE_CHECKING:  # torch takes a second, for which --help and slips of the pen need not wait
     from kdsuite.app.using import Student
@@ -112,11 +112,10 @@ def reproduce(given: argparse.Namespace) -> int:
 
 def plan(given: argparse.Namespace) -> int:
     """Print what a suite will cost."""
-    from kdsuite.runs.plan import plan
-    from kdsuite.runs.plan_text import told
+    from kdsuite.runs.plan import in_words, plan
 
     found = plan(given.suite, given.cores)
-    print(json.dumps(found, indent=1) if given.json else told(found))
+    print(json.dumps(found, indent=1) if given.json else in_words(found))
     return 0
 
 
@@ -127,7 +126,7 @@ def _opened(output: str | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     with (
-        places.replacing(Path(output)) as temporary,
+        paths.replacing(Path(output)) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as stream,
     ):
         yield stream

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import json
 import shlex
 from base64 import b64encode
 from collections.abc import Callable
@@ -22,14 +23,14 @@ import torch
 from IPython.display import Audio
 
 from kdlib.dataset import Fold, samples_per_segment
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import METHODS, Picture
 from kdsuite.analysis.paper import findings
 from kdsuite.analysis.tables import BACKBONES, SETTINGS
 from kdsuite.app.using import Student, load_student
 from kdsuite.data import corpora
-from kdsuite.runs import grid, results, stages
+from kdsuite.runs import grid, stages
 from kdsuite.runs.grid import Run
 from kdsuite.runs.stages import prepare
 from kdsuite.settings import Settings
@@ -50,9 +51,9 @@ def networks(settings: Settings) -> dict[str, dict[float, Run]]:
     comes first. The undistilled student, alpha = 0, stands in each.
     """
     found: dict[str, dict[float, Run]] = {}
-    home = places.REPORTS / "runs" / settings.dataset / "student"
+    home = paths.REPORTS / "runs" / settings.dataset / "student"
     kept = [
-        results.read(file)["settings"]
+        json.loads(file.read_bytes())["settings"]
         for file in sorted(home.glob("*/result.json"))
         if any(file.parent.glob("fold-*.safetensors"))
     ]
@@ -88,7 +89,7 @@ def to_make(stage: str, settings: Settings) -> str:
     sections: dict[str, dict[str, Any]] = (
         {"training": {"keep_students": True}} if stage == "student" else {}
     )
-    for name, value in settings.departures(stage).items():
+    for name, value in settings.overrides(stage).items():
         section, parameter = name.split(".")
         sections.setdefault(section, {})[parameter] = value
     given = grid.as_yaml({**{axis: getattr(settings, axis) for axis in grid.AXES}, **sections})
@@ -231,7 +232,8 @@ class Explorer:
         training: peak frame, probabilities."""
         if not len(self.store.frames.values):
             return ["The recordings of this corpus have no video, so no teacher saw them."]
-        told = stages.trained_teacher(self.settings, self.store, self.folds[row])
+        teacher = Run("teacher", self.settings)
+        told = stages.trained_teacher(teacher, self.store, self.folds[row])
         name = f"{SETTINGS['sequential' if self.settings.sequential else 'nonseq']} {BACKBONES[self.settings.backbone]} teacher"
         if told is None:
             return [f"No {name} is trained yet. {to_make('teacher', self.settings)}"]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from kdlib.errors import InvalidParameter
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.app.using import Student
 
 # what the file calls its input (1, samples) and outputs (1, classes) and (1, embedding)
@@ -96,5 +96,5 @@ def export(student: Student, path: Path) -> None:
         "threshold": student.threshold,
     }
     program.model.metadata_props.update({name: json.dumps(value) for name, value in told.items()})
-    with places.replacing(path) as temporary:
+    with paths.replacing(path) as temporary:
         program.save(str(temporary), external_data=False)

@@ -20,7 +20,7 @@ from kdlib.dataset import center_start, samples_per_frame, samples_per_segment, 
 from kdlib.errors import InvalidStudent
 from kdlib.models.network import Network, Output
 from kdsuite.data.decoding.sound import as_stored, read_sound
-from kdsuite.runs import kept
+from kdsuite.runs import student_file
 from kdsuite.settings import Settings
 
 # seconds: longer sound is heard in pieces, which are averaged, because a network of full width
@@ -75,7 +75,7 @@ class Student:
     window.
     """
 
-    def __init__(self, classifier: Classifier, facts: kept.Facts, path: str) -> None:
+    def __init__(self, classifier: Classifier, facts: student_file.Facts, path: str) -> None:
         self.classifier, self.facts, self.path = classifier, facts, path
 
     @property
@@ -169,7 +169,7 @@ def load_student(path: str | os.PathLike) -> Student:
     It works on the CPU, in float32. Raises InvalidStudent where the file is absent, damaged or of
     another kind.
     """
-    network, settings, facts = kept.read(path)
+    network, settings, facts = student_file.read(path)
     classifier = Classifier(quickened(network), settings).eval()
     try:  # sizes that are allowed one by one may leave nothing of a spectrogram
         classifier(torch.zeros(1, samples_per_segment(settings.media)))

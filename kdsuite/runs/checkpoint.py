@@ -7,17 +7,16 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from kdlib.errors import UserError
 from kdlib.training import Trainer
-from kdsuite import places
+from kdsuite import paths
 
 
 class Checkpoint:
-    """Keeps a training's epochs in ``file``, at most once in so many ``seconds``."""
+    """Saves a training's epochs in ``file``, at most once in so many ``seconds``."""
 
     def __init__(self, file: Path, seconds: float) -> None:
         self.file, self.seconds = file, seconds
@@ -28,21 +27,31 @@ class Checkpoint:
 
         Raises UserError where the file is of another training.
         """
-        self.restore(trainer)
+        self._restore(trainer)
         yield from list(trainer.history)
         written = time.monotonic()
         for epoch in trainer.epochs():
             yield epoch
             over = len(trainer.history) >= trainer.training.epochs
             if not over and time.monotonic() - written >= self.seconds:
-                with places.replacing(self.file) as temporary:
+                with paths.replacing(self.file) as temporary:
                     torch.save(trainer.state_dict(), temporary)
                 written = time.monotonic()
 
-    def restore(self, trainer: Trainer) -> None:
-        """Continue from the file, if there is one that can be read."""
-        state = self._read(trainer.device)
-        if state is None:
+    def _restore(self, trainer: Trainer) -> None:
+        """Continue from the file, if there is one that is neither corrupt nor of an incompatible
+        torch."""
+        try:
+            with zipfile.ZipFile(self.file) as archive:
+                if archive.testzip():  # torch looks at no checksum
+                    raise zipfile.BadZipFile
+            state = torch.load(self.file, map_location=trainer.device, weights_only=True)
+        except FileNotFoundError:
+            return
+        except Exception:  # errors of many kinds
+            print(
+                f"the checkpoint {self.file} cannot be read; this training starts again", flush=True
+            )
             return
         try:
             trainer.load_state_dict(state)
@@ -51,24 +60,8 @@ class Checkpoint:
                 f"the checkpoint {self.file} is not of this training; remove it and start again."
             ) from None
 
-    def _read(self, device: torch.device) -> dict[str, Any] | None:
-        """Return what was written, None where nothing was or where it is corrupt or of an
-        incompatible torch."""
-        try:
-            with zipfile.ZipFile(self.file) as archive:
-                if archive.testzip():  # torch looks at no checksum
-                    raise zipfile.BadZipFile
-            return torch.load(self.file, map_location=device, weights_only=True)
-        except FileNotFoundError:
-            return None
-        except Exception:  # errors of many kinds
-            print(
-                f"the checkpoint {self.file} cannot be read; this training starts again", flush=True
-            )
-            return None
-
     def remove(self) -> None:
         """Remove the file, and what killed processes began to write of it: the training's own
         result is written."""
-        for left in (self.file, *self.file.parent.glob(f".*-{self.file.name}")):
-            left.unlink(missing_ok=True)
+        for file in (self.file, *self.file.parent.glob(f".*-{self.file.name}")):
+            file.unlink(missing_ok=True)

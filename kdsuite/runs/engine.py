@@ -1,5 +1,5 @@
-"""A papermill engine whose kernels talk through unix sockets: any number may start at once, and
-nobody listens in.
+"""A papermill engine whose kernels use unix sockets: any number may start at once, and no other
+process can read what they send.
 
     papermill --engine kdlib notebooks/03_student.ipynb OUT.ipynb -p alpha 0.5
 

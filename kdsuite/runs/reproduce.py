@@ -8,6 +8,7 @@ On one machine, with the same packages and threads, every number has the same bi
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -20,136 +21,93 @@ from pathlib import Path
 from typing import Any
 
 from kdlib.errors import UserError
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.runs import grid
+from kdsuite.runs.run import Run
 
-# of a result: what is told elsewhere, or differs by nature
-BESIDE = ("settings", "seconds", "provenance", "finished")
-ANSWERS = ("predictions.csv", "trials.csv")
+# of a result: what differs by nature, or says how it was made
+IGNORED = ("settings", "seconds", "provenance", "finished")
+TABLES = ("predictions.csv", "trials.csv")
 SHOWN = 10  # differences a run
 
 
 def reproduce(suite: str, count: int = 3, seed: int = 0, from_scratch: bool = False) -> bool:
     """Run ``count`` finished runs of a suite again, print what differs, and return whether nothing
-    does.
+    does; raise UserError where no run is finished.
 
-    Teachers that are kept are used again unless ``from_scratch``, which trains them anew too;
-    recordings are not decoded again.
+    ``seed`` draws the runs. Trained teachers are used again unless ``from_scratch``, which trains
+    them anew too; recordings are not decoded again.
     """
-    same = True
-    for run in sample(grid.runs(suite), count, seed):
-        with tempfile.TemporaryDirectory(prefix="kdlib-") as scratch:
-            told = list(_again(run, Path(scratch), from_scratch))
-        print(
-            f"{_name(run)}: {told[0] if told else 'every number is the same'}",
-            *told[1:],
-            sep="\n    ",
-            flush=True,
-        )
-        same &= not told
-    return same
-
-
-def sample(runs: list[grid.Run], count: int, seed: int) -> list[grid.Run]:
-    """Return ``count`` of the runs that are done and left predictions, the same ones for the same
-    seed; raise UserError where there is none."""
-    done = sorted(
-        (run for run in runs if (run.folder / ANSWERS[0]).exists() and run.done), key=_name
-    )
+    done = [run for run in grid.runs(suite) if (run.folder / TABLES[0]).exists() and run.done]
     if not done:
         raise UserError(
             "no run of this suite is done, so there is nothing to compare with; make reports runs them."
         )
-    return random.Random(seed).sample(done, min(count, len(done)))
+    done.sort(key=lambda run: run.name)
+    same = True
+    for run in random.Random(seed).sample(done, min(count, len(done))):
+        with tempfile.TemporaryDirectory(prefix="kdlib-") as scratch:
+            lines = list(_again(run, Path(scratch), from_scratch))
+        print(f"{run.name}: {lines[0] if lines else 'every number is the same'}")
+        print(*(f"    {line}\n" for line in lines[1:]), sep="", end="", flush=True)
+        same &= not lines
+    return same
 
 
-def _name(run: grid.Run) -> str:
-    return f"{run.settings.dataset}/{run.stage}/{run.key}"
-
-
-def _again(run: grid.Run, scratch: Path, from_scratch: bool) -> Iterator[str]:
+def _again(run: Run, scratch: Path, from_scratch: bool) -> Iterator[str]:
     """Run a run again below ``scratch`` and yield what differs."""
     (scratch / "data").mkdir()
-    for name in ("corpora", "stores") if from_scratch else ("corpora", "stores", "teachers"):
-        if (places.DATA / name).exists():
-            (scratch / "data" / name).symlink_to(places.DATA / name)
-    kept = json.loads((run.folder / "result.json").read_text())
-    environment = {
-        **os.environ,
-        "KDLIB_DATA": str(scratch / "data"),
-        "KDLIB_REPORTS": str(scratch / "reports"),
-    }
-    if threads := re.search(
-        r"(\d+) thread", kept["provenance"]["device"]
-    ):  # sums of other parts round otherwise
+    for name in ("corpora", "stores", *([] if from_scratch else ["teachers"])):
+        if (paths.DATA / name).exists():
+            (scratch / "data" / name).symlink_to(paths.DATA / name)
+    environment = {"KDLIB_DATA": f"{scratch}/data", "KDLIB_REPORTS": f"{scratch}/reports"}
+    # sums of other parts round otherwise
+    if threads := re.search(r"(\d+) thread", run.result["device"]):
         environment["OMP_NUM_THREADS"] = threads[1]
-    command = [sys.executable, "-m", "papermill", "--engine", "kdlib", "--no-progress-bar"]
-    command += [
-        places.ROOT / "notebooks" / f"{grid.STAGES[run.stage]}.ipynb",
-        scratch / "notebook.ipynb",
-        "-y",
-        grid.as_yaml(run.given),
-    ]
     done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment
-    )
+        [sys.executable, "-m", "papermill", "--engine", "kdlib", "--no-progress-bar", run.notebook,
+         scratch / "notebook.ipynb", "-y", grid.as_yaml(run.given)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, env=os.environ | environment,
+    )  # fmt: skip
     if done.returncode:
-        yield f"the run failed: {([line for line in done.stderr.splitlines() if line.strip()] or ['nothing was said'])[-1]}"
+        lines = done.stderr.strip().splitlines() or ["nothing was said"]
+        yield f"the run failed: {lines[-1]}"
         return
-    home = scratch / "reports" / run.folder.relative_to(places.REPORTS)
-    found = list(differences(run.folder, home))
-    yield from [f"{len(found)} numbers or files differ", *found[:SHOWN]] if found else []
-    if found:
-        yield from (
-            f"provenance: {line}"
-            for line in changed(
-                kept["provenance"], json.loads((home / "result.json").read_text())["provenance"]
-            )
-        )
+    again = scratch / "reports" / run.folder.relative_to(paths.REPORTS)
+    if lines := list(differences(run.folder, again)):
+        yield f"{len(lines)} numbers differ"
+        yield from lines[:SHOWN]
+        before, after = (_contents(folder)["provenance"] for folder in (run.folder, again))
+        yield from (f"provenance: {line}" for line in _changed(before, after))
 
 
-def differences(kept: Path, now: Path) -> Iterator[str]:
-    """Yield a line for each number and each file of answers that differs between two folders of one
-    run."""
-    yield from changed(
-        *(json.loads((folder / "result.json").read_text()) for folder in (kept, now))
-    )
-    for name in ANSWERS:
-        if (kept / name).exists() and (kept / name).read_bytes() != (now / name).read_bytes():
-            yield f"{name}: {_apart(kept / name, now / name)}"
+def differences(before: Path, after: Path) -> Iterator[str]:
+    """Yield a line for each number that differs between two folders of one run."""
+    return _changed(_contents(before), _contents(after))
 
 
-def changed(kept: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+def _contents(folder: Path) -> dict[str, Any]:
+    """Return a run's result, and the rows of its tables."""
+    contents = json.loads((folder / "result.json").read_text())
+    for file in filter(Path.exists, (folder / name for name in TABLES)):
+        with open(file, newline="", encoding="utf-8") as stream:
+            contents[file.name] = list(csv.DictReader(stream))
+    return contents
+
+
+def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each leaf of two nested mappings that is not the same in both."""
-    before, after = dict(_leaves(kept)), dict(_leaves(now))
-    for name in {**before, **after}:
-        if before.get(name) != after.get(name):
-            yield f"{name} was {before.get(name)!r}, is {after.get(name)!r}"
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    for name in old | new:
+        if old.get(name) != new.get(name):
+            yield f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    inner = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else None
-    )
-    if inner is None:
-        yield name, value
-        return
-    for key, part in inner:
-        if key not in BESIDE:
-            yield from _leaves(part, f"{name}.{key}" if name else str(key))
-
-
-def _apart(kept: Path, now: Path) -> str:
-    """Return in how many rows two tables of answers differ, and by how much."""
-    import pandas as pd
-
-    before, after = pd.read_csv(kept), pd.read_csv(now)
-    if list(before) != list(after) or len(before) != len(after):
-        return f"{len(before)} rows and {len(before.columns)} columns were, {len(after)} and {len(after.columns)} are"
-    rows = (before.ne(after) & ~(before.isna() & after.isna())).any(axis=1).sum()
-    most = (before.select_dtypes("number") - after.select_dtypes("number")).abs().max(axis=None)
-    return f"{rows} of {len(before)} rows differ, numbers by up to {most:.2g}"
+def _leaves(value: Any, *place: object) -> Iterator[tuple[str, Any]]:
+    inner = dict(enumerate(value)) if isinstance(value, list) else value
+    if isinstance(inner, dict):
+        for name in inner:
+            if name not in IGNORED:
+                yield from _leaves(inner[name], *place, name)
+    else:
+        yield ".".join(map(str, place)), value

@@ -3,10 +3,10 @@ written last."""
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import time
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -18,25 +18,15 @@ import torch
 
 from kdlib import STARTED, metrics
 from kdlib.dataset import Fold
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data import corpora, verification
 from kdsuite.data.store import Store
-from kdsuite.runs import sources
-from kdsuite.runs.grid import folder, key
-from kdsuite.settings import Settings
+from kdsuite.runs.run import Run
 
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "torchaudio",
-    "numpy",
-    "scipy",
-    "pandas",
-    "scikit-learn",
-    "moviepy",
-    "soundfile",
+    "torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "scikit-learn", "moviepy", "soundfile",
     "papermill",
-)
+)  # fmt: skip
 
 
 def predictions(
@@ -48,145 +38,112 @@ def predictions(
     ``probabilities`` ``(tested, classes)`` by fold number are in the order of the fold's test rows,
     or of those of another ``side``.
     """
-    parts = []
+    classes, parts = np.array(store.classes, object), []
     for fold in folds:
-        part = store.recordings.iloc[getattr(fold, side)][
-            ["recording", "speaker", "label"]
-        ].reset_index(drop=True)
+        values = probabilities[fold.number]
+        part = store.recordings[["recording", "speaker", "label"]].iloc[getattr(fold, side)].copy()
         part.insert(2, "fold", fold.number)
-        part["predicted"] = [
-            store.classes[best] for best in probabilities[fold.number].argmax(axis=1)
-        ]
-        parts.append(
-            part.join(
-                pd.DataFrame(
-                    probabilities[fold.number], columns=[f"p_{name}" for name in store.classes]
-                )
-            )
-        )
+        part["predicted"] = classes[values.argmax(axis=1)]
+        part[[f"p_{name}" for name in classes]] = values
+        parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-def write(
-    settings: Settings,
-    stage: str,
-    store: Store,
-    facts: dict[str, Any],
-    told: pd.DataFrame | None = None,
-    held: pd.DataFrame | None = None,
-    scored: pd.DataFrame | None = None,
-    trials: verification.Trials | None = None,
-    seen: pd.DataFrame | None = None,
-) -> Path:
-    """Write a run's predictions, scores of verification trials and, last and in one step, its
-    ``result.json``; return that file.
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The numbers of a run about the recordings of ``store``.
 
-    ``told`` is what :func:`predictions` returns, ``held`` the same of validation recordings
-    (nothing but its metrics is written), ``scored`` what :func:`kdsuite.data.verification.scored`
-    returns of ``trials``, ``seen`` what the linear baseline told by the frames.
+    ``predictions`` are those of :func:`predictions`; ``validation`` and ``frames`` are the same of
+    the validation recordings, and of the linear baseline that sees the frames: only their metrics
+    are written. ``trial_scores`` is what :func:`kdsuite.data.verification.scored` returns of
+    ``trials``. ``history`` holds the epochs of each fold, ``facts`` further entries of
+    ``result.json``.
     """
-    home = folder(settings, stage)
-    summary: dict[str, Any] = {}
-    (home / "result.json").unlink(
-        missing_ok=True
-    )  # an earlier result must not stand beside new predictions
-    if told is not None:
-        with places.replacing(home / "predictions.csv") as temporary:
-            told.to_csv(temporary, index=False, float_format="%.6g")
-        if scored is not None:
-            with places.replacing(home / "trials.csv") as temporary:
-                scored.to_csv(temporary, index=False, float_format="%.6g")
-        folds = by_fold(told, held, scored, trials, seen)
-        names = [name for name in folds if name not in ("fold", "recordings")]
-        summary = {
-            "metrics": {name: float(folds[name].mean()) for name in names},
-            "folds": folds.to_dict("records"),
-        }
-    result = {
-        "stage": stage,
-        "key": key(settings, stage),
-        "settings": settings.canonical().model_dump(mode="json"),
-        **summary,
-        **facts,
+
+    store: Store
+    predictions: pd.DataFrame
+    validation: pd.DataFrame | None = None
+    frames: pd.DataFrame | None = None
+    trial_scores: pd.DataFrame | None = None
+    trials: verification.Trials | None = None
+    history: dict[int, list[dict[str, float]]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def by_fold(self) -> pd.DataFrame:
+        """Return one row a fold with all metrics; those of validation recordings are called
+        ``validation_…``, those of the frames ``frames_…``."""
+        folds = metrics.by_fold(self.predictions)
+        for name in ("validation", "frames"):
+            table = getattr(self, name)
+            if table is not None and len(table):
+                values = metrics.by_fold(table).drop(columns="recordings").set_index("fold")
+                folds = folds.join(values.add_prefix(f"{name}_"), on="fold", how="inner")
+        if self.trial_scores is None:
+            return folds
+        return folds.merge(verification.by_fold(self.trial_scores, self.trials), on="fold")
+
+
+def write(run: Run, result: RunResult) -> Path:
+    """Write a run's predictions, scores of verification trials and, last and in one step, its
+    ``result.json``; return that file."""
+    file, store, trials = run.folder / "result.json", result.store, result.trials
+    file.unlink(missing_ok=True)  # an earlier result must not stand beside new predictions
+    for name, table in (
+        ("predictions.csv", result.predictions),
+        ("trials.csv", result.trial_scores),
+    ):
+        if table is not None:
+            with paths.replacing(run.folder / name) as temporary:
+                table.to_csv(temporary, index=False, float_format="%.6g")
+    folds = result.by_fold()
+    averaged = [name for name in folds if name not in ("fold", "recordings")]
+    epochs = [epoch for history in result.history.values() for epoch in history]
+    values = {
+        "stage": run.stage,
+        "key": run.key,
+        "settings": run.settings.model_dump(mode="json"),
+        "metrics": {name: float(folds[name].mean()) for name in averaged},
+        "folds": folds.to_dict("records"),
+        **({"history": result.history} if result.history else {}),
+        **result.facts,
         "incomplete": store.recordings.attrs.get("incomplete", {}),
         "left_out": store.left_out,
         **(trials.facts() if trials else {}),
         "seconds": {
             "wall": time.time() - STARTED,
-            "device": sum(
-                epoch["seconds"]
-                for history in facts.get("history", {}).values()
-                for epoch in history
-            ),
+            "device": sum(epoch["seconds"] for epoch in epochs),
         },
         "provenance": {
             **provenance(store),
-            "code": sources.of_result(sources.kind(settings, stage)),
-            # a teacher hears no trials
-            "trials": corpora.trials_on_disk(settings) if trials else "",
+            "code": run.code,
+            "trials": corpora.trials_on_disk(run.settings) if trials else "",
         },
     }
-    places.write_json(home / "result.json", result)
-    return home / "result.json"
-
-
-def by_fold(
-    told: pd.DataFrame,
-    held: pd.DataFrame | None = None,
-    scored: pd.DataFrame | None = None,
-    trials: verification.Trials | None = None,
-    seen: pd.DataFrame | None = None,
-) -> pd.DataFrame:
-    """Return one row a fold with all metrics; arguments as of :func:`write`.
-
-    Those of validation recordings are called ``validation_…``, those of the frames ``frames_…``.
-    """
-    folds = metrics.by_fold(told)
-    for prefix, further in (("validation_", held), ("frames_", seen)):
-        if further is not None and len(further):
-            found = (
-                metrics.by_fold(further)
-                .drop(columns="recordings")
-                .set_index("fold")
-                .add_prefix(prefix)
-            )
-            folds = folds.merge(found.reset_index(), on="fold")
-    return folds if scored is None else folds.merge(verification.by_fold(scored, trials), on="fold")
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return a result."""
-    return json.loads(path.read_text())
+    paths.write_json(file, values)
+    return file
 
 
 def provenance(store: Store) -> dict[str, Any]:
     """Return where the numbers come from: commit, versions, device, recordings."""
-    device = (
-        torch.cuda.get_device_name(store.device)
-        if store.device.type == "cuda"
-        else f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
-    )
+    gpu = store.device.type == "cuda"
+    cpu = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
     return {
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "device": device,
+        "device": torch.cuda.get_device_name(store.device) if gpu else cpu,
         "store": store.fingerprint,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 
-@lru_cache  # the code that a process has read is that of its beginning, and a run of many folds asks for each
+@lru_cache  # the code that a process has read is that of its beginning
 def _git(*arguments: str) -> str | None:
     """Return what git says of the repository, None outside of one."""
+    command = ["git", "-C", str(paths.ROOT), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(places.ROOT), *arguments],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

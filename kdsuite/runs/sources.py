@@ -11,58 +11,45 @@ import ast
 from functools import cache
 
 from kdlib.parameters import digest
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data import STORE_FORMAT
-from kdsuite.settings import Settings
 
-TRAINING = ("kdlib/training.py", "kdlib/dataset.py", "kdlib/models")
-STUDENT = (*TRAINING, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py")
-MODULES = {
-    "teacher": (*TRAINING, "kdlib/teacher.py"),
+NETWORK = ("kdlib/training.py", "kdlib/dataset.py", "kdlib/models")
+STUDENT = (*NETWORK, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py")
+# what trains the networks of each kind of run
+TRAINING = {
+    "data": (),
+    "teacher": (*NETWORK, "kdlib/teacher.py"),
     "student": (*STUDENT, "kdlib/teacher.py", "kdlib/targets.py"),
     "undistilled": STUDENT,
 }
 # what splits the recordings and scores the predictions: results depend on it, trained networks do
 # not
 SCORES = ("kdsuite/data/folds.py", "kdlib/metrics.py")
-AUDIO_SCORES = (*SCORES, "kdsuite/data/verification.py")
-# the result of the data holds the linear baseline
+TRIAL_SCORES = (*SCORES, "kdsuite/data/verification.py")
 SCORING = {
-    "data": (*AUDIO_SCORES, "kdsuite/runs/baseline.py", "kdlib/spectrogram.py"),
+    # with the linear baseline
+    "data": (*TRIAL_SCORES, "kdsuite/runs/baseline.py", "kdlib/spectrogram.py"),
     "teacher": SCORES,
-    "student": AUDIO_SCORES,
-    "undistilled": AUDIO_SCORES,
+    "student": TRIAL_SCORES,
+    "undistilled": TRIAL_SCORES,
 }
 
 
-def kind(settings: Settings, stage: str) -> str:
-    """Return what a run of a stage is by the code behind it: the stage, or ``undistilled`` for a
-    student that knows no teacher."""
-    return "undistilled" if stage == "student" and not settings.alpha else stage
-
-
 @cache
-def fingerprint(kind: str) -> str:
-    """Return a short hash of the code that trains a ``teacher``, a ``student`` or an
-    ``undistilled`` one."""
-    return _digest(MODULES[kind])
+def fingerprint(kind: str, scored: bool = False) -> str:
+    """Return a short hash of the code that trains the network of a run; with ``scored``, of all
+    code behind its result: what decodes, trains and scores.
 
-
-@cache
-def of_result(kind: str) -> str:
-    """Return a short hash of the code behind the result of any run: what decodes, trains and
-    scores."""
-    return digest(
-        [STORE_FORMAT, *([fingerprint(kind)] if kind in MODULES else []), _digest(SCORING[kind])]
-    )
-
-
-def _digest(names: tuple[str, ...]) -> str:
-    paths = [places.ROOT / name for name in names]
+    ``kind`` is a stage, or ``undistilled`` for a student without teacher.
+    """
+    places = [paths.ROOT / name for name in TRAINING[kind] + (SCORING[kind] if scored else ())]
     files = [
-        file for path in paths for file in ([path] if path.suffix else sorted(path.glob("*.py")))
+        file
+        for place in places
+        for file in ([place] if place.suffix else sorted(place.glob("*.py")))
     ]
-    return digest([meaning(file.read_text(encoding="utf-8")) for file in files])
+    return digest([scored and STORE_FORMAT, *(meaning(file.read_text("utf-8")) for file in files)])
 
 
 def meaning(source: str) -> str:
@@ -79,12 +66,12 @@ def meaning(source: str) -> str:
 
 def _plain(part: object) -> str:
     """Return a syntax tree as text, without empty fields: each version of Python has others of
-    them, and ast.dump tells them."""
+    them, and ast.dump names them."""
     if isinstance(part, ast.AST):
-        told = [
+        fields = [
             f"{name}={_plain(value)}"
             for name, value in ast.iter_fields(part)
             if value is not None and value != []
         ]
-        return f"{type(part).__name__}({', '.join(told)})"
+        return f"{type(part).__name__}({', '.join(fields)})"
     return f"[{', '.join(map(_plain, part))}]" if isinstance(part, list) else repr(part)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from kdlib.errors import InvalidCorpus
 from kdlib.models.network import Network, build_student
 from kdlib.parameters import digest
 from kdlib.student import build_targets, full_length, predict, student_trainer
-from kdlib.targets import TargetFunction
 from kdlib.teacher import (
     PrivilegedInformation,
     build_privileged,
@@ -28,17 +28,20 @@ from kdlib.teacher import (
     teacher_trainer,
 )
 from kdlib.training import Trainer
-from kdsuite import demo, places
+from kdsuite import demo, paths
 from kdsuite.data import store
 from kdsuite.data.folds import fold_key
 from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows
-from kdsuite.runs import kept, sources
+from kdsuite.runs import sources, student_file
 from kdsuite.runs.checkpoint import Checkpoint
-from kdsuite.runs.grid import folder
 from kdsuite.runs.results import provenance
+from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
 
+# of a teacher
+WEIGHTS, TARGETS = "weights.safetensors", "targets.safetensors"
+# of a student
 ARRAYS = ("probabilities", "validation", "embeddings", "trials")
 
 
@@ -57,34 +60,22 @@ class Progress:
     """One printed line an epoch, with the time left over all ``folds`` of a stage."""
 
     def __init__(self, name: str, epochs: int, folds: int = 1) -> None:
-        self.name, self.epochs, self.all, self.done, self.began = (
-            name,
-            epochs,
-            epochs * folds,
-            0,
-            time.monotonic(),
-        )
+        self.name, self.epochs, self.left = name, epochs, epochs * folds
+        self.done, self.began = 0, time.monotonic()
 
     def follow(self, fold: Fold, epochs: Iterator[dict[str, float]]) -> list[dict[str, float]]:
         """Train a fold to its end, print each epoch and return all of them."""
         history = []
         for number, values in enumerate(epochs, 1):
-            self.done += 1
-            left = _clock((time.monotonic() - self.began) / self.done * (self.all - self.done))
-            line = f"loss {values['loss']:.4f}, rate {values['rate']:.1e}, {values['seconds']:.1f} s, {left} left"
+            self.done, self.left = self.done + 1, self.left - 1
+            seconds = (time.monotonic() - self.began) / self.done * self.left
             print(
-                f"{self.name} fold {fold.number} ({fold.name}) epoch {number}/{self.epochs}: {line}",
+                f"{self.name} fold {fold.number} ({fold.name}) epoch {number}/{self.epochs}: loss {values['loss']:.4f}, "
+                f"rate {values['rate']:.1e}, {values['seconds']:.1f} s, {timedelta(seconds=round(seconds))} left",
                 flush=True,
             )
             history.append({"epoch": number, **values})
         return history
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"
 
 
 def trained(
@@ -95,9 +86,30 @@ def trained(
     return trainer.network, history
 
 
+def _cached(kind: str, run: Run, data: Store, fold: Fold, name: str, *inputs: Any) -> Path:
+    """Return the file of a fold's training: other recordings, parameters, code, folds or ``inputs``
+    make it another one."""
+    facts = [data.fingerprint, run.fingerprint, sources.fingerprint(run.kind), *inputs]
+    return paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
+
+
+def _finished(run: Run, data: Store, fold: Fold, trials: Store | None) -> Path:
+    """Return the file of a finished student's outputs."""
+    return _cached("checkpoints", run, data, fold, ".safetensors", trials and trials.fingerprint)
+
+
+def _once(file: Path, run: Run, make: Callable[[Path, Checkpoint], None], *others: Path) -> None:
+    """Make the file of a training as :func:`kdsuite.paths.once` does, with a checkpoint until it is
+    there."""
+    seconds = run.settings.training.checkpoint
+    checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), seconds)
+    paths.once(file, lambda temporary: make(temporary, checkpoint), *others)
+    checkpoint.remove()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainedTeacher(PrivilegedInformation):
-    """A fold's privileged information, its teacher's epochs, and the folder that keeps both."""
+    """A fold's privileged information, its teacher's epochs, and the folder that holds both."""
 
     history: list[dict[str, float]]
     folder: Path
@@ -113,52 +125,37 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
         raise InvalidCorpus(
             "the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features."
         )
+    run = Run("teacher", settings)
     progress = Progress("teacher", settings.teacher_training().epochs, len(folds))
-    return {fold.number: _teacher(settings, data, fold, progress) for fold in folds}
+    return {fold.number: _teacher(run, data, fold, progress) for fold in folds}
 
 
-def _teacher(settings: Settings, data: Store, fold: Fold, progress: Progress) -> TrainedTeacher:
-    home = _teacher_folder(settings, data, fold)
-    with places.lock(home):
-        if not (home / "fold.json").exists():
-            checkpoint = Checkpoint(home / "epochs.pt", settings.training.checkpoint)
-            network, history = trained(
-                teacher_trainer(settings, data, fold), fold, progress, checkpoint
-            )
-            arrays = extract_privileged(network, settings, data)
-            home.mkdir(parents=True, exist_ok=True)
-            save_model(network, str(home / "weights.safetensors"))
-            save_file(
-                {name: value.contiguous() for name, value in arrays.items()},
-                home / "targets.safetensors",
-            )
-            places.write_json(home / "fold.json", {"fold": fold.number, "history": history})
-            checkpoint.remove()
-    return _load_teacher(home, settings, data)
+def _teacher(run: Run, data: Store, fold: Fold, progress: Progress) -> TrainedTeacher:
+    def make(temporary: Path, checkpoint: Checkpoint) -> None:
+        trainer = teacher_trainer(run.settings, data, fold)
+        network, history = trained(trainer, fold, progress, checkpoint)
+        arrays = extract_privileged(network, run.settings, data)
+        save_model(network, str(temporary.with_name(WEIGHTS)))
+        arrays = {name: value.contiguous() for name, value in arrays.items()}
+        save_file(arrays, temporary.with_name(TARGETS))
+        temporary.write_text(json.dumps({"fold": fold.number, "history": history}))
+
+    _once(_cached("teachers", run, data, fold, "/fold.json"), run, make)
+    return trained_teacher(run, data, fold)
 
 
-def trained_teacher(settings: Settings, data: Store, fold: Fold) -> TrainedTeacher | None:
-    """Return the privileged information of a fold, on the store's device; None where its teacher is
-    not trained."""
-    home = _teacher_folder(settings, data, fold)
-    return _load_teacher(home, settings, data) if (home / "fold.json").exists() else None
-
-
-def _teacher_folder(settings: Settings, data: Store, fold: Fold) -> Path:
-    fingerprint = digest(
-        [data.fingerprint, settings.fingerprint("teacher"), sources.fingerprint("teacher")]
-    )
-    return places.DATA / "teachers" / fingerprint / fold_key(fold, data.recordings)
-
-
-def _load_teacher(home: Path, settings: Settings, data: Store) -> TrainedTeacher:
+def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
+    """Return the privileged information of a fold, on the store's device; None where the teacher of
+    that ``run`` is not trained."""
+    file = _cached("teachers", run, data, fold, "/fold.json")
+    if not file.exists():
+        return None
     privileged = build_privileged(
-        load_file(home / "targets.safetensors"), settings, data,
-        lambda network: load_model(network, str(home / "weights.safetensors")),
+        load_file(file.with_name(TARGETS)), run.settings, data,
+        lambda network: load_model(network, str(file.with_name(WEIGHTS))),
     )  # fmt: skip
-    history = json.loads((home / "fold.json").read_text())["history"]
-    values = {field.name: getattr(privileged, field.name) for field in fields(privileged)}
-    return TrainedTeacher(**values, history=history, folder=home)
+    history = json.loads(file.read_text())["history"]
+    return TrainedTeacher(**vars(privileged), history=history, folder=file.parent)
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ class Student:
     Of its test recordings ``probabilities`` ``(tested, classes)`` and ``embeddings`` ``(tested,
     embedding)``; ``validation`` ``(validation, classes)`` are probabilities of the validation
     recordings, ``trials`` ``(files, embedding)`` embeddings of the files that verification
-    compares; both are empty where there are none.
+    compares; both are empty where there are none. The ``network`` is that of a student trained now.
     """
 
     probabilities: np.ndarray
@@ -176,147 +173,106 @@ class Student:
     embeddings: np.ndarray
     trials: np.ndarray
     history: list[dict[str, float]]
+    network: Network | None = None
 
 
 def students(
-    settings: Settings, data: Store, folds: list[Fold], privileged: dict[int, PrivilegedInformation],
+    run: Run, data: Store, folds: list[Fold], privileged: dict[int, PrivilegedInformation],
     trials: Store | None = None,
 ) -> dict[int, Student]:  # fmt: skip
     """Train the student of every fold; return them by fold number.
 
     ``privileged`` may be empty at alpha = 0. ``trials`` holds the audio of the files that
-    verification compares. A finished fold is kept until :func:`remove_checkpoints`, so that an
+    verification compares. The outputs of a finished fold stay until :func:`remove_checkpoints`, so that an
     interrupted run continues with the next one.
     """
-    progress = Progress("student", settings.training.epochs, len(folds))
+    progress = Progress("student", run.settings.training.epochs, len(folds))
     return {
-        fold.number: _student(settings, data, fold, privileged.get(fold.number), progress, trials)
+        fold.number: _student(run, data, fold, privileged.get(fold.number), progress, trials)
         for fold in folds
     }
 
 
-def _student_file(settings: Settings, data: Store, fold: Fold, trials: Store | None) -> Path:
-    """Return the file of a finished fold: other recordings, parameters, folds or trials make it
-    another one."""
-    inputs = [
-        data.fingerprint,
-        trials and [trials.fingerprint, sorted(trials.left_out)],
-        settings.canonical().fingerprint("student"),
-        sources.fingerprint(sources.kind(settings, "student")),
-    ]
-    return (
-        places.DATA
-        / "checkpoints"
-        / digest(inputs)
-        / f"{fold_key(fold, data.recordings)}.safetensors"
-    )
+def _student(
+    run: Run, data: Store, fold: Fold, privileged: PrivilegedInformation | None, progress: Progress,
+    trials: Store | None,
+) -> Student:  # fmt: skip
+    settings, file = run.settings, _finished(run, data, fold, trials)
+    weights = run.folder / f"fold-{fold.number}.safetensors"
+    to_keep = [weights] if settings.training.keep_students else []
+
+    def make(temporary: Path, checkpoint: Checkpoint) -> None:
+        student = train_student(settings, data, fold, privileged, progress, trials, checkpoint)
+        if to_keep:
+            facts = {
+                "classes": list(map(str, data.classes)),
+                "settings": settings.model_dump(mode="json"),
+                "fold": {"number": fold.number, "name": fold.name},
+                "verification": verification_threshold(student.network, settings, data, fold),
+                "provenance": provenance(data),
+            }
+            student_file.write(weights, student.network, facts)
+        arrays = {name: getattr(student, name) for name in ARRAYS}
+        save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
+
+    _once(file, run, make, *to_keep)
+    with safe_open(file, "numpy") as saved:
+        arrays = {name: saved.get_tensor(name) for name in ARRAYS}
+        return Student(**arrays, history=json.loads(saved.metadata()["history"]))
 
 
 def remove_checkpoints(
-    settings: Settings, data: Store, folds: list[Fold], trials: Store | None = None
+    run: Run, data: Store, folds: list[Fold], trials: Store | None = None
 ) -> None:
     """Remove the finished folds of a run, once its result is written; a run of other folds keeps
     its own."""
     for fold in folds:
-        file = _student_file(settings, data, fold, trials)
-        for left in (file, file.with_name(file.name + ".lock")):
+        file = _finished(run, data, fold, trials)
+        for left in file.parent.glob(f"{file.stem}*"):
             left.unlink(missing_ok=True)
-
-
-def _student(
-    settings: Settings, data: Store, fold: Fold, privileged: PrivilegedInformation | None, progress: Progress,
-    trials: Store | None,
-) -> Student:  # fmt: skip
-    file = _student_file(settings, data, fold, trials)
-    weights = folder(settings, "student") / f"fold-{fold.number}.safetensors"
-    with places.lock(file):  # the same run, started twice, is trained once
-        if file.exists() and (weights.exists() or not settings.training.keep_students):
-            with safe_open(file, "numpy") as cached:
-                arrays = {name: cached.get_tensor(name) for name in ARRAYS}
-                return Student(**arrays, history=json.loads(cached.metadata()["history"]))
-        student = train_student(settings, data, fold, privileged, progress, trials)
-        with places.replacing(file) as temporary:
-            arrays = {name: getattr(student, name) for name in ARRAYS}
-            save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
-        Checkpoint(file.with_suffix(".epochs.pt"), 0).remove()
-        return student
 
 
 def train_student(
     settings: Settings, data: Store, fold: Fold, privileged: PrivilegedInformation | None, progress: Progress,
-    trials: Store | None = None,
+    trials: Store | None = None, checkpoint: Checkpoint | None = None,
 ) -> Student:  # fmt: skip
     """Train one fold's student and return its outputs for the test recordings, and those of
     ``trials``.
 
-    Last-epoch weights are used, and kept where ``training.keep_students`` asks for it. Raises
-    NotFinite where the loss is no longer a number.
+    Last-epoch weights are used. Raises NotFinite where the loss is no longer a number.
     """
-    checkpoint = Checkpoint(
-        _student_file(settings, data, fold, trials).with_suffix(".epochs.pt"),
-        settings.training.checkpoint,
-    )
-    targets = student_targets(settings, data, fold, privileged, progress)
-    network, history = trained(
-        student_trainer(settings, data, fold, targets), fold, progress, checkpoint
-    )
-    if settings.training.keep_students:
-        _keep(network, settings, data, fold)
-    tested = predict(network, settings, data, fold.test)
-    held_out = (
-        predict(network, settings, data, fold.validation).logits
-        if len(fold.validation)
-        else tested.logits[:0]
-    )
-    probabilities, validation = (
-        logits.softmax(dim=-1).cpu().numpy() for logits in (tested.logits, held_out)
-    )
-    embeddings = trial_embeddings(network, settings, data, fold, trials)
-    return Student(probabilities, validation, tested.final.cpu().numpy(), embeddings, history)
-
-
-def student_targets(
-    settings: Settings,
-    data: Store,
-    fold: Fold,
-    privileged: PrivilegedInformation | None,
-    progress: Progress,
-) -> TargetFunction | None:
-    """Return what a fold's student is distilled from, None at alpha = 0; train the audio teacher
-    where it needs one."""
-    asked = settings.alpha and settings.training.targets == "audio"
-    return build_targets(
-        settings,
-        data,
-        fold,
-        privileged,
-        audio_teacher(settings, data, fold, progress) if asked else None,
+    audio = settings.alpha and settings.training.targets == "audio"
+    teacher = audio_teacher(settings, data, fold, progress) if audio else None
+    targets = build_targets(settings, data, fold, privileged, teacher)
+    trainer = student_trainer(settings, data, fold, targets)
+    network, history = trained(trainer, fold, progress, checkpoint)
+    output = predict(network, settings, data, fold.test)
+    tested = validation = output.logits.softmax(dim=-1).cpu().numpy()
+    if len(fold.validation):
+        logits = predict(network, settings, data, fold.validation).logits
+        validation = logits.softmax(dim=-1).cpu().numpy()
+    return Student(
+        probabilities=tested,
+        validation=validation[: len(fold.validation)],
+        embeddings=output.final.cpu().numpy(),
+        trials=trial_embeddings(network, settings, data, fold, trials),
+        history=history,
+        network=network,
     )
 
 
 def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progress) -> Network:
-    """Return a frozen teacher that hears the audio: an undistilled student with other weights and
+    """Return a frozen audio teacher: an undistilled student with other weights and
     crops, trained once."""
-    undistilled = settings.undistilled()
-    inputs = [
-        data.fingerprint,
-        "audio",
-        undistilled.fingerprint("student"),
-        sources.fingerprint("student"),
-    ]
-    file = (
-        places.DATA / "teachers" / digest(inputs) / f"{fold_key(fold, data.recordings)}.safetensors"
-    )
-    with places.lock(file):
-        if not file.exists():
-            checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), settings.training.checkpoint)
-            trainer = student_trainer(undistilled, data, fold, None, "audio teacher")
-            network, _ = trained(
-                trainer, fold, Progress("audio teacher", progress.epochs), checkpoint
-            )
-            with places.replacing(file) as temporary:
-                save_model(network, str(temporary))
-            checkpoint.remove()
+    run = Run("student", settings.undistilled())
+    file = _cached("teachers", run, data, fold, ".safetensors", "audio")
+
+    def make(temporary: Path, checkpoint: Checkpoint) -> None:
+        trainer = student_trainer(run.settings, data, fold, None, "audio teacher")
+        epochs = Progress("audio teacher", progress.epochs)
+        save_model(trained(trainer, fold, epochs, checkpoint)[0], str(temporary))
+
+    _once(file, run, make)
     network = build_student(settings, len(data.classes)).to(data.device)
     load_model(network, str(file))
     return network.eval().requires_grad_(False)
@@ -333,27 +289,11 @@ def trial_embeddings(
     """
     if trials is None:
         return np.zeros((0, settings.model.embedding), np.float32)
-    embeddings = predict(
-        network, full_length(settings), trials, np.arange(len(trials.recordings))
-    ).final
+    whole, rows = full_length(settings), np.arange(len(trials.recordings))
+    embeddings = predict(network, whole, trials, rows).final
     if settings.training.trial_score == "centred":
-        embeddings = embeddings - predict(
-            network, full_length(settings), data, fold.train
-        ).final.mean(dim=0)
+        embeddings = embeddings - predict(network, whole, data, fold.train).final.mean(dim=0)
     return embeddings.cpu().numpy()
-
-
-def _keep(network: Network, settings: Settings, data: Store, fold: Fold) -> None:
-    """Write the file that :func:`kdlib.load_student` reads, with a verification threshold from
-    recordings not tested."""
-    facts = {
-        "classes": list(map(str, data.classes)),
-        "settings": settings.canonical().model_dump(mode="json"),
-        "fold": {"number": fold.number, "name": fold.name},
-        "verification": verification_threshold(network, settings, data, fold),
-        "provenance": provenance(data),
-    }
-    kept.write(folder(settings, "student") / f"fold-{fold.number}.safetensors", network, facts)
 
 
 def verification_threshold(

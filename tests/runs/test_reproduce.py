@@ -11,9 +11,9 @@ import sys
 import pytest
 import yaml
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.runs.reproduce import differences
-from tests.test_cluster import QUICK
+from tests.runs.test_cluster import QUICK
 
 STUDENT = "vgg-nonseq-embedding-a0.00-s0"
 
@@ -49,13 +49,12 @@ def test_every_number_that_differs_is_told_with_both_values(tmp_path):
         "folds.0.uar was 0.25, is 0.26",
         "metrics.uar was 0.25, is 0.26",
     ]
-    assert list(differences(kept, answers)) == [
-        "predictions.csv: 1 of 2 rows differ, numbers by up to 0.25"
-    ]
+    assert list(differences(kept, answers)) == ["predictions.csv.0.p_happy was '0.5', is '0.75'"]
     with open(answers / "predictions.csv", "a") as file:
         file.write("c,sad,0.5\n")
-    assert list(differences(kept, answers)) == [
-        "predictions.csv: 2 rows and 3 columns were, 3 and 3 are"
+    assert list(differences(kept, answers))[1:] == [
+        f"predictions.csv.2.{name} was None, is {value!r}"
+        for name, value in (("recording", "c"), ("predicted", "sad"), ("p_happy", "0.5"))
     ]
 
 
@@ -63,7 +62,7 @@ def test_every_number_that_differs_is_told_with_both_values(tmp_path):
 def suite(tmp_path_factory):
     """A suite of one student that is done: its environment, and its result."""
     home = tmp_path_factory.mktemp("verify")
-    file = yaml.safe_load((places.ROOT / "params" / "demo-ravdess.yaml").read_text())
+    file = yaml.safe_load((paths.ROOT / "params" / "demo-ravdess.yaml").read_text())
     for section, values in QUICK.items():
         file[section] |= {
             name: {**file[section][name], **value} if isinstance(value, dict) else value
@@ -87,7 +86,7 @@ def suite(tmp_path_factory):
         "--engine",
         "kdlib",
         "--no-progress-bar",
-        places.ROOT / "notebooks" / "03_student.ipynb",
+        paths.ROOT / "notebooks" / "03_student.ipynb",
     ]
     done = subprocess.run(
         [*command, home / "out.ipynb", *given],
@@ -119,7 +118,7 @@ def test_an_unaltered_run_comes_out_again_and_an_altered_number_is_told(suite):
     file.write_text(json.dumps(result))
     code, said = verify(environment)
     told = [
-        f"tiny/student/{STUDENT}: 1 numbers or files differ",
+        f"tiny/student/{STUDENT}: 1 numbers differ",
         f"    folds.1.uar was {was + 1e-6!r}, is {was!r}",
     ]
     assert code == 1 and said.splitlines()[:2] == told, said

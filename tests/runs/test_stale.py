@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from kdsuite import demo as synthetic
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.parameters import Corpus, Synthetic
-from tests.test_suite import snakemake
+from tests.runs.test_suite import snakemake
 
 STUB = f"""#!{sys.executable}
 import json, os, sys
@@ -25,21 +25,22 @@ from pathlib import Path
 
 import yaml
 
-from kdsuite.runs import grid, sources
+from kdsuite.runs import grid
 from kdsuite.settings import load
 
-notebook, output, given = Path(sys.argv[4]), Path(sys.argv[5]), yaml.safe_load(sys.argv[7])  # as in tests/test_suite.py
+notebook, output, given = Path(sys.argv[4]), Path(sys.argv[5]), yaml.safe_load(sys.argv[7])  # as in tests/runs/test_suite.py
 print(output.parent, file=open(os.environ["CALLS"], "a"))
 if notebook.stem == "04_analysis":
     (output.parent / "index.html").touch()
     sys.exit()
 settings, stage = load(**given), {{name: stage for stage, name in grid.STAGES.items()}}[notebook.stem]
-told = {{"code": sources.of_result(sources.kind(settings, stage))}}
+run = grid.Run(stage, settings)
+told = {{"code": run.code}}
 if settings.corpus.trials:
     from kdsuite.data import corpora
 
     told |= {{"store": corpora.on_disk(settings), "trials": "" if stage == "teacher" else corpora.trials_on_disk(settings)}}
-result = {{"settings": settings.canonical().model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}
+result = {{"settings": run.settings.model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}
 (output.parent / "result.json").write_text(json.dumps(result))
 """
 pytestmark = pytest.mark.slow
@@ -54,9 +55,9 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("stale")
     for name in ("kdlib", "kdsuite", "notebooks", "params"):
         shutil.copytree(
-            places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__")
+            paths.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-    shutil.copy(places.ROOT / "Snakefile", home)
+    shutil.copy(paths.ROOT / "Snakefile", home)
     tree = Corpus(
         layout="voxceleb1",
         path=str(home / "tree"),
@@ -67,7 +68,7 @@ def home(tmp_path_factory):
         ("faces", "demo-ravdess", "nowhere"),
         ("voices", "demo-voxceleb1", str(home / "tree")),
     ):
-        file = yaml.safe_load((places.ROOT / "params" / f"{usual}.yaml").read_text())
+        file = yaml.safe_load((paths.ROOT / "params" / f"{usual}.yaml").read_text())
         corpus = {**file["corpus"], "path": path, "synthetic": None}
         (home / "params" / f"{name}.yaml").write_text(
             yaml.safe_dump({**file, "dataset": name, "corpus": corpus})

@@ -14,7 +14,7 @@ from itertools import count
 import nbformat
 import pytest
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import site
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
@@ -23,6 +23,7 @@ RUN = """
 from kdsuite.data import corpora
 from kdsuite.runs import results, stages
 from kdsuite.settings import load
+from kdsuite.runs.run import Run
 from kdsuite.runs.stages import prepare
 
 settings = load(
@@ -32,9 +33,11 @@ settings = load(
 print("begun", flush=True)
 data = prepare(settings)
 folds = corpora.chosen_folds(data.recordings, settings)
-students = stages.students(settings, data, folds, stages.teachers(settings, data, folds))
-told = results.predictions(data, folds, {number: trained.probabilities for number, trained in students.items()})
-results.write(settings, "student", data, {"history": {number: trained.history for number, trained in students.items()}}, told)
+run = Run("student", settings)
+students = stages.students(run, data, folds, stages.teachers(settings, data, folds))
+predictions = results.predictions(data, folds, {number: trained.probabilities for number, trained in students.items()})
+history = {number: trained.history for number, trained in students.items()}
+results.write(run, results.RunResult(store=data, predictions=predictions, history=history))
 """
 KILLS = 4
 # kilobytes: too few for the recordings, the store, the teachers, the students
@@ -51,7 +54,7 @@ def start(folder, **options):
     return subprocess.Popen(
         [sys.executable, "-c", RUN],
         env=environment,
-        cwd=places.ROOT,
+        cwd=paths.ROOT,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -148,7 +151,7 @@ def leave(run: Run) -> None:
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(run.key)]),
         run.folder / "notebook.ipynb",
     )
-    places.write_json(
+    paths.write_json(
         run.folder / "result.json", {"folds": [{"fold": 0, "uar": 0.5, "recordings": 9}]}
     )
 
@@ -166,7 +169,7 @@ def killed_at(write: int):
 
 
 def test_a_report_killed_at_any_write_is_made_whole_by_the_next(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
     runs = [
         Run(stage, load(alpha=alpha), {})
         for stage, alpha in (("data", 0.5), ("teacher", 0.5), ("student", 0.0), ("student", 0.5))

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from bs4 import BeautifulSoup
 
-from kdsuite import places
+from kdsuite import paths
 
 BIN = Path(sys.executable).parent
 STUB = f"""#!/bin/sh
@@ -34,10 +34,10 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("suite")
     for name in ("kdlib", "kdsuite", "notebooks", "params"):
         shutil.copytree(
-            places.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__")
+            paths.ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-    shutil.copy(places.ROOT / "Snakefile", home)
-    usual = yaml.safe_load((places.ROOT / "params" / "demo-ravdess.yaml").read_text())
+    shutil.copy(paths.ROOT / "Snakefile", home)
+    usual = yaml.safe_load((paths.ROOT / "params" / "demo-ravdess.yaml").read_text())
     for name in ("whole", "broken"):
         corpus = {**usual["corpus"], "path": "nowhere", "synthetic": None}
         (home / "params" / f"{name}.yaml").write_text(

@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from kdlib.errors import InvalidParameter
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.runs import grid
 from kdsuite.settings import load
 
@@ -100,9 +100,9 @@ def snakemake(*arguments, **environment):
         "-m",
         "snakemake",
         "--snakefile",
-        places.ROOT / "Snakefile",
+        paths.ROOT / "Snakefile",
         "--directory",
-        places.ROOT,
+        paths.ROOT,
         "--nolock",
         "--cores",
         "2",
@@ -157,14 +157,14 @@ def test_the_first_notebook_is_told_of_the_folds_it_checks():
 
 
 def test_a_result_of_other_parameters_is_outdated(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
     settings = load(backbone="vgg")
     run = grid.Run("student", settings, {})
     assert run.state == "missing"
     kept = settings.canonical().model_dump(mode="json")
 
     def state(**training):
-        places.write_json(
+        paths.write_json(
             run.folder / "result.json",
             {"settings": {**kept, "training": {**kept["training"], **training}}},
         )
@@ -177,7 +177,7 @@ def test_a_result_of_other_parameters_is_outdated(tmp_path, monkeypatch):
         and state(gone=1) == "outdated"
     )
     # a parameter that the result does not know yet has its default
-    places.write_json(
+    paths.write_json(
         run.folder / "result.json",
         {"settings": {**kept, "media": {k: v for k, v in kept["media"].items() if k != "crop"}}},
     )
@@ -190,12 +190,12 @@ def test_a_result_of_other_parameters_is_outdated(tmp_path, monkeypatch):
 def test_a_result_of_other_recordings_or_trials_than_the_data_run_found_is_outdated(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
     settings = load(backbone="vgg")
     data, teacher, student = (grid.Run(stage, settings, {}) for stage in grid.STAGES)
 
     def leave(run, **provenance):
-        places.write_json(
+        paths.write_json(
             run.folder / "result.json",
             {"settings": settings.model_dump(mode="json"), "provenance": provenance},
         )

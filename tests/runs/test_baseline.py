@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -94,8 +95,8 @@ def test_classes_that_differ_in_pitch_are_told_by_the_sound_and_not_by_pictures_
     store = tone_store()
     split = folds(store.recordings, GROUPS)
     linear = baseline.trained(store, split)
-    heard, seen = (results.predictions(store, split, of) for of in (linear.heard, linear.seen))
-    table = results.by_fold(heard, seen=seen)
+    heard, seen = (results.predictions(store, split, of) for of in (linear.sound, linear.frames))
+    table = results.RunResult(store=store, predictions=heard, frames=seen).by_fold()
     assert (
         table.fold.tolist() == [0, 1] and (table.uar == 1).all() and (table.frames_uar < 0.7).all()
     )
@@ -106,8 +107,12 @@ def test_classes_that_differ_in_pitch_are_told_by_the_sound_and_not_by_pictures_
         store, frames=Ragged.of(store.frames.values[:0], torch.zeros_like(store.frames.lengths))
     )
     alone = baseline.trained(no_video, split)
-    assert not alone.seen and "frames_uar" not in results.by_fold(
-        results.predictions(store, split, alone.heard)
+    assert (
+        not alone.frames
+        and "frames_uar"
+        not in results.RunResult(
+            store=store, predictions=results.predictions(store, split, alone.sound)
+        ).by_fold()
     )
 
 
@@ -120,13 +125,11 @@ def test_nothing_of_the_test_recordings_gets_into_the_model():
     labels[fold.test] = (labels[fold.test] + 1) % 3
     other[fold.test] += 7
     again = baseline.fitted(other, replace(store, labels=labels), fold)
-    assert (model.model.coef_ == again.model.coef_).all() and (
-        model.scaler.mean_ == again.scaler.mean_
-    ).all()
+    assert (model[-1].coef_ == again[-1].coef_).all() and (model[0].mean_ == again[0].mean_).all()
     labels[fold.train] = (labels[fold.train] + 1) % 3
     assert (
-        model.model.coef_
-        != baseline.fitted(statistics, replace(store, labels=labels), fold).model.coef_
+        model[-1].coef_
+        != baseline.fitted(statistics, replace(store, labels=labels), fold)[-1].coef_
     ).any()
 
 
@@ -140,12 +143,12 @@ def test_hidden_labels_are_not_used_and_wrong_ones_are():
     labels = store.labels.clone()
     labels[fold.train[1::2]] = 0
     assert (
-        model.model.coef_
-        == baseline.fitted(statistics, replace(store, labels=labels), hidden).model.coef_
+        model[-1].coef_
+        == baseline.fitted(statistics, replace(store, labels=labels), hidden)[-1].coef_
     ).all()
     # every label is that of the next class, and so are the answers
     shifted = baseline.fitted(statistics, store, replace(fold, labels=(own + 1) % 3))
-    told = shifted.probabilities(statistics[fold.test], 3).argmax(axis=1)
+    told = baseline.predicted(shifted, statistics[fold.test], 3).argmax(axis=1)
     assert (told == (store.labels.numpy()[fold.test] + 1) % 3).all()
 
 
@@ -173,12 +176,12 @@ def test_a_label_a_class_and_a_single_class_make_a_model_too():
     statistics = baseline.of_sound(store)
     model = baseline.fitted(statistics, store, replace(fold, labels=np.where(first, own, -1)))
     assert (
-        model.model.C == baseline.PENALTIES[1]
-        and model.probabilities(statistics[fold.test], 3).argmax(1).tolist()
+        model[-1].C == baseline.PENALTIES[1]
+        and baseline.predicted(model, statistics[fold.test], 3).argmax(1).tolist()
         == store.labels[fold.test].tolist()
     )
     single = baseline.fitted(statistics, store, replace(fold, labels=np.where(own == 1, 1, -1)))
-    assert (single.probabilities(statistics[:2], 3) == [[0, 1, 0]] * 2).all()
+    assert (baseline.predicted(single, statistics[:2], 3) == [[0, 1, 0]] * 2).all()
 
 
 def test_trials_are_scored_by_the_cosine_of_standardised_statistics():
@@ -209,10 +212,13 @@ def test_a_data_run_leaves_the_numbers_of_both_baselines(own_data):
     store, settings = tone_store(), load(dataset="demo-ravdess", corpus={"groups": 2})
     split = folds(store.recordings, settings.corpus)
     linear = baseline.trained(store, split)
-    heard, seen = (results.predictions(store, split, of) for of in (linear.heard, linear.seen))
-    file = results.write(settings, "data", store, {"linear": linear.facts}, heard, seen=seen)
+    heard, seen = (results.predictions(store, split, of) for of in (linear.sound, linear.frames))
+    facts = {"linear": linear.facts}
+    result = results.RunResult(store=store, predictions=heard, frames=seen, facts=facts)
+    file = results.write(Run("data", settings), result)
     assert (
-        results.read(file)["linear"]["seconds"] > 0 and (file.parent / "predictions.csv").exists()
+        json.loads(file.read_text())["linear"]["seconds"] > 0
+        and (file.parent / "predictions.csv").exists()
     )
     rows = tables.collect([Run("data", settings, {})])
     assert set(rows.metric) == {"uar", "accuracy", "frames_uar", "frames_accuracy"} and set(

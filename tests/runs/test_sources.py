@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.runs import sources
 
 SOURCE = 'X = 1\n\n\ndef f(x):\n    """Say."""\n    return x + X\n'
@@ -36,21 +36,21 @@ def test_a_meaning_is_the_same_under_every_python():
 
 def test_each_stage_has_its_code(tmp_path, monkeypatch):
     for name in {
-        name for names in (*sources.MODULES.values(), *sources.SCORING.values()) for name in names
+        name for names in (*sources.TRAINING.values(), *sources.SCORING.values()) for name in names
     }:
         file = tmp_path / name if name.endswith(".py") else tmp_path / name / "network.py"
-        assert (places.ROOT / name).exists()
+        assert (paths.ROOT / name).exists()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(SOURCE)
-    monkeypatch.setattr(places, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
 
     def prints():
         sources.fingerprint.cache_clear()
-        return [sources.fingerprint(stage) for stage in sources.MODULES]
+        return [sources.fingerprint(stage) for stage in ("teacher", "student", "undistilled")]
 
     def of_results():
-        sources.of_result.cache_clear()
-        return [sources.of_result(stage) for stage in ("data", "teacher", "student")]
+        sources.fingerprint.cache_clear()
+        return [sources.fingerprint(stage, scored=True) for stage in ("data", "teacher", "student")]
 
     before = prints()
     (tmp_path / "kdlib" / "losses.py").write_text(SOURCE.replace("+", "*"))
@@ -80,4 +80,4 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "STORE_FORMAT", sources.STORE_FORMAT + 1)
     assert all(now != then for now, then in zip(of_results(), results)) and prints() == trained
     sources.fingerprint.cache_clear()
-    sources.of_result.cache_clear()
+    sources.fingerprint.cache_clear()

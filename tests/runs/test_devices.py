@@ -31,7 +31,7 @@ def machine(tmp_path):
             subprocess.Popen(
                 [sys.executable, "-c", TAKE],
                 env=environment,
-                cwd=Path(__file__).parents[1],
+                cwd=Path(__file__).parents[2],
                 **pipes,
             )
         )

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdsuite import places
-from tests import slurm
+from kdsuite import paths
+from tests.runs import slurm
 
-PROFILE = places.ROOT / "params" / "profiles" / "slurm"
+PROFILE = paths.ROOT / "params" / "profiles" / "slurm"
 QUICK = {
     "corpus": {
         "synthetic": {"actors": 2, "takes": 7, "actors_without_song": [1, 2]},
@@ -81,7 +81,7 @@ def snakemake(
         "-m",
         "snakemake",
         "--snakefile",
-        places.ROOT / "Snakefile",
+        paths.ROOT / "Snakefile",
         "--directory",
         home / reports,
     ]
@@ -112,7 +112,7 @@ def snakemake(
 def local(tmp_path_factory):
     """The suite run on this machine."""
     home = tmp_path_factory.mktemp("cluster")
-    dataset = yaml.safe_load((places.ROOT / "params" / "demo-ravdess.yaml").read_text())
+    dataset = yaml.safe_load((paths.ROOT / "params" / "demo-ravdess.yaml").read_text())
     for section, values in QUICK.items():
         for name, value in values.items():
             dataset[section][name] = (

@@ -1,0 +1,141 @@
+"""Where things live (the repository, its parameters, data and reports), and how files are written:
+once, in one step, with a sentence where the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from kdlib.errors import FullDisk, UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+PARAMS = Path(os.environ.get("KDLIB_PARAMS", ROOT / "params")).absolute()
+DATA = Path(os.environ.get("KDLIB_DATA", ROOT / "data")).absolute()
+REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
+
+# bytes: less than this is a full disk
+NEEDED = 4096
+
+# $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
+FURTHER = [
+    Path(folder).absolute()
+    for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep)
+    if folder
+]
+CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples")
+
+
+def corpus(path: str) -> Path:
+    """Return where a corpus lies: ``path`` itself where absolute, else the first corpora folder
+    that has it.
+
+    A corpus that does not exist yet belongs into ``$KDLIB_DATA/corpora``.
+    """
+    paths = [folder / path for folder in CORPORA]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+@contextmanager
+def report_full_disk(folder: Path) -> Iterator[None]:
+    """Raise FullDisk for a full disk, for which each library that writes has another error."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        full = getattr(error, "errno", None) in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+        ) or "No space left" in str(error)
+        if full or shutil.disk_usage(folder).free < NEEDED:
+            raise FullDisk(
+                f"the disk of {folder} is full; make room and start this again, it goes on from what is done."
+            ) from error
+        raise
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder that several processes may make; the others wait. Raises
+    FullDisk."""
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_name(path.name + ".lock")
+    file_lock = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
+    with report_full_disk(path.parent):
+        try:
+            file_lock.acquire(timeout=0)
+        except Timeout:
+            print(
+                f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})",
+                flush=True,
+            )
+            file_lock.acquire()
+        try:
+            if not isinstance(
+                file_lock, SoftFileLock
+            ):  # on file systems without locks, whose file says this by itself
+                file.write_text(f"{os.getpid()} {platform.node()}\n")
+            yield
+        finally:
+            file_lock.release()
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path, vouches: bool = False) -> Iterator[Path]:
+    """Yield a temporary name beside ``path`` that becomes ``path`` in one step, so that it is never
+    incomplete, even after power loss.
+
+    One that ``vouches`` for the files beside it appears after all of them have reached the disk.
+    Raises FullDisk where there is no room for it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        with report_full_disk(path.parent):
+            yield temporary
+            for file in path.parent.glob("*") if vouches else [temporary]:
+                with suppress(FileNotFoundError):  # another process's temporary file
+                    sync(file)
+            os.replace(temporary, path)
+            if vouches:
+                sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def once(path: Path, make: Callable[[Path], None], *others: Path) -> None:
+    """Make a file unless it and ``others``, for which it vouches, are there; the first of several
+    processes does, and the rest wait.
+
+    ``make`` writes the others, and last its argument, which becomes ``path`` in one step when all
+    files beside it have reached the disk. Raises FullDisk.
+    """
+    with lock(path):
+        if not all(file.exists() for file in (path, *others)):
+            with replacing(path, vouches=True) as temporary:
+                make(temporary)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as JSON, in one step and after all files beside it have reached the disk, for
+    which it vouches."""
+    with replacing(path, vouches=True) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")

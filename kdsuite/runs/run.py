@@ -1,0 +1,240 @@
+"""A run: one notebook with its settings, under which name it is filed, and whether its result is
+there and still right.
+
+Light: Snakemake reads it at every start.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Set
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kdlib.errors import UserError
+from kdlib.parameters import GRADIENTS, digest
+from kdsuite import paths
+from kdsuite.parameters import ALL_FOLDS
+from kdsuite.runs import sources
+from kdsuite.settings import Settings, relevant
+
+STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
+LOG = "papermill.log"
+# what a result tells of its inputs beside parameters: the decoded recordings, the verification
+# trials, the code
+INPUTS = ("store", "trials", "code")
+PROVENANCE = ("device", "commit", "uncommitted_changes", "finished", *INPUTS)
+
+
+class Status(NamedTuple):
+    """Whether a run is ``done``, ``outdated``, ``failed`` (a notebook or its log, and no result) or
+    ``missing``; what ``changed`` since its result was written; and the ``result``.
+
+    ``changed`` names ``fingerprint`` (the parameters) and those of :data:`INPUTS` that differ. ``result`` is what an
+    analysis asks for: ``folds``, ``agreement``, ``wall`` seconds and :data:`PROVENANCE`.
+    """
+
+    state: str
+    changed: Set[str] = frozenset()
+    result: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One executed notebook: ``stage`` with ``settings``, which become those it is filed under;
+    ``given`` is what papermill gets beside the dataset's file."""
+
+    stage: str
+    settings: Settings
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", self.settings.canonical())
+
+    @cached_property
+    def key(self) -> str:
+        """The name under which the run is filed, such as ``seresnet-agg-embedding-a0.50-s0``.
+
+        ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's
+        file in what the stage knows.
+        """
+        of, stage, names = self.settings, self.stage, []
+        if stage == "data":
+            names = ["all"]
+        elif stage == "teacher":
+            names = [of.backbone, "sequential" if of.sequential else "nonseq", f"s{of.seed}"]
+        else:
+            short = f"{of.alpha:.2f}"
+            alpha = short if float(short) == of.alpha else repr(of.alpha)
+            names = [of.backbone, of.setting, of.method, f"a{alpha}", f"s{of.seed}"]
+        if str(of.folds) != ALL_FOLDS and stage != "data":
+            names.append(f"f{str(of.folds).replace(' ', '').replace(',', '_')}")
+        if overrides := of.overrides(stage):
+            names.append("x" + digest(overrides, 6))
+        return "-".join(names)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the run leaves its result, predictions and executed notebook."""
+        return paths.REPORTS / "runs" / self.settings.dataset / self.stage / self.key
+
+    @property
+    def name(self) -> str:
+        """Dataset, stage and key, as in the folder's path."""
+        return f"{self.settings.dataset}/{self.stage}/{self.key}"
+
+    @property
+    def notebook(self) -> Path:
+        """The notebook that the run executes."""
+        return paths.ROOT / "notebooks" / f"{STAGES[self.stage]}.ipynb"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash of every parameter that the run's numbers depend on."""
+        return digest(relevant(self.settings, self.stage))
+
+    @cached_property
+    def kind(self) -> str:
+        """What the run is by the code behind it: its stage, or ``undistilled``."""
+        return "undistilled" if self.stage == "student" and not self.settings.alpha else self.stage
+
+    @property
+    def code(self) -> str:
+        """A short hash of the code behind the run's result."""
+        return sources.fingerprint(self.kind, scored=True)
+
+    @property
+    def needs(self) -> list[Run]:
+        """The runs whose results this one reads, in their order."""
+        stages = needed(self.settings)
+        return [Run(stage, self.settings) for stage in stages[: stages.index(self.stage)]]
+
+    @property
+    def state(self) -> str:
+        """The state of the run, as in :class:`Status`."""
+        return status(self).state
+
+    @property
+    def done(self) -> bool:
+        """Whether the run has left its result, with these parameters and the recordings and trials
+        of its data run."""
+        return self.state == "done"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What an analysis asks of the run's result; empty where it is not done."""
+        now = status(self)
+        return now.result if now.state == "done" else {}
+
+    @property
+    def error(self) -> str:
+        """What stopped a run that failed: the last line that papermill said."""
+        log = self.folder / LOG
+        text = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
+        return (text or "nothing was said; was it killed, or is the disk full?").split("\n")[-1]
+
+    @cached_property
+    def data(self) -> Run:
+        """The data run of these settings, one for all runs of a corpus, so that it is read once."""
+        data = Run("data", self.settings)
+        return _DATA_RUNS.setdefault(data.folder, data)
+
+    @cached_property
+    def corpus_on_disk(self) -> dict[str, str]:
+        """``store`` and ``trials`` of the corpus as it lies there now, "" where it is away."""
+        from kdsuite.data import corpora  # late: pandas takes a second
+
+        of = self.settings
+        return {"store": corpora.on_disk(of), "trials": corpora.trials_on_disk(of)}
+
+    def inputs(self) -> dict[str, str]:
+        """Return the :data:`INPUTS` of a run that starts now.
+
+        They are "" where parameters tell all, as of a synthetic corpus; a corpus that is away for
+        now is that of the result.
+        """
+        now = {"store": "", "trials": "", "code": self.code}
+        if self.settings.corpus.synthetic is None:
+            # a teacher has no trials
+            for name in ("store",) if self.stage == "teacher" else ("store", "trials"):
+                now[name] = self.data.corpus_on_disk[name] or self.result.get(name) or ""
+        return now
+
+
+_DATA_RUNS: dict[Path, Run] = {}
+
+
+def status(run: Run, now: bool = False) -> Status:
+    """Return the state of a run, what changed since its result was written, and the result.
+
+    Its parameters are compared, and its store and trials with those of the data run;
+    ``now`` compares also with :meth:`Run.inputs`. What a former result does not tell counts as the
+    same.
+    """
+    saved = _read(run)
+    if saved is None:
+        began = any((run.folder / name).exists() for name in ("notebook.ipynb", LOG))
+        return Status("failed" if began else "missing")
+    data = _read(run.data) or {}
+    expected = [("fingerprint", run.fingerprint)]
+    expected += [(name, data.get(name)) for name in ("store", "trials")]
+    expected += run.inputs().items() if now else []
+    changed = {name for name, value in expected if value and saved[name] not in (None, "", value)}
+    return Status("outdated" if changed else "done", changed, saved)
+
+
+def _read(run: Run) -> dict[str, Any] | None:
+    """Return what is asked of a run's result; None where there is none."""
+    file = run.folder / "result.json"
+    try:
+        stat = file.stat()
+    except FileNotFoundError:
+        return None
+    return _read_result(file, run.stage, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _read_result(file: Path, stage: str, *version: int) -> dict[str, Any]:
+    """Return the part of a result that is asked for, read once for each ``version`` of the file:
+    all of fifty thousand would not fit into memory.
+
+    ``fingerprint`` is that of its parameters: None where it has none, - where they no longer exist.
+    A parameter that the result does not name has its default.
+    """
+    try:
+        saved = json.loads(file.read_bytes())
+    except ValueError:
+        raise UserError(
+            f"{file} is no valid JSON; delete that file and run its notebook again."
+        ) from None
+    fingerprint = None
+    if "settings" in saved:
+        try:
+            settings = Settings.model_validate_json(json.dumps(saved["settings"]))
+            fingerprint = digest(relevant(settings, stage))
+        except ValueError:
+            fingerprint = "-"
+    agreement = {
+        int(fold): [
+            (epoch["epoch"], *(epoch.get(name, math.nan) for name in GRADIENTS))
+            for epoch in epochs
+            if {*GRADIENTS} & {*epoch}
+        ]
+        for fold, epochs in saved.get("history", {}).items()
+    }
+    provenance = saved.get("provenance", {})
+    return {
+        "folds": saved.get("folds", []),
+        "agreement": {fold: epochs for fold, epochs in agreement.items() if epochs},
+        "wall": saved.get("seconds", {}).get("wall", math.nan),
+        "fingerprint": fingerprint,
+        **{name: provenance.get(name) for name in PROVENANCE},
+    }
+
+
+def needed(settings: Settings) -> list[str]:
+    """Return the stages of a student run, in their order; an undistilled student needs no teacher."""
+    return [stage for stage in STAGES if stage != "teacher" or settings.needs_teacher]

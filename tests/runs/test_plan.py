@@ -1,0 +1,147 @@
+"""What a suite will cost: work counted by hand, forecasts from known speeds, and a calibration that
+is one."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kdlib.__main__ import main
+from kdlib.errors import InvalidCorpus
+from kdsuite import paths
+from kdsuite.runs import calibration, grid, plan
+from kdsuite.settings import load
+from tests.conftest import small
+
+
+def test_the_paper_has_nine_networks_three_methods_and_the_tables_alpha():
+    runs = grid.runs("paper")
+    students = [run.settings for run in runs if run.stage == "student"]
+    for dataset in ("ravdess", "voxceleb1", "iemocap"):
+        at_half = {
+            (of.backbone, of.setting, of.method)
+            for of in students
+            if of.dataset == dataset and of.alpha == 0.5
+        }
+        assert len({network[:2] for network in at_half if network[2] == "embedding"}) == 9
+        assert {method for *_, method in at_half} == {"embedding", "softlabel", "multitask"}
+        assert sum(of.dataset == dataset and of.alpha == 0 for of in students) == 6
+    assert len(runs) == 471 and all(of.media.frame_stride == 5 for of in students)
+
+
+def test_flops_by_hand():
+    """The VGG student has six convolutions of 3 x 3: all but the first one forwards, and twice that
+    backwards."""
+    settings = load(dataset="ravdess", backbone="vgg", alpha=0)
+    pixels, halved = 257 * 400, 128 * 200
+    inner = pixels * 64 * 64 * 2 + halved * (
+        64 * 128 + 128 * 128 * 2
+    )  # products and channels of the five inner ones
+    by_hand = 2 * 9 * (3 * inner + 2 * pixels * 64)  # the first one's input has no gradient
+    found = calibration.cost(settings, "student", 7)
+    assert found.flops == pytest.approx(by_hand, rel=0.001)
+    assert calibration.cost(
+        settings.model_copy(update={"setting": "em"}), "student", 7
+    ).flops == pytest.approx(by_hand / 4, rel=0.01)
+
+
+def test_counts_of_corpora_that_are_not_here(own_data):
+    ravdess, voxceleb, iemocap = (
+        plan.size(load(dataset=name)) for name in ("ravdess", "voxceleb1", "iemocap")
+    )
+    assert (ravdess.recordings, ravdess.folds, ravdess.classes, ravdess.source) == (
+        2452,
+        24,
+        7,
+        "published",
+    )
+    assert (voxceleb.recordings, voxceleb.trained, voxceleb.tested) == (21819, 15273, 4364)
+    assert (iemocap.recordings, iemocap.trained, iemocap.folds) == (5531, 5 * 4425, 5)
+    assert plan.size(load(dataset="demo-ravdess")).recordings == 288 and not list(
+        own_data.iterdir()
+    )  # nothing is made for a plan
+    with pytest.raises(InvalidCorpus, match="manifest"):
+        plan.size(load(dataset="grid-example"))
+
+
+@pytest.fixture
+def known(monkeypatch):
+    """Let every item take a thousandth of a second, and the same arithmetic."""
+    monkeypatch.setattr(calibration, "seconds_an_item", lambda *_: 0.001)
+    monkeypatch.setattr(calibration, "cost", lambda *_: calibration.Cost(10**6, 10**5, 10**4))
+
+
+def test_items_and_disk_of_a_run(own_data, known):
+    data, teacher, student = (
+        plan.Planner().work(grid.Run(stage, load(dataset="demo-ravdess", backbone="vgg")))
+        for stage in grid.STAGES
+    )
+    # three folds of 192 recordings and twenty epochs; the teacher sees four frames of each
+    assert teacher["items"] == 3 * 20 * 192 * 4 and student["items"] == 3 * 20 * 192
+    assert data["disk"] == pytest.approx(288 * 1.2 * (32000 + 25 * 32 * 32 * 3))
+
+
+def test_memory_of_the_paper_s_largest_teacher():
+    """Batch 32 of 125 frames fits 80 GB, and 24 GB, only if activations are computed again."""
+    for at_once, least, most in ((None, 250e9, 400e9), (125, 5e9, 24e9)):
+        settings = load(
+            dataset="voxceleb1", backbone="vgg", setting="agg", training={"frames_at_once": at_once}
+        )
+        assert calibration.item(settings, "teacher") == (125, (3, 224, 224))
+        kept = calibration.at_once(settings, "teacher")
+        assert kept == at_once or 32 * 125
+        cost = calibration.cost(settings, "teacher", 7)
+        assert least < calibration.peak_memory(cost, kept) < most
+
+
+def test_a_forecast_from_known_speeds(own_data, known):
+    """The hours of the demo are its items, shared by two, and what is no training."""
+    before = plan.plan("demo", 2)
+    runs, planner = grid.runs("demo"), plan.Planner()
+    works = [planner.work(run) for run in runs]
+    seconds = {
+        stage: sum(
+            0.001 * work["items"] + plan.OVERHEAD[stage] for work in works if work["stage"] == stage
+        )
+        for stage in grid.STAGES
+    }
+    expected = seconds["data"] + (seconds["teacher"] + seconds["student"]) / 2 + plan.REPORT
+    assert before["hours"] == before["hours_missing"]
+    assert before["hours"] == pytest.approx(expected / 3600)
+    students = sum(run.stage == "student" for run in runs)
+    assert before["stages"]["student"]["missing"] == students
+    # a finished run is no longer missing
+    done = next(work for work in works if work["stage"] == "student")
+    paths.write_json(
+        done["run"].folder / "result.json",
+        {"settings": done["run"].settings.model_dump(mode="json")},
+    )
+    after = plan.plan("demo", 2)
+    assert after["stages"]["student"]["missing"] == students - 1
+    assert after["hours"] == before["hours"]
+    saved = (0.001 * done["items"] + plan.OVERHEAD["student"]) / 2
+    assert after["hours_missing"] == pytest.approx((expected - saved) / 3600)
+
+
+def test_each_network_of_the_paper_is_measured_once(own_data, known):
+    planner = plan.Planner()
+    works = [planner.work(run) for run in grid.runs("paper")]
+    assert len(planner.sizes) == 3 and len(works) > 9 * len(planner.networks)
+
+
+@pytest.mark.parametrize("stage", ["teacher", "student"])
+def test_an_item_takes_time(stage):
+    settings = small(backbone="vgg", setting="em")
+    flops = calibration.cost(settings, stage, 2).flops
+    assert 1e-6 < calibration.seconds_an_item(settings, stage, flops) < 5
+
+
+def test_the_command(own_data, known, capsys):
+    assert main(["plan", "demo", "--cores", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["suite"] == "demo"
+    assert main(["plan", "demo", "--cores", "all"]) == 0
+    told = capsys.readouterr().out
+    assert "ASSUMED 120 TFLOP/s (float32), not measured" in told and len(told.splitlines()) < 20
+    assert "run(s) side by side" in told and "what is missing" in told and "Disk: " in told
+    assert main(["plan", "dem"]) == 2 and "did you mean 'demo'" in capsys.readouterr().err
