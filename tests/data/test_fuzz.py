@@ -42,7 +42,7 @@ from kdsuite.runs import grid, kept
 from kdsuite.runs.checkpoint import Checkpoint
 from kdsuite.settings import Settings, load
 from tests.conftest import small
-from tests.test_media import recording
+from tests.data.test_media import recording
 from tests.test_training import train
 
 CASES = int(os.environ.get("KDLIB_FUZZ", 0))
