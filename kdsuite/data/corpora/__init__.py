@@ -33,6 +33,7 @@ from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
 from kdsuite import places
 from kdsuite.data import COLUMNS, STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
+from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds
 from kdsuite.parameters import Corpus
@@ -55,26 +56,59 @@ def read(corpus: Corpus) -> pd.DataFrame:
     not belong there.
     """
     folder = places.corpus(corpus.path)
-    if not folder.exists():
-        is_manifest = corpus.layout == "manifest"
-        what, name = ("manifest", "FILE") if is_manifest else ("corpus folder", "FOLDER")
+    what, exists = (
+        ("manifest", folder.is_file())
+        if corpus.layout == "manifest"
+        else ("corpus folder", folder.is_dir())
+    )
+    if not exists:
         raise InvalidCorpus(
-            f"the {what} {folder} does not exist; put it there, or name another with "
-            f"-y 'corpus: {{path: {name}}}'."
+            f"the {what} {folder} does not exist; put it there, or name another with the parameter corpus.path."
         )
     with _reading():
-        recordings = LAYOUTS[corpus.layout].read(folder, corpus)
-    reasons = list(recordings.attrs.get("incomplete", {}).values())
-    if recordings.empty:
+        table = _completed(LAYOUTS[corpus.layout].read(folder, corpus), corpus)
+    if table.empty:
+        reasons = list(table.attrs["incomplete"].values())
         why = f" ({len(reasons)} were left out, the first because {reasons[0]})" if reasons else ""
         raise InvalidCorpus(
             f"no usable recording lies in {folder}; check the parameters corpus.path and those of "
             f"the {corpus.layout} layout{why}."
         )
-    table = _completed(recordings, folder, corpus)
+    for name in table.recording[table.recording.duplicated()]:
+        raise InvalidCorpus(
+            f"recording {name} is more than once in {folder}; keep one of its files."
+        )
     _check_names(table, folder)
     tracks = table.face[table.face.map(is_track)]
     _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
+    return table
+
+
+def _completed(rows: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
+    """Fill in the columns that a reader does not, choose the target, and sort by name.
+
+    Recordings without a class are dropped; those without sound are left out and, where others
+    have faces, those without.
+    """
+    table = pd.DataFrame({**COLUMNS, **rows}, rows.index).dropna(subset="label")
+    table["source"] = table.source.mask(table.source == "", table.recording)
+    if corpus.target == "speaker":
+        table["label"] = table.speaker
+    lacking = {"no sound": table.audio == ""}
+    if corpus.features:
+        table["video"], own = "", table.features == ""
+        table["features"] = table.features.mask(own, table.recording)
+        lacking[f"no row in {corpus.features}"] = ~table.features.isin(names(corpus.features))
+    else:  # all runs of a corpus are compared on the recordings that a teacher can use
+        lacking["no video"] = (table.video == "") & (table.video != "").any()
+    incomplete = {
+        name: f"recording {name} has {reason}"
+        for reason, wrong in lacking.items()
+        for name in table.recording[wrong]
+    }
+    table = table[~pd.DataFrame(lacking).any(axis=1)].sort_values("recording", ignore_index=True)
+    table["label"] = table.label.astype("category").cat.remove_unused_categories()
+    table.attrs["incomplete"] = rows.attrs.get("incomplete", {}) | incomplete
     return table
 
 
@@ -148,29 +182,6 @@ def published(corpus: Corpus) -> dict[str, int]:
     if corpus.synthetic or corpus.layout == "manifest":
         return {}
     return LAYOUTS[corpus.layout].published(corpus)
-
-
-def _completed(recordings: pd.DataFrame, folder: Path, corpus: Corpus) -> pd.DataFrame:
-    """Fill in the columns that the reader did not, choose the target, and sort by name."""
-    incomplete = dict(recordings.attrs.get("incomplete", {}))
-    table = pd.DataFrame({**COLUMNS, **recordings})
-    table["source"] = table.source.where(table.source != "", table.recording)
-    if corpus.target == "speaker":
-        table["label"] = pd.Categorical(table.speaker)
-    else:
-        table["label"] = table.label.cat.remove_unused_categories()
-    visible = (table.video != "") | (table.features != "")
-    if visible.any():  # all runs of a corpus are compared on the recordings that a teacher can use
-        absent = table.recording[~visible]
-        incomplete |= {name: f"recording {name} has no video" for name in absent}
-        table = table[visible]
-    for name in table.recording[table.recording.duplicated()]:
-        raise InvalidCorpus(
-            f"recording {name} is more than once in {folder}; keep one of its files."
-        )
-    table = table.sort_values("recording", ignore_index=True)
-    table.attrs["incomplete"] = incomplete
-    return table
 
 
 def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
