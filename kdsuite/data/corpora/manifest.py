@@ -75,12 +75,6 @@ def _lines(path: Path, corpus: Corpus) -> pd.DataFrame:
     """
     lines = read_table(path)
     columns, needed = list(lines), NEEDED if corpus.target == "label" else NEEDED[:2]
-    for column in needed:
-        if column not in columns:
-            raise InvalidCorpus(
-                f"{path} has no column '{column}' (it has {', '.join(columns)}); add it, and "
-                "separate columns by commas."
-            )
     for column in COLUMNS:
         if columns.count(column) > 1:
             raise InvalidCorpus(f"{path} has the column '{column}' more than once; keep one.")
@@ -97,6 +91,11 @@ def _lines(path: Path, corpus: Corpus) -> pd.DataFrame:
                 "something less like it."
             )
     for column in needed:
+        if column not in columns:
+            raise InvalidCorpus(
+                f"{path} has no column '{column}' (it has {', '.join(columns)}); add it, and "
+                "separate columns by commas."
+            )
         refuse(lines[column].isna(), path, f"has an empty cell in column '{column}'; fill it.")
     if corpus.features:  # which stands for the video
         lines = lines.drop(columns="video", errors="ignore")

@@ -49,6 +49,8 @@ PUBLISHED = {
     "trials": {"veri_test.txt": 37720, "veri_test2.txt": 37611},
 }
 
+Files = dict[str, dict[str, str]]  # paths by tree and by what is in them
+
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings (see :mod:`kdsuite.data.corpora`).
@@ -84,13 +86,13 @@ def _uses_all_speakers(corpus: Corpus) -> bool:
     return corpus.protocol == "given" and not corpus.trials
 
 
-def _files(folder: Path) -> dict[str, dict[str, str]]:
+def _files(folder: Path) -> Files:
     """Return the paths of the files in each tree of :data:`ENDINGS`.
 
     They are by ``speaker/video/utterance``, whole videos by ``video``, and pictures, of which it is
     the path of the folder, by ``person/video``.
     """
-    files: dict[str, dict[str, str]] = {tree: {} for tree in ENDINGS}
+    files: Files = {tree: {} for tree in ENDINGS}
     for path in walk(folder):
         match = PLACE.fullmatch(path.removeprefix(f"{folder}/"))
         if not match or match[3].lower() not in ENDINGS[match[1]]:
@@ -113,11 +115,11 @@ def _files(folder: Path) -> dict[str, dict[str, str]]:
     return files
 
 
-def _sounds(files: dict[str, dict[str, str]]) -> ChainMap[str, str]:
+def _sounds(files: Files) -> ChainMap[str, str]:
     return ChainMap(*(files[tree] for tree in SOUNDS))
 
 
-def _face(key: str, files: dict[str, dict[str, str]], person: str | None) -> dict[str, Any]:
+def _face(key: str, files: Files, person: str | None) -> dict[str, Any]:
     """Return the columns that say where the face of an utterance can be seen, if anywhere."""
     speaker, video, _ = key.split("/")
     crops = [files[CROPS].get(key)]
@@ -159,7 +161,7 @@ def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
                 "corpus.trials."
             )
         parts[name] = parse(read_lines(folder / name), TRIAL, folder / name, example)
-    trials = pd.concat(parts, names=["list"]).reset_index("list").reset_index(drop=True)
+    trials = pd.concat(parts, names=["list"]).droplevel(1).reset_index()
     return trials.assign(genuine=trials.genuine == "1")
 
 
