@@ -1,7 +1,5 @@
 """What a reader of ``01_data`` asks of a corpus: is it complete, and does its split leak?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """From the table of recordings to folds: which are for training, which for the test."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

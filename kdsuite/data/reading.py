@@ -1,7 +1,5 @@
 """Listing a corpus and reading the lists and tables in it, which may come from anybody."""
 
-from __future__ import annotations
-
 import csv
 import os
 from collections.abc import Iterator
@@ -22,11 +20,12 @@ def walk(folder: Path) -> Iterator[str]:
     """
     visited = set()
     for parent, folders, files in os.walk(folder, onerror=_stop, followlinks=True):
-        real = os.path.realpath(parent)
-        visible = [] if real in visited else [n for n in (*folders, *files) if n[0] != "."]
+        if (real := os.path.realpath(parent)) in visited:
+            folders.clear()
+            continue
         visited.add(real)
-        folders[:] = sorted({*folders}.intersection(visible))
-        yield from sorted(os.path.join(parent, name) for name in {*files}.intersection(visible))
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        yield from (os.path.join(parent, name) for name in sorted(files) if name[0] != ".")
 
 
 def _stop(error: OSError) -> None:
@@ -38,19 +37,15 @@ def read_text(file: str | Path) -> str:
     return Path(file).read_text(encoding="utf-8-sig", errors="replace")
 
 
-def read_lines(file: Path) -> pd.Series:
-    """Return the lines of a text by their number, without blanks around them and blank lines."""
+def read_lines(file: Path, pattern: str, example: str, only: str = "") -> pd.DataFrame:
+    """Return the named groups of ``pattern`` in the lines of a text, by their number.
+
+    Blank lines are skipped, and those that do not have ``only`` in them. Raises InvalidCorpus for
+    a line that the pattern does not match, or where there is none; ``example`` is one that it does.
+    """
     lines = read_text(file).splitlines()
     lines = pd.Series(lines, range(1, len(lines) + 1), str).str.strip()
-    return lines[lines != ""]
-
-
-def parse(lines: pd.Series, pattern: str, file: Path, example: str) -> pd.DataFrame:
-    """Return the named groups of ``pattern`` in lines of :func:`read_lines`.
-
-    Raises InvalidCorpus for a line that the pattern does not match, or where there is none;
-    ``example`` is one that it does.
-    """
+    lines = lines[(lines != "") & lines.str.contains(only)]
     if lines.empty:
         raise InvalidCorpus(f"{file} has no line such as '{example}'; fetch it again.")
     table = lines.str.extract(rf"\A(?:{pattern})\Z")
@@ -65,16 +60,18 @@ def read_table(file: Path) -> pd.DataFrame:
     Cells are separated by commas, in a file ``.tsv`` by tabs; the first line that is not blank
     names the columns. Raises InvalidCorpus for what is no table.
     """
+    lines = {}
     try:
         with open(file, encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(text, delimiter=separator(file), skipinitialspace=True, strict=True)
-            lines = [(reader.line_num, [*map(str.strip, row)]) for row in reader]
-        rows = {number: cells for number, cells in lines if any(cells)}
-        if not rows:
+            for row in reader:
+                if any(cells := [*map(str.strip, row)]):
+                    lines[reader.line_num] = cells
+        if not lines:
             raise ValueError("it is empty")
     except (ValueError, csv.Error) as error:
         raise no_table(file, error) from None
-    table = pd.DataFrame(zip_longest(*rows.values()), columns=list(rows), dtype=object).T
+    table = pd.DataFrame(zip_longest(*lines.values()), columns=[*lines], dtype=object).T
     names = table.iloc[0]
     complaint = "has more cells than the line of names; separate cells by commas, and quote those with commas."
     refuse(table.loc[:, names.isna()].notna().any(axis=1), file, complaint)

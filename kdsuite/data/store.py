@@ -7,8 +7,6 @@ numbers, or why the recording is left out. ``store.json`` (rates, types of rows)
 exists if and only if the store is complete.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time
@@ -92,21 +90,28 @@ def open_store(folder: Path, recordings: pd.DataFrame) -> Store:
     ``recordings`` is the table it was built from.
     """
     facts = json.loads((folder / "store.json").read_text())
-    lines = [json.loads(line) for line in (folder / LINES).read_bytes().splitlines()]
-    reasons = pd.Series([line.get("left_out") for line in lines], recordings.index, dtype=object)
-    table = recordings[reasons.isna()].reset_index(drop=True)
-    left_out = dict(zip(recordings.recording[reasons.notna()], reasons.dropna()))
+    rows, index = facts.pop("rows"), (folder / LINES).read_bytes().splitlines()
+    lines = pd.DataFrame(map(json.loads, index), recordings.index, columns=["left_out", *rows])
+    decoded = lines.left_out.isna()
+    table = recordings[decoded].reset_index(drop=True)
+    left_out = dict(zip(recordings.recording[~decoded], lines.left_out[~decoded]))
     table.attrs = {**recordings.attrs, "left_out": left_out}
     arrays = {}
-    for name, (dtype, row) in facts.pop("rows").items():
-        lengths = [line[name] for line in lines if name in line]
-        file, shape = folder / f"{name}.bin", (sum(lengths), *row)
+    for name, (dtype, row) in rows.items():
+        lengths = torch.tensor(lines[name][decoded].to_numpy(np.int64))
+        shape = (int(lengths.sum()), *row)
         # copy-on-write, because torch wants memory it might write to; an empty file has no map
-        values = np.memmap(file, dtype, "c", shape=shape) if shape[0] else np.empty(shape, dtype)
-        arrays[name] = Ragged.of(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.long))
-    labels = torch.tensor(table.label.cat.codes.to_numpy(np.int64))
-    known = {"recordings": table, "labels": labels, "classes": list(table.label.cat.categories)}
-    return Store(**known, **arrays, **facts, fingerprint=folder.name)
+        empty, file = not shape[0], folder / f"{name}.bin"
+        values = np.empty(shape, dtype) if empty else np.memmap(file, dtype, "c", shape=shape)
+        arrays[name] = Ragged.of(torch.from_numpy(values), lengths)
+    return Store(
+        recordings=table,
+        classes=list(table.label.cat.categories),
+        labels=torch.tensor(table.label.cat.codes.to_numpy(np.int64)),
+        fingerprint=folder.name,
+        **arrays,
+        **facts,
+    )
 
 
 def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: int) -> None:

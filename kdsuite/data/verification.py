@@ -5,8 +5,6 @@ embedded once, in full length. The threshold of a student that is exported comes
 recordings that are in none of them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

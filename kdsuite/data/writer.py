@@ -1,7 +1,5 @@
 """The files of a store while it is made: recordings are appended, and continued after a kill."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

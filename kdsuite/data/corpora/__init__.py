@@ -17,8 +17,6 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
 ``attrs["incomplete"]`` names what was left out, and why.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -56,31 +54,15 @@ def read(corpus: Corpus) -> pd.DataFrame:
     not belong there.
     """
     folder = places.corpus(corpus.path)
-    what, exists = (
-        ("manifest", folder.is_file())
-        if corpus.layout == "manifest"
-        else ("corpus folder", folder.is_dir())
-    )
-    if not exists:
+    exists = folder.is_file if corpus.layout == "manifest" else folder.is_dir
+    if not exists():
         raise InvalidCorpus(
-            f"the {what} {folder} does not exist; put it there, or name another with the parameter corpus.path."
+            f"the {corpus.layout} corpus {folder} does not exist; put it there, or name another with "
+            "the parameter corpus.path."
         )
     with _reading():
         table = _completed(LAYOUTS[corpus.layout].read(folder, corpus), corpus)
-    if table.empty:
-        reasons = list(table.attrs["incomplete"].values())
-        why = f" ({len(reasons)} were left out, the first because {reasons[0]})" if reasons else ""
-        raise InvalidCorpus(
-            f"no usable recording lies in {folder}; check the parameters corpus.path and those of "
-            f"the {corpus.layout} layout{why}."
-        )
-    for name in table.recording[table.recording.duplicated()]:
-        raise InvalidCorpus(
-            f"recording {name} is more than once in {folder}; keep one of its files."
-        )
-    _check_names(table, folder)
-    tracks = table.face[table.face.map(is_track)]
-    _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
+    _check(table, folder, corpus)
     return table
 
 
@@ -94,21 +76,20 @@ def _completed(rows: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
     table["source"] = table.source.mask(table.source == "", table.recording)
     if corpus.target == "speaker":
         table["label"] = table.speaker
-    lacking = {"no sound": table.audio == ""}
     if corpus.features:
-        table["video"], own = "", table.features == ""
-        table["features"] = table.features.mask(own, table.recording)
-        lacking[f"no row in {corpus.features}"] = ~table.features.isin(names(corpus.features))
+        table["features"] = table.features.mask(table.features == "", table.recording)
+        table["video"], what = "", f"row in {corpus.features}"
+        faceless = ~table.features.isin(names(corpus.features))
     else:  # all runs of a corpus are compared on the recordings that a teacher can use
-        lacking["no video"] = (table.video == "") & (table.video != "").any()
-    incomplete = {
-        name: f"recording {name} has {reason}"
-        for reason, wrong in lacking.items()
-        for name in table.recording[wrong]
-    }
-    table = table[~pd.DataFrame(lacking).any(axis=1)].sort_values("recording", ignore_index=True)
+        faceless, what = table.video.eq("") & table.video.any(), "video"
+    silent = table.audio == ""
+    incomplete = dict(rows.attrs.get("incomplete", {}))
+    for lacking, missing in ((faceless, what), (silent, "sound")):
+        reasons = {name: f"recording {name} has no {missing}" for name in table.recording[lacking]}
+        incomplete |= reasons
+    table = table[~(faceless | silent)].sort_values("recording", ignore_index=True)
     table["label"] = table.label.astype("category").cat.remove_unused_categories()
-    table.attrs["incomplete"] = rows.attrs.get("incomplete", {}) | incomplete
+    table.attrs["incomplete"] = incomplete
     return table
 
 
@@ -124,8 +105,22 @@ def _reading() -> Iterator[None]:
         ) from None
 
 
-def _check_names(table: pd.DataFrame, folder: Path) -> None:
-    """Refuse names that break a line, command a terminal, or compute in a spreadsheet."""
+def _check(table: pd.DataFrame, folder: Path, corpus: Corpus) -> None:
+    """Refuse a corpus without recordings, names that are there twice, and harmful ones.
+
+    Those break a line, command a terminal, or compute in a spreadsheet.
+    """
+    if table.empty:
+        reasons = list(table.attrs["incomplete"].values())
+        why = f" ({len(reasons)} were left out, the first because {reasons[0]})" if reasons else ""
+        raise InvalidCorpus(
+            f"no usable recording lies in {folder}; check the parameters corpus.path and those of "
+            f"the {corpus.layout} layout{why}."
+        )
+    for name in table.recording[table.recording.duplicated()]:
+        raise InvalidCorpus(
+            f"recording {name} is more than once in {folder}; keep one of its files."
+        )
     for column in ("recording", "speaker", "label", "fold"):
         for name in table[column].unique():
             if printable(name) != name or FORMULA.match(name):
@@ -133,6 +128,8 @@ def _check_names(table: pd.DataFrame, folder: Path) -> None:
                     f"the {column} '{name}' in {folder} has signs that cannot be shown, or would "
                     "be a formula in a spreadsheet; rename it."
                 )
+    tracks = table.face[table.face.map(is_track)]
+    _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
 
 
 def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
@@ -142,12 +139,10 @@ def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
     """
     if corpus.outside:
         return
-    real, home = cache(os.path.realpath), folder.parent if folder.is_file() else folder
-    homes = tuple(os.path.join(real(place), "") for place in (home, *places.CORPORA))
+    home = folder.parent if folder.is_file() else folder
+    homes = tuple(os.path.join(os.path.realpath(each), "") for each in (home, *places.CORPORA))
     for file in files:
-        parent, name = os.path.split(file)
-        target = real(file) if os.path.islink(file) else os.path.join(real(parent), name)
-        if not target.startswith(homes):
+        if not os.path.realpath(file).startswith(homes):
             raise InvalidCorpus(
                 f"{file} lies outside of {home} and of the corpora folders; move it there, or "
                 "allow it with -y 'corpus: {outside: true}'."

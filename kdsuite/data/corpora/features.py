@@ -6,8 +6,6 @@ count as frames. All other columns are numbers that measure the face. Columns ar
 commas, in a file ``.tsv`` by tabs.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

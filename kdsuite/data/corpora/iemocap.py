@@ -6,8 +6,6 @@ it has, ``SessionN/sentences/wav/DIALOGUE/TURN.wav`` is its sound, and
 to its end. The sessions may lie at any depth.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdsuite.data.reading import parse, read_lines, refuse, walk
+from kdsuite.data.reading import read_lines, refuse, walk
 from kdsuite.parameters import Corpus
 
 SESSION = re.compile(r"(.*/(Session\d[^/]*))/(?:dialog/EmoEvaluation/([^/]*)\.txt|.*)")
@@ -73,9 +71,7 @@ def _turns(session: str, dialogue: re.Match, files: set[str]) -> pd.DataFrame:
     """
     name, left = dialogue[0], dialogue[1]
     file = f"{session}/dialog/EmoEvaluation/{name}.txt"
-    lines = read_lines(file)
-    opens = lines.str.startswith("[") | lines.str.contains(f"{name}_", regex=False)
-    turns = parse(lines[opens], TURN, file, EXAMPLE)
+    turns = read_lines(file, TURN, EXAMPLE, rf"^\[|{name}_")
     start, end = turns.start.astype(float), turns.end.astype(float)
     complaint = "lets turn {} end at {:g} s, not after its start at {:g} s; mend that line."
     refuse(end <= start, file, complaint, turns.turn, end, start)

@@ -11,8 +11,6 @@ Files lie beside the manifest or below, or in a corpora folder; elsewhere only w
 ``corpus.outside`` allows it.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 from pathlib import Path
@@ -30,8 +28,8 @@ from kdsuite.parameters import Corpus
 NEEDED = ("audio", "speaker", "label")
 OPTIONAL = ("recording", "video", "start", "end", "split", "fold", "face", "source", "features")
 COLUMNS = [*NEEDED, *OPTIONAL]
-# columns of files, with the words in them that name none
-FILES = {"audio": (), "video": ("",), "face": (*PARTS, CROP)}
+# columns of files, and the words in them that name none
+FILES, WORDS = ("audio", "video", "face"), (*PARTS, CROP)
 
 
 def read(path: Path, corpus: Corpus) -> pd.DataFrame:
@@ -120,13 +118,12 @@ def _stems(files: pd.Series) -> pd.Series:
 
 def _located(files: pd.Series, path: Path) -> pd.Series:
     """Return the absolute paths of one column; a video may be a folder of pictures."""
-    words, exists = FILES[files.name], os.path.exists if files.name == "video" else os.path.isfile
     homes = path.parent, *places.CORPORA
 
     def locate(name: str) -> str | None:
         # by os.path, for a Path raises an error where a name is too long
-        paths = (str(home / name) for home in homes if exists(home / name))
-        return name if name in words else next(paths, None)
+        paths = (str(home / name) for home in homes if os.path.exists(home / name))
+        return name if name in WORDS else next(paths, None)
 
     paths = files.map({name: locate(name) for name in files.unique()})
     complaint = (

@@ -5,8 +5,6 @@ parts behind the modality name the take. Any tree of folders will do, and any ki
 ffmpeg reads.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

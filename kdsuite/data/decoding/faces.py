@@ -5,8 +5,6 @@ The column ``face`` of :mod:`kdsuite.data.corpora` says where: empty for the cen
 a face track: boxes by frame number at 25 a second.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

@@ -5,8 +5,6 @@ file's facts, scale what is cut away afterwards, and report missing frames by wa
 lost among threads.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re
@@ -77,8 +75,7 @@ def decode(
             try:
                 for kind, limit in LIMITS.items():
                     with suppress(OSError, ValueError):  # it has ended, or has a lower limit
-                        highest = resource.prlimit(process.pid, kind)[1]
-                        resource.prlimit(process.pid, kind, (limit, highest))
+                        resource.prlimit(process.pid, kind, (limit, limit + SECONDS))
                 if read:
                     read(process.stdout)
                 status = process.wait()
@@ -97,7 +94,7 @@ def _seek(seconds: float) -> list[str]:
 
 def _check(path: str, status: int, messages: str, output: Sequence[str]) -> None:
     if status == -signal.SIGXFSZ or (status and re.search(BEYOND, messages)):
-        raise too_much(path)
+        check_size(path, math.inf)
     if status == -signal.SIGKILL or re.search(OUTSIDE, messages):
         raise OSError(
             f"ffmpeg was stopped while it decoded {path} (status {status}); see to memory and disk "
@@ -130,15 +127,10 @@ def check_file(path: str) -> None:
 def check_size(path: str, size: float) -> None:
     """Raise UnreadableRecording where a file is ``size`` bytes decoded, and these are too many."""
     if size > LARGEST:
-        raise too_much(path)
-
-
-def too_much(path: str) -> UnreadableRecording:
-    """Return the error for a file beyond the limits."""
-    return UnreadableRecording(
-        f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to "
-        "decode; cut it into parts or leave it out."
-    )
+        raise UnreadableRecording(
+            f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to "
+            "decode; cut it into parts or leave it out."
+        )
 
 
 def has(kind: str, messages: str) -> bool:

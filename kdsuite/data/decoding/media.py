@@ -1,7 +1,5 @@
 """Decode one recording: its sound, and its pictures from a video or a folder."""
 
-from __future__ import annotations
-
 import math
 import os
 import re
@@ -121,10 +119,10 @@ def _stills(folder: str, media: Media, start: float, seconds: float, face: str) 
     return np.stack(cuts)[repeated]
 
 
-def _natural(name: str) -> list[int | str]:
-    """Return a key to sort by, numbers in names by value."""
-    parts = re.split(r"(\d+)", os.path.splitext(name)[0])
-    return [int(part) if part.isdecimal() else part for part in parts]
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key to sort names by, numbers in them by value."""
+    parts = re.findall(r"(\d*)(\D*)", os.path.splitext(name)[0])
+    return [(int(number or 0), word) for number, word in parts]
 
 
 def _picture(file: str):

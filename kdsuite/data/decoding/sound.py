@@ -1,7 +1,5 @@
 """Read the sound of a file: by libsndfile where it can, else by a process of ffmpeg."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
