@@ -26,8 +26,8 @@ def names(path: str) -> list[str]:
 
 
 def timed(path: str) -> bool:
-    """Return whether a table has the time of each row; False where ``path`` is empty."""
-    return bool(path) and TIME in _parsed(path, 0)
+    """Return whether a table has the time of each row."""
+    return TIME in _parsed(path, 0)
 
 
 def columns(path: str) -> list[str]:
@@ -55,8 +55,8 @@ def measurements(
     rows, values = table.groupby(level=0).indices, values.to_numpy(np.float64)
     if fps is None or TIME not in table:
         return [values[rows[name]].astype(np.float32) for name in recordings.features]
-    times, parts = table[TIME].to_numpy(), recordings.itertuples()
-    return [_frames(p, times[rows[p.features]], values[rows[p.features]], fps) for p in parts]
+    times, parts = table[TIME].to_numpy(), [(r, rows[r.features]) for r in recordings.itertuples()]
+    return [_frames(part, times[own], values[own], fps) for part, own in parts]
 
 
 def _standardised(values: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
@@ -109,13 +109,10 @@ def _table(path: str) -> pd.DataFrame:
         )
     complaint = "names no recording; write its name into the first column."
     refuse(table[name].isna(), file, complaint)
+    complaint = "has '{}' where a finite number is needed; mend it or drop its column."
     for column in numbers:
-        cells = table[column]
-        if not pd.api.types.is_numeric_dtype(cells) or not (cells.abs() <= LARGEST).all():
-            raise InvalidCorpus(
-                f"column '{column}' of {file} holds something that is no finite number; mend or "
-                "drop that column."
-            )
+        cells = pd.to_numeric(table[column], errors="coerce")
+        refuse(~(cells.abs() <= LARGEST), file, complaint, table[column])
     if TIME in numbers:
         times = table[TIME]
         wrong = (times < 0) | (times.groupby(table[name], sort=False).diff() <= 0)

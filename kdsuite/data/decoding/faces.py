@@ -54,13 +54,11 @@ def finder(face: str, crop: float) -> Callable[[float, int, int], Box]:
     check_file(face)
     rows = read_track(face)  # (rows, 5)
     rows = rows[rows[:, 0].argsort(kind="stable")]
-    fractions = (rows[:, 3:] <= 1).all()
+    times, fractions = rows[:, 0] / TRACK_RATE, (rows[:, 3:] <= 1).all()
 
     def find(time: float, width: int, height: int) -> Box:
-        scale = (width, height, width, height) if fractions else (1, 1, 1, 1)
-        columns = zip(scale, rows[:, 1:].T)
-        times = rows[:, 0] / TRACK_RATE
-        x, y, w, h = (factor * np.interp(time, times, column) for factor, column in columns)
+        scale = np.array([width, height] * 2) if fractions else np.ones(4)
+        x, y, w, h = scale * [np.interp(time, times, column) for column in rows[:, 1:].T]
         side = max(w, h)
         left, top, right, bottom = square = _square(x + w / 2, y + h / 2, side)
         inside = left < width and top < height and right > 0 and bottom > 0
