@@ -192,7 +192,7 @@ BAD = [
     (["-p", "dataset", "ravdes"], "unknown dataset 'ravdes'; did you mean"),
     (
         ["-y", "corpus: {path: nowhere, synthetic: null}"],
-        "InvalidCorpus: the corpus folder .*nowhere does not exist",
+        "InvalidCorpus: the ravdess corpus .*nowhere does not exist",
     ),
     (
         [

@@ -1,7 +1,5 @@
 """What a reader of ``01_data`` asks of a corpus: is it complete, and does its split leak?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd
@@ -23,12 +21,10 @@ def counts(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
     if corpus.target == "label":
         own |= recordings.label.value_counts(sort=False).to_dict()
     published = corpora.published(corpus)
-    rows = pd.Index([*own, *(name for name in published if name not in own)], name="count")
-    table = pd.DataFrame(index=rows)
-    table["found"] = pd.Series(own).reindex(rows, fill_value=0)
-    table["published"] = pd.Series(published, dtype=float)
-    table["difference"] = table.found - table.published
-    return table
+    rows = pd.Index([*(own | published)], name="count")
+    found = pd.Series(own).reindex(rows, fill_value=0)
+    table = pd.DataFrame({"found": found, "published": pd.Series(published, dtype=float)}, rows)
+    return table.assign(difference=table.found - table.published)
 
 
 def warnings(recordings: pd.DataFrame, corpus: Corpus) -> list[str]:
@@ -58,17 +54,15 @@ def verdict(table: pd.DataFrame, corpus: Corpus) -> str:
 
     ``table`` is that of :func:`leaks`.
     """
-    protocol, leaking = corpus.protocol, table[list(BOTH.values())].any()
+    protocol, leaking = corpus.protocol, table.any()
     # portions tests new recordings of the speakers in training
     apart = BOTH["source" if protocol == "portions" else "speaker"]
     if leaking[apart]:
         return f"LEAK: protocol {protocol} has {apart}; its numbers flatter the networks."
     if leaking[BOTH["speaker"]]:
-        return (
-            f"Protocol {protocol}: speakers are on both sides, so the test is of new recordings, "
-            "not of new voices."
-        )
-    shared = "and no source is"
-    if leaking[BOTH["source"]]:
-        shared = "but sources are, of which the two sides hold different parts"
-    return f"Protocol {protocol}: no speaker is on both sides, {shared}."
+        answer = "speakers are on both sides, so the test is of new recordings, not of new voices."
+    elif leaking[BOTH["source"]]:
+        answer = "no speaker is on both sides, but sources are, of which the two sides hold different parts."
+    else:
+        answer = "no speaker is on both sides, and no source is."
+    return f"Protocol {protocol}: {answer}"

@@ -1,8 +1,5 @@
 """From the table of recordings to folds: which are for training, which for the test."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -33,10 +30,14 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     Raises InvalidCorpus where a class to be tested has no training example or the table lacks what
     the protocol needs, InvalidParameter for more groups than there is to deal out.
     """
-    result = []
+    result, labels = [], recordings.label
     for fold in PROTOCOLS[corpus.protocol](recordings, corpus):
         fold = _reduced(fold, recordings, corpus)
-        _check_classes(fold, recordings)
+        for label in sorted({*labels.iloc[fold.test]} - {*labels.iloc[fold.train]}):
+            raise InvalidCorpus(
+                f"fold {fold.number} tests class '{label}', of which no training recording is left "
+                f"without {fold.name}; use more speakers, other classes or another corpus.protocol."
+            )
         result.append(_relabelled(fold, recordings, corpus))
     return result
 
@@ -50,32 +51,33 @@ def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
 def _speakers(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     """Leave one speaker out at a time, or one group of speakers where ``groups`` is above 0.
 
-    Neighbours by name share a group, which mixes the sexes where they alternate, as in RAVDESS.
+    Neighbours by name share a group, which mixes the sexes where they alternate, as in RAVDESS. The
+    validation speakers are those that follow the tested ones.
     """
-    speakers = sorted(recordings.speaker.unique())
-    count, left_out = len(speakers), corpus.validation
+    speaker = recordings.speaker
+    speakers = sorted(speaker.unique())
+    count = len(speakers)
     if corpus.groups > count or count < 2 or corpus.groups == 1:
         raise InvalidParameter(
             f"parameter 'corpus.groups' is {corpus.groups}, but the corpus has {count} speaker(s); "
             "leaving out needs 2 groups or more (0: one a speaker), at most one a speaker."
         )
-    groups = np.array_split(speakers, corpus.groups or count)
-    if max(map(len, groups)) + left_out >= count:
-        raise InvalidParameter(
-            f"parameter 'corpus.validation' is {left_out}, which leaves none of {count} speakers "
-            "to train on; lower it."
-        )
-    ends = np.cumsum([len(group) for group in groups])
-    # the validation speakers are those that follow the tested ones
-    following = [np.take(speakers, range(end, end + left_out), mode="wrap") for end in ends]
-    return [
-        _fold(number, "+".join(test), recordings.speaker.isin(test), recordings.speaker.isin(next_))
-        for number, (test, next_) in enumerate(zip(groups, following))
-    ]
+    result, end = [], 0
+    for number, test in enumerate(np.array_split(speakers, corpus.groups or count)):
+        if len(test) + corpus.validation >= count:
+            raise InvalidParameter(
+                f"parameter 'corpus.validation' is {corpus.validation}, which leaves none of "
+                f"{count} speakers to train on; lower it."
+            )
+        end += len(test)
+        following = np.take(speakers, range(end, end + corpus.validation), mode="wrap")
+        sides = speaker.isin(test), speaker.isin(following)
+        result.append(_fold(number, "+".join(test), *sides))
+    return result
 
 
 def _random(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
-    """Deal the recordings of each class out at random.
+    """Deal the recordings of each class out at random, evenly over the groups.
 
     Speakers are on both sides, which flatters the result.
     """
@@ -86,10 +88,8 @@ def _random(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
             f"groups to one a recording ({count})."
         )
     shuffled = np.random.default_rng(corpus.split_seed).permutation(count)
-    # each class is spread evenly over the groups
-    order = np.lexsort([shuffled, recordings.label.cat.codes])
-    group = np.empty(count, int)
-    group[order] = np.arange(count) % corpus.groups
+    place = np.argsort(np.lexsort([shuffled, recordings.label.cat.codes]))  # class by class
+    group = place % corpus.groups
     return [_fold(number, f"random {number}", group == number) for number in range(corpus.groups)]
 
 
@@ -102,7 +102,7 @@ def _portions(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
             "validation and test, which add up to 1."
         )
     generator, parts = np.random.default_rng(corpus.split_seed), []
-    for speaker, rows in recordings.groupby("speaker", sort=True, observed=True).indices.items():
+    for speaker, rows in recordings.groupby("speaker").indices.items():
         count = len(rows)
         tested = max(1, round(test * count))
         trained = count - tested - round(validation * count)
@@ -121,33 +121,44 @@ def _own_folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
 
     It has train, validation and test, or names of which one is left out at a time.
     """
-    column, names = recordings.fold, sorted(set(recordings.fold) - {""})
-    unassigned = recordings.recording[column == ""]
-    if {"train", "test"} <= set(names) <= set(SPLIT) and unassigned.empty:
+    column, names = recordings.fold, {*recordings.fold}
+    if {"train", "test"} <= names <= {*SPLIT}:
         return [_fold(0, "given", column == "test", column == "validation")]
-    if len(names) < 2 or len(unassigned) or set(names) & set(SPLIT):
-        count = len(unassigned)
-        rest = f" and nothing of {count} (the first is {unassigned.iloc[0]})" if count else ""
+    if len(names) < 2 or names & {"", *SPLIT}:
+        said = ", ".join(sorted(names - {""})) or "no fold"
+        for name in recordings.recording[column == ""][:1]:
+            said += f", and nothing of {name}"
         raise InvalidCorpus(
             f"protocol 'given' needs {', '.join(SPLIT)} or two other names for the recordings, but "
-            f"the corpus says {', '.join(names) or 'no fold'}{rest}; mend it or choose another "
-            "corpus.protocol."
+            f"the corpus says {said}; mend it or choose another corpus.protocol."
         )
-    return [_fold(number, name, column == name) for number, name in enumerate(names)]
+    return [_fold(number, name, column == name) for number, name in enumerate(sorted(names))]
 
 
-PROTOCOLS: dict[str, Callable[[pd.DataFrame, Corpus], list[Fold]]] = {
-    "speakers": _speakers,
-    "portions": _portions,
-    "random": _random,
-    "given": _own_folds,
-}
+PROTOCOLS = {
+    "speakers": _speakers, "portions": _portions, "random": _random, "given": _own_folds,
+}  # fmt: skip
 
 
 def _fold(number: int, name: str, test, validation=False) -> Fold:
     """Return a fold from masks ``(recordings,)``; what is in neither is for training."""
     sides = ~(test | validation), test, validation & ~test
     return Fold(number, name, *map(np.flatnonzero, sides))
+
+
+def _shuffled(
+    fold: Fold, recordings: pd.DataFrame, corpus: Corpus, *stream: int
+) -> tuple[np.random.Generator, pd.Series]:
+    """Return a generator, and the training recordings' class codes by row number, shuffled."""
+    generator = np.random.default_rng([corpus.split_seed, fold.number, *stream])
+    codes = pd.Series(recordings.label.cat.codes.to_numpy(np.int64))
+    return generator, codes[generator.permutation(fold.train)]
+
+
+def _share(labels: pd.Series, share: float) -> tuple[pd.Series, pd.Series]:
+    """Return which recording of its class each one is, from 0 on, and how many ``share`` is."""
+    classes = labels.groupby(labels)
+    return classes.cumcount(), share * classes.transform("size")
 
 
 def _reduced(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
@@ -157,21 +168,9 @@ def _reduced(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     """
     if corpus.fraction == 1:
         return fold
-    generator = np.random.default_rng([corpus.split_seed, fold.number])
-    labels = _codes(recordings).iloc[generator.permutation(fold.train)]
-    rank, size = _rank_and_size(labels)
-    return replace(fold, train=np.sort(labels.index[rank < np.ceil(corpus.fraction * size)]))
-
-
-def _codes(recordings: pd.DataFrame) -> pd.Series:
-    """Return the class code of each recording by its row number."""
-    return pd.Series(recordings.label.cat.codes.to_numpy(np.int64))
-
-
-def _rank_and_size(labels: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Return which recording of its class each one is, from 0 on, and how many the class has."""
-    classes = labels.groupby(labels)
-    return classes.cumcount(), classes.transform("size")
+    _, labels = _shuffled(fold, recordings, corpus)
+    rank, size = _share(labels, corpus.fraction)
+    return replace(fold, train=np.sort(labels.index[rank < size]))
 
 
 def _relabelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
@@ -182,17 +181,16 @@ def _relabelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     """
     if corpus.labelled == 1 and not corpus.label_noise:
         return fold
-    generator = np.random.default_rng([corpus.split_seed, fold.number, 1])
-    labels = _codes(recordings).iloc[generator.permutation(fold.train)]
+    generator, labels = _shuffled(fold, recordings, corpus, 1)
     speakers = recordings.speaker.to_numpy()[labels.index]
-    turn = labels.groupby([labels, speakers]).cumcount()
-    rank, size = _rank_and_size(labels[turn.sort_values(kind="stable").index])
-    known, classes = rank < (corpus.labelled * size).round(), recordings.label.cat.categories
-    if missing := set(labels) - set(labels[known]):
+    turn = labels.groupby([labels, speakers]).cumcount().sort_values(kind="stable")
+    rank, size = _share(labels[turn.index], corpus.labelled)
+    known, classes = rank < size.round(), recordings.label.cat.categories
+    for missing in sorted({*labels} - {*labels[known]}):
         raise InvalidCorpus(
             f"parameter 'corpus.labelled' is {corpus.labelled}, which leaves class "
-            f"'{classes[min(missing)]}' without a labelled training recording in fold "
-            f"{fold.number}; use a greater share."
+            f"'{classes[missing]}' without a labelled training recording in fold {fold.number}; "
+            "use a greater share."
         )
     labels = labels.where(known, -1)
     used = generator.permutation(labels.index[labels >= 0])
@@ -200,13 +198,3 @@ def _relabelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
     shift = generator.integers(1, max(2, len(classes)), len(wrong))
     labels[wrong] = (labels[wrong] + shift) % len(classes)
     return replace(fold, labels=labels[fold.train].to_numpy())
-
-
-def _check_classes(fold: Fold, recordings: pd.DataFrame) -> None:
-    """Raise InvalidCorpus where a class is tested that no training recording has."""
-    labels = recordings.label
-    for label in sorted(set(labels.iloc[fold.test]) - set(labels.iloc[fold.train])):
-        raise InvalidCorpus(
-            f"fold {fold.number} tests class '{label}', of which no training recording is left "
-            f"without {fold.name}; use more speakers, other classes or another corpus.protocol."
-        )

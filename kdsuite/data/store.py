@@ -7,8 +7,6 @@ numbers, or why the recording is left out. ``store.json`` (rates, types of rows)
 exists if and only if the store is complete.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import time
@@ -30,10 +28,12 @@ from kdlib.parameters import Media, digest
 from kdsuite import places
 from kdsuite.data import STORE_FORMAT, corpora
 from kdsuite.data.corpora.features import measurements, timed
-from kdsuite.data.decoding.media import common, read_recording
+from kdsuite.data.decoding.media import read_recording
 from kdsuite.data.decoding.sound import as_stored
 from kdsuite.data.writer import LINES, StoreWriter
 from kdsuite.settings import Settings
+
+PROGRESS_SECONDS = 10  # between two lines that say how far a build is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,47 +90,55 @@ def open_store(folder: Path, recordings: pd.DataFrame) -> Store:
     ``recordings`` is the table it was built from.
     """
     facts = json.loads((folder / "store.json").read_text())
-    index = map(json.loads, (folder / LINES).read_bytes().splitlines())
-    lines = list(zip(recordings.recording, index))
-    left_out = {name: line["left_out"] for name, line in lines if "left_out" in line}
-    table = recordings[~recordings.recording.isin(left_out)].reset_index(drop=True)
+    rows, index = facts.pop("rows"), (folder / LINES).read_bytes().splitlines()
+    lines = pd.DataFrame(map(json.loads, index), recordings.index, columns=["left_out", *rows])
+    decoded = lines.left_out.isna()
+    table = recordings[decoded].reset_index(drop=True)
+    left_out = dict(zip(recordings.recording[~decoded], lines.left_out[~decoded]))
     table.attrs = {**recordings.attrs, "left_out": left_out}
     arrays = {}
-    for name, (dtype, shape) in facts["rows"].items():
-        lengths = [line[name] for _, line in lines if name in line]
-        arrays[name] = _mapped(folder / f"{name}.bin", dtype, shape, lengths)
+    for name, (dtype, row) in rows.items():
+        lengths = torch.tensor(lines[name][decoded].to_numpy(np.int64))
+        shape = (int(lengths.sum()), *row)
+        # copy-on-write, because torch wants memory it might write to; an empty file has no map
+        empty, file = not shape[0], folder / f"{name}.bin"
+        values = np.empty(shape, dtype) if empty else np.memmap(file, dtype, "c", shape=shape)
+        arrays[name] = Ragged.of(torch.from_numpy(values), lengths)
     return Store(
         recordings=table,
         classes=list(table.label.cat.categories),
         labels=torch.tensor(table.label.cat.codes.to_numpy(np.int64)),
-        sample_rate=facts["sample_rate"],
-        fps=facts["fps"],
         fingerprint=folder.name,
         **arrays,
+        **facts,
     )
-
-
-def _mapped(file: Path, dtype: str, row: list[int], lengths: list[int]) -> Ragged:
-    shape = (sum(lengths), *row)
-    # copy-on-write, because torch wants memory it might write to; an empty file cannot be mapped
-    values = np.memmap(file, dtype, "c", shape=shape) if shape[0] else np.empty(shape, dtype)
-    return Ragged.of(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.long))
 
 
 def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: int) -> None:
     """Decode the recordings in the table's order, from where an interrupted build ended."""
     media, features = settings.media, settings.corpus.features
     fps = media.fps if not features or timed(features) else None
-    image, measured = (media.frame_size, media.frame_size, 3), None
+    image, measured = (media.frame_size, media.frame_size, 3), repeat(None)
     rows = {"waveforms": np.dtype(np.int16), "frames": np.dtype((np.uint8, image))}
     if recordings.features.any():
         measured = measurements(recordings, settings.corpus, fps)
         rows["frames"] = np.dtype((np.float32, measured[0].shape[1:]))
-    jobs = zip(recordings.itertuples(), measured or repeat(None), repeat(media), repeat(fps))
+    jobs = zip(recordings.itertuples(), measured, repeat(media), repeat(fps))
     with StoreWriter(folder, rows) as writer:
-        todo = len(recordings) - len(writer.lines)
-        with closing(_decoded(islice(jobs, len(writer.lines), None), workers)) as decoded:
-            _append(writer, _reported(decoded, todo), settings.corpus.unreadable == "stop")
+        before, start = len(writer.lines), time.monotonic()
+        with closing(_decoded(islice(jobs, before, None), workers)) as decoded:
+            printed, todo = start, len(recordings) - before
+            for done, recording in enumerate(decoded, 1):
+                try:
+                    writer.append(recording.result())
+                except UnreadableRecording as error:
+                    if settings.corpus.unreadable == "stop":
+                        raise
+                    writer.add_line({"left_out": str(error)})
+                now = time.monotonic()
+                if now - printed > PROGRESS_SECONDS or done == todo:
+                    printed, left = now, (now - start) / done * (todo - done)
+                    print(f"prepared {done} of {todo} recordings, {left:.0f} s left", flush=True)
     reasons = [line["left_out"] for line in writer.lines if "left_out" in line]
     if len(reasons) == len(recordings):
         (folder / LINES).unlink()  # the next build tries them again
@@ -143,17 +151,6 @@ def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: i
     places.write_json(folder / "store.json", facts)
 
 
-def _append(writer: StoreWriter, decoded: Iterable[Future], stop: bool) -> None:
-    """Append what was decoded; leave out what could not be, or ``stop`` there."""
-    for recording in decoded:
-        try:
-            writer.append(recording.result())
-        except UnreadableRecording as error:
-            if stop:
-                raise
-            writer.leave_out(str(error))
-
-
 def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:
     """Decode in a pool and yield in order; memory holds two recordings a worker."""
     # threads, because ffmpeg and libsndfile do the work outside the interpreter's lock
@@ -163,8 +160,7 @@ def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:
             ahead.append(pool.submit(_decode, *job))
             if len(ahead) == 2 * workers:
                 yield ahead.popleft()
-        while ahead:
-            yield ahead.popleft()
+        yield from ahead
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -172,21 +168,11 @@ def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:
 def _decode(
     recording, measured: np.ndarray | None, media: Media, fps: int | None
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of one recording; ``measured`` are rows that stand for its frames."""
-    samples, frames = read_recording(recording, media)
-    if measured is not None:
+    """Return the arrays of one recording; ``measured`` are rows that stand for its frames.
+
+    They keep their number where ``fps`` is None.
+    """
+    samples, frames = read_recording(recording, media, measured if fps else None)
+    if measured is not None and not fps:
         frames = measured
-        if fps:
-            samples, frames = common(recording, samples, frames, media)
     return {"waveforms": as_stored(samples), "frames": frames}
-
-
-def _reported(jobs: Iterable[Future], count: int) -> Iterator[Future]:
-    """Pass the jobs on and print a line about every ten seconds."""
-    start = printed = time.monotonic()
-    for done, job in enumerate(jobs, 1):
-        yield job
-        if time.monotonic() - printed > 10 or done == count:
-            printed = time.monotonic()
-            left = (printed - start) / done * (count - done)
-            print(f"prepared {done} of {count} recordings, {left:.0f} s left", flush=True)

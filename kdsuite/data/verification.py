@@ -5,8 +5,6 @@ embedded once, in full length. The threshold of a student that is exported comes
 recordings that are in none of them.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,15 +40,9 @@ class Trials:
     def facts(self) -> dict[str, Any]:
         """Return what a result says of them: how many are named and scored, and absent files."""
         scored = self.pairs.list.value_counts()
-        counts = {
-            name: {"named": count, "scored": int(scored.get(name, 0))}
-            for name, count in self.named.items()
-        }
-        return {
-            "trials": counts,
-            "missing_trial_files": self.missing,
-            "unreadable_trial_files": self.store.left_out,
-        }
+        trials = {n: {"named": count, "scored": int(scored[n])} for n, count in self.named.items()}
+        left_out = {"unreadable_trial_files": self.store.left_out}
+        return {"trials": trials, "missing_trial_files": self.missing, **left_out}
 
 
 def prepare(settings: Settings) -> Trials | None:
@@ -72,15 +64,15 @@ def prepare(settings: Settings) -> Trials | None:
     rows = pd.Series(store.recordings.index, store.recordings.recording)
     scorable = pairs.assign(**{side: pairs[side].map(rows) for side in SIDES}).dropna()
     scorable = scorable.astype(dict.fromkeys(SIDES, np.int64)).reset_index(drop=True)
-    for name in lists:
+    named = pairs.list.value_counts(sort=False).to_dict()
+    for name in named:
         if scorable.genuine[scorable.list == name].nunique() < 2:
             raise InvalidCorpus(
                 f"of the trials in {name}, those that can be scored are not of both kinds, same "
                 f"speaker and different ones; fetch the {len(missing)} missing files, or drop the "
                 "list."
             )
-    named = pairs.list.value_counts()
-    return Trials(scorable, store, missing, {name: int(named[name]) for name in lists})
+    return Trials(scorable, store, missing, named)
 
 
 def scores(embeddings: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
@@ -136,7 +128,7 @@ def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
     for side in SIDES:
         table[f"{side}_speaker"] = speaker[pairs[side]]
     folds = {fold: table.assign(score=scores(values, pairs)) for fold, values in embeddings.items()}
-    return pd.concat(folds, names=["fold"]).reset_index("fold").reset_index(drop=True)
+    return pd.concat(folds, names=["fold"]).droplevel(1).reset_index()
 
 
 def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:

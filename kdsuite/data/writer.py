@@ -1,7 +1,5 @@
 """The files of a store while it is made: recordings are appended, and continued after a kill."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -26,14 +24,13 @@ class StoreWriter:
 
     def __init__(self, folder: Path, rows: Mapping[str, np.dtype]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / LINES).touch()
-        text = (folder / LINES).read_bytes()
-        complete = re.match(rb"(\{[^\0\n]*\}\n)*", text)[0]
-        os.truncate(folder / LINES, len(complete))
+        self._index = open(folder / LINES, "ab+")
+        self._index.seek(0)
+        complete = re.match(rb"(\{[^\0\n]*\}\n)*", self._index.read())[0]
+        self._index.truncate(len(complete))
         self.lines: list[dict[str, Any]] = list(map(json.loads, complete.splitlines()))
         self._rows, self._unwritten, self._synced = rows, b"", time.monotonic()
         self._arrays = {name: open(folder / f"{name}.bin", "ab") for name in rows}
-        self._index = open(folder / LINES, "ab")
         for name, file in self._arrays.items():
             file.truncate(sum(line.get(name, 0) for line in self.lines) * rows[name].itemsize)
 
@@ -41,13 +38,10 @@ class StoreWriter:
         """Append the rows of the next recording, for each name an array ``(rows, …)``."""
         for name, values in arrays.items():
             self._arrays[name].write(np.ascontiguousarray(values, self._rows[name].base))
-        self._add_line({name: len(values) for name, values in arrays.items()})
+        self.add_line({name: len(values) for name, values in arrays.items()})
 
-    def leave_out(self, reason: str) -> None:
-        """Note that the next recording has no rows, and why."""
-        self._add_line({"left_out": reason})
-
-    def _add_line(self, line: dict[str, Any]) -> None:
+    def add_line(self, line: dict[str, Any]) -> None:
+        """Note how many rows the next recording has, or why it has none: ``left_out``."""
         self.lines.append(line)
         self._unwritten += json.dumps(line).encode() + b"\n"
         if time.monotonic() - self._synced >= SYNC_SECONDS:

@@ -17,8 +17,6 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
 ``attrs["incomplete"]`` names what was left out, and why.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re
@@ -33,6 +31,7 @@ from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
 from kdsuite import places
 from kdsuite.data import COLUMNS, STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
+from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds
 from kdsuite.parameters import Corpus
@@ -55,26 +54,42 @@ def read(corpus: Corpus) -> pd.DataFrame:
     not belong there.
     """
     folder = places.corpus(corpus.path)
-    if not folder.exists():
-        is_manifest = corpus.layout == "manifest"
-        what, name = ("manifest", "FILE") if is_manifest else ("corpus folder", "FOLDER")
+    exists = folder.is_file if corpus.layout == "manifest" else folder.is_dir
+    if not exists():
         raise InvalidCorpus(
-            f"the {what} {folder} does not exist; put it there, or name another with "
-            f"-y 'corpus: {{path: {name}}}'."
+            f"the {corpus.layout} corpus {folder} does not exist; put it there, or name another with "
+            "the parameter corpus.path."
         )
     with _reading():
-        recordings = LAYOUTS[corpus.layout].read(folder, corpus)
-    reasons = list(recordings.attrs.get("incomplete", {}).values())
-    if recordings.empty:
-        why = f" ({len(reasons)} were left out, the first because {reasons[0]})" if reasons else ""
-        raise InvalidCorpus(
-            f"no usable recording lies in {folder}; check the parameters corpus.path and those of "
-            f"the {corpus.layout} layout{why}."
-        )
-    table = _completed(recordings, folder, corpus)
-    _check_names(table, folder)
-    tracks = table.face[table.face.map(is_track)]
-    _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
+        table = _completed(LAYOUTS[corpus.layout].read(folder, corpus), corpus)
+    _check(table, folder, corpus)
+    return table
+
+
+def _completed(rows: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
+    """Fill in the columns that a reader does not, choose the target, and sort by name.
+
+    Recordings without a class are dropped; those without sound are left out and, where others
+    have faces, those without.
+    """
+    table = pd.DataFrame({**COLUMNS, **rows}, rows.index).dropna(subset="label")
+    table["source"] = table.source.mask(table.source == "", table.recording)
+    if corpus.target == "speaker":
+        table["label"] = table.speaker
+    if corpus.features:
+        table["features"] = table.features.mask(table.features == "", table.recording)
+        table["video"], what = "", f"row in {corpus.features}"
+        faceless = ~table.features.isin(names(corpus.features))
+    else:  # all runs of a corpus are compared on the recordings that a teacher can use
+        faceless, what = table.video.eq("") & table.video.any(), "video"
+    silent = table.audio == ""
+    incomplete = dict(rows.attrs.get("incomplete", {}))
+    for lacking, missing in ((faceless, what), (silent, "sound")):
+        reasons = {name: f"recording {name} has no {missing}" for name in table.recording[lacking]}
+        incomplete |= reasons
+    table = table[~(faceless | silent)].sort_values("recording", ignore_index=True)
+    table["label"] = table.label.astype("category").cat.remove_unused_categories()
+    table.attrs["incomplete"] = incomplete
     return table
 
 
@@ -90,8 +105,22 @@ def _reading() -> Iterator[None]:
         ) from None
 
 
-def _check_names(table: pd.DataFrame, folder: Path) -> None:
-    """Refuse names that break a line, command a terminal, or compute in a spreadsheet."""
+def _check(table: pd.DataFrame, folder: Path, corpus: Corpus) -> None:
+    """Refuse a corpus without recordings, names that are there twice, and harmful ones.
+
+    Those break a line, command a terminal, or compute in a spreadsheet.
+    """
+    if table.empty:
+        reasons = list(table.attrs["incomplete"].values())
+        why = f" ({len(reasons)} were left out, the first because {reasons[0]})" if reasons else ""
+        raise InvalidCorpus(
+            f"no usable recording lies in {folder}; check the parameters corpus.path and those of "
+            f"the {corpus.layout} layout{why}."
+        )
+    for name in table.recording[table.recording.duplicated()]:
+        raise InvalidCorpus(
+            f"recording {name} is more than once in {folder}; keep one of its files."
+        )
     for column in ("recording", "speaker", "label", "fold"):
         for name in table[column].unique():
             if printable(name) != name or FORMULA.match(name):
@@ -99,6 +128,8 @@ def _check_names(table: pd.DataFrame, folder: Path) -> None:
                     f"the {column} '{name}' in {folder} has signs that cannot be shown, or would "
                     "be a formula in a spreadsheet; rename it."
                 )
+    tracks = table.face[table.face.map(is_track)]
+    _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
 
 
 def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
@@ -108,12 +139,10 @@ def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
     """
     if corpus.outside:
         return
-    real, home = cache(os.path.realpath), folder.parent if folder.is_file() else folder
-    homes = tuple(os.path.join(real(place), "") for place in (home, *places.CORPORA))
+    home = folder.parent if folder.is_file() else folder
+    homes = tuple(os.path.join(os.path.realpath(each), "") for each in (home, *places.CORPORA))
     for file in files:
-        parent, name = os.path.split(file)
-        target = real(file) if os.path.islink(file) else os.path.join(real(parent), name)
-        if not target.startswith(homes):
+        if not os.path.realpath(file).startswith(homes):
             raise InvalidCorpus(
                 f"{file} lies outside of {home} and of the corpora folders; move it there, or "
                 "allow it with -y 'corpus: {outside: true}'."
@@ -148,29 +177,6 @@ def published(corpus: Corpus) -> dict[str, int]:
     if corpus.synthetic or corpus.layout == "manifest":
         return {}
     return LAYOUTS[corpus.layout].published(corpus)
-
-
-def _completed(recordings: pd.DataFrame, folder: Path, corpus: Corpus) -> pd.DataFrame:
-    """Fill in the columns that the reader did not, choose the target, and sort by name."""
-    incomplete = dict(recordings.attrs.get("incomplete", {}))
-    table = pd.DataFrame({**COLUMNS, **recordings})
-    table["source"] = table.source.where(table.source != "", table.recording)
-    if corpus.target == "speaker":
-        table["label"] = pd.Categorical(table.speaker)
-    else:
-        table["label"] = table.label.cat.remove_unused_categories()
-    visible = (table.video != "") | (table.features != "")
-    if visible.any():  # all runs of a corpus are compared on the recordings that a teacher can use
-        absent = table.recording[~visible]
-        incomplete |= {name: f"recording {name} has no video" for name in absent}
-        table = table[visible]
-    for name in table.recording[table.recording.duplicated()]:
-        raise InvalidCorpus(
-            f"recording {name} is more than once in {folder}; keep one of its files."
-        )
-    table = table.sort_values("recording", ignore_index=True)
-    table.attrs["incomplete"] = incomplete
-    return table
 
 
 def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:

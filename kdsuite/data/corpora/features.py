@@ -6,17 +6,14 @@ count as frames. All other columns are numbers that measure the face. Columns ar
 commas, in a file ``.tsv`` by tabs.
 """
 
-from __future__ import annotations
-
 import math
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import places
+from kdsuite.data.reading import no_table, refuse, separator
 from kdsuite.parameters import Corpus
 
 TIME = "time"
@@ -29,13 +26,13 @@ def names(path: str) -> list[str]:
 
 
 def timed(path: str) -> bool:
-    """Return whether a table has the time of each row; False where ``path`` is empty."""
-    return bool(path) and TIME in _parsed(path, rows=0)
+    """Return whether a table has the time of each row."""
+    return TIME in _parsed(path, 0)
 
 
 def columns(path: str) -> list[str]:
     """Return the names of the measurements in a table, without the time."""
-    return _parsed(path, rows=0).columns.drop(TIME, errors="ignore").tolist()
+    return _parsed(path, 0).columns.drop(TIME, errors="ignore").tolist()
 
 
 def measurements(
@@ -58,8 +55,8 @@ def measurements(
     rows, values = table.groupby(level=0).indices, values.to_numpy(np.float64)
     if fps is None or TIME not in table:
         return [values[rows[name]].astype(np.float32) for name in recordings.features]
-    times, parts = table[TIME].to_numpy(), recordings.itertuples()
-    return [_frames(p, times[rows[p.features]], values[rows[p.features]], fps) for p in parts]
+    times, parts = table[TIME].to_numpy(), [(r, rows[r.features]) for r in recordings.itertuples()]
+    return [_frames(part, times[own], values[own], fps) for part, own in parts]
 
 
 def _standardised(values: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
@@ -102,36 +99,29 @@ def _table(path: str) -> pd.DataFrame:
 
     Raises InvalidCorpus where the table is missing or is not made of numbers.
     """
-    table, file = _parsed(path), places.corpus(path)
-    if table.columns.drop(TIME, errors="ignore").empty:
+    file, table = places.corpus(path), _parsed(path).reset_index()
+    table.index += 2  # the number of the line
+    name, *numbers = table
+    if not {*numbers} - {TIME}:
         raise InvalidCorpus(
             f"{file} has no column of measurements; put the recording's name first and its numbers "
             "behind it."
         )
-    if table.index.hasnans:
-        raise InvalidCorpus(
-            f"line {table.index.isna().argmax() + 2} of {file} names no recording; write its name "
-            "into the first column."
+    complaint = "names no recording; write its name into the first column."
+    refuse(table[name].isna(), file, complaint)
+    complaint = "has '{}' where a finite number is needed; mend it or drop its column."
+    for column in numbers:
+        cells = pd.to_numeric(table[column], errors="coerce")
+        refuse(~(cells.abs() <= LARGEST), file, complaint, table[column])
+    if TIME in numbers:
+        times = table[TIME]
+        wrong = (times < 0) | (times.groupby(table[name], sort=False).diff() <= 0)
+        complaint = (
+            "has the time {:g} s, before 0 or not after the row before it of recording {}; sort "
+            "its rows by time."
         )
-    for column, cells in table.items():
-        if not pd.api.types.is_numeric_dtype(cells) or not (cells.abs() <= LARGEST).all():
-            raise InvalidCorpus(
-                f"column '{column}' of {file} holds something that is no finite number; mend or "
-                "drop that column."
-            )
-    if TIME in table:
-        _check_times(table[TIME], file)
-    return table
-
-
-def _check_times(times: pd.Series, file: Path) -> None:
-    wrong = (times < 0) | (times.groupby(level=0, sort=False).diff() <= 0)
-    if wrong.any():
-        row = wrong.to_numpy().argmax()
-        raise InvalidCorpus(
-            f"line {row + 2} of {file} has the time {times.iloc[row]:g} s, before 0 or not after "
-            f"the row before it of recording {times.index[row]}; sort its rows by time."
-        )
+        refuse(wrong, file, complaint, times, table[name])
+    return table.set_index(name)
 
 
 def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
@@ -142,19 +132,8 @@ def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
             f"the table of face measurements {file} does not exist; put it there, or name it with "
             "the parameter corpus.features."
         )
-    return read_csv(file, index_col=0, dtype={0: str}, nrows=rows)
-
-
-def read_csv(file: Path, **options: Any) -> pd.DataFrame:
-    """Read cells separated by commas, in a file ``.tsv`` by tabs; ``options`` are pandas'.
-
-    Raises InvalidCorpus where it is no table.
-    """
-    separator = "\t" if file.suffix == ".tsv" else ","
+    options = {"sep": separator(file), "compression": None, "skipinitialspace": True}
     try:
-        return pd.read_csv(file, sep=separator, compression=None, **options)
+        return pd.read_csv(file, index_col=0, dtype={0: str}, nrows=rows, **options)
     except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
-        reason = " ".join(str(error).split())
-        raise InvalidCorpus(
-            f"{file} is no table in CSV ({reason}); save it as CSV in UTF-8."
-        ) from None
+        raise no_table(file, error) from None

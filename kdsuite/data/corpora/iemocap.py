@@ -3,155 +3,88 @@
 ``SessionN/dialog/EmoEvaluation/DIALOGUE.txt`` says when each turn begins and ends and which emotion
 it has, ``SessionN/sentences/wav/DIALOGUE/TURN.wav`` is its sound, and
 ``SessionN/dialog/avi/DivX/DIALOGUE.avi`` shows both people side by side, from the dialogue's begin
-to its end.
+to its end. The sessions may lie at any depth.
 """
 
-from __future__ import annotations
-
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdsuite.data import COLUMNS
-from kdsuite.data.corpora.features import names
+from kdsuite.data.reading import read_lines, refuse, walk
 from kdsuite.parameters import Corpus
 
+SESSION = re.compile(r"(.*/(Session\d[^/]*))/(?:dialog/EmoEvaluation/([^/]*)\.txt|.*)")
 # the actor named in a dialogue sits on the left; the letter in the last part of a turn's name is
 # who speaks
 DIALOGUE = re.compile(r"Ses\d\d([FM])_(impro|script)\w+")
-TURN = re.compile(
-    r"\[(\d+\.\d+) - (\d+\.\d+)\]\s+((Ses\d\d)[FM]_\w+_([FM])[0-9A-Za-z]+)\s+(\S+)\s+\[.*\]\s*"
+TURN = (
+    r"\[(?P<start>\d+\.\d+) - (?P<end>\d+\.\d+)\]\s+"
+    r"(?P<turn>(?P<session>Ses\d\d)[FM]_\w+_(?P<who>[FM])[0-9A-Za-z]+)\s+(?P<code>\S+)\s+\[.*\]"
 )
+EXAMPLE = "[6.2901 - 8.2357] Ses01F_impro01_F000 neu [2.5, 2.5, 2.5]"
 KINDS = {"impro": "improvised", "script": "scripted"}
 CLASSES = {"neu": "neutral", "hap": "happy", "exc": "happy", "ang": "angry", "sad": "sad"}
 # frustration, disgust, fear, surprise, others, and where the annotators disagree: of no class
-OTHER_CODES = ("fru", "dis", "fea", "sur", "oth", "xxx")
+CODES = (*CLASSES, "fru", "dis", "fea", "sur", "oth", "xxx")
 # turns of the release
 EXCITED, IMPROVISED = 1041, 2943
 TURNS = {"neutral": 1708, "happy": 595 + EXCITED, "angry": 1103, "sad": 1084}
 
 
-class Turn(NamedTuple):
-    """What the label file says of one turn; ``start`` and ``end`` are seconds of the dialogue."""
-
-    name: str
-    speaker: str
-    start: float
-    end: float
-    code: str
-
-
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
-    """Return the table of recordings (see :mod:`kdsuite.data.corpora`).
+    """Return the table of recordings (see :mod:`kdsuite.data.corpora`), one row a turn.
 
-    There is one row a turn of the four classes that has sound and video; rows of
-    ``corpus.features`` named as the turn may stand for the video (times in it are the dialogue's).
-    ``folder`` is ``IEMOCAP_full_release``, its parent or that one's. Raises InvalidCorpus for a
-    label file with another name than a dialogue's or with a line that cannot be read.
+    Times in a table of face measurements are the dialogue's. Raises InvalidCorpus for a label file
+    with another name than a dialogue's or with a line that cannot be read.
     """
-    rows, incomplete, measured = [], {}, set(names(corpus.features))
-    for session in _sessions(folder):
-        files = _label_files(session)
-        if not files:
-            incomplete[session.name] = f"{session} has no label files in dialog/EmoEvaluation"
-        for file in files:
-            if KINDS[DIALOGUE.fullmatch(file.stem)[2]] in corpus.dialogues:
-                rows += _rows(file, corpus, measured, incomplete)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table["label"] = pd.Categorical(table.label, list(dict.fromkeys(CLASSES.values())))
-    table.attrs["incomplete"] = incomplete
+    files, tables = set(walk(folder)), []
+    matches = sorted(match.groups("") for match in map(SESSION.fullmatch, files) if match)
+    labelled = {session for session, _, dialogue in matches if dialogue}
+    for session, name, dialogue in matches:
+        match = DIALOGUE.fullmatch(dialogue)
+        if dialogue and not match:
+            raise InvalidCorpus(
+                f"{dialogue}.txt in {session}/dialog/EmoEvaluation has no name of an IEMOCAP "
+                "dialogue (such as Ses01F_impro01.txt); move it out of the corpus."
+            )
+        if match and KINDS[match[2]] in corpus.dialogues:
+            tables.append(_turns(session, match, files).assign(fold=name))
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=["label"])
+    classes = CLASSES | ({"exc": None} if corpus.excited == "omit" else {})
+    order = list(dict.fromkeys(CLASSES.values()))
+    table["label"] = pd.Categorical(table.label.map(classes), order)
+    table.attrs["incomplete"] = {
+        name: f"{session} has no label files in dialog/EmoEvaluation"
+        for session, name, _ in matches
+        if session not in labelled
+    }
     return table
 
 
-def _rows(
-    file: Path, corpus: Corpus, measured: set[str], incomplete: dict[str, str]
-) -> Iterator[tuple]:
-    """Yield the rows of a dialogue; add turns that lack sound or video to ``incomplete``."""
-    session, name, left = file.parents[2], file.stem, DIALOGUE.fullmatch(file.stem)[1]
-    sounds = session / "sentences" / "wav" / name
-    video = session / "dialog" / "avi" / "DivX" / f"{name}.avi"
-    sound_files = _listing(sounds)
-    filmed = not corpus.features and video.name in _listing(video.parent)
-    absent = f"row of that name in {corpus.features}" if corpus.features else video
-    for turn in _turns(file):
-        sound, features = sounds / f"{turn.name}.wav", turn.name if turn.name in measured else ""
-        if turn.code not in CLASSES or (turn.code == "exc" and corpus.excited == "omit"):
-            continue
-        if sound.name not in sound_files:
-            incomplete[turn.name] = f"turn {turn.name} has no sound, for there is no {sound}"
-        elif not filmed and not features:
-            incomplete[turn.name] = f"turn {turn.name} has no video, for there is no {absent}"
-        else:
-            files = str(sound), str(video) if filmed else "", features
-            part = 0.0, turn.start, round(turn.end - turn.start, 4)
-            face = "left" if turn.speaker[-1] == left else "right"
-            label = CLASSES[turn.code]
-            yield turn.name, turn.speaker, label, *files, *part, face, name, session.name
+def _turns(session: str, dialogue: re.Match, files: set[str]) -> pd.DataFrame:
+    """Return the turns of a dialogue, their emotion's code as label.
 
-
-def _sessions(folder: Path) -> list[Path]:
-    """Return the folders of the sessions: in the folder itself, or one or two below."""
-    for depth in ("", "*/", "*/*/"):
-        paths = sorted(path for path in folder.glob(f"{depth}Session[0-9]*") if path.is_dir())
-        if paths:
-            return paths
-    return []
-
-
-def _listing(folder: Path) -> set[str]:
-    """Return the names in a folder but for a Mac's (``._*``); none where there is no folder."""
-    try:
-        return {name for name in os.listdir(folder) if not name.startswith(".")}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
-
-
-def _label_files(session: Path) -> list[Path]:
-    """Return the label file of each dialogue; single annotators' files lie in folders below."""
-    folder = session / "dialog" / "EmoEvaluation"
-    files = [folder / name for name in sorted(_listing(folder)) if name.endswith(".txt")]
-    for file in files:
-        if not DIALOGUE.fullmatch(file.stem):
-            raise InvalidCorpus(
-                f"{file} has no name of an IEMOCAP dialogue (such as Ses01F_impro01.txt); move it "
-                "out of the corpus."
-            )
-    return files
-
-
-def _turns(file: Path) -> Iterator[Turn]:
-    """Read the lines of a label file that open a turn; others are header and annotators' lines."""
-    # the annotators' comments are not all UTF-8
-    with open(file, encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.startswith("[") or f"{file.stem}_" in line:
-                yield _turn(line, f"line {number} of {file}")
-
-
-def _turn(line: str, where: str) -> Turn:
-    match = TURN.fullmatch(line)
-    if not match:
-        raise InvalidCorpus(
-            f"{where} opens no turn as '[6.2901 - 8.2357] Ses01F_impro01_F000 neu [2.5, 2.5, 2.5]' "
-            f"does, but reads '{line.strip()[:80]}'; mend it or fetch the file again."
-        )
-    start, end, name, session, letter, code = match.groups()
-    if float(end) <= float(start):
-        raise InvalidCorpus(
-            f"{where} lets turn {name} end at {end} s, not after its start at {start} s; mend it "
-            "or fetch the file again."
-        )
-    codes = *CLASSES, *OTHER_CODES
-    if code not in codes:
-        raise InvalidCorpus(
-            f"{where} has the unknown emotion code '{code}'; use one of {', '.join(codes)}."
-        )
-    return Turn(name, session + letter, float(start), float(end), code)
+    Other lines of its label file are the header and the annotators'.
+    """
+    name, left = dialogue[0], dialogue[1]
+    file = f"{session}/dialog/EmoEvaluation/{name}.txt"
+    turns = read_lines(file, TURN, EXAMPLE, rf"^\[|{name}_")
+    start, end = turns.start.astype(float), turns.end.astype(float)
+    complaint = "lets turn {} end at {:g} s, not after its start at {:g} s; mend that line."
+    refuse(end <= start, file, complaint, turns.turn, end, start)
+    complaint = f"has the unknown emotion code '{{}}'; use one of {', '.join(CODES)}."
+    refuse(~turns.code.isin(CODES), file, complaint, turns.code)
+    audio = f"{session}/sentences/wav/{name}/" + turns.turn + ".wav"
+    video = f"{session}/dialog/avi/DivX/{name}.avi"
+    return pd.DataFrame({
+        "recording": turns.turn, "speaker": turns.session + turns.who, "label": turns.code,
+        "audio": audio.where(audio.isin(files), ""), "video": video if video in files else "",
+        "video_start": start, "seconds": (end - start).round(4),
+        "face": np.where(turns.who == left, "left", "right"), "source": name,
+    })  # fmt: skip
 
 
 def published(corpus: Corpus) -> dict[str, int]:
@@ -161,11 +94,11 @@ def published(corpus: Corpus) -> dict[str, int]:
     """
     kinds, omitted = set(corpus.dialogues), EXCITED if corpus.excited == "omit" else 0
     counts = {"speakers": 10}
-    if kinds == set(KINDS.values()):
+    if len(kinds) == len(KINDS):
         counts["recordings"] = sum(TURNS.values()) - omitted
         if corpus.target == "label":
             counts |= TURNS | {"happy": TURNS["happy"] - omitted}
     elif kinds and not omitted:
-        improvised = kinds == {"improvised"}
+        improvised = "improvised" in kinds
         counts["recordings"] = IMPROVISED if improvised else sum(TURNS.values()) - IMPROVISED
     return counts

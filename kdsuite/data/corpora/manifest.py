@@ -11,8 +11,6 @@ Files lie beside the manifest or below, or in a corpora folder; elsewhere only w
 ``corpus.outside`` allows it.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 from pathlib import Path
@@ -22,15 +20,16 @@ import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import places
-from kdsuite.data.corpora.features import names, read_csv
+from kdsuite.data.decoding.faces import CROP, PARTS
 from kdsuite.data.folds import SPLIT
+from kdsuite.data.reading import read_table, refuse
 from kdsuite.parameters import Corpus
 
 NEEDED = ("audio", "speaker", "label")
 OPTIONAL = ("recording", "video", "start", "end", "split", "fold", "face", "source", "features")
 COLUMNS = [*NEEDED, *OPTIONAL]
-# columns of files, with the words in them that name none
-FILES = {"audio": (), "video": ("",), "face": ("", "left", "right", "crop")}
+# columns of files, and the words in them that name none
+FILES, WORDS = ("audio", "video", "face"), (*PARTS, CROP)
 
 
 def read(path: Path, corpus: Corpus) -> pd.DataFrame:
@@ -41,56 +40,39 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     lines = _lines(path, corpus)
     start, end = _seconds(lines.start, path).fillna(0.0), _seconds(lines.end, path)
     complaint = "ends at {:g} s, not after its start at {:g} s; mend start or end."
-    _refuse(end <= start, path, complaint, end, start)
+    refuse(end <= start, path, complaint, end, start)
+    complaint = f"has '{{}}' as split; choose from {', '.join(SPLIT)}, or name the column 'fold'."
+    refuse(
+        lines.split.notna().any() & ~lines.split.isin(SPLIT),
+        path,
+        complaint,
+        lines.split.fillna(""),
+    )
+    part = start.map("@{:.10g}".format).where(lines.audio.duplicated(keep=False), "")
+    recording = lines.recording.fillna(_stems(lines.audio) + part)
+    other = lines.index.to_series().groupby(recording).transform("min")
+    complaint = (
+        "is recording {}, as line {} is; drop one, or tell them apart in a column 'recording'."
+    )
+    refuse(recording.duplicated(), path, complaint, recording, other)
+    files = {name: _located(lines[name].fillna(""), path) for name in FILES}
     # what is cut from one file has one source
-    source = _stems(lines.video.where(lines.video != "", lines.audio))
-    table = pd.DataFrame({
-        "recording": _names(lines, start, path), "speaker": lines.speaker, "label": lines.label,
-        "audio_start": start, "video_start": start, "seconds": end - start,
-        **{column: _located(lines[column], path) for column in FILES},
-        "fold": _folds(lines, path), "source": lines.source.where(lines.source != "", source),
+    source = lines.source.fillna(_stems(lines.video.fillna(lines.audio)))
+    fold, features = lines.fold.fillna(lines.split).fillna(""), lines.features.fillna("")
+    return pd.DataFrame({
+        "recording": recording, "speaker": lines.speaker, "label": lines.label.fillna(""),
+        "audio_start": start, "video_start": start, "seconds": end - start, **files, "fold": fold,
+        "source": source, "features": features,
     })  # fmt: skip
-    if corpus.features:
-        table = _measured(table, lines.features, corpus)
-    return table.assign(label=pd.Categorical(table.label))
 
 
 def _lines(path: Path, corpus: Corpus) -> pd.DataFrame:
-    """Return :data:`COLUMNS` as text, "" where one is absent, by the number of the line."""
-    needed = NEEDED if corpus.target == "label" else NEEDED[:2]
-    lines = _parsed(path)
-    _check_columns(list(lines.columns), needed, path)
-    for column in needed:
-        _refuse(lines[column] == "", path, f"has an empty cell in column '{column}'; fill it.")
-    lines = lines.loc[:, ~lines.columns.duplicated()].reindex(columns=COLUMNS, fill_value="")
-    # the table of face measurements stands for the video
-    return lines.assign(video="") if corpus.features else lines
+    """Return :data:`COLUMNS` as text, NaN where one is empty, by the number of the line.
 
-
-def _parsed(path: Path) -> pd.DataFrame:
-    """Return the cells as text under their columns. Raises InvalidCorpus for what is no table."""
-    # the header is read as a line, so that a line with a cell more is an error; blank lines count
-    options = {"header": None, "keep_default_na": False, "skip_blank_lines": False}
-    try:
-        cells = read_csv(path, dtype=str, **options)
-    except OSError as error:
-        raise InvalidCorpus(
-            f"the manifest {path} cannot be read ({error.strerror}); name a file with the "
-            "parameter corpus.path."
-        ) from None
-    cells = cells.fillna("").map(str.strip).set_axis(range(1, len(cells) + 1))
-    lines = cells.iloc[1:].set_axis(list(cells.iloc[0]), axis="columns")
-    return lines[(lines != "").any(axis="columns")]
-
-
-def _check_columns(columns: list[str], needed: tuple[str, ...], path: Path) -> None:
-    """Refuse a manifest without a needed column, with one twice, or with one that is misspelt."""
-    for column in needed:
-        if column not in columns:
-            raise InvalidCorpus(
-                f"{path} has no column '{column}' (it has {', '.join(columns)}); add it, and "
-                "separate columns by commas."
-            )
+    Raises InvalidCorpus for an absent column, one that is there twice, or one that is misspelt.
+    """
+    lines = read_table(path)
+    columns, needed = list(lines), NEEDED if corpus.target == "label" else NEEDED[:2]
     for column in COLUMNS:
         if columns.count(column) > 1:
             raise InvalidCorpus(f"{path} has the column '{column}' more than once; keep one.")
@@ -106,22 +88,24 @@ def _check_columns(columns: list[str], needed: tuple[str, ...], path: Path) -> N
                 f"{path} has a column '{column}'; rename it to '{meant}' if that is meant, else to "
                 "something less like it."
             )
-
-
-def _refuse(wrong: pd.Series, path: Path, complaint: str, *columns: pd.Series) -> None:
-    """Raise InvalidCorpus for the first wrong line; its cells of ``columns`` fill ``complaint``."""
-    if wrong.any():
-        line = wrong.idxmax()
-        cells = (column[line] for column in columns)
-        raise InvalidCorpus(f"line {line} of {path} {complaint.format(*cells)}")
+    for column in needed:
+        if column not in columns:
+            raise InvalidCorpus(
+                f"{path} has no column '{column}' (it has {', '.join(columns)}); add it, and "
+                "separate columns by commas."
+            )
+        refuse(lines[column].isna(), path, f"has an empty cell in column '{column}'; fill it.")
+    if corpus.features:  # which stands for the video
+        lines = lines.drop(columns="video", errors="ignore")
+    return lines.loc[:, ~lines.columns.duplicated()].reindex(columns=COLUMNS).astype(str)
 
 
 def _seconds(cells: pd.Series, path: Path) -> pd.Series:
     """Return a column of times, NaN where a cell is empty."""
     seconds = pd.to_numeric(cells, errors="coerce").astype(float)
-    wrong = (cells != "") & ~(np.isfinite(seconds) & (seconds >= 0))
+    wrong = cells.notna() & ~(np.isfinite(seconds) & (seconds >= 0))
     rule = "write seconds from 0 on, such as 12.5, or leave it empty."
-    _refuse(wrong, path, f"has '{{}}' as {cells.name}; {rule}", cells)
+    refuse(wrong, path, f"has '{{}}' as {cells.name}; {rule}", cells)
     return seconds
 
 
@@ -132,53 +116,19 @@ def _stems(files: pd.Series) -> pd.Series:
     return stems.where(paths.groupby(stems).transform("nunique") == 1, paths)
 
 
-def _names(lines: pd.DataFrame, start: pd.Series, path: Path) -> pd.Series:
-    """Return the recordings' names, or the sound file's, with the start where lines share one."""
-    parts = lines.audio.duplicated(keep=False)
-    made = _stems(lines.audio) + start.map("@{:.10g}".format).where(parts, "")
-    recording = lines.recording.where(lines.recording != "", made)
-    other = lines.index.to_series().groupby(recording).transform("min")
-    complaint = (
-        "is recording {}, as line {} is; drop one, or tell them apart in a column 'recording'."
-    )
-    _refuse(recording.duplicated(), path, complaint, recording, other)
-    return recording
-
-
 def _located(files: pd.Series, path: Path) -> pd.Series:
     """Return the absolute paths of one column; a video may be a folder of pictures."""
-    words, exists = FILES[files.name], os.path.exists if files.name == "video" else os.path.isfile
     homes = path.parent, *places.CORPORA
 
     def locate(name: str) -> str | None:
         # by os.path, for a Path raises an error where a name is too long
-        paths = (str(home / name) for home in homes if exists(home / name))
-        return name if name in words else next(paths, None)
+        paths = (str(home / name) for home in homes if os.path.exists(home / name))
+        return name if name in WORDS else next(paths, None)
 
-    paths = {name: locate(name) for name in files.unique()}
+    paths = files.map({name: locate(name) for name in files.unique()})
     complaint = (
         f"names the {files.name} file {{}}, which does not exist; put it beside the manifest or "
         "into a corpora folder, or mend the name."
     )
-    _refuse(files.map(paths).isna(), path, complaint, files)
-    return files.map(paths)
-
-
-def _folds(lines: pd.DataFrame, path: Path) -> pd.Series:
-    """Return the part of the corpus' own folds: the column ``fold``, or ``split``."""
-    wrong = (lines.split != "").any() & ~lines.split.isin(SPLIT)
-    rule = f"choose from {', '.join(SPLIT)}, or name the column 'fold'."
-    _refuse(wrong, path, f"has '{{}}' as split; {rule}", lines.split)
-    return lines.fold.where(lines.fold != "", lines.split)
-
-
-def _measured(table: pd.DataFrame, features: pd.Series, corpus: Corpus) -> pd.DataFrame:
-    """Add the names of the face measurements; leave out recordings without."""
-    table = table.assign(features=features.where(features != "", table.recording))
-    present = table.features.isin(names(corpus.features))
-    measured = table[present].copy()
-    measured.attrs["incomplete"] = {
-        row.recording: f"recording {row.recording} has no face measurements named {row.features}"
-        for row in table[~present].itertuples()
-    }
-    return measured
+    refuse(paths.isna(), path, complaint, files)
+    return paths

@@ -5,15 +5,16 @@ The column ``face`` of :mod:`kdsuite.data.corpora` says where: empty for the cen
 a face track: boxes by frame number at 25 a second.
 """
 
-from __future__ import annotations
-
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from kdlib.errors import InvalidCorpus, UnreadableRecording
 from kdlib.parameters import Media
+from kdsuite.data.decoding.ffmpeg import check_file
+from kdsuite.data.reading import read_text
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -36,13 +37,43 @@ def filters(face: str, media: Media) -> str:
     if face == CROP:
         return scale
     begin, end = PARTS[face]
-    half = f"crop=iw*{end - begin}:ih:iw*{begin}:0," if face else ""
     side = rf"min(iw\,ih)*{media.crop}"
-    return f"{half}crop={side}:{side},{scale}"
+    return f"crop=iw*{end - begin}:ih:iw*{begin}:0,crop={side}:{side},{scale}"
 
 
-def box(face: str, width: int, height: int, crop: float) -> Box:
-    """Return the box of a face without track, in a picture of this size."""
+def finder(face: str, crop: float) -> Callable[[float, int, int], Box]:
+    """Return a function that returns the box of a face.
+
+    Its parameters are the time (seconds of the video), width and height of a picture. Between the
+    frames of a track boxes are interpolated; before and after it the first and the last one hold.
+    Raises InvalidCorpus and UnreadableRecording where a track cannot be used; the function raises
+    the latter where the box is not in the picture.
+    """
+    if not is_track(face):
+        return lambda time, width, height: _box(face, width, height, crop)
+    check_file(face)
+    rows = read_track(face)  # (rows, 5)
+    rows = rows[rows[:, 0].argsort(kind="stable")]
+    times, fractions = rows[:, 0] / TRACK_RATE, (rows[:, 3:] <= 1).all()
+
+    def find(time: float, width: int, height: int) -> Box:
+        scale = np.array([width, height] * 2) if fractions else np.ones(4)
+        x, y, w, h = scale * [np.interp(time, times, column) for column in rows[:, 1:].T]
+        side = max(w, h)
+        left, top, right, bottom = square = _square(x + w / 2, y + h / 2, side)
+        inside = left < width and top < height and right > 0 and bottom > 0
+        if not (inside and 0 < side <= LARGEST * max(width, height)):
+            raise UnreadableRecording(
+                f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at {x:g}, "
+                f"{y:g}, outside of the frame of {width} by {height}; mend it or leave the "
+                "recording out."
+            )
+        return square
+
+    return find
+
+
+def _box(face: str, width: int, height: int, crop: float) -> Box:
     if face == CROP:
         return 0.0, 0.0, float(width), float(height)
     begin, end = PARTS[face]
@@ -58,69 +89,22 @@ def read_track(path: str | Path) -> np.ndarray:
     """Return a face track, ``(rows, 5)``: frame number, then left, top, width, height of the box.
 
     The box is in pixels, or in fractions of the frame as in VoxCeleb2. Raises InvalidCorpus for a
-    malformed line.
+    malformed file.
     """
-    lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    header = next((row for row, line in enumerate(lines) if line.split()[:1] == ["FRAME"]), None)
-    if header is None:
-        raise InvalidCorpus(
-            f"{path} has no line that begins with FRAME, so it is no face track; fetch it again."
-        )
-    numbered = enumerate(lines[header + 1 :], header + 2)
-    rows = [_row(line, f"line {number} of {path}") for number, line in numbered if line.strip()]
-    if not rows:
-        raise InvalidCorpus(f"{path} has no boxes behind its line FRAME; fetch it again.")
-    return np.array(rows)
-
-
-def _row(line: str, where: str) -> list[float]:
+    _, _, rows = f"\n{read_text(path)}".partition("\nFRAME")
+    rows = [row for row in rows.splitlines()[1:] if row.strip()]
     try:
-        values = [float(word) for word in line.split()]
-    except ValueError:
-        values = []
-    if len(values) != 5 or not np.isfinite(values).all() or values[0] < 0:
+        if not rows:
+            raise ValueError("there is none")
+        boxes = np.loadtxt(rows, ndmin=2, comments=None)
+        if boxes.shape[1] != 5 or not np.isfinite(boxes).all() or boxes[:, 0].min() < 0:
+            raise ValueError("a row is no frame number and the four numbers of a box")
+    except ValueError as error:
         raise InvalidCorpus(
-            f"{where} is not a frame number and the four numbers of a box; mend it or fetch the "
-            "file again."
-        )
-    return values
-
-
-class Track:
-    """The boxes of a face track file, in pixels or in fractions of the picture, by time."""
-
-    def __init__(self, path: str) -> None:
-        try:
-            rows = read_track(path)  # (rows, 5)
-        except OSError as error:
-            raise UnreadableRecording(
-                f"the face track {path} cannot be opened ({error.strerror}); see that you may read "
-                "it."
-            ) from None
-        self._path, rows = path, rows[rows[:, 0].argsort(kind="stable")]
-        self._times, self._boxes = rows[:, 0] / TRACK_RATE, rows[:, 1:]
-        self._fractions = (self._boxes[:, 2:] <= 1).all()
-
-    def box(self, time: float, width: int, height: int) -> Box:
-        """Return the square around the middle of the box at ``time`` (seconds of the video).
-
-        Between the frames of the track boxes are interpolated; before and after it the first and
-        the last one hold. Raises UnreadableRecording where the box is not in the picture, which is
-        ``width`` by ``height``.
-        """
-        scale = (width, height, width, height) if self._fractions else (1, 1, 1, 1)
-        columns = zip(scale, self._boxes.T)
-        x, y, w, h = (factor * np.interp(time, self._times, column) for factor, column in columns)
-        side = max(w, h)
-        left, top, right, bottom = square = _square(x + w / 2, y + h / 2, side)
-        inside = left < width and top < height and right > 0 and bottom > 0
-        if not (inside and 0 < side <= LARGEST * max(width, height)):
-            raise UnreadableRecording(
-                f"the face track {self._path} has at {time:.2f} s a box of {w:g} by {h:g} at "
-                f"{x:g}, {y:g}, outside of the frame of {width} by {height}; mend it or leave the "
-                "recording out."
-            )
-        return square
+            f"{path} is no face track, a line that begins with FRAME and boxes below ({error}); "
+            "mend it or fetch it again."
+        ) from None
+    return boxes
 
 
 def cut(picture, box: Box, size: int) -> np.ndarray:

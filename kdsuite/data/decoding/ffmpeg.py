@@ -1,23 +1,21 @@
-"""One process of ffmpeg decodes one part of a file, pictures and sound together where both are
-used.
+"""One process of ffmpeg decodes the pictures or the sound of one part of a file.
 
-The program is the one that moviepy brings. moviepy's readers would start three processes a
-recording (for the file's facts, for the pictures, for the sound), scale what is cut away
-afterwards, and report missing frames by warnings, which get lost among threads.
+The program is the one that moviepy brings. moviepy's readers would start a further process for the
+file's facts, scale what is cut away afterwards, and report missing frames by warnings, which get
+lost among threads.
 """
-
-from __future__ import annotations
 
 import math
 import os
 import re
 import resource
 import signal
+import stat
 import subprocess
-import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
-from typing import IO, Self
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 
@@ -42,135 +40,102 @@ LIMITS = {
 # begins some seconds before the part
 UNINDEXED = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts")
 SEEK_MARGIN = 1.0
-# messages of a file beyond the limits (24 is SIGXCPU), of what is not the file's fault, and of
-# files that end too soon
+# messages of a file beyond the limits (24 is SIGXCPU), and of what is not the file's fault
 BEYOND = "received signal 24|Received > 3 system signals|Cannot allocate memory"
 OUTSIDE = "No space left on device|received signal"
-DAMAGE = "partial file|corrupt input packet|File ended prematurely"
 # what a file lacks where ffmpeg's arguments name a stream and its messages do not
 STREAMS = {"0:v:0": ("Video", "pictures"), "0:a:0": ("Audio", "sound track")}
 
 
-class Decoding:
-    """A running ffmpeg that decodes ``seconds`` (NaN: all) of ``path`` from ``start`` on.
+def decode(
+    path: str,
+    start: float,
+    seconds: float,
+    output: Sequence[str],
+    read: Callable[[IO[bytes]], None] | None = None,
+) -> tuple[np.ndarray, str]:
+    """Decode ``seconds`` (NaN: all) of a file from ``start`` on.
 
-    ``outputs`` are ffmpeg's arguments by output: ``pipe:1`` is read from ``stdout``, ``pipe:N`` is
-    the one of ``files`` whose descriptor is N. What lies before ``start`` is skipped, but for the
-    few frames from the last key frame on. The process ends with the ``with`` statement.
+    ``output`` are ffmpeg's arguments for what it writes. Returns that, uint8 ``(bytes,)``, mapped
+    from a temporary file; it is empty where ``read`` takes it from a pipe. Returns ffmpeg's
+    messages about the file, too. What lies before ``start`` is skipped, but for the few frames
+    from the last key frame on. Raises UnreadableRecording where the file cannot be decoded, OSError
+    where that is not the file's fault.
     """
+    from imageio_ffmpeg import get_ffmpeg_exe  # late: most sound needs no ffmpeg
 
-    def __init__(
-        self,
-        path: str,
-        start: float,
-        seconds: float,
-        outputs: Mapping[str, Sequence[str]],
-        files: Sequence[IO] = (),
-    ) -> None:
-        from imageio_ffmpeg import get_ffmpeg_exe  # late: most sound needs no ffmpeg
-
-        margin = min(start, SEEK_MARGIN) if path.lower().endswith(UNINDEXED) else 0.0
-        length = [] if math.isnan(seconds) else ["-t", f"{seconds + margin:.6f}"]
-        self._path, self._messages = path, tempfile.TemporaryFile()
-        self._arguments = [*OPTIONS, *_seek(start - margin), *length, *SAFE, "-i", f"file:{path}"]
-        for output, arguments in outputs.items():
-            self._arguments += [*arguments, *_seek(margin), output]
-        self._process = subprocess.Popen(
-            [get_ffmpeg_exe(), *self._arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._messages,
-            pass_fds=[file.fileno() for file in files],
-        )
-        self.stdout, pid = self._process.stdout, self._process.pid
-        for kind, limit in LIMITS.items():
-            with suppress(OSError, ValueError):  # it has ended already, or there is a lower limit
-                resource.prlimit(pid, kind, (limit, resource.prlimit(pid, kind)[1]))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._process.kill()
-        self.stdout.close()
-        self._process.wait()
-        self._messages.close()
-
-    def messages(self) -> str:
-        """Wait for the end and return ffmpeg's messages about the file.
-
-        Raises UnreadableRecording where it could not decode, OSError where that is not the file's
-        fault.
-        """
-        status = self._process.wait()
-        self._messages.seek(0)
-        messages = self._messages.read().decode(errors="replace")
-        if status == -signal.SIGXFSZ or (status and re.search(BEYOND, messages)):
-            raise too_much(self._path)
-        if status == -signal.SIGKILL or re.search(OUTSIDE, messages):
-            raise OSError(
-                f"ffmpeg was stopped while it decoded {self._path} (status {status}); see to "
-                "memory and disk space and start again."
-            )
-        if status:
-            complaint = self._complaint(messages)
-            raise UnreadableRecording(f"{self._path} {complaint}; remove it or fetch it again.")
-        return messages
-
-    def _complaint(self, messages: str) -> str:
-        for stream, (kind, name) in STREAMS.items():
-            if stream in self._arguments and "Duration:" in messages and not has(kind, messages):
-                return f"has no {name}"
-        return "cannot be decoded"
-
-
-def too_much(path: str) -> UnreadableRecording:
-    """Return the error for a file beyond the limits."""
-    return UnreadableRecording(
-        f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to "
-        "decode; cut it into parts or leave it out."
-    )
-
-
-def check_size(path: str, size: float) -> None:
-    """Raise UnreadableRecording where a file is ``size`` bytes decoded, and these are too many."""
-    if size > LARGEST:
-        raise too_much(path)
+    check_file(path)
+    margin = min(start, SEEK_MARGIN) if path.lower().endswith(UNINDEXED) else 0.0
+    length = [] if math.isnan(seconds) else ["-t", f"{seconds + margin:.6f}"]
+    command = [get_ffmpeg_exe(), *OPTIONS, *_seek(start - margin), *length, *SAFE]
+    command += ["-i", f"file:{path}", *output, *_seek(margin), "pipe:1"]
+    with TemporaryFile() as file, TemporaryFile() as log:
+        streams = {"stdout": subprocess.PIPE if read else file, "stderr": log}
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, **streams) as process:
+            try:
+                for kind, limit in LIMITS.items():
+                    with suppress(OSError, ValueError):  # it has ended, or has a lower limit
+                        resource.prlimit(process.pid, kind, (limit, limit + SECONDS))
+                if read:
+                    read(process.stdout)
+                status = process.wait()
+            finally:
+                process.kill()
+        log.seek(0)
+        messages = log.read().decode(errors="replace")
+        _check(path, status, messages, output)
+        some = os.fstat(file.fileno()).st_size
+        return np.memmap(file, np.uint8, "r") if some else np.zeros(0, np.uint8), messages
 
 
 def _seek(seconds: float) -> list[str]:
     return ["-ss", f"{seconds:.6f}"] if seconds > 0 else []
 
 
-def decoded(
-    path: str, start: float, seconds: float, *outputs: Sequence[str]
-) -> tuple[list[np.ndarray], str]:
-    """Decode one part of a file; return the uint8 ``(bytes,)`` of each output, and the messages.
+def _check(path: str, status: int, messages: str, output: Sequence[str]) -> None:
+    if status == -signal.SIGXFSZ or (status and re.search(BEYOND, messages)):
+        check_size(path, math.inf)
+    if status == -signal.SIGKILL or re.search(OUTSIDE, messages):
+        raise OSError(
+            f"ffmpeg was stopped while it decoded {path} (status {status}); see to memory and disk "
+            "space and start again."
+        )
+    if status:
+        complaint = "cannot be decoded"
+        for stream, (kind, name) in STREAMS.items():
+            if stream in output and "Duration:" in messages and not has(kind, messages):
+                complaint = f"has no {name}"
+        raise UnreadableRecording(f"{path} {complaint}; remove it or fetch it again.")
 
-    ffmpeg writes into temporary files, because it would have to wait at a pipe; they are mapped,
-    not loaded.
-    """
-    with ExitStack() as stack:
-        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in outputs]
-        pipes = {f"pipe:{file.fileno()}": output for file, output in zip(files, outputs)}
-        with Decoding(path, start, seconds, pipes, files) as decoding:
-            messages = decoding.messages()
-        return [_mapped(file) for file in files], messages
+
+def check_file(path: str) -> None:
+    """Raise UnreadableRecording where ``path`` is no regular file with contents to read."""
+    try:
+        # a pipe would be waited for
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
+        with open(path, "rb") as file:
+            if not file.read(1):
+                raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
+    except OSError as error:
+        raise UnreadableRecording(
+            f"{path} cannot be opened ({error.strerror}); see that it is there and that you may "
+            "read it."
+        ) from None
 
 
-def _mapped(file: IO) -> np.ndarray:
-    empty = not os.fstat(file.fileno()).st_size
-    return np.zeros(0, np.uint8) if empty else np.memmap(file, np.uint8, "r")
+def check_size(path: str, size: float) -> None:
+    """Raise UnreadableRecording where a file is ``size`` bytes decoded, and these are too many."""
+    if size > LARGEST:
+        raise UnreadableRecording(
+            f"{path} takes more than {SECONDS // 60} min of computing or {LARGEST >> 30} GiB to "
+            "decode; cut it into parts or leave it out."
+        )
 
 
 def has(kind: str, messages: str) -> bool:
     """Return whether a file has a stream of a kind, ``Video`` or ``Audio``, by its messages."""
     return bool(re.search(rf"^ *Stream #0:.*: {kind}: ", messages, re.MULTILINE))
-
-
-def damaged(messages: str) -> bool:
-    """Return whether ffmpeg met the end of a file before the end of its contents."""
-    return bool(re.search(DAMAGE, messages))
 
 
 def duration(messages: str) -> float:

@@ -1,16 +1,12 @@
 """Read the sound of a file: by libsndfile where it can, else by a process of ffmpeg."""
 
-from __future__ import annotations
-
 import math
-import os
-import stat
 
 import numpy as np
 
 from kdlib.errors import UnreadableRecording
 from kdlib.parameters import Media
-from kdsuite.data.decoding.ffmpeg import check_size, decoded
+from kdsuite.data.decoding.ffmpeg import check_file, check_size, decode
 
 # formats that libsndfile reads; it is ten times faster than a process of ffmpeg
 SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
@@ -25,37 +21,8 @@ def read_sound(
     UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis
     window.
     """
-    check_file(path)
     read = _sound_file if path.lower().endswith(SOUND_FILES) else sound_track
-    return checked(read(path, media, start, seconds), path, media, start)
-
-
-def as_stored(samples: np.ndarray) -> np.ndarray:
-    """Return sound ``(samples,)`` in -1 to 1 as the int16 of a store.
-
-    A student gets the same sound of a file, whether or not it is in a store.
-    """
-    return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
-
-
-def check_file(path: str) -> None:
-    """Raise UnreadableRecording where ``path`` is no regular file with contents to read."""
-    try:
-        # a pipe would be waited for
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
-        with open(path, "rb") as file:
-            if not file.read(1):
-                raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
-    except OSError as error:
-        raise UnreadableRecording(
-            f"{path} cannot be opened ({error.strerror}); see that it is there and that you may "
-            "read it."
-        ) from None
-
-
-def checked(samples: np.ndarray, path: str, media: Media, start: float) -> np.ndarray:
-    """Return ``(samples,)``; raise UnreadableRecording for less than a window, or for NaN."""
+    samples = read(path, media, start, seconds)
     if len(samples) < media.window * media.sample_rate:
         where = f" from {start:g} s on" if start else ""
         raise UnreadableRecording(
@@ -69,10 +36,19 @@ def checked(samples: np.ndarray, path: str, media: Media, start: float) -> np.nd
     return samples
 
 
+def as_stored(samples: np.ndarray) -> np.ndarray:
+    """Return sound ``(samples,)`` in -1 to 1 as the int16 of a store.
+
+    A student gets the same sound of a file, whether or not it is in a store.
+    """
+    return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
+
+
 def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
     import soundfile
     import soxr
 
+    check_file(path)
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
@@ -92,13 +68,8 @@ def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.nda
 
 def sound_track(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
     """Return what :func:`read_sound` does, of any length, by ffmpeg: of a video as well."""
-    (sound,), _ = decoded(path, start, seconds, sound_output(media))
-    return sound.view(np.float32)
-
-
-def sound_output(media: Media) -> list[str]:
-    """Return ffmpeg's arguments for a sound track as mono float32 samples."""
     # a track that begins late is filled up, so that the sound stays with the pictures; mixing must
     # not make it louder
     rate, mono = f"{media.sample_rate}:async=1:first_pts=0", "out_chlayout=mono:rematrix_maxval=1"
-    return ["-map", "0:a:0", "-af", f"aresample={rate}:{mono}", "-f", "f32le"]
+    output = ["-map", "0:a:0", "-af", f"aresample={rate}:{mono}", "-f", "f32le"]
+    return decode(path, start, seconds, output)[0].view(np.float32)

@@ -35,7 +35,7 @@ def test_recordings_lie_one_after_the_other(tmp_path):
     with StoreWriter(tmp_path, ROWS) as writer:
         for number in range(20):
             writer.append(item(number))
-        writer.leave_out("it is damaged")
+        writer.add_line({"left_out": "it is damaged"})
     check(tmp_path, range(20))
     lines = [json.loads(line) for line in (tmp_path / "recordings.jsonl").read_text().splitlines()]
     assert (

@@ -34,7 +34,7 @@ from kdlib.parameters import Media
 from kdsuite import places
 from kdsuite.data import corpora
 from kdsuite.data.corpora import features, voxceleb1
-from kdsuite.data.decoding.faces import Track
+from kdsuite.data.decoding.faces import finder
 from kdsuite.data.decoding.media import read_frames, read_recording
 from kdsuite.data.decoding.sound import read_sound
 from kdsuite.parameters import Corpus
@@ -42,7 +42,7 @@ from kdsuite.runs import grid, student_file
 from kdsuite.runs.checkpoint import Checkpoint
 from kdsuite.settings import Settings, load
 from tests.conftest import small
-from tests.test_media import recording
+from tests.data.test_media import recording
 from tests.test_training import train
 
 CASES = int(os.environ.get("KDLIB_FUZZ", 0))
@@ -246,7 +246,7 @@ def test_face_tracks(text):
         boxes = told(lambda: voxceleb1.read_track(track), track.name)
         if boxes is not None:
             assert boxes.shape[1] == 5 and np.isfinite(boxes).all() and (boxes[:, 0] >= 0).all()
-            box = told(lambda: Track(str(track)).box(0.9, 640, 480), track.name)
+            box = told(lambda: finder(str(track), 1.0)(0.9, 640, 480), track.name)
             assert box is None or np.isfinite(box).all()
 
 

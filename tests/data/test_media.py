@@ -376,7 +376,7 @@ def test_the_pictures_and_sound_of_an_utterance(walk, tmp_path):
 def test_a_track_that_cannot_be_opened(walk):
     with pytest.raises(
         UnreadableRecording,
-        match=r"the face track .*none.txt cannot be opened \(No such file or directory\)",
+        match=r"none.txt cannot be opened \(No such file or directory\)",
     ):
         read_frames(walk.video, MEDIA, face="/none.txt")
 
@@ -422,7 +422,7 @@ def test_a_part_of_still_pictures(stills):
         colours(read_frames(str(stills), Media(frame_size=32, picture_rate=5.0)))
         == [0] * 5 + [1] * 5 + [2] * 5
     )
-    with pytest.raises(UnreadableRecording, match="id10001 stills has no pictures from 3 s on"):
+    with pytest.raises(UnreadableRecording, match="id10001 stills has no pictures .* from 3 s on"):
         read_frames(str(stills), MEDIA, 3.0)
 
 
@@ -445,7 +445,7 @@ def test_still_pictures_that_are_none(stills, tmp_path):
     with pytest.raises(UnreadableRecording, match="2.jpg cannot be decoded as a picture"):
         read_frames(str(stills), MEDIA)
     (tmp_path / "bare").mkdir()
-    with pytest.raises(UnreadableRecording, match=r"bare holds no pictures \(.jpg, .jpeg, .png\)"):
+    with pytest.raises(UnreadableRecording, match=r"bare has no pictures \(.jpg, .jpeg, .png\)"):
         read_frames(str(tmp_path / "bare"), MEDIA)
 
 
@@ -638,7 +638,7 @@ def test_a_folder_without_read_permission(stills, monkeypatch):
     def forbidden(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pathlib.Path.iterdir", forbidden)
+    monkeypatch.setattr("os.listdir", forbidden)
     with pytest.raises(UnreadableRecording, match=r"stills cannot be opened \(Permission denied\)"):
         read_frames(str(stills), MEDIA)
 
@@ -663,10 +663,12 @@ def test_a_killed_ffmpeg_is_not_the_files_fault(clip, monkeypatch):
     """The system kills for want of memory; such a recording must not be left out as unreadable."""
     from kdsuite.data.decoding import ffmpeg as module
 
-    enter = module.Decoding.__enter__
-    monkeypatch.setattr(
-        module.Decoding, "__enter__", lambda self: self._process.kill() or enter(self)
-    )
+    class Killed(subprocess.Popen):
+        def __enter__(self):
+            self.kill()
+            return super().__enter__()
+
+    monkeypatch.setattr(module.subprocess, "Popen", Killed)
     with pytest.raises(OSError, match="ffmpeg was stopped while it decoded .*clip.mp4"):
         read_frames(str(clip), MEDIA)
 

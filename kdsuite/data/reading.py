@@ -1,0 +1,100 @@
+"""Listing a corpus and reading the lists and tables in it, which may come from anybody."""
+
+import csv
+import os
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from kdlib.errors import InvalidCorpus
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Yield the paths of the files in a tree of folders, sorted folder by folder.
+
+    Hidden files and folders, such as a Mac's ``._*``, are skipped; symbolic links are followed,
+    into each folder once. Raises OSError for a folder that may not be listed.
+    """
+    visited = set()
+    for parent, folders, files in os.walk(folder, onerror=_stop, followlinks=True):
+        if (real := os.path.realpath(parent)) in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        yield from (os.path.join(parent, name) for name in sorted(files) if name[0] != ".")
+
+
+def _stop(error: OSError) -> None:
+    raise error  # os.walk would skip the folder
+
+
+def read_text(file: str | Path) -> str:
+    """Return a text; a byte order mark is skipped, and what is no UTF-8 is replaced."""
+    return Path(file).read_text(encoding="utf-8-sig", errors="replace")
+
+
+def read_lines(file: Path, pattern: str, example: str, only: str = "") -> pd.DataFrame:
+    """Return the named groups of ``pattern`` in the lines of a text, by their number.
+
+    Blank lines are skipped, and those that do not have ``only`` in them. Raises InvalidCorpus for
+    a line that the pattern does not match, or where there is none; ``example`` is one that it does.
+    """
+    lines = read_text(file).splitlines()
+    lines = pd.Series(lines, range(1, len(lines) + 1), str).str.strip()
+    lines = lines[(lines != "") & lines.str.contains(only)]
+    if lines.empty:
+        raise InvalidCorpus(f"{file} has no line such as '{example}'; fetch it again.")
+    table = lines.str.extract(rf"\A(?:{pattern})\Z")
+    complaint = f"is not written as '{example}' is; mend that line or fetch the file again."
+    refuse(table.isna().any(axis=1), file, complaint)
+    return table
+
+
+def read_table(file: Path) -> pd.DataFrame:
+    """Return the cells of a table as text by the number of their line, NaN where one is empty.
+
+    Cells are separated by commas, in a file ``.tsv`` by tabs; the first line that is not blank
+    names the columns. Raises InvalidCorpus for what is no table.
+    """
+    lines = {}
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as text:
+            reader = csv.reader(text, delimiter=separator(file), skipinitialspace=True, strict=True)
+            for row in reader:
+                if any(cells := [*map(str.strip, row)]):
+                    lines[reader.line_num] = cells
+        if not lines:
+            raise ValueError("it is empty")
+    except (ValueError, csv.Error) as error:
+        raise no_table(file, error) from None
+    table = pd.DataFrame(zip_longest(*lines.values()), columns=[*lines], dtype=object).T
+    names = table.iloc[0]
+    complaint = "has more cells than the line of names; separate cells by commas, and quote those with commas."
+    refuse(table.loc[:, names.isna()].notna().any(axis=1), file, complaint)
+    return table.iloc[1:].set_axis(list(names), axis="columns").replace("", np.nan)
+
+
+def separator(file: Path) -> str:
+    """Return what separates the cells of a table."""
+    return "\t" if file.suffix == ".tsv" else ","
+
+
+def no_table(file: Path, reason: object) -> InvalidCorpus:
+    """Return the error for a file that is no table."""
+    reason = " ".join(str(reason).split())
+    return InvalidCorpus(f"{file} is no table in CSV ({reason}); save it as CSV in UTF-8.")
+
+
+def refuse(wrong: pd.Series, file: Path, complaint: str, *columns: pd.Series) -> None:
+    """Raise InvalidCorpus for the first wrong line; its cells of ``columns`` fill ``complaint``.
+
+    The index of ``wrong`` ``(lines,)`` and of the columns are numbers of lines.
+    """
+    if wrong.any():
+        line = wrong.idxmax()
+        cells = (column[line] for column in columns)
+        raise InvalidCorpus(f"line {line} of {file} {complaint.format(*cells)}")
