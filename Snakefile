@@ -97,6 +97,7 @@ rule report:
     input:
         RESULTS,
         ANALYSIS["notebook"],
+        sorted((paths.ROOT / "notebooks" / "questions").glob("*.ipynb")),
     output:
         SITE / "index.html",
     log:

@@ -21,7 +21,7 @@ from IPython.display import HTML
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pandas.io.formats.style import Styler
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import paper
 from kdsuite.analysis.statistics.resampling import ENOUGH
 
@@ -225,9 +225,9 @@ class Table:
 
     def write(self, folder: Path) -> None:
         """Write ``tables/<name>.csv`` (plain numbers) and ``tables/<name>.tex`` (booktabs)."""
-        with places.replacing(folder / "tables" / f"{self.name}.csv") as temporary:
+        with paths.replacing(folder / "tables" / f"{self.name}.csv") as temporary:
             self.frame.round(4).to_csv(temporary, index=False)
-        with places.replacing(folder / "tables" / f"{self.name}.tex") as temporary:
+        with paths.replacing(folder / "tables" / f"{self.name}.tex") as temporary:
             temporary.write_text(self.to_tex(), encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import comparisons, networks
 from kdsuite.analysis import results as collected
 from kdsuite.analysis.figures import save
@@ -17,7 +17,7 @@ from kdsuite.analysis.figures.diagrams import Drawing
 from kdsuite.analysis.report import BACKBONES, SETTINGS, Figure, Table
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
-from kdsuite.runs.grid import Run
+from kdsuite.runs.run import Run
 
 # of each dataset and stage so many runs are listed and have a page, those that failed first
 SHOWN = 500
@@ -52,7 +52,7 @@ class Suite:
     """
 
     def __init__(self, name: str) -> None:
-        self.name, self.folder = name, places.REPORTS / name
+        self.name, self.folder = name, paths.REPORTS / name
         self.runs, self.truth = grid.runs(name), grid.known(name)
         self.worlds = {each.run.settings.dataset for each in self.truth}
         self.studied = [run for run in self.runs if run.settings.dataset not in self.worlds]
@@ -121,13 +121,13 @@ class Suite:
     def undistilled(self, students: Iterable[list[Run]]) -> list[list[Run]]:
         """Return the runs of the undistilled baselines of these students."""
         keys = {(run.settings.dataset, run.key): run for run in self.runs if run.stage == "student"}
-        baselines = [[run.settings.undistilled() for run in runs] for runs in students]
-        names = [[(of.dataset, grid.key(of, "student")) for of in each] for each in baselines]
+        baselines = [[Run("student", run.settings.undistilled()) for run in runs] for runs in students]
+        names = [[(run.settings.dataset, run.key) for run in each] for each in baselines]
         return [[keys[name] for name in each if name in keys] for each in names]
 
     def write(self, name: str, frame: pd.DataFrame) -> None:
         """Write a file of the report's folder, such as ``claims.csv``."""
-        with places.replacing(self.folder / name) as temporary:
+        with paths.replacing(self.folder / name) as temporary:
             frame.round(4).to_csv(temporary, index=False)
 
     def table(self, name: str, frame: pd.DataFrame, runs: dict | None = None, **rest: Any) -> Table:

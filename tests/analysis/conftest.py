@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import pages
 from kdsuite.analysis.suite import Suite
 from kdsuite.runs.grid import Run
@@ -76,11 +76,11 @@ def hostile_cells() -> list:
 def report(tmp_path_factory):
     """Return a suite whose report is written; its runs are done but for one."""
     home = tmp_path_factory.mktemp("report")
-    shutil.copytree(places.PARAMS, home / "params")
+    shutil.copytree(paths.PARAMS, home / "params")
     (home / "params" / "grids" / "small.yaml").write_text(GRID)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REPORTS", "PARAMS"):
-            patch.setattr(places, name, home / name.lower())
+            patch.setattr(paths, name, home / name.lower())
             patch.setenv(f"KDLIB_{name}", str(home / name.lower()))  # for the kernels
         suite = Suite("small")
         for run in suite.runs:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kdlib.errors import InvalidParameter
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import known
 from kdsuite.analysis.results import coordinates, variant
 from kdsuite.analysis.statistics import compare
@@ -147,9 +147,9 @@ def suite(tmp_path, monkeypatch, **files):
     (tmp_path / "grids").mkdir()
     for name, text in files.items():
         (tmp_path / "grids" / f"{name}.yaml").write_text(text)
-    for file in places.PARAMS.glob("*.yaml"):
+    for file in paths.PARAMS.glob("*.yaml"):
         (tmp_path / file.name).write_text(file.read_text())
-    monkeypatch.setattr(places, "PARAMS", tmp_path)
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
 
 
 def test_a_suite_has_the_runs_of_those_it_includes_once(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import pages, paper
 from kdsuite.analysis.suite import Suite, title
 from kdsuite.runs.grid import Run
@@ -34,9 +34,9 @@ def all_pages(folder: Path) -> list[Path]:
 
 def test_every_link_leads_somewhere(report):
     own = {page.stem for page in report.folder.glob("*.html")}
-    questions = {file.stem for file in (places.ROOT / "notebooks" / "questions").glob("*.ipynb")}
+    questions = {file.stem for file in (paths.ROOT / "notebooks" / "questions").glob("*.ipynb")}
     assert own == {"index", "runs", "tutorial", *questions} and questions == set(pages.QUESTIONS)
-    notebooks = len(list((places.ROOT / "notebooks").rglob("*.ipynb")))
+    notebooks = len(list((paths.ROOT / "notebooks").rglob("*.ipynb")))
     assert (
         len(list((report.folder / "pages").glob("*.html"))) == len(report.runs) - 1 + 1 + notebooks
     )
@@ -70,7 +70,7 @@ def test_no_page_asks_for_anything_from_the_net(report):
 
 
 def test_the_documentation_is_part_of_the_report(report):
-    sources = [places.ROOT / "README.md", *(places.ROOT / "docs").glob("*.md")]
+    sources = [paths.ROOT / "README.md", *(paths.ROOT / "docs").glob("*.md")]
     names = {"index.html", *(f"{path.stem}.html" for path in sources[1:])}
     found = list((report.folder / "docs").glob("*.html"))
     assert {page.name for page in found} == names
@@ -210,11 +210,11 @@ def test_every_figure_has_its_data_beside_it(report):
 def small_suite(tmp_path, monkeypatch, grid_text="runs: []") -> Suite:
     """Return a suite of this grid, its reports below a temporary folder."""
     (tmp_path / "params" / "grids").mkdir(parents=True)
-    for file in places.PARAMS.glob("*.yaml"):
+    for file in paths.PARAMS.glob("*.yaml"):
         (tmp_path / "params" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "params" / "grids" / "few.yaml").write_text(grid_text)
-    monkeypatch.setattr(places, "PARAMS", tmp_path / "params")
-    monkeypatch.setattr(places, "REPORTS", tmp_path / "reports")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path / "params")
+    monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
     return Suite("few")
 
 
@@ -259,7 +259,7 @@ def test_a_question_that_stops_is_named_and_the_others_are_answered(tmp_path, mo
         nbformat.write(
             nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / f"{name}.ipynb"
         )
-    monkeypatch.setattr(places, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "root")
     assert pages.ask(suite, 0.25) == [
         "questions/bad.ipynb stopped: ZeroDivisionError: division by zero"
     ]

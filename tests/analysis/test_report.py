@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis.figures.style import Picture
 from kdsuite.analysis.report import Figure, Table, headline, number, place, reasons, spoken
 from kdsuite.analysis.suite import Suite
@@ -140,7 +140,7 @@ def test_an_empty_table_and_a_grouped_one_are_written(tmp_path):
 
 
 def test_a_figure_shows_its_picture_and_leads_to_its_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
     picture = Picture()
     picture.data = pd.DataFrame({"x": [1]})
     suite = Suite("demo")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import scheme
 from kdsuite.settings import Settings
 
@@ -75,7 +75,7 @@ class Drawing(NamedTuple):
         texts = {".svg": self.svg, ".csv": self.data.to_csv(index=False)}
         paths = {stem.with_name(stem.name + suffix): text for suffix, text in texts.items()}
         for path, text in paths.items():
-            with places.replacing(path) as temporary:
+            with paths.replacing(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
         return list(paths)
 

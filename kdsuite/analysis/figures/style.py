@@ -12,7 +12,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from kdsuite import places
+from kdsuite import paths
 
 # Okabe & Ito's colours, which the colour-blind tell apart
 BLUE, VERMILION, GREEN, ORANGE, SKY, GREY, INK = (
@@ -96,10 +96,10 @@ def save(figure: Picture, stem: Path) -> list[Path]:
         (".png", {"metadata": {"Software": None}, "dpi": 150}),
     ):
         written.append(stem.with_name(stem.name + ending))
-        with places.replacing(written[-1]) as temporary:
+        with paths.replacing(written[-1]) as temporary:
             figure.savefig(temporary, **options)
     if figure.data is not None:
         written.append(stem.with_name(stem.name + ".csv"))
-        with places.replacing(written[-1]) as temporary:
+        with paths.replacing(written[-1]) as temporary:
             figure.data.to_csv(temporary, index=False, float_format="%.6g")
     return written

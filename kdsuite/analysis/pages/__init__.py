@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis.pages import notebooks
 from kdsuite.analysis.report import METRICS, NOTHING, environment, number
 from kdsuite.analysis.suite import Suite, plain
@@ -129,13 +129,13 @@ def build(suite: Suite) -> Path:
 
 
 def _write(path: Path, text: str) -> Path:
-    with places.replacing(path) as temporary:
+    with paths.replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
 
 
 def _sources(folder: str = "") -> list[Path]:
-    files = sorted((places.ROOT / "notebooks" / folder).glob("*.ipynb"))
+    files = sorted((paths.ROOT / "notebooks" / folder).glob("*.ipynb"))
     order = list(QUESTIONS)
     return sorted(files, key=lambda file: order.index(file.stem) if file.stem in order else 99)
 
@@ -190,8 +190,8 @@ def _run_pages(suite: Suite) -> None:
 
 def _documentation(suite: str) -> dict[str, str]:
     """Return the README and ``docs/*.md`` as pages by their file; the README is the index."""
-    names = {path: f"{path.stem}.html" for path in sorted((places.ROOT / "docs").glob("*.md"))}
-    names[places.ROOT / "README.md"] = "index.html"
+    names = {path: f"{path.stem}.html" for path in sorted((paths.ROOT / "docs").glob("*.md"))}
+    names[paths.ROOT / "README.md"] = "index.html"
     # an installation that is no checkout has neither
     absent = (
         "# Documentation\nThe documentation is in the suite's repository, in README.md and docs/."
