@@ -1,1 +1,0 @@
-from kdsuite.analysis.tables.collected import *
