@@ -10,8 +10,9 @@ import pytest
 from kdlib.errors import InvalidParameter
 from kdsuite import places
 from kdsuite.analysis import site, tables
-from kdsuite.analysis.evidence import comparisons
+from kdsuite.analysis.comparisons import compare_runs
 from kdsuite.analysis.figures import proof
+from kdsuite.analysis.results import coordinates, variant
 from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.statistics import compare
 from kdsuite.analysis.tables import known
@@ -37,7 +38,7 @@ def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
     ]
     found = [
         {
-            **tables.collected.coordinates(each.run),
+            **coordinates(each.run),
             "metric": "uar",
             "undistilled": 0.3,
             "distilled": 0.5,
@@ -49,7 +50,7 @@ def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
         for each, of in zip(truth, told)
         if of
     ]
-    columns = [*tables.collected.coordinates(truth[0].run), *known.FOUND]
+    columns = [*coordinates(truth[0].run), *known.FOUND]
     return known.known_rows(truth, pd.DataFrame(found, columns=None if found else columns))
 
 
@@ -110,7 +111,7 @@ def test_what_the_method_has_more_than_a_control_can_be_what_is_known():
     found = pd.DataFrame(
         [
             {
-                **tables.collected.coordinates(control.run),
+                **coordinates(control.run),
                 "p": 0.03,
                 "speakers": 12,
                 "trainings": 6,
@@ -174,10 +175,10 @@ def test_of_a_synthetic_corpus_a_name_says_what_differs():
         dataset="demo-controls", corpus={"labelled": 0.2, "synthetic": {"shared": 0.0, "seed": 3}}
     )
     assert (
-        tables.collected.variant(settings)
+        variant(settings)
         == "corpus.labelled=0.2; corpus.synthetic.shared=0.0; corpus.synthetic.seed=3"
     )
-    assert tables.collected.variant(load(dataset="demo-controls")) == ""
+    assert variant(load(dataset="demo-controls")) == ""
 
 
 # suites that include others
@@ -279,7 +280,7 @@ def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_
 def test_a_suite_of_nothing_but_known_worlds_has_its_pictures(tmp_path):
     """The notebook leaves these worlds out of the other comparisons: rows that know their types go,
     and no history is left."""
-    found = comparisons([], pd.DataFrame()).astype({"alpha": float})
+    found = compare_runs([], pd.DataFrame()).astype({"alpha": float})
     drawn = proof.pictures(found, tables.histories([]), tmp_path)
     assert {"figure-gains", "figure-controls", "figure-share"} <= {
         figure.name for figure in drawn if figure.missing

@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_output
 
 from kdsuite import places
-from kdsuite.analysis import evidence, site, tables
+from kdsuite.analysis import comparisons, site, tables
 from kdsuite.analysis.figures import paper, proof
 from kdsuite.analysis.tables import proven
 from kdsuite.analysis.tables.paper import audit_table, ledger_table, write_documents
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
         for run in runs:
             execute(run, *hostile_cells(), new_code_cell("wide", outputs=[FRAME]))
         results = tables.collect(runs)
-        found = evidence.comparisons(runs, results)
+        found = comparisons.compare_runs(runs, results)
         drawn = paper.figures(
             [run.settings for run in runs], results, home / "demo"
         ) + proof.pictures(found, tables.histories(runs), home / "demo")

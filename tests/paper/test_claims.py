@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kdsuite.analysis.paper import claims as module
-from kdsuite.analysis.paper.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, claims
+from kdsuite.analysis import claims as module
+from kdsuite.analysis.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, claims
 from kdsuite.analysis.statistics import compare
 from tests.simulation import NOTHING_TO_GAIN, VIDEO_KNOWS_MORE, simulate
 

@@ -7,7 +7,7 @@ import pytest
 
 from kdlib.errors import InvalidParameter
 from kdsuite import places, settings
-from kdsuite.analysis.paper import ledger
+from kdsuite.analysis import ledger
 from kdsuite.analysis.tables.paper import ledger_table
 from kdsuite.runs import grid
 

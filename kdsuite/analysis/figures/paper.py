@@ -13,8 +13,8 @@ from kdlib.errors import InvalidCorpus
 from kdsuite.analysis.figures.diagrams import DIAGRAMS, draw
 from kdsuite.analysis.figures.results import accuracy_against_alpha, means_over_folds
 from kdsuite.analysis.figures.style import save
+from kdsuite.analysis.results import prevailing
 from kdsuite.analysis.site import Figure
-from kdsuite.analysis.tables.collected import prevailing
 from kdsuite.settings import Settings
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from kdsuite.analysis.figures.evidence import agreement, gains, gradient_share, known, named
 from kdsuite.analysis.figures.style import save
 from kdsuite.analysis.paper.findings import network
+from kdsuite.analysis.results import prevailing
 from kdsuite.analysis.site import Figure
-from kdsuite.analysis.tables.collected import prevailing
 from kdsuite.analysis.tables.known import YES
 from kdsuite.analysis.tables.proven import METRICS, TARGETS
 
@@ -39,7 +39,7 @@ def pictures(found: pd.DataFrame, histories: pd.DataFrame, folder: Path) -> list
     """Draw what there is to see of a suite's comparisons into ``folder/figures`` and return it for
     its site.
 
-    ``found`` is what :func:`kdsuite.analysis.evidence.comparisons` returns, ``histories`` what
+    ``found`` is what :func:`kdsuite.analysis.comparisons.compare_runs` returns, ``histories`` what
     :func:`kdsuite.analysis.tables.histories` does.
     """
     drawn = (

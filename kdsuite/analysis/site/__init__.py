@@ -20,11 +20,11 @@ import pandas as pd
 from kdlib.errors import UserError
 from kdsuite import places
 from kdsuite.analysis import tables
+from kdsuite.analysis.results import RUNS
 from kdsuite.analysis.site import contents, documentation, listing, notebooks, summary
 from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.site.layout import HERE, Links, environment
 from kdsuite.analysis.tables import Table
-from kdsuite.analysis.tables.collected import RUNS
 from kdsuite.runs import grid
 
 __all__ = ["Figure", "build"]

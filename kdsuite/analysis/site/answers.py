@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from kdsuite.analysis.paper.claims import NOT_RUN, VERDICTS
+from kdsuite.analysis.claims import NOT_RUN, VERDICTS
 from kdsuite.analysis.site import summary
 from kdsuite.analysis.statistics.resampling import ENOUGH, LEVEL
 from kdsuite.analysis.tables import BACKBONES, SETTINGS, Table

@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from kdsuite.analysis import tables
+from kdsuite.analysis.results import variant
 from kdsuite.analysis.tables import BACKBONES, SETTINGS
-from kdsuite.analysis.tables.collected import variant
 from kdsuite.parameters import ALL_FOLDS
 
 SHOWN_METRICS = ("uar", "accuracy", "eer")

@@ -5,7 +5,7 @@ tables = [*network_tables(), *comparisons(runs, results, alpha=0.5)]
 files = {table.name: write(table, folder) for table in tables}
 """
 
-from kdsuite.analysis.tables.collected import collect, histories, missing, states
+from kdsuite.analysis.results import collect, histories, missing, states
 from kdsuite.analysis.tables.comparison import comparisons
 from kdsuite.analysis.tables.links import linked
 from kdsuite.analysis.tables.networks import network_tables

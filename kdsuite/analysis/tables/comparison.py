@@ -8,10 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdsuite.analysis.paper import published
-from kdsuite.analysis.statistics import interval, trial_interval
-from kdsuite.analysis.tables.collected import answers, eer_conventions
-from kdsuite.analysis.tables.studies import (
+from kdsuite.analysis.networks import (
     Cell,
     Study,
     cell,
@@ -22,6 +19,9 @@ from kdsuite.analysis.tables.studies import (
     values_of,
     worse,
 )
+from kdsuite.analysis.paper import published
+from kdsuite.analysis.results import answers, eer_conventions
+from kdsuite.analysis.statistics import interval, trial_interval
 from kdsuite.analysis.tables.table import (
     BACKBONES,
     LINEAR,

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from kdsuite.analysis.results import coordinates
 from kdsuite.analysis.statistics.resampling import ENOUGH
-from kdsuite.analysis.tables.collected import coordinates
 from kdsuite.analysis.tables.proven import COMPARED, METHODS, TARGETS, TRAININGS, between, p_value
 from kdsuite.analysis.tables.table import Column, Table
 from kdsuite.runs.grid import Known
@@ -26,7 +26,7 @@ def known_rows(known: Sequence[Known], found: pd.DataFrame) -> pd.DataFrame:
     seeds one row.
 
     Columns: ``about``, ``benefit``, ``method``, ``targets``, those of :data:`FOUND` (fractions, as
-    in ``found``, which is :func:`kdsuite.analysis.evidence.comparisons`'; NaN where a run is
+    in ``found``, which is :func:`kdsuite.analysis.comparisons.compare_runs`'; NaN where a run is
     missing), and ``seen``: whether the interval lies above zero, None where there is none or it
     rests on fewer trainings than could tell.
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdsuite.analysis.tables.collected import distinct, prevailing
+from kdsuite.analysis.results import distinct, prevailing
 from kdsuite.analysis.tables.table import Table
 from kdsuite.runs import grid
 

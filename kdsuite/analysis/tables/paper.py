@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdsuite.analysis.paper import audit, ledger
+from kdsuite.analysis import ledger
+from kdsuite.analysis.paper import audit
 from kdsuite.analysis.paper.findings import CONTRADICTS, DOUBTFUL, NOT_DERIVABLE
 from kdsuite.analysis.tables.table import Column, Table
 

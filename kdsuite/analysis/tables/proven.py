@@ -8,10 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from kdsuite import places
-from kdsuite.analysis.paper import claims, ledger, published
+from kdsuite.analysis import claims, ledger
+from kdsuite.analysis.paper import published
+from kdsuite.analysis.results import prevailing
 from kdsuite.analysis.statistics import paper_designs
 from kdsuite.analysis.statistics.resampling import ENOUGH
-from kdsuite.analysis.tables.collected import prevailing
 from kdsuite.analysis.tables.comparison import conventions
 from kdsuite.analysis.tables.table import ABSENT, BACKBONES, SETTINGS, Column, Table, number
 
@@ -60,7 +61,7 @@ def between(low: float, high: float) -> str:
 
 
 def reasons(found: pd.DataFrame) -> list[str]:
-    """Return, for rows of :func:`kdsuite.analysis.evidence.comparisons`, why an interval or p is
+    """Return, for rows of :func:`kdsuite.analysis.comparisons.compare_runs`, why an interval or p is
     missing, and which ones need care."""
     notes = []
     if (found.trainings < ENOUGH).any():
@@ -104,7 +105,7 @@ def p_value(p: float) -> str:
 
 def gains_table(found: pd.DataFrame) -> Table:
     """Return every student distilled by the teacher beside its undistilled twin; ``found`` is
-    :func:`kdsuite.analysis.evidence.comparisons`'."""
+    :func:`kdsuite.analysis.comparisons.compare_runs`'."""
     own = found[found.targets == "teacher"]
     rows = own.sort_values(
         ["dataset", "metric", "variant", "backbone", "setting", "method", "alpha"], kind="stable"
@@ -251,7 +252,7 @@ def fractions_table(found: pd.DataFrame) -> Table:
 
 def alpha_table(chosen: pd.DataFrame) -> Table:
     """Return alpha chosen on validation recordings beside the best on the test; ``chosen`` is
-    :func:`kdsuite.analysis.evidence.chosen_alpha`'s."""
+    :func:`kdsuite.analysis.comparisons.chosen_alpha`'s."""
     return Table(
         name="alpha-choice",
         title="α, chosen honestly",
@@ -334,7 +335,7 @@ def designs_table() -> Table:
 
 def sensitivity_table(found: pd.DataFrame) -> Table:
     """Return the departures by their effect, each with the ledger's question; ``found`` is
-    :func:`kdsuite.analysis.evidence.sensitivity`'s."""
+    :func:`kdsuite.analysis.comparisons.sensitivity`'s."""
     questions = {
         entry["parameter"]: entry["question"] for entry in ledger.entries() if "parameter" in entry
     }

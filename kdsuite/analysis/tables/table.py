@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from kdsuite import places
+from kdsuite.analysis.results import LINEAR
 
 # how the paper spells the axes
 BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet"}
@@ -25,8 +26,6 @@ SETTINGS = {
 ABSENT = "—"
 PARTIAL = "†"
 BELOW = "‡"
-# what a table calls the backbone of the linear baseline
-LINEAR = "linear"
 TEX = str.maketrans(
     {
         **{sign: "\\" + sign for sign in "&%$#_{}"},

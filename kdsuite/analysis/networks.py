@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from kdsuite.analysis.tables.collected import coordinates, distinct
+from kdsuite.analysis.results import coordinates, distinct
 from kdsuite.runs import grid
 from kdsuite.settings import Settings, digest, parameters_of_stage
 

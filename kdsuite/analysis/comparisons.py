@@ -1,7 +1,7 @@
 """What the runs of a suite prove: distilled students beside undistilled ones and beside controls,
 from the predictions on disk.
 
-found = comparisons(runs, results)   # a row for each network, method, alpha, variant and metric
+found = compare_runs(runs, results)  # a row for each network, method, alpha, variant and metric
 chosen_alpha(runs, results)          # alpha by validation, beside the best on test
 sensitivity(runs, results)           # how far each departure from the dataset's file moves the numbers
 """
@@ -16,15 +16,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kdsuite.analysis.statistics import compare, compare_trials, corrected
-from kdsuite.analysis.statistics.resampling import ENOUGH, LEVEL
-from kdsuite.analysis.tables.collected import (
+from kdsuite.analysis.results import (
     answers,
     coordinates,
     distinct,
     eer_conventions,
     prevailing,
 )
+from kdsuite.analysis.statistics import compare, compare_trials, corrected
+from kdsuite.analysis.statistics.resampling import ENOUGH, LEVEL
 from kdsuite.parameters import Corpus
 from kdsuite.runs import grid
 from kdsuite.settings import Settings, digest
@@ -42,7 +42,7 @@ def metrics_of(corpus: Corpus) -> list[str]:
     return [main, "eer"] if corpus.trials else [main]
 
 
-def comparisons(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
+def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     """Return one row a distilled network and metric: its place, ``targets``, ``fraction``,
     ``labelled``, and the comparison with its undistilled twin.
 
