@@ -20,7 +20,7 @@ from kdsuite.analysis.statistics import compare
 from kdsuite.analysis.tables import proven
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
-from tests.simulation import World, simulate
+from tests.analysis.simulation import World, simulate
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 from kdsuite.analysis import claims as module
 from kdsuite.analysis.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED, claims
 from kdsuite.analysis.statistics import compare
-from tests.simulation import NOTHING_TO_GAIN, VIDEO_KNOWS_MORE, simulate
+from tests.analysis.simulation import NOTHING_TO_GAIN, VIDEO_KNOWS_MORE, simulate
 
 NINE = list(product(("vgg", "resnet", "seresnet"), ("nonseq", "em", "agg")))
 FIVE = NINE[:5]

@@ -22,9 +22,9 @@ from kdsuite.analysis.statistics import compare, compare_trials, resampling
 from kdsuite.analysis.statistics.power import detectable_by_t
 from kdsuite.analysis.statistics.resampling import cells, right, shares, with_seed
 from kdsuite.analysis.statistics.trials import _sorted
-from tests.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
-from tests.designs import rates as rates_of
-from tests.simulation import (
+from tests.analysis.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
+from tests.analysis.designs import rates as rates_of
+from tests.analysis.simulation import (
     NOTHING_TO_GAIN,
     TEACHER_IS_WORSE,
     VIDEO_KNOWS_MORE,

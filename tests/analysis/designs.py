@@ -12,7 +12,7 @@ import pandas as pd
 from kdsuite.analysis.statistics import compare_trials
 from kdsuite.analysis.statistics.comparison import tested_by
 from kdsuite.analysis.statistics.resampling import differences, shares, uncertainty
-from tests.simulation import TrialWorld, World, answers, recordings, simulate_trials
+from tests.analysis.simulation import TrialWorld, World, answers, recordings, simulate_trials
 
 # shares of the variance of a logit: speakers 0.6², what they gain 0.4², recordings 1.2², each
 # answer's own π²/3
