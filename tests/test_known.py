@@ -14,7 +14,7 @@ from kdsuite.analysis.comparisons import compare_runs
 from kdsuite.analysis.figures import proof
 from kdsuite.analysis.results import coordinates, variant
 from kdsuite.analysis.site.answers import answers
-from kdsuite.analysis.statistics import compare
+from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.analysis.tables import known
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages

@@ -1,38 +1,33 @@
-"""What the runs of a suite prove: distilled students beside undistilled ones and beside controls,
+"""What the runs of a suite show: distilled students beside undistilled ones and beside controls,
 from the predictions on disk.
 
-found = compare_runs(runs, results)  # a row for each network, method, alpha, variant and metric
+gains = compare_runs(runs, results)  # a row for each network, method, alpha, variant and metric
 chosen_alpha(runs, results)          # alpha by validation, beside the best on test
 sensitivity(runs, results)           # how far each departure from the dataset's file moves the numbers
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from kdsuite.analysis.results import (
-    answers,
-    coordinates,
-    distinct,
-    eer_conventions,
-    prevailing,
-)
-from kdsuite.analysis.statistics import compare, compare_trials, corrected
-from kdsuite.analysis.statistics.resampling import ENOUGH, LEVEL
+from kdsuite.analysis.results import answers, coordinates, distinct, eer_conventions, prevailing
+from kdsuite.analysis.statistics.comparison import Comparison, answers_of, compare, corrected
+from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS
 from kdsuite.parameters import Corpus
 from kdsuite.runs import grid
 from kdsuite.settings import Settings, digest
 
 NETWORK = ["dataset", "metric", "backbone", "setting"]
+STUDENT = [*NETWORK, "method", "alpha"]
 # departures that have tables of their own
-OWN_TABLES = ("training.targets", "corpus.fraction", "corpus.labelled")
-OVER = {"": "gain", "_low": "low", "_high": "high", "_p": "p"}
+OWN_TABLES = r"training\.targets|corpus\.(?:fraction|labelled)"
+CHOSEN = ["dataset", "backbone", "setting", "method", "metric", "undistilled", "chosen", "alphas", "best", "best_alpha", "difference", "folds"]  # fmt: skip
+VS_CONTROL = {"over": "gain", "over_low": "low", "over_high": "high", "over_p": "p"}
 
 
 def metrics_of(corpus: Corpus) -> list[str]:
@@ -44,150 +39,106 @@ def metrics_of(corpus: Corpus) -> list[str]:
 
 def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     """Return one row a distilled network and metric: its place, ``targets``, ``fraction``,
-    ``labelled``, and the comparison with its undistilled twin.
+    ``labelled``, and the comparison with its baseline.
 
-    The twin, a run of the same suite, is the same in everything but that nobody taught it; seeds
-    and parts of the folds are put together, and what only one of the two tested is left out.
+    The baseline, a run of the same suite, is the same in everything but that it has no teacher;
+    seeds and parts of the folds are put together, and what only one of the two tested is left out.
     ``gain``, ``low``, ``high`` are fractions, above zero where distillation helps (for error rates
     too). ``p_holm`` is corrected for all networks, methods and alphas of one dataset, metric and
     variant, controls not among them; ``p_least`` is the smallest that it could have become. With
     fewer than six trainings there is no p, with fewer than three folds or seeds no interval (NaN,
-    :func:`kdsuite.analysis.statistics.compare`). Controls have, as ``over``, ``over_low``,
-    ``over_high`` and ``over_p``, what the paper's method gains over *them* (``over_holm`` is
-    corrected for the controls of a dataset and metric), and that method's own ``method_gain`` and
-    ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of the linear baseline
-    on the same folds, ``conventions`` by how much those of an error rate differ at most in its
-    dataset. Runs that are not done, whose twin is not, or whose predictions were removed, are left
-    out.
+    :func:`kdsuite.analysis.statistics.comparison.compare`). Controls have, as ``over``,
+    ``over_low``, ``over_high`` and ``over_p``, what the paper's method gains over *them*
+    (``over_holm`` is corrected for the controls of a dataset and metric), and that method's own
+    ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of
+    the linear baseline on the same folds, ``conventions`` by how much those of an error rate differ
+    at most in its dataset. Runs that are not done, whose baseline is not, or whose predictions were
+    removed, are left out.
     """
     groups: dict[str, list[Any]] = {}
     for run in distinct(runs).values():
         if run.stage == "student" and run.done:
-            groups.setdefault(_but_seed(run.settings), []).append(run)
+            groups.setdefault(_network(run.settings), []).append(run)
     rows = [
-        row
+        _row(group, groups, metric, results)
         for group in groups.values()
         if group[0].settings.alpha > 0
-        for row in _rows(group, groups, results)
+        for metric in metrics_of(group[0].settings.corpus)
     ]
-    if not rows:
-        return pd.DataFrame(
-            columns=[
-                *NETWORK,
-                "layout",
-                "method",
-                "alpha",
-                "variant",
-                "targets",
-                "fraction",
-                "labelled",
-                "synthetic",
-                "p",
-                "gain",
-            ]
-        )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([row for row in rows if row])
+    if table.empty:
+        places = ["variant", "targets", "fraction", "labelled", "layout", "synthetic"]
+        return pd.DataFrame(columns=[*STUDENT, *places, *Comparison._fields[1:]])
     own = table.targets == "teacher"
-    families = table[own].groupby(["dataset", "metric", "variant"])
-    table.loc[own, "p_holm"] = families.p.transform(corrected)
-    table.loc[own, "p_least"] = np.minimum(
-        1, families.p.transform("count") * table[own].floor.where(table[own].p.notna())
-    )
+    families = table[own].groupby(["dataset", "metric", "variant"]).p
+    table.loc[own, "p_holm"] = families.transform(corrected)
+    least = families.transform("count") * table.floor.where(table.p.notna())
+    table["p_least"] = least[own].clip(upper=1)
     table["over_holm"] = table.groupby(["dataset", "metric"]).over_p.transform(corrected)
     return table
 
 
-def _but_seed(settings: Settings) -> str:
+def _network(settings: Settings) -> str:
+    """Return a hash of everything but seed and folds."""
     return digest(settings.canonical().model_dump(mode="json", exclude={"seed", "folds"}))
 
 
-def _rows(
-    group: list[Any], groups: dict[str, list[Any]], results: pd.DataFrame
-) -> Iterator[dict[str, Any]]:
-    """Yield a row a metric for the runs of one distilled network, where its twin is there."""
+def _row(
+    group: list[Any], groups: dict[str, list[Any]], metric: str, results: pd.DataFrame
+) -> dict[str, Any]:
+    """Return the row of one distilled network's runs; nothing where its baseline is not there."""
     settings = group[0].settings
-    twin = groups.get(_but_seed(settings.undistilled()), [])
-    method = (
-        groups.get(_but_seed(_proposed(settings)), [])
-        if settings.training.targets != "teacher"
-        else []
+    targets, dataset = settings.training.targets, settings.dataset
+    baseline = groups.get(_network(settings.undistilled()), [])
+    proposed = settings.model_copy(
+        update={
+            "method": "embedding",
+            "training": settings.training.model_copy(update={"targets": "teacher"}),
+        }
     )
-    place = {
-        name: value
-        for name, value in coordinates(group[0]).items()
-        if name not in ("stage", "seed")
-    }
-    told = {
-        "targets": settings.training.targets, "fraction": settings.corpus.fraction, "labelled": settings.corpus.labelled,
-        "layout": settings.corpus.layout, "synthetic": settings.corpus.synthetic is not None,
+    method = groups.get(_network(proposed), []) if targets != "teacher" else []
+    compared = _compared(metric, group, baseline)
+    if not compared:
+        return {}
+    vs_control, gain = (_compared(metric, method, others) for others in (group, baseline))
+
+    def values(stage: str, keys: list[str]) -> pd.Series:
+        rows = (results.dataset == dataset) & (results.stage == stage) & (results.metric == metric)
+        return results[rows & results.key.isin(keys)].set_index("fold").value
+
+    linear = values("data", [grid.key(settings, "data")])
+    for of in (group, baseline):
+        linear = linear[linear.index.isin(values("student", [run.key for run in of]).index)]
+    place = coordinates(group[0])
+    del place["stage"], place["seed"]
+    return {
+        **place, "targets": targets, "fraction": settings.corpus.fraction, "labelled": settings.corpus.labelled,
+        "layout": settings.corpus.layout, "synthetic": settings.corpus.synthetic is not None, **compared,
+        **{name: vs_control.get(other, np.nan) for name, other in VS_CONTROL.items()},
+        **{f"method_{name}": gain.get(name, np.nan) for name in ("gain", "low")},
+        "teacher": values("teacher", [grid.key(settings, "teacher")]).mean(), "linear": linear.mean(),
+        "conventions": eer_conventions(results, dataset) if metric == "eer" else np.nan,
     }  # fmt: skip
-    for metric in metrics_of(settings.corpus):
-        found = _compared(metric, group, twin)
-        over, own = (_compared(metric, method, others) for others in (group, twin))
-        if found:
-            controlled = {f"over{ending}": over.get(name, np.nan) for ending, name in OVER.items()}
-            controlled |= {f"method_{name}": own.get(name, np.nan) for name in ("gain", "low")}
-            yield {
-                **place, **told, "metric": metric, **found, **controlled, "teacher": _teacher(settings, metric, results),
-                "linear": _linear([group, twin], metric, results),
-                "conventions": eer_conventions(results, settings.dataset) if metric == "eer" else np.nan,
-            }  # fmt: skip
-
-
-def _proposed(settings: Settings) -> Settings:
-    """Return the run of the paper's method of which this one is the control."""
-    training = settings.training.model_copy(update={"targets": "teacher"})
-    return settings.model_copy(update={"method": "embedding", "training": training})
 
 
 def _compared(metric: str, ours: list[Any], theirs: list[Any]) -> dict[str, Any]:
     """Compare what both groups of runs tested, seed by seed; nothing where that is nothing."""
-    key = ["seed", "fold", *(["list", "trial"] if metric == "eer" else ["recording"])]
-    told = [answers(of, metric) for of in (ours, theirs)]
-    if not all(told):
+    key = answers_of(metric).key
+    both = [answers(runs, metric) for runs in (ours, theirs)]
+    if not all(both):
         return {}
-    first, second = (
-        pd.concat(parts).drop_duplicates(key).set_index(key).sort_index() for parts in told
-    )
-    both = first.index.intersection(second.index)
-    if both.empty:
+    first, second = (pd.concat(parts).drop_duplicates(key) for parts in both)
+    first, second = first.merge(second[key]), second.merge(first[key])
+    if first.empty:
         return {}
-    first, second = first.loc[both].reset_index(), second.loc[both].reset_index()
-    if metric == "eer":
-        found = asdict(compare_trials(first, second, first.first_speaker, first.second_speaker))
-    else:
-        found = asdict(compare(first, second, metric))
+    row = {
+        name: value
+        for name, value in compare(first, second, metric)._asdict().items()
+        if value is not None
+    }
     # Student's t has no least p; where it is printed, the signs of folds were too few to be flipped
-    floor = (
-        2.0 / 2 ** found["folds"]
-        if found.get("folds", 0) >= ENOUGH and found["unit"] == "fold"
-        else 0.0
-    )
-    return {**found, "metric": metric, "seeds": first.seed.nunique(), "floor": floor}
-
-
-def _teacher(settings: Settings, metric: str, results: pd.DataFrame) -> float:
-    place = (
-        (results.dataset == settings.dataset)
-        & (results.stage == "teacher")
-        & (results.key == grid.key(settings, "teacher"))
-    )
-    return results.value[place & (results.metric == metric)].mean()
-
-
-def _linear(groups: list[list[Any]], metric: str, results: pd.DataFrame) -> float:
-    """Return the linear baseline's number over the folds that all groups of runs tested, NaN where
-    the data run holds none."""
-    settings = groups[0][0].settings
-    of = results[(results.dataset == settings.dataset) & (results.metric == metric)]
-    baseline = (
-        of[(of.stage == "data") & (of.key == grid.key(settings, "data"))].set_index("fold").value
-    )
-    tested = [
-        set(of.fold[(of.stage == "student") & of.key.isin([run.key for run in group])])
-        for group in groups
-    ]
-    return baseline[baseline.index.isin(set.intersection(*tested))].mean()
+    signs = row["unit"] == "fold" and row["folds"] >= MIN_UNITS
+    return {**row, "floor": 2.0 / 2 ** row["folds"] if signs else 0.0}
 
 
 def chosen_alpha(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
@@ -202,49 +153,37 @@ def chosen_alpha(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     students = prevailing(results[results.stage == "student"])
-    for dataset, metric in _main_metrics(runs).items():
-        of = students[
-            (students.dataset == dataset) & students.metric.isin([metric, f"validation_{metric}"])
-        ]
+    for dataset, metric in {
+        r.settings.dataset: metrics_of(r.settings.corpus)[0] for r in runs
+    }.items():
+        metrics = (f"validation_{metric}", metric)
+        of = students[(students.dataset == dataset) & students.metric.isin(metrics)]
         for place, part in of[of.alpha > 0].groupby(["backbone", "setting", "method"]):
-            flat = place[1] == "nonseq"
-            every = pd.concat(
-                [
-                    of[
-                        (of.alpha == 0)
-                        & (of.backbone == place[0])
-                        & ((of.setting == "nonseq") == flat)
-                    ],
-                    part,
-                ]
-            )
-            seeds = set.intersection(*(set(rows.seed) for _, rows in every.groupby("alpha")))
-            every = every[every.seed.isin(seeds)]
-            held, tested = (
-                every[every.metric == name].pivot_table(
-                    index="fold", columns="alpha", values="value"
+            level = "nonseq" if place[1] == "nonseq" else "em"
+            start = (of.alpha == 0) & (of.backbone == place[0]) & (of.setting == level)
+            every = pd.concat([of[start], part])
+            seeds = set.intersection(*every.groupby("alpha").seed.agg(set))
+            validation, test = (
+                every[every.seed.isin(seeds) & (every.metric == name)].pivot_table(
+                    "value", "fold", "alpha"
                 )
-                for name in (f"validation_{metric}", metric)
+                for name in metrics
             )
-            if held.shape[1] < 3 or held.shape != tested.shape or held.isna().any(axis=None):
+            if (
+                validation.shape[1] < 3
+                or validation.shape != test.shape
+                or validation.isna().any(axis=None)
+            ):
                 continue
-            alphas, means = held.idxmax(axis="columns"), tested.mean()
-            chosen = float(np.mean([tested.loc[fold, alpha] for fold, alpha in alphas.items()]))
+            alphas, means = validation.idxmax(axis="columns"), test.mean()
+            chosen = float(np.mean([test.loc[place] for place in alphas.items()]))
             rows.append(
-                {
-                    "dataset": dataset, **dict(zip(("backbone", "setting", "method"), place)), "metric": metric,
-                    "undistilled": means.get(0.0, np.nan), "chosen": chosen, "alphas": ", ".join(f"{alpha:g}" for alpha in alphas),
-                    "best": means.max(), "best_alpha": means.idxmax(), "difference": means.max() - chosen, "folds": len(tested),
-                }
+                (
+                    dataset, *place, metric, means.get(0.0, np.nan), chosen, ", ".join(map("{:g}".format, alphas)),
+                    means.max(), means.idxmax(), means.max() - chosen, len(test),
+                )
             )  # fmt: skip
-    return pd.DataFrame(
-        rows,
-        columns=None if rows else ["dataset", "backbone", "setting", "method", "metric", "chosen"],
-    )
-
-
-def _main_metrics(runs: Iterable[Any]) -> dict[str, str]:
-    return {run.settings.dataset: metrics_of(run.settings.corpus)[0] for run in runs}
+    return pd.DataFrame(rows, columns=CHOSEN)
 
 
 def sensitivity(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
@@ -254,58 +193,45 @@ def sensitivity(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     ``distilled`` and ``undistilled`` are means over folds (and seeds) as fractions; ``effect`` and
     ``effect_on_gain`` are their differences from the same network, alpha and seeds without the
     departure (a gain is above zero where distillation helps, for error rates too). ``luck`` is the
-    standard deviation of that network over all of its seeds, and ``stands_out`` whether an effect
-    is larger than luck explains at 5 %, corrected for their number (NaN without several seeds).
-    Controls are no departures of this kind.
+    standard deviation of that network over all of its ``plain_seeds`` seeds, and ``stands_out``
+    whether an effect is larger than seeds explain at 5 %, corrected for their number (NaN without
+    several seeds). Controls are no departures of this kind.
     """
-    place = ["dataset", "metric", "backbone", "setting", "method", "alpha"]
     shown = {
-        (run.settings.dataset, metric) for run in runs for metric in metrics_of(run.settings.corpus)
+        (run.settings.dataset, name) for run in runs for name in metrics_of(run.settings.corpus)
     }
     students = results[results.stage == "student"].merge(
         pd.DataFrame(sorted(shown), columns=["dataset", "metric"])
     )
-    values = students.groupby([*place, "variant", "seed"]).value.mean()
-    rows = []
-    for (*where, variant), _ in values.groupby([*place, "variant"]):
-        named = dict(zip(place, where))
-        if not variant or not named["alpha"] or any(name in variant for name in OWN_TABLES):
-            continue
-        twin = (*where[:3], "nonseq" if named["setting"] == "nonseq" else "em", "embedding", 0.0)
-        ours, plain, start, plain_start = [
-            _by_seed(values, of, which)
-            for of, which in ((where, variant), (where, ""), (twin, variant), (twin, ""))
-        ]
-        start = (
-            start if len(start) else plain_start
-        )  # a parameter of the distillation alone leaves the undistilled student as it is
-        both = ours.index.intersection(plain.index)
-        if len(both):
-            gains = [
-                of.loc[both].mean() - base.reindex(both).mean()
-                for of, base in ((ours, start), (plain, plain_start))
-            ]
-            rows.append(
-                {
-                    **named, "departure": variant, "seeds": len(both), "distilled": ours.loc[both].mean(),
-                    "undistilled": start.reindex(both).mean(), "effect": (ours.loc[both] - plain.loc[both]).mean(),
-                    "effect_on_gain": (gains[0] - gains[1]) * (-1 if named["metric"] == "eer" else 1), "luck": plain.std() if len(plain) > 1 else np.nan, "plain_seeds": len(plain),
-                }
-            )  # fmt: skip
-    if not rows:
-        return pd.DataFrame(columns=[*place, "departure", "effect"])
-    table = pd.DataFrame(rows)
-    # both sides of an effect are means of so many trainings, each with its luck
+    values = students.groupby([*STUDENT, "variant", "seed"], as_index=False).value.mean()
+    values["sequential"] = values.setting != "nonseq"
+    usual = values[values.variant == ""].drop(columns="variant")
+    baseline = ["dataset", "metric", "backbone", "sequential", "seed"]
+    undistilled = values[values.alpha == 0][[*baseline, "variant", "value"]]
+    start = undistilled[undistilled.variant == ""].drop(columns="variant")
+    departing = (values.variant != "") & ~values.variant.str.contains(OWN_TABLES)
+    rows = (
+        values[departing & (values.alpha > 0)]
+        .merge(usual, on=[*STUDENT, "sequential", "seed"], suffixes=("", "_plain"))
+        .merge(undistilled, "left", on=[*baseline, "variant"], suffixes=("", "_start"))
+        .merge(start, "left", on=baseline, suffixes=("", "_plain_start"))
+    )
+    # a parameter of the distillation alone leaves the undistilled student as it is
+    rows["undistilled"] = rows.value_start.fillna(rows.value_plain_start)
+    by = rows.groupby([*STUDENT, "variant"])
+    table = by[["value", "undistilled", "value_plain", "value_plain_start"]].mean()
+    table = table.assign(seeds=by.size()).reset_index()
+    seeds = usual.groupby(STUDENT).value.agg(luck="std", plain_seeds="count")
+    table = table.rename(columns={"variant": "departure", "value": "distilled"}).merge(
+        seeds.reset_index(), on=STUDENT
+    )
+    table["effect"] = table.distilled - table.value_plain
+    better = 1 - 2 * (table.metric == "eer")
+    table["effect_on_gain"] = better * (table.effect - table.undistilled + table.value_plain_start)
+    # both sides of an effect are means of so many trainings, each with the spread of seeds
     spread = table.luck * np.sqrt(2 / table.seeds)
     p = 2 * stats.t.sf((table.effect / spread).abs(), (table.plain_seeds - 1).clip(lower=1))
-    table["stands_out"] = (corrected(pd.Series(p).where(table.luck.notna())) < LEVEL).where(
-        table.luck.notna()
-    )
-    return table.sort_values("effect", key=abs, ascending=False, ignore_index=True)
-
-
-def _by_seed(values: pd.Series, where: tuple, variant: str) -> pd.Series:
-    try:
-        return values.loc[(*where, variant)]
-    except KeyError:
-        return pd.Series(dtype=float)
+    known = table.luck.notna()
+    table["stands_out"] = (corrected(pd.Series(p).where(known)) < LEVEL).where(known)
+    table = table.drop(columns=["value_plain", "value_plain_start"])
+    return table.sort_values("effect", key=abs, ascending=False, ignore_index=True, kind="stable")

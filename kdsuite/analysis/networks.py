@@ -1,239 +1,237 @@
-"""Which runs of a suite answer which table, and what they found for one network."""
+"""Tables 4 to 7: what the paper prints of each network beside what the runs of a suite have.
+
+(first, *others) = tables(6, runs, results, alpha=0.5)   # RAVDESS
+first.frame                                              # a row a network, the linear baseline last
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kdsuite.analysis.results import coordinates, distinct
+from kdsuite.analysis.paper import published
+from kdsuite.analysis.results import AXES, LINEAR, answers, coordinates, distinct
+from kdsuite.analysis.statistics.comparison import interval
 from kdsuite.runs import grid
 from kdsuite.settings import Settings, digest, parameters_of_stage
 
-EMPTY = pd.DataFrame({"seed": [], "fold": [], "value": [], "recordings": []})
+METRICS = {"identification_accuracy": "accuracy", "eer": "eer", "unweighted_accuracy": "uar"}
+ROLES = ["teacher", "undistilled", "distilled"]
+PLACE = AXES[1:6]
+CELL = ["network", "role"]
+# what a reader calls a size that may not be the paper's
+SIZES = {"width": "student width", "teacher_width": "teacher width", "embedding": "embedding"}
 
 
-@dataclass(frozen=True)
-class Study:
-    """The runs of one dataset whose numbers depend on the same parameters, by their place;
-    ``other`` are left out.
+class NetworkTable(NamedTuple):
+    """One of Tables 4 to 7 for one dataset.
 
-    ``data`` is the data run of the same corpus, which holds the linear baseline; it is empty where
-    the suite has none.
+    ``frame`` has a row for each network of the paper and, last, the linear baseline. Its columns
+    are ``backbone``, ``setting``, the printed numbers (``paper_…``), means over folds and their
+    standard deviations (``teacher``, ``teacher_sd``, …), ``relative_change``, ``folds``,
+    ``recordings``, the distilled student's 95 % interval (``interval_low``, ``interval_high``),
+    its ``difference`` from the paper, and whether a network is worse than the linear baseline on
+    the folds that both have (``teacher_below_linear``, …). Numbers are percent, NaN where there are
+    none. ``runs`` and ``partial`` have the index of ``frame`` and a column for teacher, undistilled
+    and distilled student: the done runs behind a number (NaN: none), and whether some of its runs
+    are missing. ``missing`` names what is missing, ``absent`` says why there are no numbers at all,
+    ``other`` counts the dataset's runs with other parameters, which are left out. Where no dataset
+    answers the table ``dataset`` is empty and ``settings`` None.
     """
 
+    name: str
+    metric: str
     dataset: str
-    settings: Settings
-    runs: dict[tuple, list[Any]]
-    other: int = 0
-    data: list[Any] = field(default_factory=list)
+    settings: Settings | None
+    frame: pd.DataFrame
+    runs: pd.DataFrame
+    partial: pd.DataFrame
+    missing: list[str]
+    absent: str
+    other: int
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What stands behind one number: the ``runs`` it needs, those ``undone``, and ``values`` (seed,
-    fold, value, recordings)."""
+def tables(
+    task: int, runs: Iterable[Any], results: pd.DataFrame, alpha: float = 0.5
+) -> list[NetworkTable]:
+    """Return Table 4, 5, 6 or 7, one for each dataset with the table's layout, real corpora before
+    synthetic ones.
 
-    values: pd.DataFrame
-    runs: list[Any] = field(default_factory=list)
-    undone: list[Any] = field(default_factory=list)
-
-    @property
-    def found(self) -> bool:
-        """Whether there is any number."""
-        return len(self.values) > 0
-
-    @property
-    def by_fold(self) -> pd.Series:
-        """Percent for each fold, averaged over seeds."""
-        return 100 * self.values.groupby("fold").value.mean()
-
-    @property
-    def covers(self) -> set[tuple]:
-        """The seeds and folds that are done."""
-        return set(zip(self.values.seed, self.values.fold))
-
-
-def place(run: Any) -> tuple:
-    """Return where a run is filed: stage, backbone, setting and, for students, method and alpha."""
-    axes = coordinates(run)
-    return tuple(
-        axes[name]
-        for name in (
-            "stage",
-            "backbone",
-            "setting",
-            *(("method", "alpha") if run.stage == "student" else ()),
-        )
-    )
-
-
-def places(backbone: str, setting: str, alpha: float) -> dict[str, tuple]:
-    """Return where teacher, undistilled and distilled student of a network are filed."""
-    flat = setting == "nonseq"
-    return {
-        "teacher": ("teacher", backbone, "nonseq" if flat else "sequential"),
-        "undistilled": ("student", backbone, "nonseq" if flat else "em", "embedding", 0.0),
-        "distilled": ("student", backbone, setting, "embedding", alpha),
-    }
-
-
-def studies(runs: Iterable[Any], corpus: str) -> list[Study]:
-    """Return a study for each dataset with this layout, real corpora before synthetic ones.
-
-    Where runs of one dataset differ in corpus, media, model or training parameters, the most
-    frequent ones count.
+    ``results`` is what :func:`kdsuite.analysis.results.collect` says of ``runs``; the distilled
+    students are those of the embedding method at ``alpha``. Where runs of one dataset differ in
+    corpus, media, model or training parameters, the most frequent ones count.
     """
-    found: dict[str, list[Any]] = {}
+    printed = published()
+    paper = printed[printed.table == task].dropna(axis="columns", how="all").reset_index(drop=True)
     every = list(distinct(runs).values())
+    datasets: dict[str, list[Any]] = {}
     for run in every:
-        if run.stage != "data" and run.settings.corpus.layout == corpus:
-            found.setdefault(run.settings.dataset, []).append(run)
-    data = [run for run in every if run.stage == "data"]
-    made = [_study(dataset, of, data) for dataset, of in found.items()]
-    return sorted(made, key=lambda study: study.settings.corpus.synthetic is not None)
+        if run.stage != "data" and run.settings.corpus.layout == paper.corpus[0]:
+            datasets.setdefault(run.settings.dataset, []).append(run)
+    studies = [(*_study(of), len(of)) for of in datasets.values()]
+    studies.sort(key=lambda study: study[0].corpus.synthetic is not None)
+    made = []
+    for settings, members, count in studies or [(None, [], 0)]:
+        name = f"table{task}" + (f"-{settings.dataset}" if made else "")
+        home = settings and grid.folder(settings, "data")
+        data = [run for run in every if run.stage == "data" and run.folder == home]
+        made.append(
+            _table(name, paper, settings, members + data, results, alpha, count - len(members))
+        )
+    return made
+
+
+def _study(runs: list[Any]) -> tuple[Settings, list[Any]]:
+    """Return the settings of the most frequent variant, and the runs that belong to it: distilled
+    students, and the teachers and undistilled students that share all that their stage knows."""
+    own = [(_role(run), _numbers(run.settings.canonical(), run.stage)) for run in runs]
+    variants = {number: run.settings for run, number in zip(runs, own)}
+    distilled = {number: each for number, each in variants.items() if number[0] == "distilled"}
+
+    def members(settings: Settings) -> list[Any]:
+        shared = {
+            ("teacher", _numbers(settings, "teacher")),
+            ("undistilled", _numbers(settings.undistilled())),
+            ("distilled", _numbers(settings)),
+        }
+        return [run for run, number in zip(runs, own) if number in shared]
+
+    of = [(settings, members(settings)) for settings in (distilled or variants).values()]
+    return max(of, key=lambda variant: len(variant[1]))
+
+
+def _role(run: Any) -> str:
+    if run.stage == "teacher":
+        return "teacher"
+    return "distilled" if run.settings.alpha > 0 else "undistilled"
 
 
 def _numbers(settings: Settings, stage: str = "student") -> str:
     """Return a hash of all parameters but the paper's axes that the numbers of a stage depend on."""
-    facts = parameters_of_stage(settings, stage)
-    return digest({name: facts[name] for name in ("corpus", "media", "model", "training")})
+    known = parameters_of_stage(settings, stage)
+    return digest({name: known[name] for name in ("corpus", "media", "model", "training")})
 
 
-def _study(dataset: str, runs: list[Any], data: list[Any]) -> Study:
-    """Put the distilled students of one variant together with the teachers and undistilled students
-    that belong to them.
+def _cells(paper: pd.DataFrame, metric: str, alpha: float) -> Iterator[tuple]:
+    """Yield network, role, where the runs of a cell are filed, and their metric."""
+    for network in paper.itertuples():
+        flat = network.setting == "nonseq"
+        for role, *place in (
+            ("teacher", "teacher", "nonseq" if flat else "sequential", "", math.nan),
+            ("undistilled", "student", "nonseq" if flat else "em", "embedding", 0.0),
+            ("distilled", "student", network.setting, "embedding", alpha),
+        ):
+            yield network.Index, role, place[0], network.backbone, *place[1:], metric
+    # teachers beside the baseline of the frames, students beside that of the sound
+    for role, name in (("teacher", f"frames_{metric}"), ("undistilled", metric)):
+        yield len(paper), role, "data", LINEAR, "", "", math.nan, name
 
-    Of several variants the one to which most runs belong.
-    """
-    candidates = {
-        _numbers(run.settings): run.settings
-        for run in runs
-        if run.stage == "student" and run.settings.alpha > 0
-    }
-    candidates = candidates or {_numbers(run.settings): run.settings for run in runs}
-    settings, members = max(
-        ((of, _members(of, runs)) for of in candidates.values()), key=lambda pair: len(pair[1])
+
+def _table(
+    name: str, paper: pd.DataFrame, settings: Settings | None, runs: list[Any], results: pd.DataFrame, alpha: float, other: int
+) -> NetworkTable:  # fmt: skip
+    metric, dataset = METRICS[paper.metric[0]], settings.dataset if settings else ""
+    roles = [role for role in ROLES if metric != "eer" or role != "teacher"]
+    cells = pd.DataFrame(_cells(paper, metric, alpha), columns=[*CELL, *PLACE, "metric"])
+    filed = [{**coordinates(run), "key": run.folder.name, "run": run} for run in runs]
+    filed = pd.DataFrame(filed, columns=[*PLACE, "key", "run"]).astype({"alpha": float})
+    behind = cells[cells.role.isin(roles)].merge(filed, "left", on=PLACE)
+    own = results[results.dataset == dataset].assign(value=100 * results.value)
+    numbers = ["stage", "key", "metric", "seed", "fold", "value", "recordings"]
+    values = behind.merge(own[numbers], on=numbers[:3])
+
+    def wide(by_cell: pd.Series) -> pd.DataFrame:
+        return by_cell.unstack("role").reindex(index=range(len(paper) + 1), columns=roles)
+
+    by_fold = values.groupby([*CELL, "fold"]).agg({"value": "mean", "recordings": "first"})
+    folds = by_fold.groupby(CELL)
+    frame = paper[["backbone", "setting"]].reindex(range(len(paper) + 1))
+    frame.iloc[-1] = LINEAR, "cosine" if metric == "eer" else "logistic regression"
+    frame = frame.join(paper.iloc[:, 5:].add_prefix("paper_"))
+    means, spread = wide(folds.value.mean()), wide(folds.value.std())
+    for role in roles:
+        frame[role], frame[f"{role}_sd"] = means[role], spread[role]
+    # there is a change only where both students have done the same seeds and folds
+    both = values[values.role != "teacher"].pivot_table(
+        "value", ["network", "seed", "fold"], "role"
     )
-    by_place: dict[tuple, list[Any]] = {}
-    for run in members:
-        by_place.setdefault(place(run), []).append(run)
-    home = grid.folder(settings, "data")
-    return Study(
-        dataset,
-        settings,
-        by_place,
-        len(runs) - len(members),
-        [run for run in data if run.folder == home],
-    )
-
-
-def _members(settings: Settings, runs: list[Any]) -> list[Any]:
-    """Return the runs whose numbers depend on the same parameters as far as their stage knows them."""
-    wanted = {
-        "teacher": _numbers(settings, "teacher"),
-        "undistilled": _numbers(settings.undistilled()),
-        "distilled": _numbers(settings),
-    }
-
-    def role(run: Any) -> str:
-        return (
-            run.stage
-            if run.stage == "teacher"
-            else "distilled"
-            if run.settings.alpha > 0
-            else "undistilled"
-        )
-
-    return [
-        run for run in runs if _numbers(run.settings.canonical(), run.stage) == wanted[role(run)]
+    same = both.reindex(columns=roles[-2:]).notna().all(axis=1).groupby("network").all()
+    change = 100 * (means.distilled / means.undistilled.where(means.undistilled != 0) - 1)
+    better = -1 if metric == "eer" else 1
+    frame["relative_change"] = better * change.where(same.reindex(frame.index) == True)  # noqa: E712, NaN is neither
+    for column, count in (("folds", folds.size()), ("recordings", folds.recordings.sum())):
+        frame[column] = wide(count).distilled.fillna(wide(count).undistilled)
+    done = values.drop_duplicates([*CELL, "key"]).groupby(CELL).run
+    done, needed = wide(done.agg(list)), wide(behind.groupby(CELL).run.count())
+    partial = done.map(len, na_action="ignore") < needed
+    bounds = [
+        _interval(of, metric) if isinstance(of, list) and not some else (math.nan, math.nan)
+        for of, some in zip(done.distilled, partial.distilled)
     ]
+    frame[["interval_low", "interval_high"]] = bounds
+    frame["difference"] = frame.distilled - frame.get("paper_distilled", math.nan)
+    for role in roles:
+        frame[f"{role}_below_linear"] = _below_linear(by_fold.value, role, len(paper), better)
+    missing = [
+        f"{dataset}/{row.stage}/{row.key}"
+        if isinstance(row.key, str)
+        else f"{row.backbone}, {row.setting}, {row.role}: no run of this suite"
+        for row in behind.itertuples()
+        if not (row.run.done if isinstance(row.key, str) else row.stage == "data")
+    ]
+    absent = ""
+    if not settings:
+        absent = f"no dataset of this suite has the layout {paper.corpus[0]}."
+    elif values.empty or not (values.network < len(paper)).any():
+        absent = (
+            f"the results of {dataset} hold no {metric.upper()}."
+            if own.key.isin(behind.key).any()
+            else f"none of the runs of {dataset} behind this table is done."
+        )
+    return NetworkTable(
+        name, metric, dataset, settings, frame, done, partial, [] if absent else list(dict.fromkeys(missing)), absent, other
+    )  # fmt: skip
 
 
-def values_of(
-    results: pd.DataFrame, dataset: str, metric: str
-) -> dict[tuple[str, str], pd.DataFrame]:
-    """Return a dataset's values of one metric by stage and key."""
-    chosen = results[(results.metric == metric) & (results.dataset == dataset)]
-    return dict(list(chosen.groupby(["stage", "key"])[list(EMPTY)]))
+def _interval(runs: list[Any], metric: str) -> tuple[float, float]:
+    """Return the 95 % interval in percent; NaN where trainings are too few, or predictions were
+    removed to save disk space."""
+    parts = answers(runs, metric)
+    if len(parts) < len(runs):
+        return math.nan, math.nan
+    _, low, high = interval(pd.concat(parts, ignore_index=True), metric)
+    return 100 * low, 100 * high
 
 
-def cell(study: Study, values: dict[tuple[str, str], pd.DataFrame], where: tuple) -> Cell:
-    """Return what the runs at one place found, parts of the folds and seeds put together."""
-    return _cell(study.runs.get(where, []), values)
+def _below_linear(by_fold: pd.Series, role: str, linear: int, better: int) -> pd.Series:
+    """Return by network whether it is worse than the linear baseline on the folds that both have,
+    NaN where there are none."""
+    folds = by_fold.unstack("fold")
+    ours = folds[folds.index.get_level_values("role") == role].droplevel("role")
+    base = folds.reindex([(linear, "teacher" if role == "teacher" else "undistilled")]).iloc[0]
+    gap = better * (ours - base).mean(axis=1).round(9)  # where equal, not below by rounding
+    return (gap < 0).where(gap.notna()).drop(linear, errors="ignore").astype(object)
 
 
-def linear(
-    study: Study, results: pd.DataFrame, metric: str, names: Iterable[str]
-) -> dict[str, Cell]:
-    """Return what the linear baseline found, as cells of the columns ``names``: by the frames where
-    teachers are, by the sound where students are."""
-    told = {"teacher": f"frames_{metric}", "undistilled": metric}
-    return {
-        name: _cell(study.data, values_of(results, study.dataset, told[name]))
-        if name in told
-        else Cell(EMPTY)
-        for name in names
+def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
+    """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
+    paper = Settings()
+    named = {
+        title: (getattr(settings.model, name), getattr(paper.model, name))
+        for name, title in SIZES.items()
     }
+    return {"epochs": (settings.training.epochs, paper.training.epochs), **named}
 
 
-def worse(of: Cell, than: Cell, metric: str) -> bool | None:
-    """Return whether a network is worse than the linear baseline on the folds that both have; None
-    where there are none."""
-    both = (
-        pd.concat({"network": of.by_fold, "linear": than.by_fold}, axis="columns").dropna().mean()
-    )
-    if both.isna().any():
-        return None
-    return bool(both.network > both.linear if metric == "eer" else both.network < both.linear)
-
-
-def _cell(runs: list[Any], values: dict[tuple[str, str], pd.DataFrame]) -> Cell:
-    parts = [values.get((run.stage, run.folder.name)) for run in runs]
-    done = [part for part in parts if part is not None]
-    return Cell(
-        pd.concat(done) if done else EMPTY,
-        runs,
-        [run for run, part in zip(runs, parts) if part is None],
-    )
-
-
-def relative_change(undistilled: float, distilled: float, metric: str) -> float:
-    """Return the relative change in percent, (distilled − undistilled) / undistilled; for EER the
-    other way round."""
-    if not undistilled:
-        return math.nan
-    change = 100 * (distilled - undistilled) / undistilled
-    return -change if metric == "eer" else change
-
-
-def summarise(cells: dict[str, Cell], metric: str) -> dict[str, float]:
-    """Return one network's row: means and standard deviations over folds, change, number of folds
-    and recordings.
-
-    There is a change only where both students have done the same seeds and folds.
-    """
-    row: dict[str, float] = {}
-    for name, of in cells.items():
-        folds = of.by_fold
-        row |= {
-            name: folds.mean() if len(folds) else math.nan,
-            f"{name}_sd": folds.std() if len(folds) > 1 else math.nan,
-        }
-    undistilled, distilled = cells["undistilled"], cells["distilled"]
-    same = distilled.found and undistilled.covers == distilled.covers
-    row["relative_change"] = (
-        relative_change(row["undistilled"], row["distilled"], metric) if same else math.nan
-    )
-    tested = next(
-        (
-            of.values.groupby("fold").recordings.first()
-            for of in (distilled, undistilled)
-            if of.found
+def not_comparable(settings: Settings) -> str:
+    """Return why values cannot be compared with the paper's, or nothing."""
+    reasons = {
+        "the corpus is synthetic": settings.corpus.synthetic,
+        "networks and training have other sizes than the paper’s": any(
+            ours != paper for ours, paper in sizes(settings).values()
         ),
-        pd.Series(dtype=float),
-    )
-    return row | {"folds": len(tested) or math.nan, "recordings": tested.sum() or math.nan}
+    }
+    return " and ".join(reason for reason, holds in reasons.items() if holds)

@@ -9,14 +9,13 @@ import pandas as pd
 import pytest
 
 from kdsuite import places
-from kdsuite.analysis import comparisons, tables
+from kdsuite.analysis import comparisons, results, tables
 from kdsuite.analysis.figures import proof
-from kdsuite.analysis.results import COLUMNS, eer_conventions, predictions
 from kdsuite.analysis.site import listing
 from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.site.layout import Links
 from kdsuite.analysis.site.summary import headline
-from kdsuite.analysis.statistics import compare
+from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.analysis.tables import proven
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
@@ -75,8 +74,8 @@ def test_comparisons_pair_each_student_with_its_twin_over_seeds():
         "",
         "training.targets=shuffled",
     ]
-    read = {alpha: pd.concat([predictions(run.folder).assign(seed=run.settings.seed) for run in runs
-                              if run.settings.alpha == alpha and run.settings.training.targets == "teacher"]) for alpha in (0, 0.5)}  # fmt: skip
+    read = {alpha: pd.concat(results.answers([run for run in runs
+                              if run.settings.alpha == alpha and run.settings.training.targets == "teacher"], "uar")) for alpha in (0, 0.5)}  # fmt: skip
     apart = compare(read[0.5], read[0])
     assert (found.gain["teacher"], found.p["teacher"], found.low["teacher"]) == (
         apart.gain,
@@ -263,20 +262,20 @@ def test_conventions_of_an_error_rate_are_compared_student_by_student(values, di
         ("demo-voxceleb1", "student", "vgg", "nonseq", "embedding", 0.5, seed, "", f"s{seed}", 0, metric, value + 0.2 * seed, 10)
         for seed in (0, 1) for metric, value in metrics.items()
     ]  # fmt: skip
-    results = pd.DataFrame(rows, columns=list(COLUMNS))
-    assert eer_conventions(results, "demo-voxceleb1") == pytest.approx(difference)
-    assert np.isnan(eer_conventions(results, "demo-ravdess"))
+    found = pd.DataFrame(rows, columns=results.COLUMNS)
+    assert results.eer_conventions(found, "demo-voxceleb1") == pytest.approx(difference)
+    assert np.isnan(results.eer_conventions(found, "demo-ravdess"))
 
 
 def test_the_first_screen_of_a_suite_without_the_paper_s_corpora_tells_the_first_gain():
     runs = suite()
-    results = tables.collect(runs)
+    numbers = tables.collect(runs)
     made, states = (
-        [proven.gains_table(comparisons.compare_runs(runs, results))],
-        listing.states(runs, results),
+        [proven.gains_table(comparisons.compare_runs(runs, numbers))],
+        listing.states(runs, numbers),
     )
     gained, levels, done = headline(made, states, Links({}, frozenset(), {}, {}))
-    means = results[results.metric == "uar"].groupby(["alpha", "variant"]).value.mean() * 100
+    means = numbers[numbers.metric == "uar"].groupby(["alpha", "variant"]).value.mean() * 100
     after, before = means[0.5, ""], means[0, ""]
     assert (
         gained.label == "UAR gained by distillation, mean of 1 student"
@@ -304,11 +303,11 @@ def test_alpha_is_chosen_on_validation_recordings():
         ("demo-ravdess", "student", "vgg", "nonseq", "embedding", alpha, 0, "", f"a{alpha}", fold, metric, values[alpha][fold], 10)
         for alpha in held for fold in (0, 1) for metric, values in (("validation_uar", held), ("uar", tested))
     ]  # fmt: skip
-    results, runs = (
-        pd.DataFrame(rows, columns=list(COLUMNS)),
+    numbers, runs = (
+        pd.DataFrame(rows, columns=results.COLUMNS),
         [Run("student", load(dataset="demo-ravdess"), {})],
     )
-    (row,) = comparisons.chosen_alpha(runs, results).to_dict("records")
+    (row,) = comparisons.chosen_alpha(runs, numbers).to_dict("records")
     assert row["alphas"] == "0.5, 1" and row["chosen"] == pytest.approx((0.5 + 0.4) / 2)
     assert (
         row["best"] == pytest.approx(0.6)
@@ -318,9 +317,9 @@ def test_alpha_is_chosen_on_validation_recordings():
     assert row["undistilled"] == pytest.approx(0.3)
     assert (
         "45.0 % at the α that validation recordings choose, 60.0 %"
-        in answers([proven.alpha_table(comparisons.chosen_alpha(runs, results))])["alpha"][0]
+        in answers([proven.alpha_table(comparisons.chosen_alpha(runs, numbers))])["alpha"][0]
     )
-    assert comparisons.chosen_alpha(runs, results[results.metric == "uar"]).empty
+    assert comparisons.chosen_alpha(runs, numbers[numbers.metric == "uar"]).empty
 
 
 def test_sensitivity_orders_departures_by_their_effect():

@@ -6,17 +6,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from kdsuite.analysis.paper import AGGREGATORS as AGGREGATORS
+from kdsuite.analysis.paper import ENCODERS as ENCODERS
+from kdsuite.analysis.paper import network as network
+
 EITHER, CUT, ROUNDED = "agrees either way", "agrees when cut", "agrees when rounded"
 AGREES, CONTRADICTS, DOUBTFUL, NOT_DERIVABLE = "agrees", "contradicts", "doubtful", "not derivable"
 VERDICTS = (EITHER, CUT, ROUNDED, AGREES, CONTRADICTS, DOUBTFUL, NOT_DERIVABLE)
-
-ENCODERS = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SEResNet"}
-AGGREGATORS = {"nonseq": "", "em": "+BiLSTM+EM", "agg": "+BiLSTM+AGG"}
-
-
-def network(backbone: str, setting: str) -> str:
-    """Return a network as the paper's tables spell it, such as ``SEResNet+BiLSTM+AGG``."""
-    return ENCODERS[backbone] + AGGREGATORS[setting]
 
 
 def name(row: Any) -> str:

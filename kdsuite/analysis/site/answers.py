@@ -9,7 +9,7 @@ import pandas as pd
 
 from kdsuite.analysis.claims import NOT_RUN, VERDICTS
 from kdsuite.analysis.site import summary
-from kdsuite.analysis.statistics.resampling import ENOUGH, LEVEL
+from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS
 from kdsuite.analysis.tables import BACKBONES, SETTINGS, Table
 from kdsuite.analysis.tables.proven import METRICS, TARGETS
 from kdsuite.analysis.tables.table import ABSENT, number
@@ -63,9 +63,9 @@ def gains(made: Mapping[str, Table]) -> list[str]:
 
 def _gain(dataset: str, metric: str, rows: pd.DataFrame) -> str:
     told = f"{dataset}, {METRICS[metric]}: {_points(rows.gain.mean())} on average over {len(rows)} student{'s' if len(rows) > 1 else ''}"
-    enough = rows[rows.trainings >= ENOUGH]
+    enough = rows[rows.trainings >= MIN_UNITS]
     if enough.empty:
-        return f"{told}; none has the {ENOUGH} trainings that it takes to say whether other trainings would gain."
+        return f"{told}; none has the {MIN_UNITS} trainings that it takes to say whether other trainings would gain."
     few = (
         f", {len(rows) - len(enough)} of them of too few trainings to tell"
         if len(enough) < len(rows)

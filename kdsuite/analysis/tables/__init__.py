@@ -5,7 +5,7 @@ tables = [*network_tables(), *comparisons(runs, results, alpha=0.5)]
 files = {table.name: write(table, folder) for table in tables}
 """
 
-from kdsuite.analysis.results import collect, histories, missing, states
+from kdsuite.analysis.results import collect, histories, states
 from kdsuite.analysis.tables.comparison import comparisons
 from kdsuite.analysis.tables.links import linked
 from kdsuite.analysis.tables.networks import network_tables
@@ -26,3 +26,9 @@ __all__ = [
     "states",
     "write",
 ]
+
+
+def missing(runs):
+    """Return the runs that have no result yet."""
+    found = states(runs)
+    return found.run[found.state != "done"].to_list()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from kdsuite.analysis.results import coordinates
-from kdsuite.analysis.statistics.resampling import ENOUGH
+from kdsuite.analysis.statistics.power import MIN_UNITS
 from kdsuite.analysis.tables.proven import COMPARED, METHODS, TARGETS, TRAININGS, between, p_value
 from kdsuite.analysis.tables.table import Column, Table
 from kdsuite.runs.grid import Known
@@ -62,7 +62,7 @@ def known_rows(known: Sequence[Known], found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _seen(told: dict) -> bool | None:
-    if pd.isna(told.get("low")) or told["trainings"] < ENOUGH:
+    if pd.isna(told.get("low")) or told["trainings"] < MIN_UNITS:
         return None
     return bool(told["low"] > 0)
 
@@ -122,7 +122,7 @@ def known_table(rows: pd.DataFrame) -> Table:
         ],
         frame=shown,
         notes=[
-            f"A benefit is found where the 95 % interval of the gain, over {ENOUGH} trainings or more, lies above zero. A control may lose: "
+            f"A benefit is found where the 95 % interval of the gain, over {MIN_UNITS} trainings or more, lies above zero. A control may lose: "
             "targets that tell nothing are noise, and following them costs."
         ],
         absent=""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from kdsuite import places
 from kdsuite.analysis import ledger
 from kdsuite.analysis.paper import audit
 from kdsuite.analysis.paper.findings import CONTRADICTS, DOUBTFUL, NOT_DERIVABLE
@@ -80,5 +81,6 @@ def write_documents(folder: Path) -> dict[str, str]:
     """Write ``audit.csv`` and ``ledger.csv`` and return what they are, as
     :func:`kdsuite.analysis.site.build` takes its ``documents``."""
     audit.write(folder)
-    ledger.write(folder)
+    with places.replacing(folder / "ledger.csv") as temporary:
+        ledger.ledger().to_csv(temporary, index=False)
     return DOCUMENTS

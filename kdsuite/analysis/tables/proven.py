@@ -11,8 +11,7 @@ from kdsuite import places
 from kdsuite.analysis import claims, ledger
 from kdsuite.analysis.paper import published
 from kdsuite.analysis.results import prevailing
-from kdsuite.analysis.statistics import paper_designs
-from kdsuite.analysis.statistics.resampling import ENOUGH
+from kdsuite.analysis.statistics.power import MIN_UNITS, paper_designs
 from kdsuite.analysis.tables.comparison import conventions
 from kdsuite.analysis.tables.table import ABSENT, BACKBONES, SETTINGS, Column, Table, number
 
@@ -64,15 +63,15 @@ def reasons(found: pd.DataFrame) -> list[str]:
     """Return, for rows of :func:`kdsuite.analysis.comparisons.compare_runs`, why an interval or p is
     missing, and which ones need care."""
     notes = []
-    if (found.trainings < ENOUGH).any():
+    if (found.trainings < MIN_UNITS).any():
         notes.append(
-            f"No p{' and nothing detectable' if 'detectable' in found else ''} (—) with fewer than {ENOUGH} trainings: a fold of a seed is one."
+            f"No p{' and nothing detectable' if 'detectable' in found else ''} (—) with fewer than {MIN_UNITS} trainings: a fold of a seed is one."
         )
     if found.low.isna().any():
         notes.append(
             "No interval (—) with fewer than three folds, or three seeds of one split: how another training would differ is not known then."
         )
-    if (few := found[(found.speakers < ENOUGH) & found.low.notna()]).size:
+    if (few := found[(found.speakers < MIN_UNITS) & found.low.notna()]).size:
         notes.append(
             f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may be too short: it supposes that speakers differ "
             "as a normal distribution has it."
@@ -172,7 +171,7 @@ def controls_table(found: pd.DataFrame) -> Table:
     rows = controls = found[found.targets != "teacher"].reset_index(drop=True)
     if len(rows):
         # a share of a gain that is not there, or that other trainings may not have, says nothing
-        sure = (rows.method_low > 0) & (rows.trainings >= ENOUGH)
+        sure = (rows.method_low > 0) & (rows.trainings >= MIN_UNITS)
         kept = rows.assign(kept=(rows.gain / rows.method_gain).where(sure))
         rows = _shown(
             kept, "gain", "low", "high", "kept", "over", "over_low", "over_high", "method_gain"
@@ -211,7 +210,7 @@ def controls_table(found: pd.DataFrame) -> Table:
         ),
         notes=[
             "What a control gains is not owed to the video of that recording. The share of the method’s gain that it keeps is told only where that "
-            f"gain is above zero with its interval, over {ENOUGH} trainings or more.",
+            f"gain is above zero with its interval, over {MIN_UNITS} trainings or more.",
             *(reasons(controls.drop(columns="detectable")) if len(controls) else []),
         ],
         absent=""
@@ -328,7 +327,7 @@ def designs_table() -> Table:
         frame=rows,
         notes=[
             "One training a fold, as printed; differences between trainings come on top, so these are lower bounds. "
-            f"Fewer than {ENOUGH} trainings detect nothing (—): two students would differ, and nothing says whether two others would."
+            f"Fewer than {MIN_UNITS} trainings detect nothing (—): two students would differ, and nothing says whether two others would."
         ],
     )
 
