@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from kdsuite.analysis.statistics.resampling import ENOUGH
-from kdsuite.analysis.tables.collected import coordinates
+from kdsuite.analysis.results import coordinates
+from kdsuite.analysis.statistics.power import MIN_UNITS
 from kdsuite.runs.grid import Known
 
 NUMBERS = ["undistilled", "distilled", "gain", "low", "high", "p", "speakers", "trainings"]
@@ -38,7 +38,7 @@ def rows(known: Sequence[Known], comparisons: pd.DataFrame) -> pd.DataFrame:
             row |= {"gain": row["over"], "low": row["over_low"]}
             row |= {"high": row["over_high"], "p": row["over_p"]}
         seen = None
-        if row and pd.notna(row["low"]) and row["trainings"] >= ENOUGH:
+        if row and pd.notna(row["low"]) and row["trainings"] >= MIN_UNITS:
             seen = bool(row["low"] > 0)
         targets = each.run.settings.training.targets
         axes = dict(zip(AXES, (each.about, each.benefit, place["method"], targets)))

@@ -23,7 +23,7 @@ from pandas.io.formats.style import Styler
 
 from kdsuite import paths
 from kdsuite.analysis import paper
-from kdsuite.analysis.statistics.resampling import ENOUGH
+from kdsuite.analysis.statistics.power import MIN_UNITS
 
 TEMPLATES = Path(__file__).parent / "pages" / "templates"
 BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet", "linear": "linear baseline"}
@@ -287,17 +287,17 @@ def reasons(rows: pd.DataFrame) -> list[str]:
     if rows.empty:
         return []
     notes = []
-    if (rows.trainings < ENOUGH).any():
+    if (rows.trainings < MIN_UNITS).any():
         notes.append(
             f"No p{' and nothing detectable' if 'detectable' in rows else ''} (—) with fewer than "
-            f"{ENOUGH} trainings: a fold of a seed is one."
+            f"{MIN_UNITS} trainings: a fold of a seed is one."
         )
     if rows.low.isna().any():
         notes.append(
             "No interval (—) with fewer than three folds, or three seeds of one split: how another "
             "training would differ is not known then."
         )
-    if len(few := rows[(rows.speakers < ENOUGH) & rows.low.notna()]):
+    if len(few := rows[(rows.speakers < MIN_UNITS) & rows.low.notna()]):
         notes.append(
             f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may "
             "be too short: it assumes normal differences between speakers."

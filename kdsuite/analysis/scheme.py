@@ -7,8 +7,8 @@ of the gradients come from small networks that are differentiated.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import pandas as pd
 import torch
@@ -20,7 +20,7 @@ from kdlib.models.network import Network, build_student, build_teacher
 from kdlib.models.resnet import SqueezeExcitation
 from kdlib.spectrogram import FrontEnd
 from kdlib.teacher import PrivilegedInformation
-from kdsuite.analysis.paper.findings import ENCODERS
+from kdsuite.analysis.paper import ENCODERS
 from kdsuite.data.corpora import features
 from kdsuite.settings import Settings
 
@@ -67,37 +67,40 @@ class Scheme(NamedTuple):
         """The component whose output is distilled: the last that the distillation reaches."""
         return list(self.factors["distillation"])[-1]
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the figure's data, one row a component; only the student has gradients."""
-        for network, structure in (("teacher", self.teacher), ("student", self.student)):
-            for part in structure.components:
-                row = {"distilled": self.level, "network": network, **part._asdict()}
-                row["shape"] = " × ".join(map(str, part.shape))
-                for loss, factors in self.factors.items():
-                    learned = network == "student"
-                    row[f"{loss} gradient"] = factors.get(part.name, "") if learned else ""
-                yield row
-
 
 def read(settings: Settings, setting: str) -> Scheme:
     """Read the networks of ``settings`` in the setting ``nonseq``, ``em`` or ``agg``.
 
     Raises InvalidCorpus where a table of face measurements is named and missing.
     """
-    chosen = settings.model_copy(update={"setting": setting})
-    return Scheme(teacher(chosen), student(chosen), gradient_factors(chosen), *target(chosen))
+    settings = settings.model_copy(update={"setting": setting})
+    return Scheme(
+        teacher(settings), student(settings), gradient_factors(settings), *target(settings)
+    )
 
 
 def table(schemes: list[Scheme]) -> pd.DataFrame:
-    """Return the data of a figure of these schemes, one row a component."""
-    return pd.DataFrame([row for scheme in schemes for row in scheme.rows()])
+    """Return the data of a figure of these schemes, one row a component; only the student has
+    gradients."""
+    rows = []
+    for scheme in schemes:
+        for network, structure in (("teacher", scheme.teacher), ("student", scheme.student)):
+            for part in structure.components:
+                shape = " × ".join(map(str, part.shape))
+                gradients = {
+                    f"{loss} gradient": by_part.get(part.name, "") if network == "student" else ""
+                    for loss, by_part in scheme.factors.items()
+                }
+                row = {"distilled": scheme.level, "network": network, **part._asdict()}
+                rows.append({**row, "shape": shape, **gradients})
+    return pd.DataFrame(rows)
 
 
 def student(settings: Settings) -> Structure:
     """Read the student of these settings."""
     media = settings.media
     waveform = torch.zeros(1, round(media.duration * media.sample_rate))
-    shape = FrontEnd(settings.media, settings.sequential)(waveform).shape
+    shape = FrontEnd(media, settings.sequential)(waveform).shape
     with torch.device("meta"):
         network = build_student(settings, CLASSES)
         return _read(ENCODERS[settings.backbone], network, torch.empty(shape))
@@ -130,10 +133,12 @@ def _frames(settings: Settings) -> int:
 def _read(family: str, network: Network, x: torch.Tensor) -> Structure:
     parts: list[Component] = []
     for name, module in network.named_children():
+        counts = _count(module).items()
+        layers = ", ".join(kind if kind == "attention" else f"{n} {kind}" for kind, n in counts)
+        weights = sum(parameter.numel() for parameter in module.parameters())
+        component = partial(Component, name, layers, weights)
         module.register_forward_hook(
-            lambda module, _, output, name=name: parts.append(
-                Component(name, _layers(module), _weights(module), _shape(output))
-            )
+            lambda _, __, output, component=component: parts.append(component(_shape(output)))
         )
     network.eval()(x)
     return Structure(family, _shape(x), parts)
@@ -144,17 +149,8 @@ def _shape(x: torch.Tensor) -> tuple[int, ...]:
     return tuple(x.shape[1:] if x.shape[0] == 1 and x.dim() > 1 else x.shape)
 
 
-def _weights(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _layers(module: nn.Module) -> str:
-    """Return such as ``6 conv, 2 FC``; a child named attention counts as attention."""
-    counts = _count(module).items()
-    return ", ".join(kind if kind == "attention" else f"{count} {kind}" for kind, count in counts)
-
-
 def _count(module: nn.Module) -> Counter[str]:
+    """Count layers by their kind; a child named attention counts as attention."""
     if type(module) in LAYERS:
         return Counter([LAYERS[type(module)]])
     children = module.named_children()
@@ -168,22 +164,19 @@ def target(settings: Settings) -> tuple[str, tuple[int, ...]]:
     It is the teacher's embedding of the ``peak`` frame or of the ``recording``, or the mean over
     the frames of each ``segment``. Without time one mean is the ``same`` for all segments.
     """
-    size, count = settings.model.embedding, _frames(settings)
-    frames = torch.zeros(count, size, requires_grad=True)
-    recording, row = torch.zeros(1, size, requires_grad=True), torch.tensor([0])
+    size, count, row = settings.model.embedding, _frames(settings), torch.tensor([0])
     information = PrivilegedInformation(
-        Ragged.of(frames, torch.tensor([count])),
+        Ragged.of(torch.zeros(count, size), torch.tensor([count])),
         peak=None,
         confidence=None,
-        recording_embedding=recording,
+        recording_embedding=torch.zeros(1, size),
         probabilities=torch.ones(1, 1),
     )
-    embedding = information.targets(row, row, settings, _timed(settings)).embedding
-    (frames_gradient,) = torch.autograd.grad(embedding.sum(), [frames], allow_unused=True)
-    if frames_gradient is not None:
-        return "segment" if _timed(settings) else "same", _shape(embedding)
-    peak = _timed(settings) and not settings.sequential
-    return "peak" if peak else "recording", _shape(embedding)
+    timed = _timed(settings)
+    shape = _shape(information.targets(row, row, settings, timed).embedding)
+    if settings.setting == "em":
+        return "segment" if timed else "same", shape
+    return "peak" if timed and not settings.sequential else "recording", shape
 
 
 def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
@@ -194,48 +187,34 @@ def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
     Raises ValueError for a factor of any other kind.
     """
     model = settings.model.model_copy(update={"width": 0.0625, "embedding": 16, "reduction": 2})
-    small = settings.model_copy(update={"model": model})
+    settings = settings.model_copy(update={"model": model})
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = build_student(small, CLASSES).double().eval()
-        segments = [2] if small.sequential else []
+        network = build_student(settings, CLASSES).double().eval()
+        segments = [2] if settings.sequential else []
         x = torch.randn(2, *segments, 1, 32, 32, dtype=torch.float64)
         teacher_embedding = torch.randn_like(network(x).distilled)
-    mixed = _gradients(network, small, x, teacher_embedding, PROBE)
-    factors: dict[str, dict[str, str]] = {}
-    for loss, alpha in (("classification", 0.0), ("distillation", 1.0)):
-        alone = _gradients(network, small, x, teacher_embedding, alpha)[loss]
-        by_name = {name: _factor(mixed[loss][name], gradient) for name, gradient in alone.items()}
-        factors[loss] = {name: factor for name, factor in by_name.items() if factor}
-    return factors
 
-
-def _gradients(
-    network: Network,
-    settings: Settings,
-    x: torch.Tensor,
-    teacher_embedding: torch.Tensor,
-    alpha: float,
-) -> dict[str, dict[str, torch.Tensor]]:
-    """Return by loss and component the gradient of the objective's part, ``(weights,)``."""
-    objective = Embedding(alpha, settings.training.distance, settings.model.embedding)
-    output = network(x, objective.gradient_scale)
-    targets = Targets(teacher_embedding, output.logits.detach().softmax(dim=-1))
-    labels = torch.tensor([0, 1])
-    label, distance = objective.terms(output.logits, output.distilled, labels, targets)
-    zero = 0 * (label + distance)  # with a graph, so that it has a gradient
-    losses = {
-        "classification": objective.total((label, zero)),
-        "distillation": objective.total((zero, distance)),
-    }
-    return {
-        name: {
-            part: _gradient(loss, module)
-            for part, module in network.named_children()
-            if part != "front_end"
+    def gradients(loss: int, alpha: float) -> dict[str, torch.Tensor]:
+        """Return by component the gradient of one part of the objective, ``(weights,)``."""
+        objective = Embedding(alpha, settings.training.distance, settings.model.embedding)
+        output = network(x, objective.gradient_scale)
+        targets = Targets(teacher_embedding, output.logits.detach().softmax(dim=-1))
+        terms = objective.terms(output.logits, output.distilled, torch.tensor([0, 1]), targets)
+        # the other one times 0, so that every component has a gradient
+        total = objective.total([term * (which == loss) for which, term in enumerate(terms)])
+        return {
+            name: _gradient(total, part)
+            for name, part in network.named_children()
+            if name != "front_end"
         }
-        for name, loss in losses.items()
-    }
+
+    factors: dict[str, dict[str, str]] = {}
+    for loss, name in enumerate(("classification", "distillation")):
+        alone, mixed = gradients(loss, loss), gradients(loss, PROBE)
+        by_part = {part: _factor(mixed[part], alone[part]) for part in alone}
+        factors[name] = {part: factor for part, factor in by_part.items() if factor}
+    return factors
 
 
 def _gradient(loss: torch.Tensor, module: nn.Module) -> torch.Tensor:

@@ -10,11 +10,19 @@ from typing import Any
 import pandas as pd
 
 from kdsuite import paths
-from kdsuite.analysis import comparisons, networks
-from kdsuite.analysis import results as collected
+from kdsuite.analysis import comparisons, networks, results
 from kdsuite.analysis.figures import save
 from kdsuite.analysis.figures.diagrams import Drawing
-from kdsuite.analysis.report import BACKBONES, SETTINGS, Figure, Table
+from kdsuite.analysis.report import (
+    BACKBONES,
+    BELOW,
+    MANY,
+    PARTIAL,
+    SETTINGS,
+    Figure,
+    Table,
+    few_trials,
+)
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
@@ -29,6 +37,7 @@ TASKS = {
     6: "Emotion recognition on RAVDESS: unweighted accuracy (mean recall) in percent",
     7: "Emotion recognition on IEMOCAP: unweighted accuracy (mean recall) in percent",
 }
+PAPER_RECORDINGS = {4: "21,819", 5: "21,819", 6: "2,452", 7: "about 6 thousand"}
 # columns of the paper's tables: title and format
 PRINTED = {
     "teacher": ("teacher", ""),
@@ -60,7 +69,7 @@ class Suite:
     @cached_property
     def results(self) -> pd.DataFrame:
         """One row a run, fold and metric, fractions."""
-        return collected.collect(self.runs)
+        return results.collect(self.runs)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -75,12 +84,12 @@ class Suite:
     @cached_property
     def histories(self) -> pd.DataFrame:
         """One row an epoch of the distilled students: norms and cosine of the two gradients."""
-        return collected.histories(self.studied)
+        return results.histories(self.studied)
 
     @cached_property
     def states(self) -> pd.DataFrame:
         """One row a run: state, seconds, device, commit, title, its page, and whether it is listed."""
-        table = collected.states(self.runs)
+        table = results.states(self.runs)
         failed_first = table.sort_values("state", key=lambda of: of != "failed", kind="stable")
         table["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
         names = [plain("-".join(name)) for name in zip(table.dataset, table.stage, table.key)]
@@ -106,9 +115,9 @@ class Suite:
     @cached_property
     def _students(self) -> dict[tuple, list[Run]]:
         found: dict[tuple, list[Run]] = {}
-        for run in collected.distinct(self.runs).values():
+        for run in results.distinct(self.runs).values():
             if run.stage == "student" and run.done:
-                place = collected.coordinates(run)
+                place = results.coordinates(run)
                 found.setdefault(tuple(place[name] for name in PLACE), []).append(run)
         return found
 
@@ -121,7 +130,9 @@ class Suite:
     def undistilled(self, students: Iterable[list[Run]]) -> list[list[Run]]:
         """Return the runs of the undistilled baselines of these students."""
         keys = {(run.settings.dataset, run.key): run for run in self.runs if run.stage == "student"}
-        baselines = [[Run("student", run.settings.undistilled()) for run in runs] for runs in students]
+        baselines = [
+            [Run("student", run.settings.undistilled()) for run in runs] for runs in students
+        ]
         names = [[(run.settings.dataset, run.key) for run in each] for each in baselines]
         return [[keys[name] for name in each if name in keys] for each in names]
 
@@ -149,27 +160,84 @@ class Suite:
         files = picture.save(stem) if isinstance(picture, Drawing) else save(picture, stem)
         return Figure(name, title, caption, alt, files)
 
-    def comparison(self, of: networks.Comparison, alpha: float) -> Table:
+    def comparison(self, of: networks.NetworkTable, alpha: float) -> Table:
         """Write one of Tables 4 to 7 and return it."""
-        error = of.task == 5
-        form = ".2f" if error else ".1f"
+        form = ".2f" if of.metric == "eer" else ".1f"
         columns: dict[str, Any] = {"backbone": "backbone", "setting": "setting"}
         columns |= {
             f"paper_{name}": (title, digits or form, "paper")
             for name, (title, digits) in PRINTED.items()
             if f"paper_{name}" in of.frame
         }
-        ours = ["undistilled", "distilled"] if error else ["teacher", "undistilled", "distilled"]
-        columns |= {name: (name, form, "this suite") for name in ours}
+        columns |= {role: (role, form, "this suite") for role in of.runs}
         columns["interval_low:interval_high"] = ("distilled, 95 %", form, "this suite")
         columns["relative_change"] = ("relative change,\u00a0%", "+.2f", "this suite")
         columns["difference"] = ("ours − paper’s", f"+{form}", "this suite")
+        below = of.frame[[f"{role}_below_linear" for role in of.runs]] == True  # noqa: E712, or NaN
+        marks = {
+            role: [PARTIAL * bool(some) + BELOW * worse for some, worse in zip(of.partial[role], below[f"{role}_below_linear"])]
+            for role in of.runs
+        }  # fmt: skip
+        runs = {
+            role: [each if isinstance(each, list) else [] for each in of.runs[role]]
+            for role in of.runs
+        }
+        task, further = int(of.name[5]), f", {of.dataset}" * ("-" in of.name)
         return self.table(
-            f"table{of.task}" + f"-{of.dataset}" * of.further, of.frame, of.runs, columns=columns, heads=2,
-            title=f"Table {of.task}" + f", {of.dataset}" * of.further,
-            caption=f"{TASKS[of.task]}. Distilled: the paper’s method at α\u00a0=\u00a0{alpha:g}.",
-            facts=of.facts, notes=of.notes, missing=of.missing, absent=of.absent, marks=of.marks,
+            of.name, of.frame, runs | {"relative_change": runs["distilled"]}, columns=columns, heads=2,
+            title=f"Table {task}{further}",
+            caption=f"{TASKS[task]}. Distilled: the paper’s method at α\u00a0=\u00a0{alpha:g}.",
+            facts=self._facts(of), notes=self._notes(of), missing=of.missing, absent=of.absent, marks=marks,
         )  # fmt: skip
+
+    def _facts(self, of: networks.NetworkTable) -> list[str]:
+        """Return what a comparison rests on: dataset, recordings, epochs, widths."""
+        if of.settings is None:
+            return []
+        facts = [
+            f"dataset {of.dataset}"
+            + " (synthetic corpus)" * (of.settings.corpus.synthetic is not None)
+        ]
+        tested, folds = of.frame[["recordings", "folds"]].max()
+        if pd.notna(tested):
+            told = f"{tested:,.0f} recordings tested in {folds:.0f} fold{'s' * (folds > 1)}"
+            facts.append(f"{told} (paper: {PAPER_RECORDINGS[int(of.name[5])]})")
+        for name, (ours, paper) in networks.sizes(of.settings).items():
+            facts.append(f"{name} {ours:g}" + f" (paper: {paper:g})" * (ours != paper))
+        return facts
+
+    def _notes(self, of: networks.NetworkTable) -> list[str]:
+        notes, frame = [], of.frame
+        if of.settings and (why := networks.not_comparable(of.settings)):
+            notes.append(f"Compare the shape, not the values: {why}.")
+        if frame.folds.max() > 1:
+            notes.append("± is the standard deviation over folds.")
+        if frame.interval_low.notna().any():
+            notes.append(
+                "Intervals are over folds, or over speakers and trainings where folds are fewer than three."
+            )
+        elif frame.distilled.notna().any():
+            notes.append(
+                "There are no intervals with fewer than three folds, or three seeds of one split."
+            )
+        if of.other:
+            notes.append(
+                f"{of.other} runs with other corpus, media, model or training parameters are left out."
+            )
+        if of.metric == "eer":
+            notes.append("A positive change is a lower error rate.")
+            own = self.results[self.results.dataset == of.dataset]
+            if (difference := results.eer_conventions(own, of.dataset)) > MANY:
+                notes.append(few_trials(of.dataset, difference))
+            if (scored := own.value[own.metric == "trials_scored"].min()) < 1:
+                notes.append(
+                    f"Only {100 * scored:.1f} % of the trials could be scored, for recordings are missing."
+                )
+        if "paper_unlabelled_third" in frame:
+            notes.append(
+                "The headers of the paper’s last two columns are lost in our copy; the numbers are shown as printed."
+            )
+        return notes
 
 
 def title(run: Run) -> str:
@@ -188,4 +256,4 @@ def title(run: Run) -> str:
         parts += distilled if settings.alpha else ["undistilled"]
     parts += [f"folds {settings.folds}"] * (str(settings.folds) != ALL_FOLDS)
     parts += [f"seed {settings.seed}"] * (settings.seed != 0)
-    return ", ".join([*parts, *filter(None, [collected.variant(settings, run.stage)])])
+    return ", ".join([*parts, *filter(None, [results.variant(settings, run.stage)])])

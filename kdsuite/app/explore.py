@@ -26,8 +26,8 @@ from kdlib.dataset import Fold, samples_per_segment
 from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import METHODS, Picture
-from kdsuite.analysis.paper import findings
-from kdsuite.analysis.tables import BACKBONES, SETTINGS
+from kdsuite.analysis import paper
+from kdsuite.analysis.report import BACKBONES, SETTINGS
 from kdsuite.app.using import Student, load_student
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
@@ -79,7 +79,7 @@ def networks(settings: Settings) -> dict[str, dict[float, Run]]:
         }
         if set(done) - {0.0}:
             found[
-                f"{findings.network(network.backbone, network.setting)}, {METHODS[network.method][2]}"
+                f"{paper.network(network.backbone, network.setting)}, {METHODS[network.method][2]}"
             ] = done
     return found
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from kdsuite import paths
 from kdsuite.analysis import scheme
 from kdsuite.settings import Settings
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from kdlib.errors import UserError
 from kdsuite.analysis.figures.style import BLUE, GREY, INK, METHODS, Picture, styled
-from kdsuite.analysis.paper.findings import network
+from kdsuite.analysis.paper import network
 
 
 @styled
@@ -68,7 +68,7 @@ def agreements(history: dict[Any, list[dict[str, float]]]) -> pd.DataFrame:
 def gains(found: pd.DataFrame) -> Picture:
     """Show each gain of a dataset and metric with its 95 % interval; the paper's method stands out.
 
-    ``found`` are rows of :func:`kdsuite.analysis.evidence.comparisons` with a column ``label``,
+    ``found`` are rows of :func:`kdsuite.analysis.comparisons.compare_runs` with a column ``label``,
     from top to bottom.
     """
     figure = Picture(figsize=(7.5, 0.9 + 0.27 * len(found)), layout="constrained")
@@ -111,7 +111,7 @@ def gradient_share(found: pd.DataFrame) -> Picture:
     """Show each gain of a dataset and metric, with its 95 % interval, against the teacher's
     ``share`` of the gradient (0 to 1).
 
-    ``found`` are rows of :func:`kdsuite.analysis.evidence.comparisons` with a column ``share``;
+    ``found`` are rows of :func:`kdsuite.analysis.comparisons.compare_runs` with a column ``share``;
     each point carries its α.
     """
     figure = Picture(figsize=(7.5, 3.6), layout="constrained")

@@ -23,7 +23,7 @@ from kdsuite.analysis.figures.style import (
     Picture,
     styled,
 )
-from kdsuite.analysis.paper.findings import AGGREGATORS, ENCODERS, network
+from kdsuite.analysis.paper import AGGREGATORS, ENCODERS, network
 
 MANY_CLASSES = 40  # from here on the confusions are drawn without numbers
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,33 +11,31 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from kdlib.errors import UserError
-from kdsuite.analysis.statistics.power import detectable, detectable_by_t
-from kdsuite.analysis.statistics.resampling import (
-    ENOUGH,
+from kdsuite.analysis.statistics import trials
+from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS, detectable, detectable_by_t
+from kdsuite.analysis.statistics.uncertainty import (
     FLIPS,
-    LEVEL,
+    TRAINING,
+    Interval,
     Uncertainty,
     differences,
     right,
-    shares,
     sign_flip,
-    students,
     uncertainty,
-    with_seed,
+    weights,
 )
 
-KEY = ["seed", "fold", "recording"]
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """A paired comparison; numbers are fractions, and a gain above zero is for distillation.
+class Comparison(NamedTuple):
+    """A paired comparison; numbers are fractions, and a gain above zero is for distillation, for
+    error rates too.
 
     ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval
-    (:func:`kdsuite.analysis.statistics.resampling.uncertainty`) over ``unit``: fold, or speaker and
-    training. ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four
-    times in five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are
-    sign-flip tests, ``p_recordings`` is McNemar's. What cannot be known is NaN.
+    (:mod:`kdsuite.analysis.statistics.uncertainty`) over ``unit``: fold, or speaker and training.
+    ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four times in
+    five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are sign-flip
+    tests, ``p_recordings`` is McNemar's. What cannot be known is NaN; the tests, ``folds`` and
+    ``recordings`` are None of an equal error rate, ``trials`` of the other metrics.
     """
 
     metric: str
@@ -48,52 +46,82 @@ class Comparison:
     high: float
     p: float
     unit: str
-    p_folds: float
-    p_speakers: float
-    p_trainings: float
-    p_recordings: float
     detectable: float
-    folds: int
     speakers: int
-    recordings: int
     seeds: int
     trainings: int
+    p_folds: float | None = None
+    p_speakers: float | None = None
+    p_trainings: float | None = None
+    p_recordings: float | None = None
+    folds: int | None = None
+    recordings: int | None = None
+    trials: int | None = None
 
 
-def paired(distilled: pd.DataFrame, undistilled: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a recording, fold and seed: those columns, speaker, label, ``predicted`` and
-    ``predicted_undistilled``.
+class Answers(NamedTuple):
+    """The columns of what a run answered: those that tell two rows apart, those that are the same
+    whoever answers (with their types), and the answer."""
 
-    Raises UserError where the two runs did not test the same recordings, or a label or speaker
-    differs.
+    key: list[str]
+    facts: dict[str, type]
+    answer: str
+
+
+RECORDINGS = Answers([*TRAINING, "recording"], {"speaker": str, "label": str}, "predicted")
+TRIALS = Answers(
+    [*TRAINING, "list", "trial"],
+    {"genuine": bool, "first_speaker": str, "second_speaker": str},
+    "score",
+)
+
+
+def answers_of(metric: str) -> Answers:
+    """Return the columns that a metric is computed from: trials for ``eer``, else recordings."""
+    return TRIALS if metric == "eer" else RECORDINGS
+
+
+def with_seed(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return answers with a column ``seed``; where there is none, all are of seed 0."""
+    return answers if "seed" in answers else answers.assign(seed=0)
+
+
+def paired(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+    """Return one row a recording (or trial), fold and seed: its columns :func:`answers_of`, and
+    the answer of the undistilled run with the ending ``_undistilled``.
+
+    Raises UserError where the two runs did not test the same, or a label or speaker differs.
     """
-    both = [
-        with_seed(of)[[*KEY, "speaker", "label", "predicted"]] for of in (distilled, undistilled)
-    ]
-    for name, of in zip(("distilled", "undistilled"), both):
-        if (twice := of.duplicated(KEY)).any():
-            raise UserError(
-                f"{_told(of[twice])} is there twice in the {name} predictions; give each seed's runs their number in a column 'seed'."
-            )
-    found = both[0].merge(
-        both[1], on=KEY, how="outer", suffixes=("", "_undistilled"), indicator=True
-    )
-    if (alone := found._merge != "both").any():
-        raise UserError(
-            f"the runs tested different recordings: {alone.sum()} are in one of them alone, such as {_told(found[alone])}; "
-            "compare runs of the same corpus, folds and seeds."
-        )
-    for name in ("label", "speaker"):
-        if (other := found[name].astype(str) != found[f"{name}_undistilled"].astype(str)).any():
-            raise UserError(
-                f"{_told(found[other])} has another {name} in the undistilled run; compare runs of the same corpus."
-            )
-    return found.drop(columns=["_merge", "label_undistilled", "speaker_undistilled"])
+    key, facts, answer = answers_of(metric)
+    both = pd.merge(
+        *(with_seed(of)[[*key, *facts, answer]].astype(facts) for of in (distilled, undistilled)),
+        how="outer", on=[*key, *facts], suffixes=("", "_undistilled"), indicator=True,
+    )  # fmt: skip
+    problems = {
+        "is in one of the runs alone, or has another label or speaker there; compare runs of the "
+        "same corpus, folds and seeds": both._merge != "both",
+        "is there twice; number the seeds in a column 'seed'": both.duplicated(key),
+    }
+    for problem, wrong in problems.items():
+        if wrong.any():
+            row = ", ".join(f"{name} {both[name][wrong].iloc[0]}" for name in key)
+            raise UserError(f"{row} {problem}.")
+    return both.drop(columns="_merge")
 
 
-def _told(rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    return f"recording '{first.recording}' of fold {first.fold}, seed {first.seed}"
+def measure(
+    answers: pd.DataFrame, metric: str, columns: list[str]
+) -> tuple[list[float], Uncertainty]:
+    """Return the metric by each of the ``columns`` of answers, and how sure the first is, minus the
+    second where there are two."""
+    if metric == "eer":
+        rates = [trials.error_rates(answers, column) for column in columns]
+        sure = trials.uncertainty(rates[0] - sum(rates[1:]), trials.numbered(answers)[1])
+        return [float(rate[0].mean()) for rate in rates], sure
+    values = [right(answers, column) for column in columns]
+    weight = weights(answers, metric)
+    sure = uncertainty(answers, metric, values[0] - sum(values[1:]))
+    return [float(weight @ value) for value in values], sure
 
 
 def compare(
@@ -103,36 +131,38 @@ def compare(
     flips: int = FLIPS,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two runs' predictions by ``uar`` or ``accuracy``; several seeds stand in a column
-    ``seed``.
+    """Compare two runs' predictions by ``uar`` or ``accuracy``, or their scored trials by ``eer``;
+    several seeds stand in a column ``seed``.
 
     The test is exact: signs of folds are flipped. Fewer than six folds cannot reach p = 0.05 (2 of
-    2⁵ signs are 0.06); then it is Student's t with the standard error of the interval. With fewer
-    than six trainings there is no p and no ``detectable``, and with fewer than three folds or seeds
-    no interval: tests that take the trained students as given, as McNemar's and those over speakers
-    do, cannot say whether other trainings would differ. Raises UserError where the runs tested
-    different recordings.
+    2⁵ signs are 0.06); then, and for error rates, it is Student's t with the standard error of the
+    interval. With fewer than six trainings there is no p and no ``detectable``, and with fewer than
+    three folds or seeds no interval: tests that take the trained students as given, as McNemar's and
+    those over speakers do, cannot say whether other trainings would differ. Raises UserError where
+    the runs tested different recordings or trials, and for an unknown metric.
     """
-    both = paired(distilled, undistilled)
-    base = right(both, "predicted_undistilled").astype(float)
-    better, parts = right(both) - base, shares(both, metric)
-    part = (parts.weight / parts.recordings)[parts.cell]
-    gain, start = float(part @ better), float(part @ base)
-    by = {"fold": both.fold, "speaker": both.speaker, "training": students(both)}
-    by = {unit: differences(parts, of, better) for unit, of in by.items()}
-    sure = uncertainty(both, parts, better)
-    bounds = sure.around(gain)
-    p, least = tested_by(sure, gain, by["fold"], len(by["training"]), flips, seed)
-    tests = dict.fromkeys([*by, "recording"], math.nan)
-    if len(by["training"]) >= ENOUGH:
-        tests = {unit: sign_flip(found, flips, seed) for unit, found in by.items()} | {
-            "recording": _mcnemar(both)
-        }
+    both = paired(distilled, undistilled, metric)
+    answer = answers_of(metric).answer
+    (after, before), sure = measure(both, metric, [answer, f"{answer}_undistilled"])
+    gain = before - after if metric == "eer" else after - before
+    training = both.groupby(TRAINING).ngroup()
+    trainings = training.nunique()
+    speakers = len(np.unique(both.filter(like="speaker")))
+    folds, more = np.empty(0), {"trials": len(both)}
+    if metric != "eer":
+        part = weights(both, metric) * (right(both) - right(both, "predicted_undistilled"))
+        units = {"folds": both.fold, "speakers": both.speaker, "trainings": training}
+        by = {f"p_{name}": differences(part, unit) for name, unit in units.items()}
+        more = dict.fromkeys([*by, "p_recordings"], math.nan)
+        if trainings >= MIN_UNITS:
+            more = {name: sign_flip(values, flips, seed) for name, values in by.items()}
+            more["p_recordings"] = _mcnemar(both)
+        folds = by["p_folds"]
+        more |= {"folds": len(folds), "recordings": both.recording.nunique()}
+    p, least = tested_by(sure, gain, folds, trainings, flips, seed)
+    _, low, high = sure.interval(gain)
     return Comparison(
-        metric=metric, undistilled=start, distilled=start + gain, gain=gain, low=bounds.low, high=bounds.high, p=p, unit=sure.unit,
-        p_folds=tests["fold"], p_speakers=tests["speaker"], p_trainings=tests["training"], p_recordings=tests["recording"],
-        detectable=least, folds=len(by["fold"]), speakers=len(by["speaker"]),
-        recordings=both.recording.nunique(), seeds=both.seed.nunique(), trainings=len(by["training"]),
+        metric, before, after, gain, low, high, p, sure.unit, least, speakers, both.seed.nunique(), trainings, **more
     )  # fmt: skip
 
 
@@ -149,9 +179,9 @@ def tested_by(
 
     NaN with fewer than six trainings.
     """
-    if trainings < ENOUGH:
+    if trainings < MIN_UNITS:
         return math.nan, math.nan
-    if sure.unit == "fold" and len(folds) >= ENOUGH:
+    if sure.unit == "fold" and len(folds) >= MIN_UNITS:
         return sign_flip(folds, flips, seed), detectable(folds)
     return sure.p(gain), detectable_by_t(sure.error, sure.freedom)
 
@@ -164,8 +194,21 @@ def _mcnemar(both: pd.DataFrame) -> float:
     recordings.
     """
     both = both[both.seed == both.seed.min()]
-    wrong = 2 * ~right(both) + ~right(both, "predicted_undistilled")
-    return float(mcnemar(np.bincount(wrong, minlength=4).reshape(2, 2), exact=True).pvalue)
+    outcome = 2 * right(both) + right(both, "predicted_undistilled")
+    counts = np.bincount(outcome.astype(int), minlength=4).reshape(2, 2)
+    return float(mcnemar(counts, exact=True).pvalue)
+
+
+def interval(answers: pd.DataFrame, metric: str = "uar") -> Interval:
+    """Return a run's ``uar``, ``accuracy`` or ``eer``, the mean over its folds, with its 95 %
+    interval over speakers and trainings.
+
+    ``answers`` are those of :func:`kdsuite.runs.results.predictions`, or of
+    :func:`kdsuite.data.verification.scored`, of several seeds with a column ``seed``. There is no
+    interval (NaN) where folds or seeds are too few to say how another training would have come out.
+    """
+    (estimate,), sure = measure(with_seed(answers), metric, [answers_of(metric).answer])
+    return sure.interval(estimate)
 
 
 def corrected(pvalues: pd.Series | np.ndarray | list[float]) -> pd.Series:
@@ -174,8 +217,8 @@ def corrected(pvalues: pd.Series | np.ndarray | list[float]) -> pd.Series:
 
     A missing one (NaN: not run, or too few units) stays missing and is not counted.
     """
-    found = pd.Series(pvalues, dtype=float).copy()
-    there = found.notna()
-    if there.any():
-        found[there] = multipletests(found[there], alpha=LEVEL, method="holm")[1]
-    return found
+    pvalues = pd.Series(pvalues, dtype=float)
+    known = pvalues.dropna()
+    if len(known):
+        known[:] = multipletests(known, alpha=LEVEL, method="holm")[1]
+    return known.reindex(pvalues.index)

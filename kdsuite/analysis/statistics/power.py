@@ -11,8 +11,10 @@ import pandas as pd
 from scipy.optimize import brentq
 from statsmodels.stats.power import TTestPower
 
-from kdsuite.analysis.statistics.resampling import ENOUGH, LEVEL
-
+LEVEL = 0.05  # two-sided, of tests and intervals
+# so many trainings, or folds whose signs are flipped, can tell anything: 2 of 2⁶ signs are 0.03, 2
+# of 2⁵ are 0.06
+MIN_UNITS = 6
 POWER = 0.8
 COARSE = 10
 SUITES = 10000  # a standard error of 0.4 % of power
@@ -28,15 +30,14 @@ def standard_error(accuracy: float, recordings: int) -> float:
     return math.sqrt(accuracy * (1 - accuracy) / recordings)
 
 
-def detectable(found: np.ndarray) -> float:
-    """Return the gain that the exact sign-flip test finds four times in five, from the spread of
-    its differences ``(units,)``.
+def detectable(values: np.ndarray) -> float:
+    """Return the gain that the exact sign-flip test finds four times in five, from paired
+    differences ``(units,)``, one a fold.
 
-    ``found`` are paired differences, one a fold. NaN where there are fewer than six, or all are the
-    same.
+    NaN where there are fewer than six, or all are the same.
     """
-    spread = float(np.std(found, ddof=1)) if len(found) >= ENOUGH else 0.0
-    return spread * _effect(len(found)) if spread else math.nan
+    spread = float(np.std(values, ddof=1)) if len(values) >= MIN_UNITS else 0.0
+    return spread * _effect(len(values)) if spread else math.nan
 
 
 def detectable_by_t(error: float, freedom: float) -> float:
@@ -45,13 +46,8 @@ def detectable_by_t(error: float, freedom: float) -> float:
     if not error > 0:
         return math.nan
     units = freedom + 1  # a paired test over so many units has as many degrees of freedom
-    return (
-        error
-        * math.sqrt(units)
-        * float(
-            TTestPower().solve_power(nobs=units, alpha=LEVEL, power=POWER, alternative="two-sided")
-        )
-    )
+    effect = TTestPower().solve_power(nobs=units, alpha=LEVEL, power=POWER)
+    return error * math.sqrt(units) * float(effect)
 
 
 @cache
@@ -62,36 +58,30 @@ def _effect(units: int) -> float:
     The differences are supposed normal. Up to :data:`COARSE` units the few signs there are make the
     test weaker than Student's t, and the gain is found by simulation; above, the two agree.
     """
-    if units < ENOUGH:
+    if units < MIN_UNITS:
         return math.nan
     by_t = detectable_by_t(1 / math.sqrt(units), units - 1)
     if units > COARSE:
         return by_t
-    signs = np.array(
-        list(product((1, -1), repeat=units - 1))
-    )  # all of them but for the mirror images
-    signs = np.column_stack([np.ones(len(signs)), signs])
+    signs = np.array(list(product((1, -1), repeat=units)))[: 2 ** (units - 1)]  # but mirror images
     noise = np.random.default_rng(0).normal(size=(SUITES, units))
 
-    def power(gain: float) -> float:
+    def missing_power(gain: float) -> float:
         sums = np.abs((noise + gain) @ signs.T)
-        return float(((sums >= sums[:, :1] - 1e-9).mean(axis=1) < LEVEL).mean())
+        return POWER - ((sums >= sums[:, :1] - 1e-9).mean(axis=1) < LEVEL).mean()
 
-    return float(brentq(lambda gain: power(gain) - POWER, by_t / 2, 2 * by_t, xtol=1e-3))
+    return float(brentq(missing_power, by_t / 2, 2 * by_t, xtol=1e-3))
 
 
-def design(
-    recordings: int, accuracy: float, folds: int = 1, correlation: float = 0.5, spread: float = 0.0
-) -> float:
+def design(recordings: int, accuracy: float, folds: int = 1, correlation: float = 0.5) -> float:
     """Return the smallest gain in accuracy that a design detects four times in five, before any
     run.
 
     ``correlation`` is that between the two students' answers to one recording (0: none, which two
-    independent test sets have), ``spread`` the standard deviation of the true gain from fold to
-    fold, as a fraction, on top of the binomial noise.
+    independent test sets have).
     """
     noise = standard_error(accuracy, recordings) * math.sqrt(2 * (1 - correlation))
-    return math.sqrt(folds * noise**2 + spread**2) * _effect(folds)
+    return math.sqrt(folds) * noise * _effect(folds)
 
 
 def paper_designs(published: pd.DataFrame) -> pd.DataFrame:
@@ -102,22 +92,12 @@ def paper_designs(published: pd.DataFrame) -> pd.DataFrame:
     ``detectable_0.5`` supposes that the two students' answers correlate by 0.5. Error rates (Table
     5) are left out: their spread is not that of a share.
     """
-    rows = []
-    for row in published[published.table.isin(PAPER)].itertuples():
-        (recordings, folds), accuracy = PAPER[row.table], row.undistilled / 100
-        gains = {
-            f"detectable_{value:g}": 100 * design(recordings, accuracy, folds, value)
-            for value in CORRELATIONS
-        }
-        told = {
-            "table": row.table,
-            "backbone": row.backbone,
-            "setting": row.setting,
-            "recordings": recordings,
-            "folds": folds,
-        }
-        error = 100 * standard_error(accuracy, recordings)
-        rows.append(
-            {**told, "standard_error": error, "gain": row.distilled - row.undistilled, **gains}
-        )
-    return pd.DataFrame(rows)
+    printed = published[published.table.isin(PAPER)].reset_index(drop=True)
+    rows = printed[["table", "backbone", "setting"]].copy()
+    rows[["recordings", "folds"]] = printed.table.map(PAPER).to_list()
+    shares = list(zip(rows.recordings, printed.undistilled / 100, rows.folds))
+    rows["standard_error"] = [100 * standard_error(share, count) for count, share, _ in shares]
+    rows["gain"] = printed.distilled - printed.undistilled
+    for value in CORRELATIONS:
+        rows[f"detectable_{value:g}"] = [100 * design(*share, value) for share in shares]
+    return rows

@@ -165,17 +165,19 @@ class TrialWorld:
 
 def simulate_trials(
     world: TrialWorld, random: np.random.Generator
-) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray, np.ndarray]:
-    """Return the scored trials of a distilled and an undistilled student, and the speakers
-    ``(trials,)`` of their two sides."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the scored trials of a distilled and an undistilled student."""
     genuine = np.arange(world.trials) % 2 == 0
     first = random.integers(world.speakers, size=world.trials)
     second = np.where(
         genuine, first, (first + random.integers(1, world.speakers, world.trials)) % world.speakers
     )
     trials = pd.DataFrame(
-        {"fold": 0, "list": "trials.txt", "trial": np.arange(world.trials), "genuine": genuine}
-    )
+        {
+            "fold": 0, "list": "trials.txt", "trial": np.arange(world.trials), "genuine": genuine,
+            "first_speaker": first, "second_speaker": second,
+        }
+    )  # fmt: skip
     common = np.sqrt(world.of_speaker / 2) * _speakers(world, genuine, first, second, random)
     common += np.sqrt(world.of_trial) * random.normal(size=world.trials)
     scores = []
@@ -190,11 +192,10 @@ def simulate_trials(
             chance = world.of_training * random.normal() if world.of_training else 0.0
             distance = -2 * (stats.norm.ppf(rate) + chance)
             scores.append(trials.assign(seed=seed, score=common + own + noise + distance * genuine))
-    both = (
+    return (
         pd.concat(scores[: world.seeds], ignore_index=True),
         pd.concat(scores[world.seeds :], ignore_index=True),
     )
-    return *both, np.tile(first, world.seeds), np.tile(second, world.seeds)
 
 
 def _speakers(

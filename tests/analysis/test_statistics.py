@@ -3,7 +3,7 @@ whose truth is known."""
 
 from __future__ import annotations
 
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -16,15 +16,20 @@ from statsmodels.stats.anova import anova_lm
 
 from kdlib import metrics
 from kdlib.errors import UserError
-from kdsuite.analysis import statistics
 from kdsuite.analysis.paper import published
-from kdsuite.analysis.statistics import compare, compare_trials, resampling
-from kdsuite.analysis.statistics.power import detectable_by_t
-from kdsuite.analysis.statistics.resampling import cells, right, shares, with_seed
-from kdsuite.analysis.statistics.trials import _sorted
-from tests.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
-from tests.designs import rates as rates_of
-from tests.simulation import (
+from kdsuite.analysis.statistics import trials as of_trials
+from kdsuite.analysis.statistics.comparison import compare, corrected, interval, with_seed
+from kdsuite.analysis.statistics.power import (
+    design,
+    detectable,
+    detectable_by_t,
+    paper_designs,
+    standard_error,
+)
+from kdsuite.analysis.statistics.uncertainty import crossed, leave_one_out, right, sign_flip
+from tests.analysis.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
+from tests.analysis.designs import rates as rates_of
+from tests.analysis.simulation import (
     NOTHING_TO_GAIN,
     TEACHER_IS_WORSE,
     VIDEO_KNOWS_MORE,
@@ -57,7 +62,7 @@ def test_the_gain_is_the_mean_over_folds(metric, folds):
     assert (found.distilled, found.undistilled, found.gain) == pytest.approx(
         (after, before, after - before)
     )
-    assert statistics.interval(distilled, metric).estimate == pytest.approx(after)
+    assert interval(distilled, metric).estimate == pytest.approx(after)
     assert found.low < found.gain < found.high or (
         folds == 1 and np.isnan([found.low, found.high]).all()
     )
@@ -89,24 +94,24 @@ def test_seeds_are_averaged_and_the_order_of_rows_does_not_matter():
         undistilled.sample(frac=1, random_state=1),
         **QUICK,
     )
-    assert astuple(shuffled)[1:4] == pytest.approx(astuple(found)[1:4])
+    assert shuffled[1:4] == pytest.approx(found[1:4])
 
 
 def test_runs_on_other_recordings_are_refused():
     distilled, undistilled = suite()
     with pytest.raises(
         UserError,
-        match=r"different recordings: 2 are in one of them alone, such as recording '000-0000' of fold 0, seed 0",
+        match="seed 0, fold 0, recording 000-0000 is in one of the runs alone",
     ):
         compare(distilled[2:], undistilled)
     with pytest.raises(
         UserError,
-        match="recording '000-0000' of fold 0, seed 0 is there twice in the undistilled predictions; give each",
+        match="seed 0, fold 0, recording 000-0000 is there twice; number the seeds in a column",
     ):
         compare(distilled, pd.concat([undistilled, undistilled[:1]]))
     with pytest.raises(
         UserError,
-        match="recording '000-0001' of fold 0, seed 0 has another label in the undistilled run",
+        match="seed 0, fold 0, recording 000-0001 is in one of the runs alone, or has another label",
     ):
         compare(
             distilled,
@@ -114,34 +119,28 @@ def test_runs_on_other_recordings_are_refused():
                 label=undistilled.label.mask(undistilled.recording == "000-0001", "other")
             ),
         )
-    with pytest.raises(UserError, match="unknown metric 'eer'; known are uar, accuracy"):
-        compare(distilled, undistilled, "eer")
+    with pytest.raises(UserError, match="unknown metric 'f1'; choose from uar, accuracy and eer"):
+        compare(distilled, undistilled, "f1")
 
 
 def test_sign_flips_by_hand_and_by_enumeration():
-    assert statistics.sign_flip(np.arange(1.0, 7)) == pytest.approx(
+    assert sign_flip(np.arange(1.0, 7)) == pytest.approx(
         2 / 64
     )  # all six are gains: the most that six can say
     found = np.random.default_rng(0).normal(0.5, size=9)
     means = np.array([np.mean(found * signs) for signs in product((-1, 1), repeat=9)])
-    assert statistics.sign_flip(found) == pytest.approx(
-        (np.abs(means) >= abs(found.mean()) - 1e-12).mean()
-    )
-    assert (
-        np.isnan(statistics.sign_flip(np.ones(5))) and statistics.sign_flip(np.zeros(30), 99) == 1
-    )
+    assert sign_flip(found) == pytest.approx((np.abs(means) >= abs(found.mean()) - 1e-12).mean())
+    assert np.isnan(sign_flip(np.ones(5))) and sign_flip(np.zeros(30), 99) == 1
 
 
 def test_many_folds_are_sampled_and_agree_with_a_t_test():
     found = np.random.default_rng(0).normal(0.4, size=40)
-    assert statistics.sign_flip(found) == pytest.approx(
-        stats.ttest_1samp(found, 0).pvalue, abs=0.01
-    )
+    assert sign_flip(found) == pytest.approx(stats.ttest_1samp(found, 0).pvalue, abs=0.01)
 
 
 def test_mcnemar_is_the_binomial_test_of_the_discordant():
     distilled, undistilled = suite()
-    ours, base = right(distilled), right(undistilled)
+    ours, base = right(distilled) > 0, right(undistilled) > 0
     expected = stats.binomtest(int((ours & ~base).sum()), int((ours != base).sum())).pvalue
     assert compare(distilled, undistilled, **QUICK).p_recordings == pytest.approx(expected)
     assert compare(distilled, distilled, **QUICK).p_recordings == 1
@@ -190,7 +189,7 @@ def test_crossed_speakers_and_trainings_agree_with_an_analysis_of_variance():
         replace(VIDEO_KNOWS_MORE, speakers=8, folds=1, seeds=4, recordings=35, of_training=0.1)
     )
     found = compare(distilled, undistilled, "accuracy", **QUICK)
-    better = right(distilled).astype(float) - right(undistilled)
+    better = right(distilled) - right(undistilled)
     each = (
         distilled.assign(better=better).groupby(["speaker", "seed"], as_index=False).better.mean()
     )
@@ -210,23 +209,19 @@ def test_folds_that_share_speakers_are_no_units_of_their_own():
     assert compare(*dealt, **QUICK).unit == "speaker and training"
 
 
-def test_a_speaker_drawn_twice_counts_as_two_speakers():
-    distilled, _ = suite(replace(VIDEO_KNOWS_MORE, folds=1, speakers=8, recordings=70))
-    drawn = np.array([2, 0, 1, 1, 0, 3, 1, 0])
-    copies = [
-        distilled[distilled.speaker == speaker]
-        for speaker, times in enumerate(drawn)
-        for _ in range(times)
+@pytest.mark.parametrize("metric", metrics.METRICS)
+def test_a_speaker_who_is_left_out_is_missing_from_the_metric(metric):
+    distilled, _ = suite(replace(VIDEO_KNOWS_MORE, folds=1, speakers=8, recordings=70), keep=0.7)
+    expected = [
+        metrics.METRICS[metric](distilled[distilled.speaker != speaker]) for speaker in range(-1, 8)
     ]
-    for metric, by_hand in metrics.METRICS.items():
-        of = cells(shares(with_seed(distilled), metric), distilled.speaker, right(distilled))
-        assert of.mean(drawn[None].astype(float))[0] == pytest.approx(by_hand(pd.concat(copies)))
+    found = leave_one_out(with_seed(distilled), metric, right(distilled))
+    assert found.tolist() == [[pytest.approx(value)] for value in expected]
 
 
 @pytest.mark.parametrize("column", ["fold", "label"])
-def test_a_speaker_who_is_a_fold_or_a_class_counts_as_often_as_drawn(column):
-    # leaving one actor out, and speaker identification: the mean over those drawn, the twice drawn
-    # twice
+def test_a_speaker_who_is_a_fold_or_a_class_is_missing_with_it(column):
+    # leaving one actor out, and speaker identification: the mean over those that are left
     distilled, _ = suite(World(speakers=8, folds=8 if column == "fold" else 1, recordings=30))
     distilled[column] = distilled.speaker
     distilled["predicted"] = (
@@ -235,16 +230,22 @@ def test_a_speaker_who_is_a_fold_or_a_class_counts_as_often_as_drawn(column):
         else (distilled.speaker + distilled.predicted.str.endswith("3")) % 8
     )
     each = np.array([metrics.uar(part) for _, part in distilled.groupby("speaker")])
-    drawn = np.array([[2, 0, 1, 1, 0, 3, 1, 0.0]])
-    of = cells(shares(with_seed(distilled), "uar"), distilled.speaker, right(distilled))
-    assert of.mean(drawn)[0] == pytest.approx((drawn[0] * each).sum() / 8)
+    found = leave_one_out(with_seed(distilled), "uar", right(distilled))
+    if column == "fold":  # each speaker has a student
+        assert (
+            found[0] == pytest.approx(each) and np.isnan(found[1:]).tolist() == np.eye(8).tolist()
+        )
+        assert np.nanmax(abs(found[1:] - each)) < 1e-12
+    else:
+        left = [each.mean(), *((each.sum() - each) / 7)]
+        assert found[:, 0] == pytest.approx(np.array(left))
 
 
 def test_an_interval_over_actors_is_students_t():
     distilled, undistilled = suite()
     ours, base = (metrics.by_fold(of).uar for of in (distilled, undistilled))
     for found, values in (
-        (statistics.interval(distilled), ours),
+        (interval(distilled), ours),
         (compare(distilled, undistilled, **QUICK), ours - base),
     ):
         expected = stats.ttest_1samp(values, 0).confidence_interval()
@@ -261,23 +262,21 @@ def test_one_speaker_has_no_interval():
 
 def test_holm_by_hand_leaves_out_what_was_not_run():
     given = pd.Series([0.04, np.nan, 0.01, 0.03], index=list("abcd"))
-    found = statistics.corrected(given)
+    found = corrected(given)
     assert found.drop("b").to_dict() == pytest.approx(
         {"a": 0.06, "c": 0.03, "d": 0.06}
     ) and np.isnan(found["b"])
-    assert given["a"] == 0.04 and statistics.corrected([np.nan]).isna().all()
+    assert given["a"] == 0.04 and corrected([np.nan]).isna().all()
 
 
 def test_the_detectable_gain_is_found_in_four_suites_of_five():
     found = np.random.default_rng(0).normal(size=24)
-    gain, spread = statistics.detectable(found), found.std(ddof=1)
+    gain, spread = detectable(found), found.std(ddof=1)
     suites = np.random.default_rng(1).normal(gain, spread, size=(20000, 24))
     assert (stats.ttest_1samp(suites, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(
         0.8, abs=0.01
     )
-    assert np.isnan(statistics.detectable(np.ones(24))) and np.isnan(
-        statistics.detectable(found[:5])
-    )
+    assert np.isnan(detectable(np.ones(24))) and np.isnan(detectable(found[:5]))
 
 
 def test_the_detectable_gain_of_few_folds_is_that_of_the_exact_test():
@@ -286,15 +285,11 @@ def test_the_detectable_gain_of_few_folds_is_that_of_the_exact_test():
     effect = optimize.brentq(
         lambda gain: stats.norm.cdf(gain) ** 6 + stats.norm.sf(gain) ** 6 - 0.8, 0.5, 3
     )
-    assert statistics.detectable(found) == pytest.approx(effect * found.std(ddof=1), rel=0.01)
+    assert detectable(found) == pytest.approx(effect * found.std(ddof=1), rel=0.01)
     assert stats.norm.cdf(1.4345) ** 6 < 0.66  # at the gain that Student's t detects with 80 %
     eight = np.array([-1.0, 1.0] * 4)
-    suites = np.random.default_rng(1).normal(
-        statistics.detectable(eight), eight.std(ddof=1), size=(400, 8)
-    )
-    assert np.mean([statistics.sign_flip(suite) < 0.05 for suite in suites]) == pytest.approx(
-        0.8, abs=0.05
-    )
+    suites = np.random.default_rng(1).normal(detectable(eight), eight.std(ddof=1), size=(400, 8))
+    assert np.mean([sign_flip(suite) < 0.05 for suite in suites]) == pytest.approx(0.8, abs=0.05)
 
 
 def test_the_detectable_gain_of_a_t_test_is_found_in_four_suites_of_five():
@@ -306,16 +301,13 @@ def test_the_detectable_gain_of_a_t_test_is_found_in_four_suites_of_five():
 
 
 def test_the_papers_designs():
-    assert statistics.standard_error(0.55, 2452) == pytest.approx(0.0100, abs=5e-5)
+    assert standard_error(0.55, 2452) == pytest.approx(0.0100, abs=5e-5)
     # two students that have nothing in common, by Student's t, which the exact test over 24 folds
     # comes up to
-    error = np.sqrt(2) * statistics.standard_error(0.55, 2452)
-    assert statistics.design(2452, 0.55, 24, correlation=0) == pytest.approx(
-        detectable_by_t(error, 23)
-    )
-    assert statistics.design(2452, 0.55, 24, spread=0.03) > statistics.design(2452, 0.55, 24)
-    assert np.isnan(statistics.design(2452, 0.55)) and np.isnan(statistics.design(2452, 0.55, 5))
-    found = statistics.paper_designs(published()).set_index(["table", "backbone", "setting"])
+    error = np.sqrt(2) * standard_error(0.55, 2452)
+    assert design(2452, 0.55, 24, correlation=0) == pytest.approx(detectable_by_t(error, 23))
+    assert np.isnan(design(2452, 0.55)) and np.isnan(design(2452, 0.55, 5))
+    found = paper_designs(published()).set_index(["table", "backbone", "setting"])
     assert len(found) == 27 and found.gain[6, "seresnet", "nonseq"] == pytest.approx(2.9)
     # no gain of the RAVDESS table could have been told from nothing were answers to correlate by
     # one half
@@ -401,9 +393,7 @@ def test_an_interval_over_speakers_alone_would_promise_too_much():
     )
     for _ in range(60):
         distilled, undistilled = simulate(world, random)
-        by_speaker = (
-            (right(distilled).astype(float) - right(undistilled)).reshape(12, -1).mean(axis=1)
-        )
+        by_speaker = (right(distilled) - right(undistilled)).to_numpy().reshape(12, -1).mean(axis=1)
         covers.append(stats.ttest_1samp(by_speaker, 0).pvalue > 0.05)
         assert np.isnan(compare(distilled, undistilled, **QUICK).low)
     assert np.mean(covers) < 0.85
@@ -419,10 +409,7 @@ def test_an_effect_is_found_with_its_sign_and_size(world, sign):
 
 def test_the_interval_of_a_single_run_covers_the_truth():
     random = np.random.default_rng(0)
-    found = [
-        statistics.interval(simulate(replace(NOTHING_TO_GAIN, **SMALL), random)[1])
-        for _ in range(150)
-    ]
+    found = [interval(simulate(replace(NOTHING_TO_GAIN, **SMALL), random)[1]) for _ in range(150)]
     assert 0.89 <= np.mean([one.low <= 0.55 <= one.high for one in found]) <= 0.99
 
 
@@ -430,65 +417,63 @@ def trials(world=None, seed=0):
     return simulate_trials(world or TrialWorld(), np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("convention", list(metrics.EER))
-def test_error_rates_of_drawn_speakers_are_those_of_repeated_trials(convention):
-    world = TrialWorld(speakers=6, trials=60)
-    scored, _, first, second = trials(world)
+def eer(scored):
+    return metrics.eer(scored.score.to_numpy(), scored.genuine.to_numpy())
+
+
+def test_error_rates_of_weighted_speakers_are_those_of_repeated_trials(monkeypatch):
+    """Weights of one half and one and a half, four times over, are trials once to nine times."""
+    monkeypatch.setattr(of_trials, "DRAWS", 3)
+    scored, _ = trials(TrialWorld(speakers=6, trials=60))
     scored["score"] = scored.score.round(1)  # equal scores are one threshold
-    drawn = np.array([2, 1, 0, 1, 1, 3])
-    times = np.where(first == second, drawn[first], drawn[first] * drawn[second])
-    repeated = scored.loc[scored.index.repeat(times)]
-    (of,) = _sorted(scored.assign(seed=0), first, second)
-    for frame, weight in ((scored, np.ones(6)), (repeated, drawn)):
-        assert of.eer(weight[None], convention)[0] == pytest.approx(
-            metrics.eer(frame.score.to_numpy(), frame.genuine.to_numpy(), convention)
-        )
+    found = of_trials.error_rates(scored)[:, 0]
+    (first, second), speakers = of_trials.numbered(scored)
+    drawn = 2 + np.random.default_rng(0).choice((-1, 1), size=(3, speakers))
+    assert found[0] == pytest.approx(eer(scored)) and len(set(found)) > 1
+    for rate, weight in zip(found[1:], drawn):
+        times = np.where(first == second, 2 * weight[first], weight[first] * weight[second])
+        assert rate == pytest.approx(eer(scored.loc[scored.index.repeat(times)]))
 
 
 def test_error_rates_are_compared_by_fold_and_seed():
-    distilled, undistilled, first, second = trials(TrialWorld(distilled=0.05, trials=400))
-    one = compare_trials(distilled, undistilled, first, second)
-    base, ours = (
-        metrics.eer(of.score.to_numpy(), of.genuine.to_numpy()) for of in (undistilled, distilled)
-    )
+    distilled, undistilled = trials(TrialWorld(distilled=0.05, trials=400))
+    one = compare(distilled, undistilled, "eer")
+    base, ours = eer(undistilled), eer(distilled)
     assert (one.undistilled, one.distilled, one.gain) == pytest.approx((base, ours, base - ours))
     assert np.isnan([one.low, one.high, one.p, one.detectable]).all()  # one training
-    names = np.array([f"id{number}" for number in range(40)])
     thrice = [
         pd.concat([of.assign(fold=fold) for fold in range(3)], ignore_index=True)
         for of in (distilled, undistilled)
     ]
-    three = compare_trials(*thrice, names[np.tile(first, 3)], names[np.tile(second, 3)])
+    three = compare(*thrice, "eer")
     assert three.gain == pytest.approx(one.gain) and (three.trainings, three.trials) == (3, 1200)
     assert three.low < one.gain < three.high and np.isnan(three.p)
     six = [
         pd.concat([of.assign(seed=seed) for seed in range(6)], ignore_index=True)
         for of in (distilled, undistilled)
     ]
-    several = compare_trials(*six, np.tile(first, 6), np.tile(second, 6))
+    several = compare(*six, "eer")
     assert (several.p < 0.05) == (several.low > 0) and several.detectable > 0
-    alone = statistics.trial_interval(thrice[0], np.tile(first, 3), np.tile(second, 3))
+    alone = interval(thrice[0], "eer")
     assert alone.estimate == pytest.approx(ours) and alone.low < ours < alone.high
 
 
 def test_other_trials_are_refused():
-    distilled, undistilled, first, second = trials()
-    with pytest.raises(
-        UserError, match="the runs scored different trials; compare runs of the same lists"
-    ):
-        compare_trials(distilled[::-1], undistilled, first, second)
-    with pytest.raises(UserError, match="2000 trials have 1999 first and 2000 second speakers"):
-        compare_trials(distilled, undistilled, first[1:], second)
+    distilled, undistilled = trials()
+    expected = compare(distilled, undistilled, "eer")
+    assert compare(distilled[::-1], undistilled, "eer").gain == expected.gain  # in any order
+    with pytest.raises(UserError, match="list trials.txt, trial 0 is in one of the runs alone"):
+        compare(distilled[1:], undistilled, "eer")
+    with pytest.raises(UserError, match="trial 0 is in one of the runs alone, or has another"):
+        compare(distilled.assign(first_speaker=distilled.second_speaker + 1), undistilled, "eer")
     lists = distilled.assign(list=np.where(distilled.trial < 9, "a.txt", "b.txt"))
-    with pytest.raises(
-        UserError, match=r"several lists \(a.txt, b.txt\); compare one list at a time"
-    ):
-        statistics.trial_interval(lists, first, second)
+    with pytest.raises(UserError, match="of several lists; compare one list at a time"):
+        interval(lists, "eer")
 
 
 def test_error_rates_have_few_false_alarms_and_find_an_effect():
     def found(world, suites):
-        return [compare_trials(*trials(world, seed)) for seed in range(suites)]
+        return [compare(*trials(world, seed), "eer") for seed in range(suites)]
 
     none = TrialWorld(speakers=16, trials=500, seeds=6, of_training=0.1)
     effect = replace(none, undistilled=0.2)
@@ -503,5 +488,5 @@ def test_error_rates_have_few_false_alarms_and_find_an_effect():
 
 def test_answers_that_never_differ_have_an_interval_of_no_length():
     """No variance at all gives neither an error nor NaN: the interval is the number itself."""
-    alike = resampling.crossed([np.full((4, 3), 0.5)])
-    assert alike.error == 0 and alike.around(0.5).low == alike.around(0.5).high == 0.5
+    alike = crossed([np.full((4, 3), 0.5)])
+    assert alike.error == 0 and alike.interval(0.5).low == alike.interval(0.5).high == 0.5

@@ -7,19 +7,19 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
+from kdsuite import places
+from kdsuite.analysis import comparisons, results, tables
+from kdsuite.analysis.figures import proof
 from kdsuite.analysis.site import listing
 from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.site.layout import Links
 from kdsuite.analysis.site.summary import headline
-
-from kdsuite import places
-from kdsuite.analysis import evidence, tables
-from kdsuite.analysis.figures import proof
-from kdsuite.analysis.statistics import compare
+from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.analysis.tables import proven
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
-from tests.simulation import World, simulate
+from tests.analysis.simulation import World, simulate
 
 
 @pytest.fixture(autouse=True)
@@ -69,13 +69,13 @@ def suite(gain=0.2, **more) -> list[Run]:
 
 def test_comparisons_pair_each_student_with_its_twin_over_seeds():
     runs = suite()
-    found = evidence.comparisons(runs, tables.collect(runs)).set_index("targets")
+    found = comparisons.compare_runs(runs, tables.collect(runs)).set_index("targets")
     assert list(found.index) == ["teacher", "shuffled"] and list(found.variant) == [
         "",
         "training.targets=shuffled",
     ]
-    read = {alpha: pd.concat([tables.collected.predictions(run.folder).assign(seed=run.settings.seed) for run in runs
-                              if run.settings.alpha == alpha and run.settings.training.targets == "teacher"]) for alpha in (0, 0.5)}  # fmt: skip
+    read = {alpha: pd.concat(results.answers([run for run in runs
+                              if run.settings.alpha == alpha and run.settings.training.targets == "teacher"], "uar")) for alpha in (0, 0.5)}  # fmt: skip
     apart = compare(read[0.5], read[0])
     assert (found.gain["teacher"], found.p["teacher"], found.low["teacher"]) == (
         apart.gain,
@@ -103,7 +103,7 @@ def test_comparisons_pair_each_student_with_its_twin_over_seeds():
 
 def test_gains_stand_beside_the_linear_baseline_of_the_same_folds():
     runs = suite()
-    found = evidence.comparisons(runs, tables.collect(runs)).set_index("targets")
+    found = comparisons.compare_runs(runs, tables.collect(runs)).set_index("targets")
     low, high = found.undistilled["teacher"], found.distilled["teacher"]
     assert found.linear.isna().all() and not proven.gains_table(found.reset_index()).below
     # a fifth fold, which no student tested, is left out of the mean
@@ -117,7 +117,7 @@ def test_gains_stand_beside_the_linear_baseline_of_the_same_folds():
         rows = [{"fold": fold, "uar": value, "recordings": 52} for fold, value in values.items()]
         (data.folder / "result.json").write_text(json.dumps({"folds": rows}))
         every = [data, *runs]
-        found = evidence.comparisons(every, tables.collect(every))
+        found = comparisons.compare_runs(every, tables.collect(every))
         assert found.linear.to_list() == pytest.approx(
             [np.mean([values[fold] for fold in range(4)])] * 2
         )
@@ -132,7 +132,7 @@ def test_gains_stand_beside_the_linear_baseline_of_the_same_folds():
 def test_a_student_without_its_twin_is_left_out():
     runs = suite()[1:3]
     (runs[0].folder.parent / "vgg-nonseq-embedding-a0.00-s0" / "result.json").unlink()
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     assert found.empty
     for table in (
         proven.gains_table(found),
@@ -149,11 +149,11 @@ def test_controls_of_a_method_that_is_not_done_yet_are_shown_alone():
         for run in suite()
         if run.settings.alpha == 0 or run.settings.training.targets == "shuffled"
     ]
-    assert answers([proven.controls_table(evidence.comparisons(runs, tables.collect(runs)))])[
+    assert answers([proven.controls_table(comparisons.compare_runs(runs, tables.collect(runs)))])[
         "controls"
     ][0].startswith("Controls were run, but")
     (text,) = (
-        proven.controls_table(evidence.comparisons(runs, tables.collect(runs)))
+        proven.controls_table(comparisons.compare_runs(runs, tables.collect(runs)))
         .printed()
         .droplevel(0, axis=1)
         .iterrows()
@@ -175,7 +175,7 @@ def test_shares_of_recordings_and_of_labels_stand_apart(reports):
         of = {"dataset": "demo-ravdess", "backbone": "vgg", "corpus": corpus}
         runs += [leave(load(**of, alpha=0), undistilled), leave(load(**of, alpha=0.5), distilled)]
         runs.append(leave(load(**of, alpha=0.5, training={"targets": "shuffled"}), control))
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     shares = proven.fractions_table(found).frame
     assert list(zip(shares.fraction, shares.labelled)) == [(50, 100), (100, 10), (100, 100)]
     own = found[found.targets == "teacher"].set_index(["fraction", "labelled"]).gain
@@ -194,12 +194,12 @@ def test_shares_of_recordings_and_of_labels_stand_apart(reports):
         ", 10 % of it labelled",
         "",
     ]
-    assert evidence.sensitivity(runs, tables.collect(runs)).empty
+    assert comparisons.sensitivity(runs, tables.collect(runs)).empty
 
 
 def test_tables_and_answers_say_what_is_proven():
     runs = suite()
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     made = [proven.gains_table(found), proven.controls_table(found), proven.claims_table(found)]
     gains, controls, claims = (table.printed() for table in made)
     assert len(gains) == 1 and len(controls) == 1 and len(claims) > 10
@@ -223,7 +223,7 @@ def test_numbers_that_too_few_trainings_leave_unknown_are_dashes_with_their_reas
                 simulate(world, random)[0],
             )
         )
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     table = proven.gains_table(found)
     (row,) = table.printed().droplevel(0, axis=1).to_dict("records")
     assert {
@@ -244,7 +244,7 @@ def test_numbers_that_too_few_trainings_leave_unknown_are_dashes_with_their_reas
 
 
 def test_few_speakers_and_conventions_of_error_rates_are_named():
-    found = evidence.comparisons(suite(), tables.collect(suite()))
+    found = comparisons.compare_runs(suite(), tables.collect(suite()))
     assert not any("test speakers" in note for note in proven.gains_table(found).notes)
     few = found.assign(speakers=5, metric="eer", conventions=0.042)
     notes = " ".join(proven.gains_table(few).notes)
@@ -262,20 +262,20 @@ def test_conventions_of_an_error_rate_are_compared_student_by_student(values, di
         ("demo-voxceleb1", "student", "vgg", "nonseq", "embedding", 0.5, seed, "", f"s{seed}", 0, metric, value + 0.2 * seed, 10)
         for seed in (0, 1) for metric, value in metrics.items()
     ]  # fmt: skip
-    results = pd.DataFrame(rows, columns=list(tables.collected.COLUMNS))
-    assert tables.collected.eer_conventions(results, "demo-voxceleb1") == pytest.approx(difference)
-    assert np.isnan(tables.collected.eer_conventions(results, "demo-ravdess"))
+    found = pd.DataFrame(rows, columns=results.COLUMNS)
+    assert results.eer_conventions(found, "demo-voxceleb1") == pytest.approx(difference)
+    assert np.isnan(results.eer_conventions(found, "demo-ravdess"))
 
 
 def test_the_first_screen_of_a_suite_without_the_paper_s_corpora_tells_the_first_gain():
     runs = suite()
-    results = tables.collect(runs)
+    numbers = tables.collect(runs)
     made, states = (
-        [proven.gains_table(evidence.comparisons(runs, results))],
-        listing.states(runs, results),
+        [proven.gains_table(comparisons.compare_runs(runs, numbers))],
+        listing.states(runs, numbers),
     )
     gained, levels, done = headline(made, states, Links({}, frozenset(), {}, {}))
-    means = results[results.metric == "uar"].groupby(["alpha", "variant"]).value.mean() * 100
+    means = numbers[numbers.metric == "uar"].groupby(["alpha", "variant"]).value.mean() * 100
     after, before = means[0.5, ""], means[0, ""]
     assert (
         gained.label == "UAR gained by distillation, mean of 1 student"
@@ -290,7 +290,7 @@ def test_the_first_screen_of_a_suite_without_the_paper_s_corpora_tells_the_first
 
 def test_nothing_is_gained_where_nothing_is_to_gain():
     runs = suite(gain=0.0)
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     assert found.set_index("targets").p_holm["teacher"] > 0.05
     assert np.isnan(proven.controls_table(found).frame.kept[0])  # a share of no gain
 
@@ -303,11 +303,11 @@ def test_alpha_is_chosen_on_validation_recordings():
         ("demo-ravdess", "student", "vgg", "nonseq", "embedding", alpha, 0, "", f"a{alpha}", fold, metric, values[alpha][fold], 10)
         for alpha in held for fold in (0, 1) for metric, values in (("validation_uar", held), ("uar", tested))
     ]  # fmt: skip
-    results, runs = (
-        pd.DataFrame(rows, columns=list(tables.collected.COLUMNS)),
+    numbers, runs = (
+        pd.DataFrame(rows, columns=results.COLUMNS),
         [Run("student", load(dataset="demo-ravdess"), {})],
     )
-    (row,) = evidence.chosen_alpha(runs, results).to_dict("records")
+    (row,) = comparisons.chosen_alpha(runs, numbers).to_dict("records")
     assert row["alphas"] == "0.5, 1" and row["chosen"] == pytest.approx((0.5 + 0.4) / 2)
     assert (
         row["best"] == pytest.approx(0.6)
@@ -317,9 +317,9 @@ def test_alpha_is_chosen_on_validation_recordings():
     assert row["undistilled"] == pytest.approx(0.3)
     assert (
         "45.0 % at the α that validation recordings choose, 60.0 %"
-        in answers([proven.alpha_table(evidence.chosen_alpha(runs, results))])["alpha"][0]
+        in answers([proven.alpha_table(comparisons.chosen_alpha(runs, numbers))])["alpha"][0]
     )
-    assert evidence.chosen_alpha(runs, results[results.metric == "uar"]).empty
+    assert comparisons.chosen_alpha(runs, numbers[numbers.metric == "uar"]).empty
 
 
 def test_sensitivity_orders_departures_by_their_effect():
@@ -337,7 +337,7 @@ def test_sensitivity_orders_departures_by_their_effect():
         of(0.5, 0.25, cycle=5.0),
         of(0.5, 0.42, distance="cosine"),
     ]
-    found = evidence.sensitivity(runs, tables.collect(runs)).set_index("departure")
+    found = comparisons.sensitivity(runs, tables.collect(runs)).set_index("departure")
     assert list(found.index) == ["training.cycle=5.0", "training.distance=cosine"]
     assert list(found.effect) == pytest.approx([-0.15, 0.02])
     # the gain falls from 0.10 to 0.05; the distance leaves the undistilled student as it is
@@ -346,7 +346,7 @@ def test_sensitivity_orders_departures_by_their_effect():
     # against a luck of 2.8 points over two seeds, an effect of 15 points of one training says
     # nothing yet
     assert not found.stands_out.any()
-    table = proven.sensitivity_table(evidence.sensitivity(runs, tables.collect(runs)))
+    table = proven.sensitivity_table(comparisons.sensitivity(runs, tables.collect(runs)))
     assert (
         table.frame.question.iloc[1]
         and "Of 2 departures run, none moves the distilled student beyond the luck"
@@ -367,7 +367,7 @@ def test_the_score_of_a_trial_moves_the_error_rate_where_accuracy_stands_still()
         of(0, 0.25, trial_score="centred"),
         of(0.5, 0.2, trial_score="centred"),
     ]
-    found = evidence.sensitivity(runs, tables.collect(runs)).set_index("metric")
+    found = comparisons.sensitivity(runs, tables.collect(runs)).set_index("metric")
     assert found.effect["eer"] == pytest.approx(-0.08) and found.effect["accuracy"] == 0
     assert found.effect_on_gain["eer"] == pytest.approx(0.03)  # the gain, 2 points, becomes 5
 
@@ -383,12 +383,12 @@ def test_an_effect_far_beyond_the_luck_of_many_seeds_stands_out():
         of(0.2, cycle=5.0),
         of(0.41, betas=[0.5, 0.999]),
     ]
-    found = evidence.sensitivity(runs, tables.collect(runs)).set_index("departure")
+    found = comparisons.sensitivity(runs, tables.collect(runs)).set_index("departure")
     assert (
         found.stands_out["training.cycle=5.0"]
         and not found.stands_out["training.betas=[0.5, 0.999]"]
     )
-    table = proven.sensitivity_table(evidence.sensitivity(runs, tables.collect(runs)))
+    table = proven.sensitivity_table(comparisons.sensitivity(runs, tables.collect(runs)))
     assert (
         "beyond the luck of the seed: training.cycle=5.0 (−20.0 points)"
         in answers([table])["ledger"][0]
@@ -397,7 +397,7 @@ def test_an_effect_far_beyond_the_luck_of_many_seeds_stands_out():
 
 def test_parts_of_the_folds_are_put_together_and_only_what_both_tested_is_compared():
     whole = suite()
-    found = evidence.comparisons(whole, tables.collect(whole)).set_index("targets")
+    found = comparisons.compare_runs(whole, tables.collect(whole)).set_index("targets")
     parts = []
     for run in whole:
         told = pd.read_csv(run.folder / "predictions.csv").assign(seed=run.settings.seed)
@@ -407,14 +407,14 @@ def test_parts_of_the_folds_are_put_together_and_only_what_both_tested_is_compar
                 part == "0-1" or run.settings.training.targets == "teacher"
             ):  # the control has done half of the folds
                 parts.append(leave(run.settings.model_copy(update={"folds": part}), of))
-    again = evidence.comparisons(parts, tables.collect(parts)).set_index("targets")
+    again = comparisons.compare_runs(parts, tables.collect(parts)).set_index("targets")
     columns = ["gain", "p", "low", "high", "trainings", "seeds"]
     assert again.loc["teacher", columns].to_list() == found.loc["teacher", columns].to_list()
     assert again.trainings["shuffled"] == 4 and again.over["shuffled"] == pytest.approx(
         0.2, abs=0.1
     )
     # a fold that is there twice, once by itself and once with all, counts once
-    twice = evidence.comparisons([*whole, *parts], tables.collect([*whole, *parts])).set_index(
+    twice = comparisons.compare_runs([*whole, *parts], tables.collect([*whole, *parts])).set_index(
         "targets"
     )
     assert twice.loc["teacher", columns].to_list() == found.loc["teacher", columns].to_list()
@@ -426,7 +426,7 @@ def test_a_suite_that_departs_throughout_is_judged_all_the_same():
         training = run.settings.training.model_copy(update={"epochs": 5, "keep_students": True})
         told = pd.read_csv(run.folder / "predictions.csv").assign(seed=run.settings.seed)
         runs.append(leave(run.settings.model_copy(update={"training": training}), told))
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     assert set(found.variant) == {
         "training.epochs=5",
         "training.epochs=5; training.targets=shuffled",
@@ -438,7 +438,7 @@ def test_a_suite_that_departs_throughout_is_judged_all_the_same():
 def test_answers_that_were_removed_are_left_out():
     runs = suite()
     (runs[1].folder / "predictions.csv").unlink()
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     assert found.set_index("targets").seeds["teacher"] == 1  # of two
 
 
@@ -452,7 +452,7 @@ def test_six_folds_are_told_that_they_prove_nothing_of_many_students():
                 simulate(world, random)[0],
             )
         )
-    found = evidence.comparisons(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, tables.collect(runs))
     assert (found.p == 2 / 2**6).all() and (found.p_least == 3 * 2 / 2**6).all()
     told = answers([proven.gains_table(found)])["gains"][0]
     assert (

@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from kdsuite.analysis.statistics import compare_trials
-from kdsuite.analysis.statistics.comparison import tested_by
-from kdsuite.analysis.statistics.resampling import differences, shares, uncertainty
-from tests.simulation import TrialWorld, World, answers, recordings, simulate_trials
+from kdsuite.analysis.statistics.comparison import compare, tested_by
+from kdsuite.analysis.statistics.uncertainty import differences, uncertainty, weights
+from tests.analysis.simulation import TrialWorld, World, answers, recordings, simulate_trials
 
 # shares of the variance of a logit: speakers 0.6², what they gain 0.4², recordings 1.2², each
 # answer's own π²/3
@@ -85,7 +84,7 @@ def _trials(
     world: TrialWorld, sets: int, random: np.random.Generator
 ) -> Iterator[dict[str, float]]:
     for _ in range(sets):
-        one = compare_trials(*simulate_trials(world, random))
+        one = compare(*simulate_trials(world, random), "eer")
         yield {"low": one.low, "high": one.high, "p": one.p}
 
 
@@ -93,7 +92,8 @@ def _answers(world: World, sets: int, random: np.random.Generator) -> Iterator[d
     """Do what ``compare`` does, but for pairing the same recordings in each set."""
     place = recordings(world)
     tested = pd.concat([place.assign(seed=seed) for seed in range(world.seeds)], ignore_index=True)
-    parts, label = shares(tested, "uar" if world.classes else "accuracy"), place.label.to_numpy()
+    metric, label = "uar" if world.classes else "accuracy", place.label.to_numpy()
+    weight = weights(tested, metric)
     trainings = tested.groupby(["seed", "fold"]).ngroups
     for _ in range(sets):
         better = np.concatenate(
@@ -102,8 +102,10 @@ def _answers(world: World, sets: int, random: np.random.Generator) -> Iterator[d
                 for ours, base in answers(world, place, random)
             ]
         )
-        sure, folds = uncertainty(tested, parts, better), differences(parts, tested.fold, better)
-        bounds = sure.around(float((parts.weight / parts.recordings)[parts.cell] @ better))
+        better = pd.Series(better)
+        sure = uncertainty(tested, metric, better)
+        folds = differences(weight * better, tested.fold)
+        bounds = sure.interval(float(weight @ better))
         yield {
             "low": bounds.low,
             "high": bounds.high,

@@ -1,0 +1,238 @@
+"""Tables 4 to 7: what the paper prints of each network beside what the runs of a suite have.
+
+(first, *others) = tables(6, runs, results, alpha=0.5)   # RAVDESS
+first.frame                                              # a row a network, the linear baseline last
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from kdlib.parameters import digest
+from kdsuite.analysis.paper import published
+from kdsuite.analysis.results import AXES, LINEAR, answers, coordinates, distinct
+from kdsuite.analysis.statistics.comparison import interval
+from kdsuite.runs.run import Run
+from kdsuite.settings import Settings, parameters_of_stage
+
+METRICS = {"identification_accuracy": "accuracy", "eer": "eer", "unweighted_accuracy": "uar"}
+ROLES = ["teacher", "undistilled", "distilled"]
+PLACE = AXES[1:6]
+CELL = ["network", "role"]
+# what a reader calls a size that may not be the paper's
+SIZES = {"width": "student width", "teacher_width": "teacher width", "embedding": "embedding"}
+
+
+class NetworkTable(NamedTuple):
+    """One of Tables 4 to 7 for one dataset.
+
+    ``frame`` has a row for each network of the paper and, last, the linear baseline. Its columns
+    are ``backbone``, ``setting``, the printed numbers (``paper_…``), means over folds and their
+    standard deviations (``teacher``, ``teacher_sd``, …), ``relative_change``, ``folds``,
+    ``recordings``, the distilled student's 95 % interval (``interval_low``, ``interval_high``),
+    its ``difference`` from the paper, and whether a network is worse than the linear baseline on
+    the folds that both have (``teacher_below_linear``, …). Numbers are percent, NaN where there are
+    none. ``runs`` and ``partial`` have the index of ``frame`` and a column for teacher, undistilled
+    and distilled student: the done runs behind a number (NaN: none), and whether some of its runs
+    are missing. ``missing`` names what is missing, ``absent`` says why there are no numbers at all,
+    ``other`` counts the dataset's runs with other parameters, which are left out. Where no dataset
+    answers the table ``dataset`` is empty and ``settings`` None.
+    """
+
+    name: str
+    metric: str
+    dataset: str
+    settings: Settings | None
+    frame: pd.DataFrame
+    runs: pd.DataFrame
+    partial: pd.DataFrame
+    missing: list[str]
+    absent: str
+    other: int
+
+
+def tables(
+    task: int, runs: Iterable[Any], results: pd.DataFrame, alpha: float = 0.5
+) -> list[NetworkTable]:
+    """Return Table 4, 5, 6 or 7, one for each dataset with the table's layout, real corpora before
+    synthetic ones.
+
+    ``results`` is what :func:`kdsuite.analysis.results.collect` says of ``runs``; the distilled
+    students are those of the embedding method at ``alpha``. Where runs of one dataset differ in
+    corpus, media, model or training parameters, the most frequent ones count.
+    """
+    printed = published()
+    paper = printed[printed.table == task].dropna(axis="columns", how="all").reset_index(drop=True)
+    every = list(distinct(runs).values())
+    datasets: dict[str, list[Any]] = {}
+    for run in every:
+        if run.stage != "data" and run.settings.corpus.layout == paper.corpus[0]:
+            datasets.setdefault(run.settings.dataset, []).append(run)
+    studies = [(*_study(of), len(of)) for of in datasets.values()]
+    studies.sort(key=lambda study: study[0].corpus.synthetic is not None)
+    made = []
+    for settings, members, count in studies or [(None, [], 0)]:
+        name = f"table{task}" + (f"-{settings.dataset}" if made else "")
+        home = settings and Run("data", settings).folder
+        data = [run for run in every if run.stage == "data" and run.folder == home]
+        made.append(
+            _table(name, paper, settings, members + data, results, alpha, count - len(members))
+        )
+    return made
+
+
+def _study(runs: list[Any]) -> tuple[Settings, list[Any]]:
+    """Return the settings of the most frequent variant, and the runs that belong to it: distilled
+    students, and the teachers and undistilled students that share all that their stage knows."""
+    own = [(_role(run), _numbers(run.settings.canonical(), run.stage)) for run in runs]
+    variants = {number: run.settings for run, number in zip(runs, own)}
+    distilled = {number: each for number, each in variants.items() if number[0] == "distilled"}
+
+    def members(settings: Settings) -> list[Any]:
+        shared = {
+            ("teacher", _numbers(settings, "teacher")),
+            ("undistilled", _numbers(settings.undistilled())),
+            ("distilled", _numbers(settings)),
+        }
+        return [run for run, number in zip(runs, own) if number in shared]
+
+    of = [(settings, members(settings)) for settings in (distilled or variants).values()]
+    return max(of, key=lambda variant: len(variant[1]))
+
+
+def _role(run: Any) -> str:
+    if run.stage == "teacher":
+        return "teacher"
+    return "distilled" if run.settings.alpha > 0 else "undistilled"
+
+
+def _numbers(settings: Settings, stage: str = "student") -> str:
+    """Return a hash of all parameters but the paper's axes that the numbers of a stage depend on."""
+    known = parameters_of_stage(settings, stage)
+    return digest({name: known[name] for name in ("corpus", "media", "model", "training")})
+
+
+def _cells(paper: pd.DataFrame, metric: str, alpha: float) -> Iterator[tuple]:
+    """Yield network, role, where the runs of a cell are filed, and their metric."""
+    for network in paper.itertuples():
+        flat = network.setting == "nonseq"
+        for role, *place in (
+            ("teacher", "teacher", "nonseq" if flat else "sequential", "", math.nan),
+            ("undistilled", "student", "nonseq" if flat else "em", "embedding", 0.0),
+            ("distilled", "student", network.setting, "embedding", alpha),
+        ):
+            yield network.Index, role, place[0], network.backbone, *place[1:], metric
+    # teachers beside the baseline of the frames, students beside that of the sound
+    for role, name in (("teacher", f"frames_{metric}"), ("undistilled", metric)):
+        yield len(paper), role, "data", LINEAR, "", "", math.nan, name
+
+
+def _table(
+    name: str, paper: pd.DataFrame, settings: Settings | None, runs: list[Any], results: pd.DataFrame, alpha: float, other: int
+) -> NetworkTable:  # fmt: skip
+    metric, dataset = METRICS[paper.metric[0]], settings.dataset if settings else ""
+    roles = [role for role in ROLES if metric != "eer" or role != "teacher"]
+    cells = pd.DataFrame(_cells(paper, metric, alpha), columns=[*CELL, *PLACE, "metric"])
+    filed = [{**coordinates(run), "key": run.folder.name, "run": run} for run in runs]
+    filed = pd.DataFrame(filed, columns=[*PLACE, "key", "run"]).astype({"alpha": float})
+    behind = cells[cells.role.isin(roles)].merge(filed, "left", on=PLACE)
+    own = results[results.dataset == dataset].assign(value=100 * results.value)
+    numbers = ["stage", "key", "metric", "seed", "fold", "value", "recordings"]
+    values = behind.merge(own[numbers], on=numbers[:3])
+
+    def wide(by_cell: pd.Series) -> pd.DataFrame:
+        return by_cell.unstack("role").reindex(index=range(len(paper) + 1), columns=roles)
+
+    by_fold = values.groupby([*CELL, "fold"]).agg({"value": "mean", "recordings": "first"})
+    folds = by_fold.groupby(CELL)
+    frame = paper[["backbone", "setting"]].reindex(range(len(paper) + 1))
+    frame.iloc[-1] = LINEAR, "cosine" if metric == "eer" else "logistic regression"
+    frame = frame.join(paper.iloc[:, 5:].add_prefix("paper_"))
+    means, spread = wide(folds.value.mean()), wide(folds.value.std())
+    for role in roles:
+        frame[role], frame[f"{role}_sd"] = means[role], spread[role]
+    # there is a change only where both students have done the same seeds and folds
+    both = values[values.role != "teacher"].pivot_table(
+        "value", ["network", "seed", "fold"], "role"
+    )
+    same = both.reindex(columns=roles[-2:]).notna().all(axis=1).groupby("network").all()
+    change = 100 * (means.distilled / means.undistilled.where(means.undistilled != 0) - 1)
+    better = -1 if metric == "eer" else 1
+    frame["relative_change"] = better * change.where(same.reindex(frame.index) == True)  # noqa: E712, NaN is neither
+    for column, count in (("folds", folds.size()), ("recordings", folds.recordings.sum())):
+        frame[column] = wide(count).distilled.fillna(wide(count).undistilled)
+    done = values.drop_duplicates([*CELL, "key"]).groupby(CELL).run
+    done, needed = wide(done.agg(list)), wide(behind.groupby(CELL).run.count())
+    partial = done.map(len, na_action="ignore") < needed
+    bounds = [
+        _interval(of, metric) if isinstance(of, list) and not some else (math.nan, math.nan)
+        for of, some in zip(done.distilled, partial.distilled)
+    ]
+    frame[["interval_low", "interval_high"]] = bounds
+    frame["difference"] = frame.distilled - frame.get("paper_distilled", math.nan)
+    for role in roles:
+        frame[f"{role}_below_linear"] = _below_linear(by_fold.value, role, len(paper), better)
+    missing = [
+        f"{dataset}/{row.stage}/{row.key}"
+        if isinstance(row.key, str)
+        else f"{row.backbone}, {row.setting}, {row.role}: no run of this suite"
+        for row in behind.itertuples()
+        if not (row.run.done if isinstance(row.key, str) else row.stage == "data")
+    ]
+    absent = ""
+    if not settings:
+        absent = f"no dataset of this suite has the layout {paper.corpus[0]}."
+    elif values.empty or not (values.network < len(paper)).any():
+        absent = (
+            f"the results of {dataset} hold no {metric.upper()}."
+            if own.key.isin(behind.key).any()
+            else f"none of the runs of {dataset} behind this table is done."
+        )
+    return NetworkTable(
+        name, metric, dataset, settings, frame, done, partial, [] if absent else list(dict.fromkeys(missing)), absent, other
+    )  # fmt: skip
+
+
+def _interval(runs: list[Any], metric: str) -> tuple[float, float]:
+    """Return the 95 % interval in percent; NaN where trainings are too few, or predictions were
+    removed to save disk space."""
+    parts = answers(runs, metric)
+    if len(parts) < len(runs):
+        return math.nan, math.nan
+    _, low, high = interval(pd.concat(parts, ignore_index=True), metric)
+    return 100 * low, 100 * high
+
+
+def _below_linear(by_fold: pd.Series, role: str, linear: int, better: int) -> pd.Series:
+    """Return by network whether it is worse than the linear baseline on the folds that both have,
+    NaN where there are none."""
+    folds = by_fold.unstack("fold")
+    ours = folds[folds.index.get_level_values("role") == role].droplevel("role")
+    base = folds.reindex([(linear, "teacher" if role == "teacher" else "undistilled")]).iloc[0]
+    gap = better * (ours - base).mean(axis=1).round(9)  # where equal, not below by rounding
+    return (gap < 0).where(gap.notna()).drop(linear, errors="ignore").astype(object)
+
+
+def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
+    """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
+    paper = Settings()
+    named = {
+        title: (getattr(settings.model, name), getattr(paper.model, name))
+        for name, title in SIZES.items()
+    }
+    return {"epochs": (settings.training.epochs, paper.training.epochs), **named}
+
+
+def not_comparable(settings: Settings) -> str:
+    """Return why values cannot be compared with the paper's, or nothing."""
+    reasons = {
+        "the corpus is synthetic": settings.corpus.synthetic,
+        "networks and training have other sizes than the paper’s": any(
+            ours != paper for ours, paper in sizes(settings).values()
+        ),
+    }
+    return " and ".join(reason for reason, holds in reasons.items() if holds)

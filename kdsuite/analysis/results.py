@@ -1,0 +1,168 @@
+"""What the runs of a suite left on disk, as tables: one row a run, fold and metric, and one row a
+run.
+
+numbers = collect(runs)   # results.csv
+states(runs)              # runs.csv
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from kdlib.parameters import GRADIENTS
+from kdsuite.analysis.statistics.comparison import answers_of
+from kdsuite.settings import Settings, of_dataset
+
+# what results and tables call the backbone of the linear baseline
+LINEAR = "linear"
+AXES = ["dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant"]
+FILES = {"eer": "trials.csv"}
+COLUMNS = [*AXES, "key", "fold", "metric", "value", "recordings"]
+RUNS = [
+    "dataset",
+    "stage",
+    "key",
+    "state",
+    "seconds",
+    "device",
+    "commit",
+    "uncommitted",
+    "finished",
+]
+
+
+def coordinates(run: Any) -> dict[str, Any]:
+    """Return a run's place on the axes of the paper (:data:`AXES`), as its result is filed.
+
+    A teacher has neither method nor alpha, and its setting is ``nonseq`` or ``sequential``; the
+    data run's numbers are those of the ``linear`` baseline, which has no setting. ``variant`` names
+    the parameters that differ from those of the dataset's file, such as
+    ``training.targets=shuffled``; it is empty where none does that numbers depend on.
+    """
+    settings = run.settings.canonical()
+    network = {
+        "data": (LINEAR, "", "", math.nan),
+        "teacher": (
+            settings.backbone, "sequential" if settings.sequential else "nonseq", "", math.nan
+        ),
+        "student": (settings.backbone, settings.setting, settings.method, settings.alpha),
+    }[run.stage]  # fmt: skip
+    place = (settings.dataset, run.stage, *network, settings.seed, variant(settings, run.stage))
+    return dict(zip(AXES, place))
+
+
+def variant(settings: Settings, stage: str = "student") -> str:
+    """Return in one line which parameters differ from those of the dataset's file, as far as the
+    stage knows them."""
+    differing = settings.overrides(stage, numbers=True)
+    ours, usual = differing.get("corpus.synthetic"), of_dataset(settings.dataset).corpus.synthetic
+    if ours and usual:  # of a synthetic corpus what differs, not all of its parameters
+        usual = usual.model_dump(mode="json")
+        del differing["corpus.synthetic"]
+        differing |= {
+            f"corpus.synthetic.{name}": value
+            for name, value in ours.items()
+            if value != usual[name]
+        }
+    return "; ".join(f"{name}={value}" for name, value in differing.items())
+
+
+def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
+    """Return runs by their folder: undistilled students of several methods share one."""
+    by_folder: dict[Path, Any] = {}
+    for run in runs:
+        by_folder.setdefault(run.folder, run)
+    return by_folder
+
+
+def collect(runs: Iterable[Any]) -> pd.DataFrame:
+    """Return the results of these runs, one row a run, fold and metric (columns :data:`COLUMNS`),
+    values as fractions."""
+    rows = []
+    for folder, run in distinct(runs).items():
+        folds = run.result.get("folds")
+        place = coordinates(run).values() if folds else ()
+        rows += [
+            (*place, folder.name, fold["fold"], name, float(value), fold["recordings"])
+            for fold in folds or ()
+            for name, value in fold.items()
+            if name not in ("fold", "recordings") and isinstance(value, (int, float))
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def prevailing(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each dataset's most frequent variant: that of its file, unless a suite
+    departs from it throughout."""
+    counts = rows.groupby(["dataset", "variant"], as_index=False).size()
+    first = counts.sort_values(["size", "variant"], ascending=[False, True])
+    return rows.merge(first.drop_duplicates("dataset")[["dataset", "variant"]])
+
+
+def answers(runs: Iterable[Any], metric: str) -> list[pd.DataFrame]:
+    """Return what each run answered, with its ``seed``: the scored trials of the first list, which
+    is the paper's, for ``eer``, else the predictions without their probabilities.
+
+    Runs whose files were removed to save disk space are left out.
+    """
+    key, facts, answer = answers_of(metric)
+    files = [(run.folder / FILES.get(metric, "predictions.csv"), run) for run in runs]
+    parts = [
+        pd.read_csv(
+            file,
+            usecols=[*key[1:], *facts, answer],  # the seed stands in the settings
+            dtype={**facts, "recording": str, "predicted": str},
+            keep_default_na=False,  # a class or a speaker may be called NA
+        ).assign(seed=run.settings.seed)
+        for file, run in files
+        if file.exists()
+    ]
+    return [part[part.list == part.list[0]] if metric == "eer" else part for part in parts]
+
+
+def eer_conventions(results: pd.DataFrame, dataset: str) -> float:
+    """Return by how much the conventions of a student's EER differ at most, as a fraction; NaN
+    where there is no EER."""
+    students = results[
+        (results.dataset == dataset)
+        & (results.stage == "student")
+        & results.metric.isin(["eer", "eer_mean", "eer_max"])
+    ]
+    by_student = students.groupby(["key", "fold"]).value
+    return float((by_student.max() - by_student.min()).max())
+
+
+def histories(runs: Iterable[Any]) -> pd.DataFrame:
+    """Return one row an epoch of each fold of those students that recorded how the gradients of
+    label and teacher agree, with their places."""
+    rows = []
+    for run in distinct(runs).values():
+        recorded = run.result.get("agreement")
+        place = coordinates(run).values() if recorded else ()
+        rows += [
+            (*place, fold, *epoch) for fold, epochs in (recorded or {}).items() for epoch in epochs
+        ]
+    return pd.DataFrame(rows, columns=[*AXES, "fold", "epoch", *GRADIENTS])
+
+
+def states(runs: Iterable[Any]) -> pd.DataFrame:
+    """Return one row a run, columns :data:`RUNS` (state: see :class:`kdsuite.runs.run.Run`; wall
+    seconds), ``folder`` and ``run``."""
+    rows = []
+    for folder, run in distinct(runs).items():
+        result = run.result
+        device, commit, finished = (
+            result.get(name) or "" for name in ("device", "commit", "finished")
+        )
+        rows.append(
+            (
+                run.settings.dataset, run.stage, folder.name, run.state, result.get("wall", math.nan), device, commit,
+                bool(result.get("uncommitted_changes")), finished, folder, run,
+            )
+        )  # fmt: skip
+    return pd.DataFrame(rows, columns=[*RUNS, "folder", "run"])

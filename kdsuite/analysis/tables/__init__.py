@@ -1,1 +1,0 @@
-"""Tables 4 to 7 (until networks.py takes their place)."""
