@@ -269,7 +269,7 @@ def test_missing_runs_are_dashes_and_are_named():
         and cells["undistilled"] == "50.0"
     )
     assert "demo-ravdess/student/seresnet-nonseq-embedding-a0.50-s0" in found.missing
-    assert "SE-ResNet, non-sequential, teacher: no run of this suite" in found.missing
+    assert "seresnet, nonseq, teacher: no run of this suite" in found.missing
     assert not found.absent
 
 
