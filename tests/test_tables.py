@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import torch
 from kdsuite.analysis.site.summary import leading
+from kdsuite.analysis.tables.table import number, tex
 
 from kdlib.errors import UserError
 from kdlib.models.network import build_student, build_teacher
 from kdsuite import places
 from kdsuite.analysis import tables
-from kdsuite.analysis.tables.table import number, tex
 from kdsuite.runs.grid import Run
 from kdsuite.settings import Settings, load
 

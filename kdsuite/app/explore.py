@@ -24,9 +24,8 @@ from IPython.display import Audio
 
 from kdlib.dataset import Fold, samples_per_segment
 from kdsuite import paths
-from kdsuite.analysis import figures
+from kdsuite.analysis import figures, paper
 from kdsuite.analysis.figures.style import METHODS, Picture
-from kdsuite.analysis import paper
 from kdsuite.analysis.report import BACKBONES, SETTINGS
 from kdsuite.app.using import Student, load_student
 from kdsuite.data import corpora

@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-
-from kdsuite import places
-from kdsuite.analysis import comparisons, results, tables
-from kdsuite.analysis.figures import proof
 from kdsuite.analysis.site import listing
 from kdsuite.analysis.site.answers import answers
 from kdsuite.analysis.site.layout import Links
 from kdsuite.analysis.site.summary import headline
-from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.analysis.tables import proven
+
+from kdsuite import places
+from kdsuite.analysis import comparisons, results, tables
+from kdsuite.analysis.figures import proof
+from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
 from tests.analysis.simulation import World, simulate

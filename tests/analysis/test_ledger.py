@@ -4,10 +4,10 @@ entry at a time."""
 from __future__ import annotations
 
 import pytest
+from kdsuite.analysis.tables.paper import ledger_table
 
 from kdsuite import places, settings
 from kdsuite.analysis import ledger
-from kdsuite.analysis.tables.paper import ledger_table
 from kdsuite.runs import grid
 
 ENTRIES = ledger.entries()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from kdsuite import paths
 from kdsuite.analysis import scheme
 from kdsuite.settings import Settings
 
@@ -72,11 +73,11 @@ class Drawing(NamedTuple):
     def save(self, stem: Path) -> list[Path]:
         """Write ``stem.svg`` and ``stem.csv``, and return both paths."""
         texts = {".svg": self.svg, ".csv": self.data.to_csv(index=False)}
-        paths = {stem.with_name(stem.name + suffix): text for suffix, text in texts.items()}
-        for path, text in paths.items():
+        files = {stem.with_name(stem.name + suffix): text for suffix, text in texts.items()}
+        for path, text in files.items():
             with paths.replacing(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
-        return list(paths)
+        return list(files)
 
 
 def draw(name: str, settings: Settings) -> Drawing:
