@@ -10,12 +10,45 @@ from typing import NamedTuple
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdsuite.analysis.figures.diagrams import DIAGRAMS, draw
+from kdsuite.analysis.figures.diagrams import draw
 from kdsuite.analysis.figures.results import accuracy_against_alpha, means_over_folds
 from kdsuite.analysis.figures.style import save
 from kdsuite.analysis.site import Figure
 from kdsuite.analysis.tables.collected import prevailing
 from kdsuite.settings import Settings
+
+
+class Diagram(NamedTuple):
+    """A figure of the method."""
+
+    title: str
+    caption: str
+    alt: str
+
+
+DIAGRAMS = {
+    "figure1": Diagram(
+        "Figure 1. The method",
+        "The teacher learns from faces and is frozen. Its embedding and the labels guide the "
+        "student, whose input is audio alone. The factor of each gradient was computed by "
+        "automatic differentiation of the networks themselves.",
+        "Diagram: video passes the frozen teacher, audio passes the student, and the teacher's "
+        "embedding is the target of the student's.",
+    ),
+    "figure2": Diagram(
+        "Figure 2. Without sequence",
+        "Encoder and head of teacher and student. The peak frame's embedding is the target of "
+        "the student's encoder.",
+        "Diagram of the non-sequential networks with the gradients that reach encoder and head.",
+    ),
+    "figure3": Diagram(
+        "Figure 3. With sequence",
+        "Left, distillation at the encoder (EM): the target of each audio segment is the mean "
+        "embedding of its frames. Right, at the aggregator (AGG): one target for the recording.",
+        "Diagram of the sequential networks with distillation at the encoder and at the "
+        "aggregator.",
+    ),
+}
 
 
 class Sweep(NamedTuple):
@@ -56,7 +89,7 @@ def figures(settings: list[Settings], results: pd.DataFrame, folder: Path) -> li
 def _diagram(name: str, settings: Settings, folder: Path) -> Figure:
     diagram = DIAGRAMS[name]
     try:
-        files = draw(name, settings).save(folder / "figures" / name)
+        files = save(draw(name, settings), folder / "figures" / name)
     except InvalidCorpus as error:  # the table of face measurements, which are counted, is missing
         return Figure(name, diagram.title, diagram.caption, missing=str(error))
     return Figure(name, diagram.title, diagram.caption, diagram.alt, files)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from kdsuite.analysis.figures.evidence import agreement, gains, gradient_share, known, named
+from kdsuite.analysis.figures.evidence import gains, gradient_share, known, named
+from kdsuite.analysis.figures.results import agreement
 from kdsuite.analysis.figures.style import save
 from kdsuite.analysis.paper.findings import network
 from kdsuite.analysis.site import Figure
