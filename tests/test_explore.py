@@ -138,9 +138,7 @@ def test_pictures_name_the_true_class_and_count_alike_neighbours(reports):
     picture = figures.opinions(
         {"α = 0.5": explore.opinion(student, store.waveforms[0].float() / 32768)}, label
     )
-    assert f"{label} (true)" in [
-        text.get_text() for text in picture.axes[0].get_legend().get_texts()
-    ]
+    assert f"{label} (true)" in [text.get_text() for text in picture.legends[0].get_texts()]
     embeddings = np.random.default_rng(0).normal(size=(len(store.recordings), 6))
     near = np.array([2, 4, 1])  # labels alternate: two of these are recording 0's class
     picture = figures.neighbourhoods(

@@ -12,7 +12,6 @@ import pandas as pd
 from kdsuite import paths
 from kdsuite.analysis import comparisons, networks, results
 from kdsuite.analysis.figures import save
-from kdsuite.analysis.figures.diagrams import Drawing
 from kdsuite.analysis.report import (
     BACKBONES,
     BELOW,
@@ -156,9 +155,7 @@ class Suite:
         """Write a figure's files and return it; ``picture`` is the reason where there is none."""
         if isinstance(picture, str):
             return Figure(name, title, caption, missing=picture)
-        stem = self.folder / "figures" / name
-        files = picture.save(stem) if isinstance(picture, Drawing) else save(picture, stem)
-        return Figure(name, title, caption, alt, files)
+        return Figure(name, title, caption, alt, save(picture, self.folder / "figures" / name))
 
     def comparison(self, of: networks.NetworkTable, alpha: float) -> Table:
         """Write one of Tables 4 to 7 and return it."""

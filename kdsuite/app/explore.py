@@ -236,7 +236,7 @@ class Explorer:
         name = f"{SETTINGS['sequential' if self.settings.sequential else 'nonseq']} {BACKBONES[self.settings.backbone]} teacher"
         if told is None:
             return [f"No {name} is trained yet. {to_make('teacher', self.settings)}"]
-        return [f"This is the {name}.", figures.privileged(self.store, told, [row], self.settings)]
+        return [f"This is the {name}.", figures.recordings(self.store, [row], self.settings, told)]
 
     def opinions(self, row: int, network: str | None, alpha: float) -> list[Any]:
         """Return what the undistilled and the distilled student say of each moment of a recording."""

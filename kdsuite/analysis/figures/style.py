@@ -1,105 +1,123 @@
 """How every picture of the suite looks, how notebooks show it, and how it is written to files."""
 
-from __future__ import annotations
-
-import functools
 import io
-from collections.abc import Callable
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
 
 from kdsuite import paths
 
-# Okabe & Ito's colours, which the colour-blind tell apart
-BLUE, VERMILION, GREEN, ORANGE, SKY, GREY, INK = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#E69F00",
-    "#56B4E9",
-    "#8A8F98",
-    "#22262B",
+STYLE = matplotlib.rc_params_from_file(
+    Path(__file__).with_name("suite.mplstyle"), use_default_template=False
 )
-# for classes, as many as one tells apart; black stays for letters
-TELLING = (BLUE, VERMILION, GREEN, ORANGE, SKY, "#CC79A7", "#8C564B", "#5B5F97", "#B2A300")
+# a decorator: the function draws in this style and leaves matplotlib's own settings as they were
+styled = matplotlib.rc_context(STYLE)
+
+CLASS_COLORS = STYLE["axes.prop_cycle"].by_key()["color"]
+BLUE, VERMILION, GREEN, ORANGE, SKY, *_ = CLASS_COLORS
+GREY, INK = "#8A8F98", "#22262B"
 # a method keeps its colour and marker in every picture
 METHODS = {
     "embedding": (BLUE, "o", "embedding (the paper's)"),
     "softlabel": (ORANGE, "s", "soft label"),
     "multitask": (GREEN, "^", "multitask"),
 }
-METRICS = {"uar": "UAR (%)", "accuracy": "accuracy (%)", "eer": "EER (%)"}
-FILL, DIVERGING, SOUND = (
-    "Blues",
-    "RdBu_r",
-    "magma",
-)  # colour maps: counts, signed values, spectrograms
-STYLE: dict[str, Any] = {
-    "font.size": 9.5, "axes.titlesize": 10, "axes.labelsize": 9.5, "figure.titlesize": 10.5, "legend.fontsize": 9, "legend.frameon": False,
-    "xtick.labelsize": 8.5, "ytick.labelsize": 8.5, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY,
-    "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK, "axes.grid": False, "grid.color": "#E4E6EA",
-    "grid.linewidth": 0.7, "axes.axisbelow": True, "lines.linewidth": 1.6, "figure.dpi": 100, "savefig.facecolor": "white",
-    "svg.fonttype": "none", "svg.hashsalt": "kdlib", "text.parse_math": False,  # for names may hold dollar signs
-}  # fmt: skip
+MANY_NAMES = 40  # more classes or speakers are drawn without their names
 
 
 class Picture(Figure):
-    """A matplotlib Figure in the suite's style that notebooks show by itself; pyplot need not know
-    of it, nor close it.
+    """A matplotlib Figure in the suite's style, which notebooks show without pyplot.
 
     ``data`` holds the numbers that it shows, where it shows numbers.
     """
 
+    formats = ("svg", "png")
     data: pd.DataFrame | None = None
 
-    def draw(self, renderer: Any) -> None:
-        """Draw in the suite's style: ticks take it only now."""
-        with matplotlib.rc_context(STYLE):
-            super().draw(renderer)
-
+    @styled
     def savefig(self, *arguments: Any, **options: Any) -> None:
-        """Write the file in the suite's style."""
-        with matplotlib.rc_context(STYLE):
-            super().savefig(*arguments, **options)
+        """Write a file; matplotlib makes the ticks only now, so the style is needed again."""
+        super().savefig(*arguments, **options)
 
-    def _repr_png_(
-        self,
-    ) -> tuple[bytes, dict[str, int]]:  # the hook by which IPython shows an object
-        file = io.BytesIO()
-        self.savefig(file, format="png", dpi=144, metadata={"Software": None})
-        return file.getvalue(), {
-            "width": round(self.get_figwidth() * 96)
-        }  # more dots than it is wide, for sharp screens
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        file = io.BytesIO()  # IPython's hook
+        self.savefig(file)
+        return file.getvalue(), {"width": round(self.get_figwidth() * 96)}
 
 
-def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
-    """Run ``draw`` in the suite's style, and leave matplotlib's settings as they were."""
+def save(figure: Any, stem: Path) -> list[Path]:
+    """Write a Picture (``stem.svg`` and ``stem.png``) or a Drawing (``stem.svg``), the same bytes
+    each time, and its data as ``stem.csv``; return the paths."""
+    files = []
+    for suffix in [*figure.formats, *["csv"] * (figure.data is not None)]:
+        files.append(stem.with_name(f"{stem.name}.{suffix}"))
+        with paths.replacing(files[-1]) as temporary:
+            if suffix == "csv":
+                figure.data.to_csv(temporary, index=False, float_format="%.6g")
+            else:
+                figure.savefig(temporary, format=suffix, metadata={"Date": None})
+    return files
 
-    @functools.wraps(draw)
-    def drawn(*arguments: Any, **options: Any) -> Picture:
-        with matplotlib.rc_context(STYLE):
-            return draw(*arguments, **options)
 
-    return drawn
+def add_legend(figure: FigureBase) -> None:
+    """Name each kind of line or point once, to the right of the panels."""
+    entries = {}
+    for axes in figure.axes:
+        handles, names = axes.get_legend_handles_labels()
+        entries |= zip(names, handles)
+    columns = -(-len(entries) // 14)
+    figure.legend(entries.values(), entries.keys(), loc="outside right upper", ncols=columns)
 
 
-def save(figure: Picture, stem: Path) -> list[Path]:
-    """Write ``stem.svg`` and ``stem.png``, the same bytes for the same picture, and its data as
-    ``stem.csv``; return the files."""
-    written = []
-    for ending, options in (
-        (".svg", {"metadata": {"Date": None}, "dpi": 120}),
-        (".png", {"metadata": {"Software": None}, "dpi": 150}),
-    ):
-        written.append(stem.with_name(stem.name + ending))
-        with paths.replacing(written[-1]) as temporary:
-            figure.savefig(temporary, **options)
-    if figure.data is not None:
-        written.append(stem.with_name(stem.name + ".csv"))
-        with paths.replacing(written[-1]) as temporary:
-            figure.data.to_csv(temporary, index=False, float_format="%.6g")
-    return written
+def draw_map(axes: Axes, embeddings: np.ndarray, values: Sequence[str], title: str) -> np.ndarray:
+    """Draw embeddings ``(recordings, embedding)`` by their first two principal components, with a
+    colour and a marker for each of the ``values``; return the points ``(recordings, 2)``."""
+    centered = (embeddings - embeddings.mean(axis=0)).astype(np.float64)
+    # scikit-learn's PCA takes longer to import than these lines to compute
+    variances, directions = np.linalg.eigh(centered.T @ centered)  # ascending
+    points = centered @ directions[:, :-3:-1]
+    percent = np.abs(100 * variances / max(variances.sum(), np.finfo(float).tiny))
+    x, y = (f"component {n} ({percent[-n]:.0f} % of variance)" for n in (1, 2))
+    axes.set(title=title, xlabel=x, ylabel=y, xticks=[], yticks=[])
+    values = pd.Categorical(values)
+    count = len(values.categories)
+    if count > len(CLASS_COLORS):
+        axes.set_prop_cycle(color=matplotlib.colormaps["turbo"](np.linspace(0, 1, count)))
+    for name, marker in zip(values.categories, cycle("osD^vPX")):
+        label = str(name) if count <= MANY_NAMES else None
+        style = {"marker": marker, "label": label, "ec": "white", "rasterized": True}
+        axes.scatter(*points[values == name].T, s=22, alpha=0.8, lw=0.3, **style)
+    return points
+
+
+def draw_table(counts: pd.DataFrame, shares: pd.DataFrame, text: str, **labels: str) -> Picture:
+    """Draw ``counts`` with colours by ``shares`` from 0 to 1.
+
+    ``text`` is the format of a cell, with the share in percent and the count. A table of more than
+    40 rows has room for neither texts nor names.
+    """
+    height, width = counts.shape
+    named = height <= MANY_NAMES
+    left, below = (1 + 0.08 * each.str.len().max() for each in (counts.index, counts.columns))
+    size = max(4.5, left + 0.45 * width), below + 0.4 * height
+    picture = Picture(figsize=size if named else (6, 5))
+    axes = picture.subplots()
+    # up to 1.6, so that no cell is too dark for letters
+    style = {"vmax": 1.6, "ec": "white", "lw": named, "rasterized": not named, "zorder": 1}
+    axes.pcolormesh(shares, vmin=0, **style)
+    axes.invert_yaxis()
+    axes.set(xticks=[], yticks=[], **labels)
+    if named:
+        axes.set_xticks(np.arange(width) + 0.5, counts.columns, rotation=90)
+        axes.set_yticks(np.arange(height) + 0.5, counts.index)
+        for (row, column), count in np.ndenumerate(counts):
+            content = text.format(100 * shares.iat[row, column], count)
+            axes.text(column + 0.5, row + 0.5, content, ha="center", va="center", size=8)
+    return picture
