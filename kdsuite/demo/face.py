@@ -199,16 +199,14 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     The mouth follows an amplitude ``envelope`` that :func:`.voice.speak` returned. The face is
     neutral at both ends and strongest near the middle.
     """
-    (actor, _), rng, (width, height) = (
-        recording.shown,
-        recording.random(2),
-        recording.synthetic.video_size,
-    )
-    face, moves = Face(actor, recording.synthetic.seed), movements(recording, len(times), rng)
+    synthetic, rng = recording.synthetic, recording.random(2)
+    face = Face(recording.shown[0], synthetic.seed)
+    moves = movements(recording, len(times), rng)
     speed, phase = rng.uniform((0.3, 0), (0.8, 1), (3, 2)).T
     progress = (np.arange(len(times))[:, None] + 0.5) / len(times)
     sway = (0.04, 0.04, 0.03) * np.sin(2 * np.pi * (speed * progress + phase))
     background = rng.integers(214, 236) + rng.integers(-4, 5, 3)
+    width, height = synthetic.video_size
     fine = 2 if height > 300 else 3  # drawn larger and reduced, edges are smooth
     amplitude = np.interp(times, np.arange(len(envelope)) / STEPS, envelope)
     for units, mouth, (x, y, angle) in zip(moves.itertuples(), amplitude, sway):

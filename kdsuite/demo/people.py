@@ -24,10 +24,10 @@ PURPOSE = {"voice": 1, "face": 2}  # of the random numbers
 def traits(actor: int, seed: int, part: str) -> dict:
     """Return the traits of an actor's ``face`` or ``voice``, by their names in ``people.yaml``; odd
     numbers are male, as in RAVDESS."""
-    given = PEOPLE["male" if actor % 2 else "female"]
-    spans, rng = given[part], np.random.default_rng([seed, actor, PURPOSE[part]])
+    common = PEOPLE["male" if actor % 2 else "female"]
+    spans, rng = common[part], np.random.default_rng([seed, actor, PURPOSE[part]])
     sizes = rng.uniform(*np.transpose(list(spans.values())))
-    return PEOPLE["all"] | given | dict(zip(spans, sizes))
+    return PEOPLE["all"] | common | dict(zip(spans, sizes))
 
 
 class Recording(NamedTuple):
