@@ -1,24 +1,20 @@
-"""The small corpora that the suite makes itself: drawn faces and synthesised voices, in the files
-of the real ones.
+"""The synthetic corpora: drawn faces and synthesised voices, in the trees and file formats of the
+real ones.
 
-:mod:`.face` draws, :mod:`.voice` speaks; :mod:`.ravdess`, :mod:`.voxceleb1` and :mod:`.iemocap` put
-both into the trees of their corpora by way of :mod:`.writing`. They need moviepy and scipy's
-filters, so nothing here imports them before there is something to write.
+:mod:`.face` draws, :mod:`.voice` speaks, by the tables of :mod:`.people`; :mod:`.ravdess`,
+:mod:`.voxceleb1` and :mod:`.iemocap` plan which files a corpus has and what is in them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-
-import numpy as np
 
 from kdlib.errors import InvalidParameter
 from kdsuite import places
 from kdsuite.parameters import Corpus, Synthetic
-from kdsuite.places import write_json
 
 TRUTH = "synthetic.json"  # the corpus is complete if and only if this exists
 BEGUN = ".synthetic.json"  # the parameters of a corpus that may be unfinished
@@ -26,13 +22,15 @@ LAYOUTS = ("ravdess", "voxceleb1", "iemocap")
 
 
 def ensure(corpus: Corpus) -> None:
-    """Write the small corpus that the parameters ask for, unless it is there; the first of several
-    processes does.
+    """Write the synthetic corpus that the parameters ask for, unless it is there; the first of
+    several processes does, and resumes what a killed one left.
 
-    Raises InvalidParameter for a layout that has no such corpus, or where the folder holds
-    something else.
+    The same parameters give the same files. ``synthetic.json`` comes last: the parameters, and what
+    each recording displays. Raises InvalidParameter for a layout that has no such corpus, and where
+    the folder holds something else.
     """
-    if corpus.synthetic is None:
+    synthetic = corpus.synthetic
+    if synthetic is None:
         return
     if corpus.layout not in LAYOUTS:
         raise InvalidParameter(
@@ -40,10 +38,13 @@ def ensure(corpus: Corpus) -> None:
         )
     folder = places.corpus(corpus.path)
     with places.lock(folder):
-        if not claimed(folder, corpus.synthetic):
-            getattr(import_module(f"{__name__}.{corpus.layout}"), f"write_{corpus.layout}")(
-                folder, corpus.synthetic
-            )
+        if not claimed(folder, synthetic):
+            # late, for moviepy and scipy's filters take long to import
+            layout = import_module(f"{__name__}.{corpus.layout}")
+            jobs, truth = layout.plan(folder, synthetic)
+            _write_missing(folder, jobs)
+            value = {"parameters": synthetic.model_dump(mode="json"), "takes": truth}
+            places.write_json(folder / TRUTH, value)
 
 
 def claimed(folder: Path, synthetic: Synthetic) -> bool:
@@ -51,17 +52,17 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
 
     Raises InvalidParameter where it is marked or used otherwise.
     """
-    parameters, usual = synthetic.model_dump(mode="json"), Synthetic().model_dump(mode="json")
+    parameters, defaults = synthetic.model_dump(mode="json"), Synthetic().model_dump(mode="json")
     remedy = "remove that folder or choose another path with corpus.path"
     for mark in (folder / TRUTH, folder / BEGUN):
         if mark.exists():
             # of a parameter that is newer than the corpus the default leaves it as it was
-            if usual | json.loads(mark.read_text())["parameters"] != parameters:
+            if defaults | json.loads(mark.read_text())["parameters"] != parameters:
                 raise InvalidParameter(
                     f"the synthetic corpus in {folder} was made with other parameters than corpus.synthetic; {remedy}."
                 )
             return mark.name == TRUTH
-    if folder.is_dir() and any(not file.name.startswith(".") for file in folder.iterdir()):
+    if any(file for file in folder.glob("*") if not file.name.startswith(".")):
         raise InvalidParameter(
             f"{folder} holds files that no synthetic corpus has, so none is written there; {remedy}."
         )
@@ -69,35 +70,28 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
         raise InvalidParameter(
             f"parameter 'corpus.synthetic.video_size' is {parameters['video_size']}, but H.264 needs both even."
         )
-    write_json(folder / BEGUN, {"parameters": parameters})
+    places.write_json(folder / BEGUN, {"parameters": parameters})
     return False
 
 
-def shown_and_spoken(
-    labelled: str, emotions: Sequence[str], synthetic: Synthetic, random: np.random.Generator
-) -> dict[str, str]:
-    """Return the emotion that a recording is ``labelled`` with, that is ``shown`` by the face and
-    ``spoken`` by the voice.
+def _write_missing(folder: Path, jobs: dict[Path, Callable[[Path], None]]) -> None:
+    """Write those files that are missing, each by its job; an error in a worker is raised here."""
+    from joblib import (
+        Parallel,
+        cpu_count,
+        delayed,
+    )  # late: most processes find their corpus complete
 
-    The voice expresses the label with probability ``audio_information`` and else one of the ``emotions``, drawn uniformly. With
-    probability ``shared`` the face shows what the voice expresses; else it shows the label with probability ``video_information``
-    and one drawn uniformly otherwise. So of k emotions, with label y, face v and voice a::
-
-        P(a | y)    = audio_information [a = y] + (1 - audio_information) / k
-        P(v | y, a) = shared [v = a] + (1 - shared) (video_information [v = y] + (1 - video_information) / k)
-
-    ``shared`` 0 is independence given the label, ``shared`` 0 with ``video_information`` 0 a face
-    that tells of neither.
-    """
-    truth = {"labelled": labelled}
-    for modality, information in (
-        ("shown", synthetic.video_information),
-        ("spoken", synthetic.audio_information),
-    ):
-        informs, other = random.random() < information, emotions[random.integers(len(emotions))]
-        truth[modality] = labelled if informs else other
-    if (
-        random.random() < synthetic.shared
-    ):  # drawn last, so that the draws above are those of every corpus
-        truth["shown"] = truth["spoken"]
-    return truth
+    missing = [delayed(job)(file) for file, job in jobs.items() if not file.exists()]
+    # a process takes about as long to start as four recordings to write
+    workers = max(1, min(cpu_count(), len(missing) // 4))
+    # joblib's processes, unlike multiprocessing's, do not run the caller's script again
+    done = Parallel(workers, return_as="generator_unordered")(missing)
+    for number, _ in enumerate(done, 1):
+        if number * 5 % len(missing) < 5:
+            print(
+                f"synthetic corpus {folder.name}: {number} of {len(missing)} files written",
+                flush=True,
+            )
+    for leftover in folder.rglob(".[0-9]*-*"):
+        leftover.unlink()  # temporary file of a run that was killed

@@ -1,435 +1,245 @@
-"""Faces drawn with PIL: who it is (:mod:`.identity`) shapes them; what is felt moves brows, lids,
-nose and mouth.
+"""Faces drawn with PIL: ``people.yaml`` shapes them, the action units of ``emotions.csv`` move
+brows, lids, nose and mouth.
 
-Geometry is in units of half a head's height around the head's centre, y downwards. What each
-emotion moves follows the action units of Ekman & Friesen's EMFACS (happy 6+12, sad 1+4+15, angry
-4+5+7+23, fearful 1+2+4+5+20+26, ...).
+Outlines are complex numbers x + iy, in units of half a head's height around the head's centre, y
+downwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw
 
-from kdsuite.demo.identity import Colour, Identity
+from kdsuite.demo.people import EMOTIONS, Recording, traits
+from kdsuite.demo.voice import STEPS
 
-CENTRE, HEIGHT = (0.5, 0.46), 0.74  # of the head, relative to the image
-MOUTH_INSIDE, TONGUE, TEETH, WHITE = (84, 26, 32), (206, 104, 104), (250, 248, 242), (252, 252, 250)
-
-
-class Expression(NamedTuple):
-    """What a face does; zero is at rest, apart from the eyes, which are open at 1."""
-
-    brow_inner: float = 0.0  # up
-    brow_outer: float = 0.0  # up
-    eyes: float = 1.0  # 0 shut, 1 open, more: wide
-    squint: float = 0.0  # lower lids up
-    corners: float = 0.0  # of the mouth, up
-    jaw: float = 0.0  # down
-    width: float = 1.0  # of the mouth
-    sneer: float = 0.0  # nose wrinkled, mouth awry, tongue out
-    blush: float = 0.0  # redder cheeks
-    nod: float = 0.0  # head and gaze down
-
-
-EXPRESSIONS = {
-    "neutral": Expression(),
-    "calm": Expression(brow_inner=0.15, brow_outer=-0.1, eyes=0.4, corners=0.55, nod=0.2),
-    "happy": Expression(
-        brow_inner=0.3,
-        brow_outer=0.35,
-        eyes=0.85,
-        squint=0.75,
-        corners=1.1,
-        jaw=0.4,
-        width=1.3,
-        blush=0.7,
-    ),
-    "sad": Expression(
-        brow_inner=0.95, brow_outer=-0.55, eyes=0.6, corners=-1.0, width=0.8, nod=0.8
-    ),
-    "angry": Expression(
-        brow_inner=-1.0,
-        brow_outer=0.45,
-        eyes=0.85,
-        squint=0.35,
-        corners=-0.7,
-        jaw=0.14,
-        width=1.1,
-        blush=0.9,
-        nod=0.2,
-    ),
-    "fearful": Expression(
-        brow_inner=1.0, brow_outer=0.25, eyes=1.4, corners=-0.6, jaw=0.35, width=1.2, nod=-0.3
-    ),
-    "disgust": Expression(
-        brow_inner=-0.8,
-        brow_outer=-0.3,
-        eyes=0.55,
-        squint=0.7,
-        corners=-0.6,
-        jaw=0.1,
-        sneer=1.0,
-        nod=-0.5,
-    ),
-    "surprised": Expression(
-        brow_inner=1.1, brow_outer=1.2, eyes=1.5, jaw=1.0, width=0.62, nod=-0.2
-    ),
-}
-
-SPREAD = np.std(list(EXPRESSIONS.values()), axis=0)
-OWN, INEXACT = 0.5, 0.3
-
-
-@lru_cache(1024)
-def shade(colour: Colour, factor: float) -> Colour:
-    """Return a colour darker (factor below 1) or nearer to white (above 1)."""
-    target = 0 if factor < 1 else 255
-    return tuple(round(part + (target - part) * abs(1 - factor)) for part in colour)
-
-
-def mix(colour: Colour, other: Colour, amount: float) -> Colour:
-    """Return the colour ``amount`` (0 to 1) of the way from one to another."""
-    return tuple(round(a + (b - a) * amount) for a, b in zip(colour, other))
-
-
-class _Pencil:
-    """Fills shapes in head units on an image several times too large, which makes edges smooth once
-    it is reduced."""
-
-    def __init__(self, size: tuple[int, int], background: Colour) -> None:
-        self.fine = 2 if size[1] > 300 else 3
-        self.image = Image.new("RGB", (size[0] * self.fine, size[1] * self.fine), background)
-        self.draw = ImageDraw.Draw(self.image)
-        self.scale = HEIGHT * size[1] * self.fine / 2
-        self.origin = complex(CENTRE[0] * self.image.width, CENTRE[1] * self.image.height)
-
-    def pose(self, angle: float, shift: tuple[float, float]) -> None:
-        """Turn what follows by an angle in radians about the chin, then shift it; points are
-        complex numbers x + iy."""
-        turn, chin = np.exp(1j * angle), 1j
-        self.turn, self.shift = (
-            turn * self.scale,
-            self.origin + (complex(*shift) + chin - turn * chin) * self.scale,
-        )
-
-    def fill(self, x: np.ndarray, y: np.ndarray, colour: Colour) -> None:
-        points = (x + 1j * y) * self.turn + self.shift
-        self.draw.polygon(points.view(float).tolist(), fill=colour)
-
-    def oval(self, x: float, y: float, width: float, height: float, colour: Colour) -> None:
-        self.fill(x + width * COS[::2], y + height * SIN[::2], colour)
-
-    def between(self, x: np.ndarray, upper: np.ndarray, lower: np.ndarray, colour: Colour) -> None:
-        self.fill(np.concatenate([x, x[::-1]]), np.concatenate([upper, lower[::-1]]), colour)
-
-    def stroke(
-        self, x: np.ndarray, y: np.ndarray, thickness: float | np.ndarray, colour: Colour
-    ) -> None:
-        self.between(x, y - thickness / 2, y + thickness / 2, colour)
-
-    def finished(self) -> np.ndarray:
-        return np.asarray(self.image.reduce(self.fine))
-
+ACTION_UNITS = EMOTIONS.loc["face"]
+SPREAD = ACTION_UNITS.to_numpy().std(1)
+PERSONAL, INEXACT = 0.5, 0.3  # of the spread: a person's face at rest, and each measurement
+BLINK = (0.5, 0.1, 0.0, 0.3, 0.8)  # how far the lids are open, frame by frame
 
 ANGLES = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-COS, SIN = np.cos(ANGLES), np.sin(ANGLES)
-# a ring: around outside, and back inside
-RIM_X, RIM_Y = (
-    np.concatenate([line, line[:1], 0.88 * line[:1], 0.88 * line[::-1]]) for line in (COS, SIN)
-)
+RING = np.exp(1j * ANGLES)
 ACROSS = -np.cos(np.linspace(0, np.pi, 17))  # closer together at the ends, where outlines bend
-BULGE = np.sqrt(1 - ACROSS**2)
 ARCH = 1 - ACROSS**2
+BULGE = np.sqrt(ARCH)
+OUT = (ACROSS + 1) / 2  # of a brow: 0 at the nose, 1 at the temple
 
-RELAXED = Expression()
+Colour = Sequence[int]
+Curve = np.ndarray | float
+Shapes = Iterator[tuple[np.ndarray, Colour]]  # outlines, complex (points,), and what fills them
 
 
-def draw_face(
-    identity: Identity,
-    expression: Expression = RELAXED,
-    mouth: float = 0.0,
-    size: tuple[int, int] = (160, 90),
-    angle: float = 0.0,
-    shift: tuple[float, float] = (0.0, 0.0),
-    background: Colour = (226, 226, 222),
-) -> np.ndarray:
-    """Draw one person, head and shoulders; returns uint8 RGB ``(height, width, 3)`` for a ``size``
-    of (width, height) pixels.
+def mix(colour: Colour, amount: float, other: Colour = (0, 0, 0)) -> Colour:
+    """Return the colour ``amount`` (0 to 1) of the way to another one; to black it is a shade."""
+    return [round(a + (b - a) * amount) for a, b in zip(colour, other)]
 
-    ``mouth`` (0 to 1) opens it to speak; ``angle`` (radians) and ``shift`` (half a head's height)
-    move the head.
+
+def _oval(centre: complex, width: float, height: float) -> Curve:
+    return centre + width * RING.real[::2] + 1j * height * RING.imag[::2]
+
+
+def _between(x: Curve, upper: Curve, lower: Curve) -> Curve:
+    return np.concatenate([x + 1j * upper, (x + 1j * lower)[::-1]])
+
+
+def _rounded(x: Curve, power: Curve) -> Curve:
+    return np.sign(x) * np.abs(x) ** power
+
+
+class Face(SimpleNamespace):
+    """The face of an actor, head and shoulders, with the traits of ``people.yaml``: colours are
+    taken in turn, so that neighbours by number share none; sizes are drawn."""
+
+    def __init__(self, actor: int, seed: int = 0) -> None:
+        super().__init__(**traits(actor, seed, "face"))
+        turn = actor + seed
+        self.skin, self.hair = self.skin_and_hair[turn * 3 % 8]
+        self.iris, self.shirt = self.irises[turn * 2 % 5], self.shirts[turn * 5 % 6]
+        self.has_beard, self.has_glasses = actor % 6 == 3, turn % 5 == 3
+        volume, line, temple, self.fall, curls, parting = self.hair_styles[turn // 2 % 4]
+
+        x, y, low = RING.real, RING.imag, RING.imag > 0
+        narrow = 1 - (0.16 - 0.1 * self.jaw) * np.maximum(y, 0) ** 2  # the jaw than the skull
+        side = _rounded(x, np.where(low, 1 - 0.35 * self.jaw, 0.85)) * self.head * narrow
+        self.skull = side + 1j * y
+        self.chin = np.interp(ACROSS * self.head, side[low][::-1], y[low][::-1])
+
+        wide = _rounded(x, np.where(low, 0.45, 0.9)) * (self.head + volume + 0.02)
+        tall = y * np.where(low, self.fall, 1 + volume)
+        self.hair_behind = (wide + 1j * tall) * (1 + curls * np.cos(9 * ANGLES))
+
+        # the hair in front: over the head from temple to temple, and back along the hairline, which
+        # is highest at the parting
+        angles = np.linspace(np.arcsin(temple), -np.pi - np.arcsin(temple), 72)
+        x, y = np.cos(angles), np.sin(angles)
+        wide = self.head * 0.98 + (0.4 * volume + 0.03) * np.clip(0.2 - y, 0, 1)
+        over = _rounded(x, 0.85) * wide + 1j * y * (1 + volume * (y < 0))
+        away = np.maximum((parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting))
+        hairline = ACROSS * self.head * 0.93 + 1j * (line + (temple - line) * away**2.5)
+        self.hair_in_front = np.concatenate([over * (1 + curls * np.cos(14 * angles)), hairline])
+
+    def draw(
+        self, units: NamedTuple, mouth: float, angle: float, shift: complex, image: Image.Image
+    ) -> None:
+        """Draw the face on an image.
+
+        ``units`` are the action units by their names, ``mouth`` (0 to 1) opens it to speak,
+        ``angle`` (radians) and ``shift`` (half a head's height) move the head.
+        """
+        polygon, scale = ImageDraw.Draw(image).polygon, 0.37 * image.height
+        centre = complex(0.5 * image.width, 0.46 * image.height)
+        head, turned = shift + 0.05j * units.nod, np.exp(1j * angle)
+        # the features move more than the head does: a little depth
+        features = 1.5 * head.real + 1j * (head.imag + 0.04 * units.nod)
+        for shapes, turn, move in (
+            (self._hair_behind(), turned, head),
+            (self._torso(), 1, 0.3 * shift.real),
+            (self._head(units), turned, head),
+            (self._features(units, mouth), turned, features),
+        ):
+            for outline, colour in shapes:  # turned about the chin
+                points = ((outline - 1j) * turn + 1j + move) * scale + centre
+                polygon(points.view(float).tolist(), fill=tuple(colour))
+
+    def _hair_behind(self) -> Shapes:
+        if self.fall:
+            yield self.hair_behind, mix(self.hair, 0.25)
+
+    def _torso(self) -> Shapes:
+        yield _between(ACROSS * self.shoulders, 1.72 - 0.45 * BULGE**0.7, 3.0), self.shirt
+        yield _oval(1.28j, self.neck * 1.05, 0.12), mix(self.skin, 0.1)
+        yield _between(ACROSS * self.neck, 0.5, 1.3), mix(self.skin, 0.1)
+        yield _between(ACROSS * self.neck, 0.8, 0.95 + 0.22 * ARCH), mix(self.skin, 0.22)
+
+    def _head(self, units: NamedTuple) -> Shapes:
+        for side in (-1, 1):
+            yield _oval(side * (self.head + 0.02) + 0.08j, 0.11, 0.19), mix(self.skin, 0.12)
+        yield self.skull + 0.06j * units.jaw * (self.skull.imag > 0.3), self.skin
+        yield self.hair_in_front, self.hair
+
+    def _features(self, units: NamedTuple, mouth: float) -> Shapes:
+        rise = units.brow_inner * (1 - OUT) + units.brow_outer * OUT
+        brow = -0.32 - 0.13 * rise - 0.05 * np.sin(np.pi * OUT * 0.8)
+        frown, thick = 0.03 * min(units.brow_inner, 0), self.brow * (0.675 - 0.4 * OUT**2)
+        for side in (-1, 1):
+            blush = mix(self.skin, 0.08 + 0.3 * units.blush, self.blood)
+            yield _oval(side * 0.43 + 0.3j, 0.15, 0.1), blush
+            yield from self._eye(units, side * self.eye_distance)
+            x = side * (self.eye_distance - 0.17 + frown + 0.4 * OUT)
+            yield _between(x, brow - thick, brow + thick), mix(self.hair, 0.35, self.brown)
+        if self.has_beard:
+            upper = 0.42 + 0.07 * np.cos(3 * np.pi * ACROSS) - 0.3 * ACROSS**8
+            lower = self.chin + 0.06 * units.jaw * ARCH
+            beard = _between(ACROSS * self.head * 0.98, np.minimum(upper, self.chin), lower)
+            yield beard, mix(self.skin, 0.8, self.hair)
+        yield from self._nose(units.sneer)
+        yield from self._mouth(units, mouth)
+
+    def _eye(self, units: NamedTuple, centre: float) -> Shapes:
+        tall, x = self.eye * 0.85, centre + self.eye * 1.15 * ACROSS
+        lower = -0.06 + tall * (0.6 - 0.75 * units.squint) * ARCH
+        upper = np.minimum(lower, -0.06 + tall * (0.6 - 1.5 * max(units.eyes, 0)) * BULGE)
+        yield _between(x, -0.06 - tall * 1.05 * BULGE, lower), mix(self.skin, 0.14)
+        yield _between(x, upper, lower), self.eyeball
+        gaze = 0.05j * units.nod - 0.07j
+        for offset, radius, colour in (
+            (gaze, 0.62, self.iris),
+            (gaze, 0.3, self.pupil),
+            (0.03 - 0.11j, 0.2, self.eyeball),
+        ):
+            disc = centre + offset + radius * self.eye * RING[::3]
+            lids = (np.interp(disc.real, x, lid) for lid in (upper, lower))
+            yield disc.real + 1j * np.clip(disc.imag, *lids), colour
+        yield (
+            _between(x, upper - self.lash, upper + self.lash),
+            mix(mix(self.hair, 0.6, self.brown), 0.2),
+        )
+        if self.has_glasses:
+            rim = np.append(RING, 1)  # around outside, and back inside
+            rim = np.concatenate([rim, 0.88 * rim[::-1]])
+            yield centre - 0.04j + 0.25 * rim.real + 0.22j * rim.imag, self.glasses
+
+    def _nose(self, sneer: float) -> Shapes:
+        dark, y = mix(self.skin, 0.2), 0.28 - 0.05 * sneer
+        yield _between(ACROSS * 0.12, y, y + 0.01 + 0.07 * BULGE), dark
+        bridge = _between(ACROSS * 0.095, y - 0.02 - 0.2 * ARCH**2, y - 0.01 + 0.06 * BULGE)
+        yield bridge, mix(self.skin, 0.12, (255, 255, 255))
+        if sneer > 0.1:
+            for y in (-0.02, 0.05):
+                y, thick = y + 0.03 * ARCH, 0.011 * sneer
+                yield _between(ACROSS * 0.1, y - thick, y + thick), dark
+
+    def _mouth(self, units: NamedTuple, mouth: float) -> Shapes:
+        x = self.mouth * units.width * (1 - 0.12 * mouth) * ACROSS
+        rest = 0.57 - 0.15 * units.corners * (ACROSS**2 - 0.35) - 0.05 * units.sneer * ACROSS
+        opening = np.clip(units.jaw, 0, 1.2) * 0.34 + 0.2 * mouth
+        gap, lip = opening * BULGE, self.lips * BULGE
+        upper, lower = rest - 0.25 * gap, rest + 0.75 * gap
+        lips = mix(mix(self.skin, 0.18), self.redness, self.lipstick)
+        yield _between(x * 1.06, upper - lip, lower + lip * 1.2), lips
+        yield _between(x, upper, lower), self.throat
+        yield _between(x * 0.8, np.maximum(upper, lower - 0.3 * gap), lower), self.tongue
+        yield _between(x * 0.96, upper, np.minimum(lower, upper + 0.085 * BULGE)), self.teeth
+        if units.sneer > 0.2:
+            yield _between(x * 0.5, rest, lower + 0.2 * units.sneer * BULGE), self.tongue
+        if opening < 0.04:
+            yield _between(x, rest - 0.015, rest + 0.015), mix(lips, 0.4)
+
+
+def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the frames at ``times`` (seconds), uint8 RGB ``(height, width, 3)``, of who shows an
+    emotion while speaking.
+
+    The mouth follows an amplitude ``envelope`` that :func:`.voice.speak` returned. The face is
+    neutral at both ends and strongest near the middle.
     """
-    pencil = _Pencil(size, background)
-    sway = (shift[0], shift[1] + 0.05 * expression.nod)
-    pencil.pose(angle, sway)
-    if identity.style[3]:  # hair behind the head
-        pencil.fill(*_fall(identity), shade(identity.hair, 0.75))
-    pencil.pose(0, (shift[0] * 0.3, 0))
-    _shoulders(pencil, identity)
-    pencil.pose(angle, sway)
-    _head(pencil, identity, expression)
-    # the features move more than the head does: a little depth
-    pencil.pose(angle, (sway[0] * 1.5, sway[1] + 0.04 * expression.nod))
-    for part in (_cheeks, _beard, _eyes, _nose):
-        part(pencil, identity, expression)
-    _mouth(pencil, identity, expression, mouth)
-    _brows(pencil, identity, expression)
-    return pencil.finished()
+    synthetic, rng = recording.synthetic, recording.random(2)
+    face = Face(recording.shown[0], synthetic.seed)
+    moves = movements(recording, len(times), rng)
+    speed, phase = rng.uniform((0.3, 0), (0.8, 1), (3, 2)).T
+    progress = (np.arange(len(times))[:, None] + 0.5) / len(times)
+    sway = (0.04, 0.04, 0.03) * np.sin(2 * np.pi * (speed * progress + phase))
+    background = rng.integers(214, 236) + rng.integers(-4, 5, 3)
+    width, height = synthetic.video_size
+    fine = 2 if height > 300 else 3  # drawn larger and reduced, edges are smooth
+    amplitude = np.interp(times, np.arange(len(envelope)) / STEPS, envelope)
+    for units, mouth, (x, y, angle) in zip(moves.itertuples(), amplitude, sway):
+        image = Image.new("RGB", (width * fine, height * fine), tuple(background))
+        face.draw(units, mouth, angle, complex(x, y + 0.03 * mouth), image)
+        yield np.asarray(image.reduce(fine))
 
 
-@lru_cache
-def _fall(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outline of hair that falls behind the head."""
-    volume, _, _, fall, curls, _ = identity.style
-    low, bumps = SIN > 0, 1 + curls * np.cos(9 * ANGLES)
-    x = np.sign(COS) * np.abs(COS) ** np.where(low, 0.45, 0.9) * (identity.head + volume + 0.02)
-    return x * bumps, SIN * np.where(low, fall, 1 + volume) * bumps
-
-
-def _shoulders(pencil: _Pencil, identity: Identity) -> None:
-    neck, width = (0.40, 1.4) if identity.male else (0.32, 1.15)
-    pencil.between(ACROSS * width, 1.72 - 0.45 * BULGE**0.7, np.full(17, 3.0), identity.shirt)
-    pencil.oval(0, 1.28, neck * 1.05, 0.12, shade(identity.skin, 0.9))
-    pencil.between(ACROSS * neck, np.full(17, 0.5), np.full(17, 1.3), shade(identity.skin, 0.9))
-    pencil.between(ACROSS * neck, np.full(17, 0.8), 0.95 + 0.22 * ARCH, shade(identity.skin, 0.78))
-
-
-@lru_cache
-def _outline(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """Return the head's outline; the jaw is narrower than the skull."""
-    power = np.where(SIN > 0, 1.0 - 0.35 * identity.jaw, 0.85)
-    narrow = 1 - (0.16 - 0.1 * identity.jaw) * np.clip(SIN, 0, 1) ** 2
-    return np.sign(COS) * np.abs(COS) ** power * identity.head * narrow, SIN
-
-
-@lru_cache
-def _chin(identity: Identity) -> np.ndarray:
-    """Return the y of the lower outline at ACROSS of the head's width."""
-    x, y = _outline(identity)
-    lower = y > 0
-    return np.interp(ACROSS * identity.head, x[lower][::-1], y[lower][::-1])
-
-
-def _head(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
-    for side in (-1, 1):
-        pencil.oval(side * (identity.head + 0.02), 0.08, 0.11, 0.19, shade(identity.skin, 0.88))
-    x, y = _outline(identity)
-    pencil.fill(x, y + (y > 0.3) * 0.06 * expression.jaw, identity.skin)
-    pencil.fill(*_hair(identity), identity.hair)
-
-
-@lru_cache
-def _hair(identity: Identity) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outline of the hair in front: an arc over the head from temple to temple, and the
-    hairline back."""
-    volume, line, temple, _, curls, parting = identity.style
-    angles = np.linspace(np.arcsin(temple), -np.pi - np.arcsin(temple), 72)
-    bumps = 1 + curls * np.cos(14 * angles)
-    wide = identity.head * 0.98 + (0.4 * volume + 0.03) * np.clip(0.2 - np.sin(angles), 0, 1)
-    x = np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** 0.85 * wide
-    y = np.where(np.sin(angles) < 0, np.sin(angles) * (1 + volume), np.sin(angles))
-    # the hairline is highest at the parting and comes down to the temples
-    away = np.where(
-        ACROSS < parting, (parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting)
-    )
-    fringe = line + (temple - line) * away**2.5
-    return np.concatenate([x * bumps, ACROSS * identity.head * 0.93]), np.concatenate(
-        [y * bumps, fringe]
-    )
-
-
-def _cheeks(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
-    for side in (-1, 1):
-        pencil.oval(
-            side * 0.43,
-            0.30,
-            0.15,
-            0.10,
-            mix(identity.skin, (226, 84, 78), 0.08 + 0.3 * expression.blush),
-        )
-
-
-def _beard(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
-    if identity.beard:
-        inner = 0.42 + 0.07 * np.cos(3 * np.pi * ACROSS) - 0.3 * ACROSS**8
-        pencil.between(
-            ACROSS * identity.head * 0.98,
-            np.minimum(inner, _chin(identity)),
-            _chin(identity) + 0.06 * expression.jaw * ARCH,
-            mix(identity.skin, identity.hair, 0.8),
-        )
-
-
-def _eyes(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
-    tall, dark = identity.eye * 0.85, shade(mix(identity.hair, (30, 20, 20), 0.6), 0.8)
-    for side in (-1, 1):
-        x = side * identity.eye_distance + identity.eye * 1.15 * ACROSS
-        lower = -0.06 + tall * (0.6 - 0.75 * expression.squint) * ARCH
-        upper = np.minimum(lower, -0.06 + tall * (0.6 - 1.5 * max(expression.eyes, 0)) * BULGE)
-        pencil.between(x, -0.06 - tall * 1.05 * BULGE, lower, shade(identity.skin, 0.86))
-        pencil.between(x, upper, lower, WHITE)
-        for radius, colour in ((0.62, identity.iris), (0.3, (16, 14, 16))):
-            _within(
-                pencil,
-                x,
-                upper,
-                lower,
-                side * identity.eye_distance,
-                -0.07 + 0.05 * expression.nod,
-                radius * identity.eye,
-                colour,
-            )
-        _within(
-            pencil,
-            x,
-            upper,
-            lower,
-            side * identity.eye_distance + 0.03,
-            -0.11,
-            0.2 * identity.eye,
-            WHITE,
-        )
-        pencil.stroke(x, upper, 0.035 if identity.male else 0.05, dark)
-        if identity.glasses:
-            pencil.fill(
-                side * identity.eye_distance + 0.25 * RIM_X, 0.22 * RIM_Y - 0.04, (48, 46, 52)
-            )
-
-
-def _within(
-    pencil: _Pencil,
-    x: np.ndarray,
-    upper: np.ndarray,
-    lower: np.ndarray,
-    at: float,
-    y: float,
-    radius: float,
-    colour: Colour,
-) -> None:
-    """Fill the part of a disc that lies between two lids."""
-    inside = at + radius * COS[::3]
-    pencil.fill(
-        inside,
-        np.clip(y + radius * SIN[::3], np.interp(inside, x, upper), np.interp(inside, x, lower)),
-        colour,
-    )
-
-
-def _nose(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
-    dark, lift = shade(identity.skin, 0.8), 0.05 * expression.sneer
-    pencil.between(ACROSS * 0.12, np.full(17, 0.28 - lift), 0.29 - lift + 0.07 * BULGE, dark)
-    pencil.between(
-        ACROSS * 0.095,
-        0.26 - lift - 0.2 * ARCH**2,
-        0.27 - lift + 0.06 * BULGE,
-        shade(identity.skin, 1.12),
-    )
-    for step in (0.0, 0.07):
-        if expression.sneer > 0.1:
-            pencil.stroke(ACROSS * 0.1, -0.02 + step + 0.03 * ARCH, 0.022 * expression.sneer, dark)
-
-
-def _mouth(pencil: _Pencil, identity: Identity, expression: Expression, mouth: float) -> None:
-    x = identity.mouth * expression.width * (1 - 0.12 * mouth) * ACROSS
-    rest = 0.57 - 0.15 * expression.corners * (ACROSS**2 - 0.35) - 0.05 * expression.sneer * ACROSS
-    opening = np.clip(expression.jaw, 0, 1.2) * 0.34 + 0.2 * mouth
-    upper, lower = rest - 0.25 * opening * BULGE, rest + 0.75 * opening * BULGE
-    lips = mix(shade(identity.skin, 0.82), (190, 62, 72), 0.5 if identity.male else 0.6)
-    thick = 0.05 if identity.male else 0.065
-    pencil.between(x * 1.06, upper - thick * BULGE, lower + thick * 1.2 * BULGE, lips)
-    pencil.between(x, upper, lower, MOUTH_INSIDE)
-    pencil.between(x * 0.8, np.maximum(upper, lower - 0.3 * opening * BULGE), lower, TONGUE)
-    pencil.between(x * 0.96, upper, np.minimum(lower, upper + 0.085 * BULGE), TEETH)
-    if expression.sneer > 0.2:
-        pencil.between(x * 0.5, rest, lower + 0.2 * expression.sneer * BULGE, TONGUE)
-    if opening < 0.04:
-        pencil.stroke(x, rest, 0.03, shade(lips, 0.6))
-
-
-def _brows(pencil: _Pencil, identity: Identity, expression: Expression) -> None:
-    out = (ACROSS + 1) / 2  # 0 at the nose, 1 at the temple
-    rise = expression.brow_inner * (1 - out) + expression.brow_outer * out
-    for side in (-1, 1):
-        x = side * (identity.eye_distance - 0.17 + 0.03 * min(expression.brow_inner, 0) + 0.4 * out)
-        y = -0.32 - 0.13 * rise - 0.05 * np.sin(np.pi * out * 0.8)
-        pencil.stroke(
-            x, y, identity.brow * (1.35 - 0.8 * out**2), mix(identity.hair, (30, 20, 20), 0.35)
-        )
-
-
-def animate(
-    identity: Identity,
-    emotion: str,
-    envelope: np.ndarray,
-    rng: np.random.Generator,
-    intensity: float = 1.0,
-    size: tuple[int, int] = (160, 90),
-) -> Iterator[np.ndarray]:
-    """Yield the frames, uint8 RGB ``(height, width, 3)``, of somebody who shows an emotion while
-    speaking.
-
-    ``envelope`` ``(frames,)`` has the amplitude of the sound, 0 to 1, at each frame. The face is
-    neutral at both ends and strongest near the middle. ``intensity`` above 1 exaggerates.
-    """
-    count = len(envelope)
-    time = (np.arange(count) + 0.5) / count
-    felt = movements(emotion, count, rng, intensity)
-    sway = [
-        reach * np.sin(2 * np.pi * (rng.uniform(0.3, 0.8) * time + rng.uniform()))
-        for reach in (0.04, 0.04, 0.03)
-    ]
-    background = tuple(int(part) for part in rng.integers(214, 236) + rng.integers(-4, 5, 3))
-    for frame in range(count):
-        move = (sway[0][frame], sway[1][frame] + 0.03 * envelope[frame])
-        shown = Expression(*felt[frame])
-        yield draw_face(
-            identity,
-            shown,
-            float(envelope[frame]),
-            size,
-            angle=sway[2][frame],
-            shift=move,
-            background=background,
-        )
-
-
-def movements(
-    emotion: str, count: int, rng: np.random.Generator, intensity: float = 1.0
-) -> np.ndarray:
-    """Return what a face that shows an emotion does at each frame, the numbers of
-    :class:`Expression` as ``(count, 10)``.
+def movements(recording: Recording, count: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return the action units, by their names, of the face at each of ``count`` frames.
 
     With a generator in the same state they are those of the frames that :func:`animate` draws.
     """
-    time, rest = (np.arange(count) + 0.5) / count, np.array(EXPRESSIONS["neutral"])
-    strength = intensity * np.sin(np.pi * time ** rng.uniform(0.8, 1.2)) ** 0.6
-    felt = rest + strength[:, None] * (np.array(EXPRESSIONS[emotion]) - rest)
-    felt[:, Expression._fields.index("eyes")] *= _blinks(count, rng)
-    return felt
+    progress, neutral = (np.arange(count) + 0.5) / count, ACTION_UNITS.neutral
+    strength = np.sin(np.pi * progress ** rng.uniform(0.8, 1.2)) ** 0.6
+    shown = ACTION_UNITS[recording.shown[1]] - neutral
+    moves = np.outer(recording.intensity * strength, shown) + neutral.to_numpy()
+    table = pd.DataFrame(moves, columns=neutral.index)
+    lids = np.ones(count + len(BLINK))
+    for start in np.flatnonzero(rng.random(count) < 1 / 60):  # one about every two seconds
+        lids[start : start + len(BLINK)] = BLINK
+    table["eyes"] *= lids[:count]
+    return table
 
 
 def measure(
-    moves: np.ndarray, at_rest: np.random.Generator, rng: np.random.Generator
-) -> np.ndarray:
-    """Return movements ``(frames, 10)`` as an instrument gives them, that knows neither the face at
-    rest nor is exact.
+    moves: pd.DataFrame, at_rest: np.random.Generator, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Return movements as an instrument measures them, which is not exact and does not know the
+    face at rest.
 
-    What is added, in units of how far each number spreads over the emotions: half of a normal
+    What is added, in units of how far each action unit spreads over the emotions: half of a normal
     number that ``at_rest`` draws, which is the person's own, and 0.3 of one for each frame.
     """
-    return moves + SPREAD * (
-        OWN * at_rest.standard_normal(len(SPREAD)) + INEXACT * rng.standard_normal(moves.shape)
-    )
-
-
-def _blinks(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return how far the lids are open at each frame: one short blink about every two seconds."""
-    lids = np.ones(count)
-    for start in np.flatnonzero(rng.random(count) < 1 / 60):
-        lids[start : start + 5] = [0.5, 0.1, 0.0, 0.3, 0.8][: count - start]
-    return lids
+    personal = PERSONAL * at_rest.standard_normal(len(SPREAD))
+    return moves + SPREAD * (personal + INEXACT * rng.standard_normal(moves.shape))

@@ -11,91 +11,80 @@ one more turn, with a code that belongs to no class.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from itertools import islice, zip_longest
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
+import pandas as pd
 
 from kdsuite.data.corpora.iemocap import CLASSES
-from kdsuite.demo import face, shown_and_spoken, voice
-from kdsuite.demo.writing import FPS, write_corpus, write_sound, write_text, write_video
+from kdsuite.demo import face, voice
+from kdsuite.demo.people import Recording, displayed
+from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-CODES = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
+CODES = pd.read_csv(Path(__file__).with_name("codes.csv"), comment="#", index_col="code")
+LABELLED = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
 UNUSED = ("fru", "xxx")
-FELT = {**CLASSES, "fru": "angry", "xxx": "surprised"}
-INTENSITY = {"hap": 0.9, "exc": 1.2, "fru": 0.6}
 DIALOGUES = ("F_impro01", "M_impro01", "F_script01_1", "M_script01_1")
-# what annotators write: the word, then valence, activation and dominance from 1 to 5
-ANNOTATION = {
-    "neu": ("Neutral", (3, 2, 3)),
-    "hap": ("Happiness", (4, 3, 3)),
-    "exc": ("Excited", (4, 4, 3)),
-    "ang": ("Anger", (2, 4, 4)),
-    "sad": ("Sadness", (2, 2, 2)),
-    "fru": ("Frustration", (2, 3, 3)),
-    "xxx": ("Other", (3, 3, 3)),
-}
+# what the label file says of a turn: three annotators and the speaker agree on it
+LABEL = """\
+[{start:.4f} - {end:.4f}]\t{name}\t{code}\t[{valence:.4f}, {activation:.4f}, {dominance:.4f}]
+C-E2:\t{word};\t()
+C-E3:\t{word};\t()
+C-E4:\t{word};\t()
+C-{sex}1:\t{word};\t()
+A-E3:\tval {valence}; act {activation}; dom  {dominance};\t()
+A-E4:\tval {valence}; act {activation}; dom  {dominance};\t()
+A-{sex}1:\tval {valence}; act {activation}; dom  {dominance};\t()
+
+"""
 SOUND_RATE = 16000  # of the turns' files
 PAUSE = (0.2, 0.6)  # seconds before and after each turn
-CODECS = ("mpeg4", "libmp3lame")
-QUALITY = ("-q:v", "4", "-vtag", "DX50")
 JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "  # what a Mac leaves beside a file, with ._ before its name
 
 
 class Turn(NamedTuple):
-    """One turn of a dialogue: its name, who speaks, and the code of its label."""
+    """One turn of a dialogue: its name, who speaks, the code of its label, and the number of its
+    statement."""
 
     name: str
     actor: int
     code: str
+    statement: int
 
 
 class Said(NamedTuple):
-    """A turn at its place in the dialogue: ``start`` in seconds, sound and amplitude as in
-    :func:`.voice.speak`."""
+    """A turn at its place in the dialogue, in seconds, with sound and amplitude envelope as
+    :func:`.voice.speak` returns them."""
 
     turn: Turn
     start: float
+    end: float
     sound: np.ndarray
     envelope: np.ndarray
-
-    @property
-    def end(self) -> float:
-        """When the turn ends, in seconds of the dialogue."""
-        return round(self.start + len(self.sound) / voice.RATE, 4)
 
 
 def dialogue_list(synthetic: Synthetic) -> list[str]:
     """Return the names of all dialogues, such as ``Ses01F_impro01``: four a session, two sessions
     or more."""
-    sessions = max(2, synthetic.actors // 2)
-    return [
-        f"Ses{session:02d}{dialogue}"
-        for session in range(1, sessions + 1)
-        for dialogue in DIALOGUES
-    ]
+    sessions = range(1, max(2, synthetic.actors // 2) + 1)
+    return [f"Ses{session:02d}{dialogue}" for session in sessions for dialogue in DIALOGUES]
 
 
 def turn_list(dialogue: str, synthetic: Synthetic) -> list[Turn]:
     """Return the turns of a dialogue in their order: the two people take turns for as long as both
     have something to say."""
-    session, place = int(dialogue[3:5]), DIALOGUES.index(dialogue[5:])
-    spoken = []
+    session, place, turns = int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
     for letter, actor in (("M", 2 * session - 1), ("F", 2 * session)):
-        codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(
-            _codes(actor, place, synthetic)
-        )
-        spoken.append(
-            [
-                Turn(f"{dialogue}_{letter}{number:03d}", actor, str(code))
-                for number, code in enumerate(codes)
-            ]
-        )
-    return [turn for both in zip_longest(*spoken) for turn in both if turn is not None]
+        random = _random(f"{dialogue}{letter}", synthetic, 3)
+        codes = random.permutation(_codes(actor, place, synthetic)).tolist()
+        turns.append([(f"{dialogue}_{letter}{n:03d}", actor, code) for n, code in enumerate(codes)])
+    both = filter(None, chain(*zip_longest(*turns)))
+    return [Turn(*turn, 1 + number % 2) for number, turn in enumerate(both)]
 
 
 def _codes(actor: int, place: int, synthetic: Synthetic) -> list[str]:
@@ -103,44 +92,42 @@ def _codes(actor: int, place: int, synthetic: Synthetic) -> list[str]:
     comes in every dialogue."""
     codes = [UNUSED[(actor // 2 + place) % 2]] if (actor + place) % 2 else []
     for number in range(synthetic.takes):
-        code, again = CODES[(number + actor) % 4], number // 4
+        code, again = LABELLED[(number + actor) % 4], number // 4
         if (number + again) % 4 == place:
             codes.append("exc" if code == "hap" and (again + actor // 2) % 2 else code)
     return codes
 
 
-def displayed(turn: Turn, synthetic: Synthetic) -> dict[str, str]:
-    """Return the emotion that a turn is ``labelled`` with, that is ``shown`` by the face and
-    ``spoken`` by the voice."""
-    return shown_and_spoken(
-        FELT[turn.code],
-        list(dict.fromkeys(CLASSES.values())),
+def recording(turn: Turn, synthetic: Synthetic) -> Recording:
+    """Return what a turn displays: the emotion of its code is the label, that of another class the
+    error."""
+    code, emotions = CODES.loc[turn.code], list(dict.fromkeys(CLASSES.values()))
+    random = partial(_random, turn.name, synthetic)
+    shown, spoken = displayed(code.emotion, emotions, synthetic, random(0))
+    return Recording(
         synthetic,
-        _random(turn.name, synthetic, 0),
+        random,
+        (turn.actor, shown),
+        (turn.actor, spoken),
+        {"labelled": code.emotion, "shown": shown, "spoken": spoken},
+        code.intensity,
+        turn.statement,
     )
 
 
 def _random(name: str, synthetic: Synthetic, purpose: int) -> np.random.Generator:
-    """Return the generator of one purpose of one turn, whoever draws it and when."""
     return np.random.default_rng([synthetic.seed, zlib.crc32(name.encode()), purpose])
 
 
 def timeline(dialogue: str, synthetic: Synthetic) -> list[Said]:
     """Speak a dialogue: its turns one after the other with pauses between, times to a tenth of a
     millisecond."""
-    rng, said, end = _random(dialogue, synthetic, 4), [], 0.0
-    for number, turn in enumerate(turn_list(dialogue, synthetic)):
-        speaker, spoken = (
-            voice.Voice.of(turn.actor, synthetic.seed),
-            displayed(turn, synthetic)["spoken"],
-        )
-        force, start = INTENSITY.get(turn.code, 1.0), round(end + rng.uniform(*PAUSE), 4)
-        own = _random(turn.name, synthetic, 1)
-        sounding = voice.speak(
-            speaker, spoken, synthetic.seconds, own, 1 + number % 2, force, noise=synthetic.noise
-        )
-        said.append(Said(turn, start, *sounding))
-        end = said[-1].end
+    random, said, end = _random(dialogue, synthetic, 4), [], 0.0
+    for turn in turn_list(dialogue, synthetic):
+        start = round(end + random.uniform(*PAUSE), 4)
+        sound, envelope = voice.speak(recording(turn, synthetic))
+        end = round(start + len(sound) / voice.RATE, 4)
+        said.append(Said(turn, start, end, sound, envelope))
     return said
 
 
@@ -151,127 +138,68 @@ def render(
     ``(height, 2 * width, 3)``."""
     count = round((said[-1].end + PAUSE[1]) * FPS)
     sound = np.zeros(round(count / FPS * voice.RATE), np.float32)
-    for one in said:
-        begin = round(one.start * voice.RATE)
-        sound[begin : begin + len(one.sound)] = one.sound
-    man = 2 * int(dialogue[3:5]) - 1
-    seats = (man, man + 1) if dialogue[5] == "M" else (man + 1, man)
+    for turn in said:
+        begin = round(turn.start * voice.RATE)
+        sound[begin : begin + len(turn.sound)] = turn.sound
+    woman = 2 * int(dialogue[3:5])
+    seats = (woman - 1, woman) if dialogue[5] == "M" else (woman, woman - 1)
     people = [_person(actor, dialogue, said, count, synthetic) for actor in seats]
-    return sound, (np.hstack(pair) for pair in zip(*people))
+    return sound, map(np.hstack, zip(*people))
 
 
 def _person(
     actor: int, dialogue: str, said: list[Said], count: int, synthetic: Synthetic
 ) -> Iterator[np.ndarray]:
     """Yield ``count`` frames of one person, who speaks and listens."""
-    looks, rng, at = (
-        face.Identity.of(actor, synthetic.seed),
-        _random(f"{dialogue} {actor}", synthetic, 2),
-        0,
-    )
-    for one in said:
-        if one.turn.actor == actor:
-            begin, end = round(one.start * FPS), round(one.end * FPS)
-            yield from _listening(looks, begin - at, rng, synthetic)
-            yield from _speaking(looks, one, np.arange(begin, end), synthetic)
-            at = end
-    yield from _listening(looks, count - at, rng, synthetic)
+    random, at = _random(f"{dialogue} {actor}", synthetic, 2), 0
+    listener = Recording(synthetic, lambda _: random, (actor, "neutral"))
+
+    def listening(frames):
+        # each drawing stands for two frames: who listens moves little, and drawing is what takes
+        # the time
+        drawings = face.animate(listener, np.zeros(1), np.zeros((frames + 1) // 2))
+        return islice((drawing for drawing in drawings for _ in range(2)), frames)
+
+    for turn, start, end, _, envelope in said:
+        if turn.actor == actor:
+            frames = np.arange(round(start * FPS), round(end * FPS))
+            yield from listening(frames[0] - at)
+            times = (frames + 0.5) / FPS - start
+            yield from face.animate(recording(turn, synthetic), envelope, times)
+            at = frames[-1] + 1
+    yield from listening(count - at)
 
 
-def _listening(
-    looks: face.Identity, count: int, rng: np.random.Generator, synthetic: Synthetic
-) -> Iterator[np.ndarray]:
-    # each drawing stands for two frames: who listens moves little, and drawing is what takes the
-    # time
-    drawings = face.animate(
-        looks, "neutral", np.zeros((count + 1) // 2), rng, size=synthetic.video_size
-    )
-    return islice((drawing for drawing in drawings for _ in range(2)), count)
+def plan(folder: Path, synthetic: Synthetic) -> tuple[dict[Path, Callable], dict]:
+    """Return the job that writes each dialogue, and what each turn displays.
 
-
-def _speaking(
-    looks: face.Identity, one: Said, frames: np.ndarray, synthetic: Synthetic
-) -> Iterator[np.ndarray]:
-    times = (frames + 0.5) / FPS - one.start
-    heard = voice.amplitude(one.envelope, times)
-    shown, force = displayed(one.turn, synthetic)["shown"], INTENSITY.get(one.turn.code, 1.0)
-    return face.animate(
-        looks, shown, heard, _random(one.turn.name, synthetic, 2), force, synthetic.video_size
-    )
-
-
-def write_iemocap(folder: Path, synthetic: Synthetic, workers: int | None = None) -> None:
-    """Write what is missing of the corpus; see :func:`.writing.write_corpus` for how, and for what
-    it raises.
-
-    A dialogue is written as one: its label file comes last, and is there if and only if all of the
-    dialogue is.
+    The label file of a dialogue comes last, and is there if and only if all of the dialogue is.
     """
-    release, dialogues = Path(folder) / "IEMOCAP_full_release", dialogue_list(synthetic)
-    files = [
-        release / f"Session{int(name[3:5])}" / "dialog" / "EmoEvaluation" / f"{name}.txt"
-        for name in dialogues
-    ]
-    turns = [
-        turn for name in dialogues for turn in turn_list(name, synthetic) if turn.code in CLASSES
-    ]
-    write_corpus(
-        Path(folder),
-        synthetic,
-        files,
-        _write,
-        {turn.name: displayed(turn, synthetic) for turn in turns},
-        workers,
-    )
+    jobs, truth = {}, {}
+    for dialogue in dialogue_list(synthetic):
+        session = folder / "IEMOCAP_full_release" / f"Session{int(dialogue[3:5])}"
+        jobs[session / "dialog" / "EmoEvaluation" / f"{dialogue}.txt"] = partial(_write, synthetic)
+        for turn in turn_list(dialogue, synthetic):
+            if turn.code in CLASSES:
+                truth[turn.name] = recording(turn, synthetic).truth
+    return jobs, truth
 
 
-def _write(file: Path, synthetic: Synthetic) -> None:
+def _write(synthetic: Synthetic, file: Path) -> None:
     """Write all files of the dialogue that a label file belongs to."""
     dialogue, session = file.stem, file.parents[2]
-    sounds, video = (
-        session / "sentences" / "wav" / dialogue,
-        session / "dialog" / "avi" / "DivX" / f"{dialogue}.avi",
-    )
-    for leftover in [*sounds.glob(".[0-9]*"), *video.parent.glob(f".[0-9]*-{video.name}")]:
-        leftover.unlink()  # temporary file of a run that was killed
-    said = timeline(dialogue, synthetic)
-    for one in said:
-        write_sound(
-            sounds / f"{one.turn.name}.wav",
-            resample_poly(one.sound, SOUND_RATE, voice.RATE),
-            SOUND_RATE,
-        )
+    sounds = session / "sentences" / "wav" / dialogue
+    video = session / "dialog" / "avi" / "DivX" / f"{dialogue}.avi"
+    said, categories, labels = timeline(dialogue, synthetic), "", ""
+    for (name, _, code, _), start, end, sound, _ in said:
+        write_sound(sounds / f"{name}.wav", sound, SOUND_RATE)
+        row = {"name": name, "code": code, "sex": name[-4], **CODES.loc[code]}
+        categories += "{name} :{word}; ()\n".format(**row)
+        labels += LABEL.format(start=start, end=end, **row)
     sound, frames = render(dialogue, said, synthetic)
     width, height = synthetic.video_size
-    write_video(video, frames, (2 * width, height), sound, CODECS, QUALITY)
-    write_text(
-        file.parent / "Categorical" / f"{dialogue}_e2_cat.txt",
-        "".join(f"{one.turn.name} :{_word(one)}; ()\n" for one in said),
-    )
+    write_video(video, frames, (2 * width, height), sound)
+    write_text(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", categories)
     for beside in (file, video, sounds / f"{said[0].turn.name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
-    write_text(
-        file,
-        "".join(["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n", *map(_label, said)]),
-    )
-
-
-def _word(one: Said) -> str:
-    return ANNOTATION[one.turn.code][0]
-
-
-def _label(one: Said) -> str:
-    """Return what the label file says of a turn: three annotators and the speaker agree on it."""
-    name, code, (valence, activation, dominance) = (
-        one.turn.name,
-        one.turn.code,
-        ANNOTATION[one.turn.code][1],
-    )
-    opening = f"[{one.start:.4f} - {one.end:.4f}]\t{name}\t{code}\t[{valence:.4f}, {activation:.4f}, {dominance:.4f}]\n"
-    own = f"{name.split('_')[-1][0]}1"
-    words = [f"C-{who}:\t{_word(one)};\t()\n" for who in ("E2", "E3", "E4", own)]
-    scales = [
-        f"A-{who}:\tval {valence}; act {activation}; dom  {dominance};\t()\n"
-        for who in ("E3", "E4", own)
-    ]
-    return "".join([opening, *words, *scales, "\n"])
+    write_text(file, f"% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n{labels}")

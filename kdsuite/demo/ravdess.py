@@ -4,20 +4,22 @@ say what is known.
 Each modality of a take displays the labelled emotion with the probability p that the parameters
 give it, and else one drawn uniformly among the k emotions of the take's channel (8 in speech, 6 in
 song), face and voice independently unless ``shared`` gives both one emotion
-(:func:`kdsuite.demo.shown_and_spoken`). Who reads a modality without fault is therefore right on p
+(:func:`.people.displayed`). Who reads a modality without fault is therefore right on p
 + (1 - p) / k of the takes: at 0.95 on 0.96 of them and at 0.75 on 0.78 of speech and 0.79 of song
 (a little more where calm counts as neutral). That is the ceiling of any model of one modality. The
 mouth follows the sound, so that a video holds a trace of the voice, as everywhere.
 
 ``faces.csv`` has the same faces as measurements: a row a frame of the video, whether or not there
-is one, with its ``time`` and the numbers of :class:`.face.Expression`, which the mouth's speaking
-is none of. ``corpus.features`` can name it.
+is one, with its ``time`` and the action units of :mod:`.face`, which the mouth's speaking is none
+of. ``corpus.features`` can name it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import product, zip_longest
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,118 +27,89 @@ import pandas as pd
 
 from kdsuite.data.corpora.features import TIME
 from kdsuite.data.corpora.ravdess import EMOTIONS
-from kdsuite.demo import face, shown_and_spoken, voice
-from kdsuite.demo.writing import FPS, write_corpus, write_sound, write_text, write_video
+from kdsuite.demo import face, voice
+from kdsuite.demo.people import Recording, displayed
+from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-CHANNEL_EMOTIONS = {"01": tuple(EMOTIONS), "02": tuple(EMOTIONS)[:6]}
 INTENSITY = {"01": 0.9, "02": 1.2}
-FACES = "faces.csv"
-ENDINGS = {"01": ".mp4", "02": ".mp4", "03": ".wav"}
-
-
-def official_takes(song: bool = True) -> list[str]:
-    """Return the takes of one actor, without modality and actor: 60 of speech and 44 of song, in
-    the order of their names."""
-    channels = CHANNEL_EMOTIONS if song else {"01": CHANNEL_EMOTIONS["01"]}
-    every = product(channels, EMOTIONS, ("01", "02"), ("01", "02"), ("01", "02"))
-    return [
-        "-".join(take)
-        for take in every
-        if take[1] in channels[take[0]] and take[1:3] != ("01", "02")
-    ]
+# neutral has no second intensity; neither disgust nor surprised is sung
+NOT_OFFICIAL = re.compile("0.-01-02|02-0[78]")
 
 
 def take_list(synthetic: Synthetic) -> list[str]:
     """Return all takes of a corpus, such as ``01-05-02-01-01-12``, spread evenly over classes,
     channels and the rest."""
     return [
-        take
+        f"{take}-{actor:02d}"
         for actor in range(1, synthetic.actors + 1)
         for take in sorted(_takes_of(actor, synthetic))
     ]
 
 
-def _takes_of(actor: int, synthetic: Synthetic) -> list[str]:
-    cells: dict[tuple[str, str], list[str]] = {}
-    for take in np.random.default_rng([synthetic.seed, actor, 3]).permutation(
-        official_takes(actor not in synthetic.actors_without_song)
-    ):
-        cells.setdefault((take[3:5], take[:2]), []).append(f"{take}-{actor:02d}")
-    classes: dict[str, list[list[str]]] = {}
-    for (emotion, _), cell in sorted(cells.items()):
-        # neutral and calm are one class of the default protocol
-        classes.setdefault("01" if emotion == "02" else emotion, []).append(cell)
+def _takes_of(actor: int, synthetic: Synthetic) -> pd.Series:
+    """Return the takes of an actor, without modality and actor, out of 60 of speech and 44 of song."""
+    channels = ["01"] if actor in synthetic.actors_without_song else ["01", "02"]
+    every = map("-".join, product(channels, EMOTIONS, *[("01", "02")] * 3))
+    official = [take for take in every if not NOT_OFFICIAL.match(take)]
+    takes = pd.Series(np.random.default_rng([synthetic.seed, actor, 3]).permutation(official))
+    # neutral and calm are one class of the default protocol
+    emotion, channel, label = takes.str[3:5], takes.str[:2], takes.str[3:5].replace("01", "02")
     # the first in turn changes with the actor, so that no class or channel is favoured over all
     # actors
-    chosen = _in_turn(
-        [_in_turn(cells, actor) for cells in classes.values()], actor * synthetic.takes
-    )
-    return chosen[: synthetic.takes]
+    classes = [_in_turn(own, emotion + channel, actor) for _, own in takes.groupby(label)]
+    return _in_turn(pd.concat(classes), label, actor * synthetic.takes)[: synthetic.takes]
 
 
-def _in_turn(lists: Sequence[list[str]], first: int) -> list[str]:
-    """Take one of each list in turn, beginning with list ``first`` (modulo their number), until all
-    are used up."""
-    first %= len(lists)
-    rounds = zip_longest(*lists[first:], *lists[:first])
-    return [item for one_round in rounds for item in one_round if item is not None]
+def _in_turn(takes: pd.Series, group: pd.Series, first: int) -> pd.Series:
+    """Take one of each group in turn, beginning with group ``first`` (modulo their number), until
+    all are used up."""
+    codes, groups = pd.factorize(group[takes.index], sort=True)
+    turn = (codes - first) % len(groups)
+    return takes.iloc[np.lexsort([turn, takes.groupby(codes).cumcount()])]
 
 
-def displayed(take: str, synthetic: Synthetic) -> dict[str, str]:
-    """Return the names of the emotions that a take is ``labelled`` with, that are ``shown`` by the
-    face and ``spoken`` by the voice."""
-    channel, emotion = take.split("-")[:2]
-    names = [EMOTIONS[code] for code in CHANNEL_EMOTIONS[channel]]
-    return shown_and_spoken(EMOTIONS[emotion], names, synthetic, _random(take, synthetic, 0))
+def recording(take: str, synthetic: Synthetic) -> Recording:
+    """Return what a take displays: its emotion is the label, another one of its channel the error."""
+    channel, code, intensity, statement, _, actor = take.split("-")
+    label, number = EMOTIONS[code], int(take[:-3].replace("-", ""))
 
+    def random(purpose: int) -> np.random.Generator:
+        return np.random.default_rng([synthetic.seed, int(actor), number, purpose])
 
-def _random(take: str, synthetic: Synthetic, purpose: int) -> np.random.Generator:
-    """Return the generator of one purpose of one take, whoever draws it and when."""
-    return np.random.default_rng(
-        [synthetic.seed, int(take[-2:]), int(take[:-3].replace("-", "")), purpose]
+    sung = channel == "02"
+    emotions = list(EMOTIONS.values())[: 6 if sung else 8]
+    shown, spoken = displayed(label, emotions, synthetic, random(0))
+    return Recording(
+        synthetic,
+        random,
+        (int(actor), shown),
+        (int(actor), spoken),
+        {"labelled": label, "shown": shown, "spoken": spoken},
+        INTENSITY[intensity],
+        int(statement),
+        sung,
     )
 
 
 def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Return the sound of a take, float32 ``(samples,)`` at 48 kHz, and frames as long, uint8 RGB
-    ``(height, width, 3)`` at :data:`FPS`."""
-    channel, _, intensity, statement, _, actor = take.split("-")
-    truth, force = displayed(take, synthetic), INTENSITY[intensity]
-    speaker, looks = (
-        voice.Voice.of(int(actor), synthetic.seed),
-        face.Identity.of(int(actor), synthetic.seed),
-    )
-    sound, envelope = voice.speak(
-        speaker,
-        truth["spoken"],
-        synthetic.seconds,
-        _random(take, synthetic, 1),
-        int(statement),
-        force,
-        sung=channel == "02",
-        noise=synthetic.noise,
-    )
+    ``(height, width, 3)`` at :data:`.writing.FPS`."""
+    rendered = recording(take, synthetic)
+    sound, envelope = voice.speak(rendered)
     times = _times(len(sound) / voice.RATE)
-    heard = voice.amplitude(envelope, times + 0.5 / FPS)
-    frames = face.animate(
-        looks, truth["shown"], heard, _random(take, synthetic, 2), force, synthetic.video_size
-    )
+    frames = face.animate(rendered, envelope, times + 0.5 / FPS)
     return sound[: round(len(times) / FPS * voice.RATE)], frames
 
 
 def measured(take: str, synthetic: Synthetic) -> pd.DataFrame:
     """Return the face of a take as measured at each frame of its video: ``recording``, ``time`` in
-    seconds, and ten numbers."""
-    truth, force = displayed(take, synthetic), INTENSITY[take[6:8]]
-    times = _times(
-        voice.duration(truth["spoken"], synthetic.seconds, _random(take, synthetic, 1), force)
-    )
-    moves = face.movements(truth["shown"], len(times), _random(take, synthetic, 2), force)
-    at_rest = np.random.default_rng([synthetic.seed, int(take[-2:]), 4])
-    table = pd.DataFrame(
-        face.measure(moves, at_rest, _random(take, synthetic, 3)), columns=face.Expression._fields
-    )
+    seconds, and ten action units."""
+    of = recording(take, synthetic)
+    times = _times(voice.duration(of, of.random(1)))
+    moves = face.movements(of, len(times), of.random(2))
+    at_rest = np.random.default_rng([synthetic.seed, of.shown[0], 4])
+    table = face.measure(moves, at_rest, of.random(3))
     table.insert(0, "recording", f"01-{take}")
     table.insert(1, TIME, times)
     return table
@@ -146,32 +119,26 @@ def _times(seconds: float) -> np.ndarray:
     return np.arange(int(seconds * FPS)) / FPS
 
 
-def write_ravdess(folder: Path, synthetic: Synthetic, workers: int | None = None) -> None:
-    """Write what is missing of the corpus; see :func:`.writing.write_corpus` for how, and for what
-    it raises."""
-    folder, takes = Path(folder), take_list(synthetic)
-    files = [
-        folder / f"Actor_{take[-2:]}" / f"{modality}-{take}{ENDINGS[modality]}"
-        for take in takes
-        for modality in synthetic.modalities
-    ]
-    write_corpus(
-        folder,
-        synthetic,
-        [*files, folder / FACES],
-        _write,
-        {take: displayed(take, synthetic) for take in takes},
-        workers,
-    )
+def plan(folder: Path, synthetic: Synthetic) -> tuple[dict[Path, Callable], dict]:
+    """Return the job that writes each file, and what each take displays."""
+    takes, jobs = take_list(synthetic), {}
+    for take, modality in product(takes, synthetic.modalities):
+        ending = "wav" if modality == "03" else "mp4"
+        file = folder / f"Actor_{take[-2:]}" / f"{modality}-{take}.{ending}"
+        jobs[file] = partial(_write, take, synthetic)
+    jobs[folder / "faces.csv"] = partial(_write_faces, takes, synthetic)
+    return jobs, {take: recording(take, synthetic).truth for take in takes}
 
 
-def _write(file: Path, synthetic: Synthetic) -> None:
-    if file.name == FACES:
-        rows = pd.concat([measured(take, synthetic) for take in take_list(synthetic)])
-        return write_text(file, rows.to_csv(index=False, float_format="%.4f"))
-    modality, _, take = file.stem.partition("-")
+def _write(take: str, synthetic: Synthetic, file: Path) -> None:
     sound, frames = render(take, synthetic)
-    if modality == "03":
+    if file.suffix == ".wav":
         write_sound(file, sound)
     else:
-        write_video(file, frames, synthetic.video_size, sound if modality == "01" else None)
+        silent = file.name.startswith("02")
+        write_video(file, frames, synthetic.video_size, None if silent else sound)
+
+
+def _write_faces(takes: list[str], synthetic: Synthetic, file: Path) -> None:
+    rows = pd.concat([measured(take, synthetic) for take in takes])
+    write_text(file, rows.to_csv(index=False, float_format="%.4f"))

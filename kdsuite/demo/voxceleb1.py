@@ -11,266 +11,189 @@ there is only sound, are compared by the trial list.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations, groupby, repeat
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from kdsuite.data.corpora.ravdess import EMOTIONS
 from kdsuite.data.corpora.voxceleb1 import META, SPLIT, TRACKS, VIDEOS
 from kdsuite.data.decoding.faces import TRACK_RATE
 from kdsuite.demo import face, voice
-from kdsuite.demo.writing import FPS, write_corpus, write_sound, write_text, write_video
+from kdsuite.demo.people import Recording, displayed
+from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
 SOUND_RATE = 16000
-ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
-FIRST_OUTSIDER = 270  # as in the corpus, where id10270 is the first speaker of the test
+ALPHABET = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+FIRST_OUTSIDER = 10270  # as in the corpus, where id10270 is the first speaker of the test
 OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 4, 2
 PAUSE = 0.4  # seconds before, between and after the utterances of a video
 INTENSITY = 0.3  # of the emotions
 MARGIN = 0.5  # of the drawn picture's size that the frame is larger
 HEAD = 0.6  # of the drawn picture's height that the box around the face takes
-TRIALS = "veri_test.txt"
+TRACK = """\
+Identity  : \t{speaker}
+Reference : \t{video}
+Offset    : \t-1
+FV Conf   : \t17.997\t(1)
+ASD Conf  : \t6.338
+
+FRAME \tX \tY \tW \tH \n"""
 
 
-def speakers(synthetic: Synthetic) -> dict[str, int]:
-    """Return the number of the drawn person by the name of the speaker, of those of training and of
-    the outsiders."""
-    trained = {f"id{10000 + number}": number for number in range(1, synthetic.actors + 1)}
-    return trained | {
-        f"id{10000 + FIRST_OUTSIDER + number}": synthetic.actors + 1 + number
-        for number in range(synthetic.outsiders)
-    }
+class Utterance(NamedTuple):
+    """One utterance, such as ``id10001/AbCdEfGhIjK/00001``: the number of its speaker from 1, and
+    that of its video from 0."""
+
+    name: str
+    person: int
+    video: int
 
 
-def utterances(synthetic: Synthetic) -> list[str]:
-    """Return all utterances, such as ``id10001/AbCdEfGhIjK/00001``; a speaker's videos have one and
-    two of them in turn."""
-    names = []
-    for speaker, person in speakers(synthetic).items():
+def utterances(synthetic: Synthetic) -> list[Utterance]:
+    """Return all utterances; a speaker's videos have one and two of them in turn. Persons beyond
+    ``actors`` are outsiders."""
+    rows = []
+    for person in range(1, synthetic.actors + synthetic.outsiders + 1):
         trained = person <= synthetic.actors
+        number = 10000 + person if trained else FIRST_OUTSIDER + person - synthetic.actors - 1
         for video in range(synthetic.takes if trained else OUTSIDER_VIDEOS):
-            count = 1 + video % 2 if trained else OUTSIDER_UTTERANCES
-            name = "".join(
-                np.random.default_rng([synthetic.seed, person, video, 9]).choice(ALPHABET, 11)
-            )
-            names += [f"{speaker}/{name}/{number:05d}" for number in range(1, count + 1)]
-    return names
+            random = np.random.default_rng([synthetic.seed, person, video, 9])
+            source = "".join(random.choice(ALPHABET, 11))
+            for count in range(1 + video % 2 if trained else OUTSIDER_UTTERANCES):
+                rows.append(Utterance(f"id{number}/{source}/{count + 1:05d}", person, video))
+    return rows
 
 
-def displayed(utterance: str, synthetic: Synthetic) -> dict[str, int | str]:
-    """Return the emotion of an utterance, and the persons whose face is ``shown`` and whose voice
-    is ``spoken``."""
-    random, person = _random(utterance, synthetic, 0), speakers(synthetic)[utterance[:7]]
-    truth: dict[str, int | str] = {
-        "emotion": list(EMOTIONS.values())[random.integers(len(EMOTIONS))]
-    }
-    for modality, information in (
-        ("shown", synthetic.video_information),
-        ("spoken", synthetic.audio_information),
-    ):
-        informs, other = (
-            random.random() < information,
-            int(random.integers(1, max(2, synthetic.actors))),
-        )
-        # one of the others: the numbers behind the person's own move up by one
-        truth[modality] = (
-            person if informs or person > synthetic.actors else other + (other >= person)
-        )
-    if random.random() < synthetic.shared:
-        truth["shown"] = truth["spoken"]
-    return truth
+def recording(row: Utterance, synthetic: Synthetic) -> Recording:
+    """Return what an utterance displays: an emotion that is drawn, by the persons whose face is
+    ``shown`` and whose voice is ``spoken``; outsiders have their own."""
+
+    def random(purpose: int) -> np.random.Generator:
+        return np.random.default_rng([synthetic.seed, purpose, *row.name.encode()])
+
+    rng, emotions = random(0), list(EMOTIONS.values())
+    emotion = emotions[rng.integers(len(emotions))]
+    others = [other for other in range(1, synthetic.actors + 1) if other != row.person]
+    if row.person > synthetic.actors:
+        others = [row.person] * (synthetic.actors - 1)
+    shown, spoken = displayed(row.person, others, synthetic, rng)
+    truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
+    return Recording(synthetic, random, (shown, emotion), (spoken, emotion), truth, INTENSITY)
 
 
-def _random(utterance: str, synthetic: Synthetic, purpose: int) -> np.random.Generator:
-    """Return the generator of one purpose of one utterance, whoever draws it and when."""
-    return np.random.default_rng([synthetic.seed, purpose, *utterance.encode()])
+def plan(folder: Path, synthetic: Synthetic) -> tuple[dict[Path, Callable], dict]:
+    """Return the job that writes each file, and what each utterance displays.
 
-
-def write_voxceleb1(folder: Path, synthetic: Synthetic, workers: int | None = None) -> None:
-    """Write what is missing of the corpus; see :func:`.writing.write_corpus` for how, and for what
-    it raises.
-
-    Each video brings its utterances and tracks, each outsider's utterance itself.
+    The job of a video writes its utterances and tracks too.
     """
-    folder, names = Path(folder), utterances(synthetic)
-    trained = [name for name in names if speakers(synthetic)[name[:7]] <= synthetic.actors]
-    videos = [
-        folder / VIDEOS / f"{name.split('/')[1]}.mp4" for name in trained if name.endswith("00001")
-    ]
-    sounds = [folder / "wav" / f"{name}.wav" for name in names if name not in trained]
-    lists = [folder / name for name in LISTS]
-    write_corpus(
-        folder,
-        synthetic,
-        [*lists, *videos, *sounds],
-        _write,
-        {name: displayed(name, synthetic) for name in names},
-        workers,
-    )
+    rows, jobs = utterances(synthetic), {}
+    trained = [row for row in rows if row.person <= synthetic.actors]
+    outsiders = rows[len(trained) :]
+    for name, lines in (
+        (META, _meta(rows, synthetic)),
+        (SPLIT, _split(trained, synthetic)),
+        ("veri_test.txt", _trials(outsiders, synthetic)),
+    ):
+        jobs[folder / name] = partial(write_text, text="".join(lines))
+    for name, own in groupby(trained, lambda row: row.name.split("/")[1]):
+        jobs[folder / VIDEOS / f"{name}.mp4"] = partial(_write_interview, list(own), synthetic)
+    for row in outsiders:
+        jobs[folder / "wav" / f"{row.name}.wav"] = partial(_write_outsider, row, synthetic)
+    return jobs, {row.name: recording(row, synthetic).truth for row in rows}
 
 
-def _write(file: Path, synthetic: Synthetic) -> None:
-    if file.name in LISTS:
-        write_text(file, "".join(f"{line}\n" for line in LISTS[file.name](synthetic)))
-    elif file.suffix == ".wav":
-        _write_utterance(file, _speak("/".join([*file.parts[-3:-1], file.stem]), synthetic)[0])
-    else:
-        _write_interview(file, synthetic)
+def _meta(rows: list[Utterance], synthetic: Synthetic) -> Iterator[str]:
+    yield "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
+    for speaker, person in {row.name[:7]: row.person for row in rows}.items():
+        part = "dev" if person <= synthetic.actors else "test"
+        yield f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
 
 
-def _speak(utterance: str, synthetic: Synthetic) -> tuple[np.ndarray, np.ndarray]:
-    truth, random = displayed(utterance, synthetic), _random(utterance, synthetic, 1)
-    speaker = voice.Voice.of(int(truth["spoken"]), synthetic.seed)
-    return voice.speak(
-        speaker,
-        str(truth["emotion"]),
-        synthetic.seconds,
-        random,
-        int(random.integers(1, 3)),
-        INTENSITY,
-        noise=synthetic.noise,
-    )
+def _split(trained: list[Utterance], synthetic: Synthetic) -> Iterator[str]:
+    """Yield 70, 10 and 20 percent of each speaker's videos as training, validation and test."""
+    for row in trained:
+        place = (row.video + 0.5) / synthetic.takes
+        yield f"{1 + (place >= 0.7) + (place >= 0.8)} {row.name}.wav\n"
 
 
-def _write_utterance(file: Path, sound: np.ndarray) -> None:
-    write_sound(file, resample_poly(sound, SOUND_RATE, voice.RATE), SOUND_RATE)
+def _trials(outsiders: list[Utterance], synthetic: Synthetic) -> Iterator[str]:
+    """Yield all pairs of each outsider's utterances, each followed by one with another outsider's."""
+    random = np.random.default_rng([synthetic.seed, 7])
+    for first, second in combinations(outsiders, 2):
+        if first.person == second.person:
+            others = [row for row in outsiders if row.person != first.person]
+            yield f"1 {first.name}.wav {second.name}.wav\n"
+            if others:
+                yield f"0 {first.name}.wav {others[random.integers(len(others))].name}.wav\n"
 
 
-def _write_interview(file: Path, synthetic: Synthetic) -> None:
+def _write_outsider(row: Utterance, synthetic: Synthetic, file: Path) -> None:
+    write_sound(file, voice.speak(recording(row, synthetic))[0], SOUND_RATE)
+
+
+def _write_interview(own: list[Utterance], synthetic: Synthetic, file: Path) -> None:
     """Write sound and track of each utterance, and the video that holds them one after the other,
     last."""
-    folder, names = (
-        file.parent.parent,
-        [name for name in utterances(synthetic) if name.split("/")[1] == file.stem],
-    )
-    pause, parts, pictures = np.zeros(round(PAUSE * voice.RATE), np.float32), [], []
-    for name in names:
-        parts.append(pause)
-        first = round(sum(map(len, parts)) / voice.RATE * FPS)
-        sound, envelope = _speak(name, synthetic)
-        frames = round(len(sound) / voice.RATE * FPS)
-        place = _walk(name, frames, synthetic)
-        pictures.append((first, name, envelope, place))
-        parts.append(sound)
-        _write_utterance(folder / "wav" / f"{name}.wav", sound)
-        _write_track(folder / TRACKS / f"{name}.txt", name, first, place, synthetic)
-    parts.append(pause)
-    sound = np.concatenate(parts)
-    count = round(len(sound) / voice.RATE * FPS)
-    write_video(file, _scene(pictures, count, synthetic), _frame_size(synthetic), sound)
+    folder, pause = file.parents[1], np.zeros(round(PAUSE * voice.RATE), np.float32)
+    parts, scenes = [pause], []
+    for row in own:
+        first = _frames(parts)
+        of = recording(row, synthetic)
+        sound, envelope = voice.speak(of)
+        corners = _walk(of.random(3), _frames([sound]), synthetic)
+        pictures = face.animate(of, envelope, (np.arange(len(corners)) + 0.5) / FPS)
+        scenes.append((first, pictures, corners))
+        parts += sound, pause
+        write_sound(folder / "wav" / f"{row.name}.wav", sound, SOUND_RATE)
+        write_text(folder / TRACKS / f"{row.name}.txt", _track(row, first, corners, synthetic))
+    scene = _scene(scenes, _frames(parts), synthetic)
+    write_video(file, scene, _frame_size(synthetic), np.concatenate(parts))
+
+
+def _frames(parts: list[np.ndarray]) -> int:
+    return round(sum(map(len, parts)) / voice.RATE * FPS)
 
 
 def _frame_size(synthetic: Synthetic) -> tuple[int, int]:
-    width, height = (round(size * (1 + MARGIN)) // 2 * 2 for size in synthetic.video_size)
-    return width, height
+    return tuple(round(side * (1 + MARGIN)) // 2 * 2 for side in synthetic.video_size)
 
 
-def _walk(utterance: str, frames: int, synthetic: Synthetic) -> np.ndarray:
+def _walk(random: np.random.Generator, frames: int, synthetic: Synthetic) -> np.ndarray:
     """Return where the drawn picture's upper left corner is in each frame, ``(frames, 2)`` integer
     pixels: it drifts slowly."""
-    random = _random(utterance, synthetic, 3)
-    room = np.array(_frame_size(synthetic)) - synthetic.video_size
-    begin, end = random.uniform(0, 1, 2), random.uniform(0, 1, 2)
-    return np.round((begin + np.linspace(0, 0.3, frames)[:, None] * (end - begin)) * room).astype(
-        int
-    )
+    begin, end = random.uniform(size=(2, 2))
+    place = begin + np.linspace(0, 0.3, frames)[:, None] * (end - begin)
+    return np.round(place * np.subtract(_frame_size(synthetic), synthetic.video_size)).astype(int)
 
 
-def _scene(pictures: list, count: int, synthetic: Synthetic) -> Iterator[np.ndarray]:
+def _scene(scenes: list, count: int, synthetic: Synthetic) -> Iterator[np.ndarray]:
     """Yield the frames of an interview: a striped wall, and while somebody speaks that person's
     picture on it."""
-    width, height = _frame_size(synthetic)
+    (width, height), (wide, high) = _frame_size(synthetic), synthetic.video_size
     wall = np.full((height, width, 3), 150, np.uint8)
     wall[:, ::16] = 120
-    begins = {first: drawn for first, *drawn in pictures}
-    running: Iterator = iter(())
-    for number in range(count):
-        if number in begins:
-            name, envelope, place = begins[number]
-            running = zip(_faces(name, envelope, len(place), synthetic), place)
-        shown = next(running, None)
-        frame = wall.copy()
-        if shown is not None:
-            (picture, (left, top)), (wide, high) = shown, synthetic.video_size
+    end = 0
+    for first, pictures, corners in scenes:
+        yield from repeat(wall, first - end)
+        for picture, (left, top) in zip(pictures, corners):
+            frame = wall.copy()
             frame[top : top + high, left : left + wide] = picture
-        yield frame
+            yield frame
+        end = first + len(corners)
+    yield from repeat(wall, count - end)
 
 
-def _faces(
-    utterance: str, envelope: np.ndarray, frames: int, synthetic: Synthetic
-) -> Iterator[np.ndarray]:
-    truth = displayed(utterance, synthetic)
-    looks = face.Identity.of(int(truth["shown"]), synthetic.seed)
-    heard = voice.amplitude(envelope, (np.arange(frames) + 0.5) / FPS)
-    return face.animate(
-        looks,
-        str(truth["emotion"]),
-        heard,
-        _random(utterance, synthetic, 2),
-        INTENSITY,
-        synthetic.video_size,
-    )
-
-
-def _write_track(
-    file: Path, utterance: str, first: int, place: np.ndarray, synthetic: Synthetic
-) -> None:
-    """Write a face track as the owners do, its trailing spaces and all."""
-    speaker, video, _ = utterance.split("/")
-    width, height = synthetic.video_size
-    side = round(HEAD * height)
-    lines = [
-        f"Identity  : \t{speaker}",
-        f"Reference : \t{video}",
-        "Offset    : \t-1",
-        "FV Conf   : \t17.997\t(1)",
-        "ASD Conf  : \t6.338",
-        "",
-    ]
-    lines.append("FRAME \tX \tY \tW \tH ")
-    begin, end = (round(number / FPS * TRACK_RATE) for number in (first, first + len(place)))
-    for number in range(begin, end):
-        left, top = place[min(max(round(number / TRACK_RATE * FPS) - first, 0), len(place) - 1)]
-        lines.append(
-            f"{number:06d} \t{left + (width - side) // 2} \t{top + (height - side) // 2} \t{side} \t{side} "
-        )
-    write_text(file, "\n".join(lines) + "\n")
-
-
-def _meta_lines(synthetic: Synthetic) -> Iterator[str]:
-    yield "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet"
-    for speaker, person in speakers(synthetic).items():
-        part = "dev" if person <= synthetic.actors else "test"
-        yield f"{speaker}\tDrawn_Person_{person}\t{'m' if person % 2 else 'f'}\tNowhere\t{part}"
-
-
-def _split_lines(synthetic: Synthetic) -> Iterator[str]:
-    """Yield 70, 10 and 20 percent of each speaker's videos as training, validation and test."""
-    for _, names in itertools.groupby(utterances(synthetic), key=lambda name: name[:7]):
-        names = list(names)
-        videos = list(dict.fromkeys(name.split("/")[1] for name in names))
-        if speakers(synthetic)[names[0][:7]] <= synthetic.actors:
-            for name in names:
-                place = (videos.index(name.split("/")[1]) + 0.5) / len(videos)
-                yield f"{1 if place < 0.7 else 2 if place < 0.8 else 3} {name}.wav"
-
-
-def _trial_lines(synthetic: Synthetic) -> Iterator[str]:
-    """Yield all pairs of each outsider's utterances, each followed by one with another outsider's."""
-    outsiders = [
-        name for name in utterances(synthetic) if speakers(synthetic)[name[:7]] > synthetic.actors
-    ]
-    random = np.random.default_rng([synthetic.seed, 7])
-    for first, second in itertools.combinations(outsiders, 2):
-        if first[:7] == second[:7]:
-            others = [name for name in outsiders if name[:7] != first[:7]]
-            yield f"1 {first}.wav {second}.wav"
-            if others:
-                yield f"0 {first}.wav {others[random.integers(len(others))]}.wav"
-
-
-LISTS = {META: _meta_lines, SPLIT: _split_lines, TRIALS: _trial_lines}
+def _track(row: Utterance, first: int, corners: np.ndarray, synthetic: Synthetic) -> str:
+    """Return a face track as the owners write it, its trailing spaces and all."""
+    begin, end = (round(n / FPS * TRACK_RATE) for n in (first, first + len(corners)))
+    numbers, side = np.arange(begin, end), round(HEAD * synthetic.video_size[1])
+    places = np.rint(numbers / TRACK_RATE * FPS).astype(int) - first
+    boxes = corners[places.clip(0, len(corners) - 1)] + np.subtract(synthetic.video_size, side) // 2
+    speaker, video, _ = row.name.split("/")
+    rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(numbers, boxes)]
+    return TRACK.format(speaker=speaker, video=video) + "".join(rows)

@@ -21,13 +21,40 @@ from kdlib.errors import InvalidParameter
 from kdsuite.data.corpora import features, read
 from kdsuite.data.corpora.iemocap import CLASSES
 from kdsuite.data.corpora.ravdess import EMOTIONS, NAME
-from kdsuite.demo import claimed, face, iemocap, ravdess, voice, voxceleb1
-from kdsuite.demo.ravdess import write_ravdess
+from kdsuite.demo import claimed, ensure, face, iemocap, ravdess, voice, voxceleb1
+from kdsuite.demo.people import Recording, traits
 from kdsuite.parameters import Corpus, Synthetic
 
 SMALL = Synthetic(
     actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"]
 )
+
+
+def write_ravdess(folder, synthetic, workers=1):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOKY_MAX_CPU_COUNT", str(workers))
+        ensure(Corpus(layout="ravdess", path=str(folder), synthetic=synthetic))
+
+
+def spoken(actor, emotion, seed, **given):
+    """Return a recording of which the voice alone matters, and its random numbers are of a seed."""
+    parts = {name: given.pop(name) for name in ("intensity", "statement", "sung") if name in given}
+    random = np.random.default_rng
+    return Recording(
+        Synthetic(**given), lambda _: random(seed), (0, ""), (actor, emotion), statement=1
+    )._replace(**parts)
+
+
+def shown(actor, emotion, seed, intensity=1.0, **given):
+    """Return a recording of which the face alone matters, and its random numbers are of a seed."""
+    random = np.random.default_rng
+    return Recording(
+        Synthetic(**given), lambda _: random(seed), (actor, emotion), intensity=intensity
+    )
+
+
+def truth_of(take, synthetic):
+    return ravdess.recording(take, synthetic).truth
 
 
 def emotions(takes):
@@ -78,7 +105,7 @@ def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, in
     synthetic = Synthetic(actors=48, takes=104, actors_without_song=[], **{parameter: information})
     takes = ravdess.take_list(synthetic)
     for channel, choices in (("01", 8), ("02", 6)):
-        truths = [ravdess.displayed(take, synthetic) for take in takes if take.startswith(channel)]
+        truths = [truth_of(take, synthetic) for take in takes if take.startswith(channel)]
         right = np.mean([truth[modality] == truth["labelled"] for truth in truths])
         expected = information + (1 - information) / choices
         assert abs(right - expected) < 4 * np.sqrt(expected * (1 - expected) / len(truths))
@@ -88,7 +115,7 @@ def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, in
 
 def test_face_and_voice_err_independently():
     synthetic = Synthetic(actors=48, takes=104, video_information=0.5, audio_information=0.5)
-    truths = [ravdess.displayed(take, synthetic) for take in ravdess.take_list(synthetic)]
+    truths = [truth_of(take, synthetic) for take in ravdess.take_list(synthetic)]
     errors = np.array(
         [[truth[name] == truth["labelled"] for name in ("shown", "spoken")] for truth in truths],
         float,
@@ -101,7 +128,7 @@ def test_what_is_shared_is_shown_and_spoken_alike_as_often_as_said():
     the voice's own stays."""
     told = {"video_information": 0.3, "audio_information": 0.6, "shared": 0.5}
     synthetic = Synthetic(actors=60, takes=60, actors_without_song=list(range(1, 61)), **told)
-    truths = [ravdess.displayed(take, synthetic) for take in ravdess.take_list(synthetic)]
+    truths = [truth_of(take, synthetic) for take in ravdess.take_list(synthetic)]
     right = {
         name: np.array([truth[name] == truth["labelled"] for truth in truths])
         for name in ("shown", "spoken")
@@ -133,17 +160,19 @@ def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
     plain, shared = Synthetic(), Synthetic(shared=1.0)
     for take in ravdess.take_list(plain):
         code = int(take[:-3].replace("-", ""))
-        choices = [EMOTIONS[name] for name in ravdess.CHANNEL_EMOTIONS[take[:2]]]
+        choices = list(EMOTIONS.values())[: 8 if take.startswith("01") else 6]
         before = drawn_apart(
             np.random.default_rng([0, int(take[-2:]), code, 0]), EMOTIONS[take[3:5]], choices
         )
-        assert ravdess.displayed(take, plain) == before
-        assert ravdess.displayed(take, shared) == {**before, "shown": before["spoken"]}
+        assert truth_of(take, plain) == before
+        assert truth_of(take, shared) == {**before, "shown": before["spoken"]}
     classes = list(dict.fromkeys(CLASSES.values()))
     for turn in iemocap.turn_list("Ses01F_impro01", plain):
-        before = drawn_apart(iemocap._random(turn.name, plain, 0), iemocap.FELT[turn.code], classes)
-        assert iemocap.displayed(turn, plain) == before
-        assert iemocap.displayed(turn, shared) == {**before, "shown": before["spoken"]}
+        random = iemocap.recording(turn, plain).random(0)
+        before = drawn_apart(random, iemocap.CODES.emotion[turn.code], classes)
+        assert iemocap.recording(turn, plain).truth == before
+        after = {**before, "shown": before["spoken"]}
+        assert iemocap.recording(turn, shared).truth == after
 
 
 def test_whose_voice_it_is_the_face_shares():
@@ -153,7 +182,8 @@ def test_whose_voice_it_is_the_face_shares():
     )
     names = voxceleb1.utterances(apart)
     before, after = (
-        [voxceleb1.displayed(name, synthetic) for name in names] for synthetic in (apart, shared)
+        [voxceleb1.recording(name, synthetic).truth for name in names]
+        for synthetic in (apart, shared)
     )
     assert (
         [truth["spoken"] for truth in before]
@@ -177,9 +207,7 @@ def test_a_corpus_of_before_a_parameter_is_still_its_own(tmp_path):
 
 def test_noise_is_as_loud_as_said_and_leaves_the_speech():
     quiet, noisy = (
-        voice.speak(voice.Voice.of(3), "happy", 2.0, np.random.default_rng(1), noise=noise)[
-            0
-        ].astype(float)
+        voice.speak(spoken(3, "happy", 1, seconds=2.0, noise=noise))[0].astype(float)
         for noise in (0.0, 0.1)
     )
     added = noisy - quiet
@@ -192,13 +220,10 @@ def test_noise_is_as_loud_as_said_and_leaves_the_speech():
 
 def test_duration_is_that_of_the_sound():
     for seed, emotion in enumerate(voice.PROSODY):
-        sound, _ = voice.speak(
-            voice.Voice.of(2), emotion, 0.8, np.random.default_rng(seed), intensity=1.2
-        )
-        assert (
-            voice.duration(emotion, 0.8, np.random.default_rng(seed), 1.2)
-            == len(sound) / voice.RATE
-        )
+        recording = spoken(2, emotion, seed, seconds=0.8, intensity=1.2)
+        sound, _ = voice.speak(recording)
+        seconds = voice.duration(recording, np.random.default_rng(seed))
+        assert seconds == len(sound) / voice.RATE
 
 
 def fundamental(samples):
@@ -212,15 +237,14 @@ def fundamental(samples):
 
 
 def test_women_speak_higher_than_men():
+    actors = range(1, 11)
     pitches = [
-        fundamental(
-            voice.speak(voice.Voice.of(actor), "neutral", 2.0, np.random.default_rng(actor))[0]
-        )
-        for actor in range(1, 11)
+        fundamental(voice.speak(spoken(actor, "neutral", actor, seconds=2.0))[0])
+        for actor in actors
     ]
     assert max(pitches[::2]) < 145 < 165 < min(pitches[1::2]), pitches
     assert pitches == pytest.approx(
-        [voice.Voice.of(actor).pitch for actor in range(1, 11)], rel=0.12
+        [traits(actor, 0, "voice")["pitch"] for actor in actors], rel=0.12
     )
 
 
@@ -252,12 +276,14 @@ def test_emotion_is_read_from_voices_of_strangers():
     features = [
         voice_features(
             voice.speak(
-                voice.Voice.of(actor),
-                emotion,
-                1.2,
-                np.random.default_rng(number),
-                1 + number // 8 % 2,
-                sung=bool(sung),
+                spoken(
+                    actor,
+                    emotion,
+                    number,
+                    seconds=1.2,
+                    statement=1 + number // 8 % 2,
+                    sung=bool(sung),
+                )
             )[0]
         )
         for number, (actor, emotion, sung) in enumerate(cases)
@@ -282,22 +308,14 @@ def test_emotion_is_read_from_faces_of_strangers():
     cases = [
         (actor, emotion, power)
         for actor in range(1, 19)
-        for emotion in face.EXPRESSIONS
+        for emotion in face.ACTION_UNITS
         for power in (0.9, 1.2)
     ]
     features = []
     for number, (actor, emotion, power) in enumerate(cases):
         envelope = np.abs(np.sin(np.arange(5) + number))
-        frames = list(
-            face.animate(
-                face.Identity.of(actor),
-                emotion,
-                envelope,
-                np.random.default_rng(number),
-                power,
-                (96, 54),
-            )
-        )
+        recording = shown(actor, emotion, number, power, video_size=(96, 54))
+        frames = list(face.animate(recording, envelope, np.arange(5) / voice.STEPS))
         features.append(edges(frames[2][:, 21:75]))
     assert (
         accuracy_across_actors(features, [case[1] for case in cases], [case[0] for case in cases])
@@ -308,7 +326,10 @@ def test_emotion_is_read_from_faces_of_strangers():
 def test_faces_differ_between_actors_and_stay_within_the_centre():
     for size in ((160, 90), (1280, 720)):
         faces = [
-            face.draw_face(face.Identity.of(actor), size=size).astype(int) for actor in (1, 2, 3)
+            next(
+                face.animate(shown(actor, "neutral", 3, video_size=size), np.zeros(1), np.zeros(1))
+            ).astype(int)
+            for actor in (1, 2, 3)
         ]
         assert faces[0].shape == (size[1], size[0], 3)
         assert (
@@ -328,9 +349,7 @@ def test_faces_differ_between_actors_and_stay_within_the_centre():
 def test_face_is_neutral_at_both_ends_and_strongest_in_the_middle():
     silence = np.zeros(31)
     happy, rest = (
-        np.stack(
-            list(face.animate(face.Identity.of(2), name, silence, np.random.default_rng(3)))
-        ).astype(int)
+        np.stack(list(face.animate(shown(2, name, 3), silence, silence))).astype(int)
         for name in ("happy", "neutral")
     )
     difference = np.abs(happy - rest).mean((1, 2, 3))
@@ -350,27 +369,26 @@ def test_mouth_opens_with_the_sound():
 def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     """Take away the person's rest and what is inexact, and what remains is what the drawn face
     does, frame by frame."""
-    seen = []
-    monkeypatch.setattr(
-        face, "draw_face", lambda identity, expression, *_, **__: seen.append(expression)
-    )
+    drawn = []
+    monkeypatch.setattr(face.Face, "draw", lambda _, units, *rest: drawn.append(units[1:]))
     take = "01-06-02-01-02-04"
     list(ravdess.render(take, Synthetic())[1])
     measured = ravdess.measured(take, Synthetic())
-    assert list(measured) == ["recording", "time", *face.Expression._fields]
-    assert len(measured) == len(seen) and measured.time.to_numpy() == pytest.approx(
-        np.arange(len(seen)) * 1001 / 30000
+    names = list(face.ACTION_UNITS.index)
+    assert list(measured) == ["recording", "time", *names]
+    assert len(measured) == len(drawn) and measured.time.to_numpy() == pytest.approx(
+        np.arange(len(drawn)) * 1001 / 30000
     )
-    beyond = (measured[list(face.Expression._fields)].to_numpy() - np.array(seen)) / np.std(
-        list(face.EXPRESSIONS.values()), axis=0
+    beyond = (measured[names].to_numpy() - np.array(drawn)) / np.std(
+        face.ACTION_UNITS.to_numpy(), axis=1
     )
     rest, inexact = beyond.mean(0), (beyond - beyond.mean(0)).std(0)
     assert inexact == pytest.approx(np.full(10, 0.3), rel=0.3)
     other = ravdess.measured("01-03-01-02-01-04", Synthetic())
-    shown = face.movements(
-        "happy", len(other), ravdess._random("01-03-01-02-01-04", Synthetic(), 2), 0.9
-    )
-    again = ((other[list(face.Expression._fields)].to_numpy() - shown) / face.SPREAD).mean(0)
+    recording = ravdess.recording("01-03-01-02-01-04", Synthetic())
+    assert recording.shown == (4, "happy") and recording.intensity == 0.9
+    moves = face.movements(recording, len(other), recording.random(2))
+    again = ((other[names] - moves) / face.SPREAD).to_numpy().mean(0)
     assert np.abs(rest - again).max() < 0.3 and np.abs(rest).max() > 0.5, "one rest a person"
 
 
@@ -389,7 +407,7 @@ def test_emotion_is_read_from_measured_faces_of_strangers():
 
 def test_the_table_of_faces_is_one_that_corpus_features_can_name(corpus):
     path = str(corpus / "faces.csv")
-    assert features.timed(path) and features.columns(path) == list(face.Expression._fields)
+    assert features.timed(path) and features.columns(path) == list(face.ACTION_UNITS.index)
     corpus_of = Corpus(layout="ravdess", path=str(corpus), features=path)
     recordings = read(corpus_of)
     assert len(recordings) == 8 and set(recordings.video) == {""}
@@ -400,7 +418,7 @@ def test_the_table_of_faces_is_one_that_corpus_features_can_name(corpus):
 
 
 def test_sound_alone_brings_no_video(tmp_path):
-    write_ravdess(tmp_path, SMALL.model_copy(update={"modalities": ["03"], "takes": 1}), workers=1)
+    write_ravdess(tmp_path, SMALL.model_copy(update={"modalities": ["03"], "takes": 1}))
     assert {file.suffix for file in tmp_path.rglob("*.*") if not file.name.startswith(".")} == {
         ".wav",
         ".csv",
@@ -429,7 +447,7 @@ def decoded(folder):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora") / "small"
-    write_ravdess(folder, SMALL, workers=1)
+    write_ravdess(folder, SMALL)
     return folder
 
 
@@ -484,11 +502,10 @@ def test_two_workers_write_the_same(corpus, tmp_path, capfd):
 
 def test_a_killed_run_is_completed(corpus, tmp_path):
     folder = tmp_path / "small"
-    imports = (
-        "from kdsuite.demo.ravdess import write_ravdess; from kdsuite.parameters import Synthetic"
-    )
-    command = f"{imports}; write_ravdess({str(folder)!r}, Synthetic(**{SMALL.model_dump()!r}), 1)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    corpus_of = Corpus(layout="ravdess", path=str(folder), synthetic=SMALL).model_dump()
+    command = f"from kdsuite import demo; demo.ensure(demo.Corpus(**{corpus_of!r}))"
+    paths = os.pathsep.join(sys.path)
+    environment = {**os.environ, "PYTHONPATH": paths, "LOKY_MAX_CPU_COUNT": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", command], env=environment, stdout=subprocess.DEVNULL
     )
@@ -499,7 +516,11 @@ def test_a_killed_run_is_completed(corpus, tmp_path):
     process.wait()
     written = {file: file.stat().st_mtime_ns for file in folder.glob("Actor_*/0*")}
     assert 4 <= len(written) < 24 and not (folder / "synthetic.json").exists()
-    write_ravdess(folder, SMALL, workers=1)
+    leftover = folder / "Actor_01/deeper/.99-03-01.wav"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    write_ravdess(folder, SMALL)
+    assert not leftover.exists()
     assert all(file.stat().st_mtime_ns == at for file, at in written.items()), (
         "what was there is kept"
     )
@@ -520,7 +541,7 @@ def test_complete_corpus_is_left_alone_and_other_parameters_are_refused(corpus):
 def test_an_unfinished_corpus_is_not_finished_with_other_parameters(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(ravdess, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
-        write_ravdess(tmp_path / "small", SMALL, workers=1)
+        write_ravdess(tmp_path / "small", SMALL)
     with pytest.raises(InvalidParameter, match="other parameters"):
         write_ravdess(tmp_path / "small", SMALL.model_copy(update={"seconds": 1.0}))
 

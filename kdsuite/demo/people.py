@@ -1,0 +1,73 @@
+"""Who displays what in the recordings of a synthetic corpus, and the tables of people, emotions and
+phones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from kdsuite.parameters import Synthetic
+
+FOLDER = Path(__file__).parent
+PEOPLE = yaml.safe_load((FOLDER / "people.yaml").read_text())
+PHONES = pd.read_csv(FOLDER / "phones.csv", comment="#", index_col="phone")
+EMOTIONS = pd.read_csv(FOLDER / "emotions.csv", comment="#", index_col=["part", "parameter"])
+EMOTIONS = EMOTIONS.drop(columns="meaning")
+PURPOSE = {"voice": 1, "face": 2}  # of the random numbers
+
+
+def traits(actor: int, seed: int, part: str) -> dict:
+    """Return the traits of an actor's ``face`` or ``voice``, by their names in ``people.yaml``; odd
+    numbers are male, as in RAVDESS."""
+    common = PEOPLE["male" if actor % 2 else "female"]
+    spans, rng = common[part], np.random.default_rng([seed, actor, PURPOSE[part]])
+    sizes = rng.uniform(*np.transpose(list(spans.values())))
+    return PEOPLE["all"] | common | dict(zip(spans, sizes))
+
+
+class Recording(NamedTuple):
+    """What a recording displays: ``shown`` by a face and ``spoken`` by a voice, each the number of an
+    actor and an emotion; ``truth`` is what ``synthetic.json`` says of it.
+
+    ``random`` returns the generator of a purpose (0 truth, 1 voice, 2 face, others of the layout),
+    whoever draws from it and when. An ``intensity`` above 1 exaggerates the emotion.
+    """
+
+    synthetic: Synthetic
+    random: Callable[[int], np.random.Generator]
+    shown: tuple[int, str]
+    spoken: tuple[int, str] = (0, "")
+    truth: dict | None = None
+    intensity: float = 1.0
+    statement: int = 0  # 0: drawn
+    sung: bool = False
+
+
+def displayed(
+    label: str | int, choices: Sequence, synthetic: Synthetic, random: np.random.Generator
+) -> tuple:
+    """Return what the face shows and what the voice expresses in a recording with this label.
+
+    The voice expresses the label with probability ``audio_information`` and else one of the
+    ``choices``, drawn uniformly. With probability ``shared`` the face shows what the voice
+    expresses; else it shows the label with probability ``video_information`` and one drawn
+    uniformly otherwise. So of k choices, with label y, face v and voice a::
+
+        P(a | y)    = audio_information [a = y] + (1 - audio_information) / k
+        P(v | y, a) = shared [v = a] + (1 - shared) (video_information [v = y] + (1 - video_information) / k)
+
+    ``shared`` 0 is independence given the label, ``shared`` 0 with ``video_information`` 0 a face
+    that tells of neither.
+    """
+    modalities = []
+    for information in (synthetic.video_information, synthetic.audio_information):
+        informs, other = random.random() < information, choices[random.integers(len(choices))]
+        modalities.append(label if informs else other)
+    shown, spoken = modalities
+    # drawn last, so that the draws above are those of every corpus
+    return (spoken if random.random() < synthetic.shared else shown), spoken
