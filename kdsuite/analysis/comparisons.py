@@ -30,6 +30,11 @@ OWN_TABLES = r"training\.targets|corpus\.(?:fraction|labelled)"
 CHOSEN = ["dataset", "backbone", "setting", "method", "metric", "undistilled", "chosen", "alphas", "best", "best_alpha", "difference", "folds"]  # fmt: skip
 VS_CONTROL = {"over": "gain", "over_low": "low", "over_high": "high", "over_p": "p"}
 
+COLUMNS = [
+    "variant", "targets", "fraction", "labelled", "layout", "synthetic", "floor", *VS_CONTROL, "over_holm", "method_gain",
+    "method_low", "teacher", "linear", "conventions", "p_holm", "p_least",
+]  # fmt: skip
+
 
 def metrics_of(corpus: Corpus) -> list[str]:
     """Return the metrics that the paper prints for such a corpus: unweighted accuracy of emotions;
@@ -68,8 +73,7 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     ]
     table = pd.DataFrame([row for row in rows if row])
     if table.empty:
-        places = ["variant", "targets", "fraction", "labelled", "layout", "synthetic"]
-        return pd.DataFrame(columns=[*STUDENT, *places, *Comparison._fields[1:]])
+        return pd.DataFrame(columns=list(dict.fromkeys([*STUDENT, *COLUMNS, *Comparison._fields])))
     own = table.targets == "teacher"
     families = table[own].groupby(["dataset", "metric", "variant"]).p
     table.loc[own, "p_holm"] = families.transform(corrected)

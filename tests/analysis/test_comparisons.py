@@ -7,24 +7,20 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from kdsuite.analysis.site import listing
-from kdsuite.analysis.site.answers import answers
-from kdsuite.analysis.site.layout import Links
-from kdsuite.analysis.site.summary import headline
-from kdsuite.analysis.tables import proven
 
-from kdsuite import places
-from kdsuite.analysis import comparisons, results, tables
-from kdsuite.analysis.figures import proof
+from kdsuite import paths
+from kdsuite.analysis import comparisons, known, results
 from kdsuite.analysis.statistics.comparison import compare
-from kdsuite.runs.grid import Run
+from kdsuite.runs import grid
+from kdsuite.runs.run import Run
 from kdsuite.settings import load
+from tests.analysis.asking import ask
 from tests.analysis.simulation import World, simulate
 
 
 @pytest.fixture(autouse=True)
 def reports(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
     return tmp_path
 
 
@@ -69,7 +65,7 @@ def suite(gain=0.2, **more) -> list[Run]:
 
 def test_comparisons_pair_each_student_with_its_twin_over_seeds():
     runs = suite()
-    found = comparisons.compare_runs(runs, tables.collect(runs)).set_index("targets")
+    found = comparisons.compare_runs(runs, results.collect(runs)).set_index("targets")
     assert list(found.index) == ["teacher", "shuffled"] and list(found.variant) == [
         "",
         "training.targets=shuffled",
@@ -103,44 +99,42 @@ def test_comparisons_pair_each_student_with_its_twin_over_seeds():
 
 def test_gains_stand_beside_the_linear_baseline_of_the_same_folds():
     runs = suite()
-    found = comparisons.compare_runs(runs, tables.collect(runs)).set_index("targets")
+    found = comparisons.compare_runs(runs, results.collect(runs)).set_index("targets")
     low, high = found.undistilled["teacher"], found.distilled["teacher"]
-    assert found.linear.isna().all() and not proven.gains_table(found.reset_index()).below
+    assert found.linear.isna().all() and not any(
+        ask("gains", runs).tables["gains"].marks["distilled"]
+    )
     # a fifth fold, which no student tested, is left out of the mean
-    for values, below, both in (
-        ({0: low, 1: high, 2: low, 3: high, 4: 0}, {(0, "undistilled")}, False),
-        (dict.fromkeys(range(5), high + 0.01), {(0, "undistilled"), (0, "distilled")}, True),
+    for values, marks in (
+        ({0: low, 1: high, 2: low, 3: high, 4: 0}, ("‡", "")),
+        (dict.fromkeys(range(5), high + 0.01), ("‡", "‡")),
     ):
-        base = load(dataset="demo-ravdess")
-        data = Run("data", base, {})
+        data = Run("data", load(dataset="demo-ravdess"), {})
         data.folder.mkdir(parents=True, exist_ok=True)
         rows = [{"fold": fold, "uar": value, "recordings": 52} for fold, value in values.items()]
         (data.folder / "result.json").write_text(json.dumps({"folds": rows}))
         every = [data, *runs]
-        found = comparisons.compare_runs(every, tables.collect(every))
-        assert found.linear.to_list() == pytest.approx(
-            [np.mean([values[fold] for fold in range(4)])] * 2
-        )
-        made = proven.gains_table(found)
-        assert made.below == below and made.frame.both_below_linear.tolist() == [both]
-        assert made.text(
-            0, next(column for column in made.columns if column.name == "undistilled")
-        ).endswith("‡")
+        found = comparisons.compare_runs(every, results.collect(every))
+        expected = [np.mean([values[fold] for fold in range(4)])] * 2
+        assert found.linear.to_list() == pytest.approx(expected)
+        made = ask("gains", every).tables["gains"]
+        assert (made.marks["undistilled"][0], made.marks["distilled"][0]) == marks
+        assert made.text().undistilled[0].endswith("‡")
+        both = marks == ("‡", "‡")
+        assert made.frame.both_below_linear.tolist() == [both]
         assert any("1 of 1 comparisons" in note for note in made.notes) == both
 
 
-def test_a_student_without_its_twin_is_left_out():
+def test_a_student_without_its_baseline_is_left_out():
     runs = suite()[1:3]
     (runs[0].folder.parent / "vgg-nonseq-embedding-a0.00-s0" / "result.json").unlink()
-    found = comparisons.compare_runs(runs, tables.collect(runs))
-    assert found.empty
-    for table in (
-        proven.gains_table(found),
-        proven.controls_table(found),
-        proven.fractions_table(found),
-        proven.claims_table(found),
-    ):
-        assert table.absent or (table.frame.verdict == "not run").all()
+    assert comparisons.compare_runs(runs, results.collect(runs)).empty
+    gains = ask("gains", runs)
+    assert gains.tables["gains"].absent and gains.tables["fractions"].absent
+    assert gains.figures["figure-gains"].missing and gains.text == "Nothing was run for this."
+    controls = ask("controls", runs)
+    assert controls.tables["controls"].absent and controls.figures["figure-controls"].missing
+    assert (ask("claims", runs).tables["claims"].frame.verdict == "not run").all()
 
 
 def test_controls_of_a_method_that_is_not_done_yet_are_shown_alone():
@@ -149,20 +143,11 @@ def test_controls_of_a_method_that_is_not_done_yet_are_shown_alone():
         for run in suite()
         if run.settings.alpha == 0 or run.settings.training.targets == "shuffled"
     ]
-    assert answers([proven.controls_table(comparisons.compare_runs(runs, tables.collect(runs)))])[
-        "controls"
-    ][0].startswith("Controls were run, but")
-    (text,) = (
-        proven.controls_table(comparisons.compare_runs(runs, tables.collect(runs)))
-        .printed()
-        .droplevel(0, axis=1)
-        .iterrows()
-    )
-    text = text[1]
-    assert (
-        text["targets"] == "of another recording"
-        and text["method over control"] == text["p"] == text["kept, %"] == "—"
-    )
+    made = ask("controls", runs)
+    assert made.text.startswith("Controls were run, but")
+    (row,) = made.tables["controls"].text().to_dict("records")
+    assert row["targets"] == "of another recording"
+    assert row["over"] == row["over_p"] == row["kept"] == "—"
 
 
 def test_shares_of_recordings_and_of_labels_stand_apart(reports):
@@ -175,42 +160,29 @@ def test_shares_of_recordings_and_of_labels_stand_apart(reports):
         of = {"dataset": "demo-ravdess", "backbone": "vgg", "corpus": corpus}
         runs += [leave(load(**of, alpha=0), undistilled), leave(load(**of, alpha=0.5), distilled)]
         runs.append(leave(load(**of, alpha=0.5, training={"targets": "shuffled"}), control))
-    found = comparisons.compare_runs(runs, tables.collect(runs))
-    shares = proven.fractions_table(found).frame
+    found = comparisons.compare_runs(runs, results.collect(runs))
+    shares = ask("gains", runs).tables["fractions"].frame
     assert list(zip(shares.fraction, shares.labelled)) == [(50, 100), (100, 10), (100, 100)]
     own = found[found.targets == "teacher"].set_index(["fraction", "labelled"]).gain
-    assert [
-        100 * own[fraction / 100, labelled / 100]
-        for fraction, labelled in zip(shares.fraction, shares.labelled)
-    ] == list(shares.gain)
+    places = zip(shares.fraction / 100, shares.labelled / 100)
+    assert [100 * own[place] for place in places] == list(shares.gain)
     # each control beside the method in its own regime
-    drawn = [
-        figure
-        for figure in proof.pictures(found, tables.histories(runs), reports)
-        if figure.name.startswith("figure-controls")
-    ]
-    assert [figure.title.split("α = 0.5")[1] for figure in drawn] == [
-        ", 50 % of the training set",
-        ", 10 % of it labelled",
-        "",
-    ]
-    assert comparisons.sensitivity(runs, tables.collect(runs)).empty
+    titles = [figure.title.split("α = 0.5")[1] for figure in ask("controls", runs).figures.values()]
+    assert titles == [", 50 % of the training set", ", 10 % of it labelled", ""]
+    assert comparisons.sensitivity(runs, results.collect(runs)).empty
 
 
 def test_tables_and_answers_say_what_is_proven():
     runs = suite()
-    found = comparisons.compare_runs(runs, tables.collect(runs))
-    made = [proven.gains_table(found), proven.controls_table(found), proven.claims_table(found)]
-    gains, controls, claims = (table.printed() for table in made)
-    assert len(gains) == 1 and len(controls) == 1 and len(claims) > 10
+    gains, controls, claims = (ask(name, runs) for name in ("gains", "controls", "claims"))
+    assert len(gains.tables["gains"].frame) == len(controls.tables["controls"].frame) == 1
+    assert len(claims.tables["claims"].frame) > 10
     # the control keeps next to nothing of a gain that is there for sure
-    assert abs(made[1].frame.kept[0]) < 30
-    told = answers(made)
-    assert "on average over 1 student; 1 gain for sure, 0 lose for sure" in told["gains"][0]
-    assert (
-        "students with targets of another recording +" in told["controls"][0]
-        and "No corpus of the paper was run" in told["claims"][0]
-    )
+    assert abs(controls.tables["controls"].frame.kept[0]) < 30
+    assert "on average over 1 comparison; 1 gain and 0 lose for sure" in gains.text
+    assert "students with targets of another recording +" in controls.text
+    assert "No corpus of the paper was run" in claims.text
+    assert claims.files["claims.csv"].equals(claims.tables["claims"].frame)
 
 
 def test_numbers_that_too_few_trainings_leave_unknown_are_dashes_with_their_reason():
@@ -223,34 +195,16 @@ def test_numbers_that_too_few_trainings_leave_unknown_are_dashes_with_their_reas
                 simulate(world, random)[0],
             )
         )
-    found = comparisons.compare_runs(runs, tables.collect(runs))
-    table = proven.gains_table(found)
-    (row,) = table.printed().droplevel(0, axis=1).to_dict("records")
-    assert {
-        row[name] for name in ("95 %", "p", "p, Holm", "at least", "detectable", "tested over")
-    } <= {"—", ""}
-    notes = " ".join(table.notes)
-    assert (
-        "nothing detectable (—) with fewer than 6 trainings" in notes
-        and "No interval (—) with fewer than three folds" in notes
-    )
-    assert "none has the 6 trainings" in answers([table])["gains"][0]
-    (figure,) = [
-        figure
-        for figure in proof.pictures(found, tables.histories(runs), places.REPORTS)
-        if figure.name.startswith("figure-gains-")
-    ]
+    made = ask("gains", runs)
+    (row,) = made.tables["gains"].text().to_dict("records")
+    names = ("low:high", "p", "p_holm", "p_least", "detectable", "unit")
+    assert {row[name] for name in names} <= {"—", ""}
+    notes = " ".join(made.tables["gains"].notes)
+    assert "nothing detectable (—) with fewer than 6 trainings" in notes
+    assert "No interval (—) with fewer than three folds" in notes
+    assert "none has the 6 trainings" in made.text
+    (figure,) = made.figures.values()
     assert "no interval" in figure.alt and "nan" not in figure.alt
-
-
-def test_few_speakers_and_conventions_of_error_rates_are_named():
-    found = comparisons.compare_runs(suite(), tables.collect(suite()))
-    assert not any("test speakers" in note for note in proven.gains_table(found).notes)
-    few = found.assign(speakers=5, metric="eer", conventions=0.042)
-    notes = " ".join(proven.gains_table(few).notes)
-    assert "fewer than six test speakers (demo-ravdess) an interval may be too short" in notes
-    assert "demo-ravdess has few trials" in notes and "differ by up to 4.2 points" in notes
-    assert "few trials" not in " ".join(proven.gains_table(few.assign(conventions=0.009)).notes)
 
 
 @pytest.mark.parametrize(
@@ -268,31 +222,25 @@ def test_conventions_of_an_error_rate_are_compared_student_by_student(values, di
 
 
 def test_the_first_screen_of_a_suite_without_the_paper_s_corpora_tells_the_first_gain():
-    runs = suite()
-    numbers = tables.collect(runs)
-    made, states = (
-        [proven.gains_table(comparisons.compare_runs(runs, numbers))],
-        listing.states(runs, numbers),
-    )
-    gained, levels, done = headline(made, states, Links({}, frozenset(), {}, {}))
-    means = numbers[numbers.metric == "uar"].groupby(["alpha", "variant"]).value.mean() * 100
-    after, before = means[0.5, ""], means[0, ""]
-    assert (
-        gained.label == "UAR gained by distillation, mean of 1 student"
-        and gained.about == "demo-ravdess"
-    )
-    assert float(gained.value.removesuffix(" points")) == pytest.approx(after - before, abs=0.1)
-    assert levels.value == f"{before:.1f} %, {after:.1f} %" and done.value == "6 of 6"
-    assert [number.label for number in headline([], states, Links({}, frozenset(), {}, {}))] == [
-        "runs are done"
+    runs = [run for run in suite() if run.settings.training.targets == "teacher"]
+    layout = {"corpus": runs[0].settings.corpus.model_copy(update={"layout": "manifest"})}
+    runs = [
+        leave(run.settings.model_copy(update=layout), answers)
+        for run, answers in zip(runs, results.answers(runs, "uar"))
     ]
+    numbers = results.collect(runs)
+    means = numbers[numbers.metric == "uar"].groupby("alpha").value.mean() * 100
+    (numbers,) = ask("results", runs).shown[-1:]
+    assert f"{means[0]:.1f} %, {means[0.5]:.1f} %" in numbers.data and "4 of 4" in numbers.data
+    assert "gained by distillation, mean of 1" in numbers.data
+    assert f"{means[0.5] - means[0]:+.1f} points" in numbers.data
 
 
 def test_nothing_is_gained_where_nothing_is_to_gain():
     runs = suite(gain=0.0)
-    found = comparisons.compare_runs(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, results.collect(runs))
     assert found.set_index("targets").p_holm["teacher"] > 0.05
-    assert np.isnan(proven.controls_table(found).frame.kept[0])  # a share of no gain
+    assert np.isnan(ask("controls", runs).tables["controls"].frame.kept[0])  # a share of no gain
 
 
 def test_alpha_is_chosen_on_validation_recordings():
@@ -315,10 +263,6 @@ def test_alpha_is_chosen_on_validation_recordings():
         and row["difference"] == pytest.approx(0.15)
     )
     assert row["undistilled"] == pytest.approx(0.3)
-    assert (
-        "45.0 % at the α that validation recordings choose, 60.0 %"
-        in answers([proven.alpha_table(comparisons.chosen_alpha(runs, numbers))])["alpha"][0]
-    )
     assert comparisons.chosen_alpha(runs, numbers[numbers.metric == "uar"]).empty
 
 
@@ -337,7 +281,7 @@ def test_sensitivity_orders_departures_by_their_effect():
         of(0.5, 0.25, cycle=5.0),
         of(0.5, 0.42, distance="cosine"),
     ]
-    found = comparisons.sensitivity(runs, tables.collect(runs)).set_index("departure")
+    found = comparisons.sensitivity(runs, results.collect(runs)).set_index("departure")
     assert list(found.index) == ["training.cycle=5.0", "training.distance=cosine"]
     assert list(found.effect) == pytest.approx([-0.15, 0.02])
     # the gain falls from 0.10 to 0.05; the distance leaves the undistilled student as it is
@@ -346,12 +290,9 @@ def test_sensitivity_orders_departures_by_their_effect():
     # against a luck of 2.8 points over two seeds, an effect of 15 points of one training says
     # nothing yet
     assert not found.stands_out.any()
-    table = proven.sensitivity_table(comparisons.sensitivity(runs, tables.collect(runs)))
-    assert (
-        table.frame.question.iloc[1]
-        and "Of 2 departures run, none moves the distilled student beyond the luck"
-        in answers([table])["ledger"][0]
-    )
+    made = ask("ledger", runs)
+    assert made.tables["sensitivity"].frame.question.iloc[1]
+    assert "Of 2 overrides run, none moves the distilled student beyond" in made.text
 
 
 def test_the_score_of_a_trial_moves_the_error_rate_where_accuracy_stands_still():
@@ -367,7 +308,7 @@ def test_the_score_of_a_trial_moves_the_error_rate_where_accuracy_stands_still()
         of(0, 0.25, trial_score="centred"),
         of(0.5, 0.2, trial_score="centred"),
     ]
-    found = comparisons.sensitivity(runs, tables.collect(runs)).set_index("metric")
+    found = comparisons.sensitivity(runs, results.collect(runs)).set_index("metric")
     assert found.effect["eer"] == pytest.approx(-0.08) and found.effect["accuracy"] == 0
     assert found.effect_on_gain["eer"] == pytest.approx(0.03)  # the gain, 2 points, becomes 5
 
@@ -383,21 +324,17 @@ def test_an_effect_far_beyond_the_luck_of_many_seeds_stands_out():
         of(0.2, cycle=5.0),
         of(0.41, betas=[0.5, 0.999]),
     ]
-    found = comparisons.sensitivity(runs, tables.collect(runs)).set_index("departure")
+    found = comparisons.sensitivity(runs, results.collect(runs)).set_index("departure")
     assert (
         found.stands_out["training.cycle=5.0"]
         and not found.stands_out["training.betas=[0.5, 0.999]"]
     )
-    table = proven.sensitivity_table(comparisons.sensitivity(runs, tables.collect(runs)))
-    assert (
-        "beyond the luck of the seed: training.cycle=5.0 (−20.0 points)"
-        in answers([table])["ledger"][0]
-    )
+    assert "training.cycle=5.0 (−20.0 points)" in ask("ledger", runs).text
 
 
 def test_parts_of_the_folds_are_put_together_and_only_what_both_tested_is_compared():
     whole = suite()
-    found = comparisons.compare_runs(whole, tables.collect(whole)).set_index("targets")
+    found = comparisons.compare_runs(whole, results.collect(whole)).set_index("targets")
     parts = []
     for run in whole:
         told = pd.read_csv(run.folder / "predictions.csv").assign(seed=run.settings.seed)
@@ -407,14 +344,14 @@ def test_parts_of_the_folds_are_put_together_and_only_what_both_tested_is_compar
                 part == "0-1" or run.settings.training.targets == "teacher"
             ):  # the control has done half of the folds
                 parts.append(leave(run.settings.model_copy(update={"folds": part}), of))
-    again = comparisons.compare_runs(parts, tables.collect(parts)).set_index("targets")
+    again = comparisons.compare_runs(parts, results.collect(parts)).set_index("targets")
     columns = ["gain", "p", "low", "high", "trainings", "seeds"]
     assert again.loc["teacher", columns].to_list() == found.loc["teacher", columns].to_list()
     assert again.trainings["shuffled"] == 4 and again.over["shuffled"] == pytest.approx(
         0.2, abs=0.1
     )
     # a fold that is there twice, once by itself and once with all, counts once
-    twice = comparisons.compare_runs([*whole, *parts], tables.collect([*whole, *parts])).set_index(
+    twice = comparisons.compare_runs([*whole, *parts], results.collect([*whole, *parts])).set_index(
         "targets"
     )
     assert twice.loc["teacher", columns].to_list() == found.loc["teacher", columns].to_list()
@@ -426,19 +363,19 @@ def test_a_suite_that_departs_throughout_is_judged_all_the_same():
         training = run.settings.training.model_copy(update={"epochs": 5, "keep_students": True})
         told = pd.read_csv(run.folder / "predictions.csv").assign(seed=run.settings.seed)
         runs.append(leave(run.settings.model_copy(update={"training": training}), told))
-    found = comparisons.compare_runs(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, results.collect(runs))
     assert set(found.variant) == {
         "training.epochs=5",
         "training.epochs=5; training.targets=shuffled",
     }  # nothing depends on keep_students
-    gains, claims = proven.gains_table(found), proven.claims_table(found)
-    assert len(gains.frame) == 1 and (claims.frame.verdict != "not run").any()
+    assert len(ask("gains", runs).tables["gains"].frame) == 1
+    assert (ask("claims", runs).tables["claims"].frame.verdict != "not run").any()
 
 
 def test_answers_that_were_removed_are_left_out():
     runs = suite()
     (runs[1].folder / "predictions.csv").unlink()
-    found = comparisons.compare_runs(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, results.collect(runs))
     assert found.set_index("targets").seeds["teacher"] == 1  # of two
 
 
@@ -452,10 +389,27 @@ def test_six_folds_are_told_that_they_prove_nothing_of_many_students():
                 simulate(world, random)[0],
             )
         )
-    found = comparisons.compare_runs(runs, tables.collect(runs))
+    found = comparisons.compare_runs(runs, results.collect(runs))
     assert (found.p == 2 / 2**6).all() and (found.p_least == 3 * 2 / 2**6).all()
-    told = answers([proven.gains_table(found)])["gains"][0]
-    assert (
-        "corrected for their number, so few folds cannot prove anything. Taken alone, 3 gain and 0 lose"
-        in told
+    sentence = "corrected for their number, so few folds cannot prove anything; taken alone, 3 gain"
+    assert sentence in ask("gains", runs).text
+
+
+def test_the_page_of_controls_opens_with_what_is_known():
+    """Two seeds of a student with a benefit to find, one control without."""
+    runs = suite()
+    truth = [
+        grid.Known(run, run.settings.training.targets == "teacher", run.settings.training.targets)
+        for run in runs
+        if run.settings.alpha
+    ]
+    made = ask("controls", runs, truth)
+    opening, figure = made.shown[:2]
+    sentence = known.verdict(
+        known.rows(truth, comparisons.compare_runs(runs, results.collect(runs)))
     )
+    assert sentence in opening.data and "controls.html#known" in opening.data
+    assert "teacher: +" in figure.alt and "shuffled: " in figure.alt
+    assert list(made.tables["known"].frame.about) == ["teacher", "shuffled"]
+    assert "on the synthetic world whose truth is known alone" in made.text
+    assert "known" not in ask("controls", runs).tables

@@ -4,9 +4,8 @@ entry at a time."""
 from __future__ import annotations
 
 import pytest
-from kdsuite.analysis.tables.paper import ledger_table
 
-from kdsuite import places, settings
+from kdsuite import paths, settings
 from kdsuite.analysis import ledger
 from kdsuite.runs import grid
 
@@ -65,7 +64,7 @@ def test_the_ledger_shows_the_default_of_the_code(monkeypatch):
 
 def test_a_folder_of_parameters_needs_not_have_the_corpora_of_the_paper(monkeypatch, tmp_path):
     whole = ledger.ledger()
-    monkeypatch.setattr(places, "PARAMS", tmp_path)
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
     assert ledger.ledger().equals(whole)
 
 
@@ -79,7 +78,7 @@ def test_values_are_shown_as_a_parameters_file_has_them():
         and shown.alternatives["distance"] == "cosine · smooth_l1"
     )
     assert shown.default["teacher-examples"] == "not given" and shown.parameter["pooling"] == ""
-    assert len(ledger_table().printed()) == len(ENTRIES)
+    assert len(shown) == len(ENTRIES)
 
 
 def test_the_ledger_says_what_was_measured(monkeypatch, tmp_path):
@@ -88,12 +87,12 @@ def test_the_ledger_says_what_was_measured(monkeypatch, tmp_path):
         "departure,effect\nmedia.fft=1024,-2.61\ntraining.distance=cosine,16.2\n"
         "training.distance=smooth_l1,11.7\ntraining.temperature=2.0; training.softened=both,-2.4\n"
     )
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
     effects = ledger.ledger().set_index("parameter").effect
     assert effects["media.fft"] == "1024: -2.6"
     assert effects["training.distance"] == "cosine: +16.2 · smooth_l1: +11.7"
     assert effects["training.softened"] == "both: -2.4" and effects["media.hop"] == ""
-    monkeypatch.setattr(places, "REPORTS", tmp_path / "none")
+    monkeypatch.setattr(paths, "REPORTS", tmp_path / "none")
     assert not ledger.ledger().effect.any()
 
 

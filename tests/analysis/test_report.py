@@ -82,7 +82,9 @@ def test_equal_heads_become_one_cell_and_every_head_has_a_scope():
 def test_links_marks_notes_and_files_are_shown():
     links = {"gain": ["pages/a.html", "", "pages/c.html"]}
     tree = page(
-        table(heads=2, links=links, marks={"gain": ["‡", "", "†"]}, notes=["A note."], missing=["a/b"])
+        table(
+            heads=2, links=links, marks={"gain": ["‡", "", "†"]}, notes=["A note."], missing=["a/b"]
+        )
     )
     cells = [row.find_all("td")[0] for row in tree.tbody.find_all("tr")]
     assert [cell.a and cell.a["href"] for cell in cells] == ["pages/a.html", None, "pages/c.html"]

@@ -1,0 +1,62 @@
+"""Question notebooks executed in this process, on runs of a test."""
+
+from __future__ import annotations
+
+import ast
+import json
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pytest
+
+from kdsuite import paths
+from kdsuite.analysis.report import Figure, Table
+from kdsuite.analysis.suite import Suite
+from kdsuite.runs import grid
+
+
+class Answer(NamedTuple):
+    """What a question notebook showed: tables and figures by name, files, and its answer."""
+
+    tables: dict[str, Table]
+    figures: dict[str, Figure]
+    files: dict[str, pd.DataFrame]
+    text: str
+    shown: list[Any]
+
+
+def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answer:
+    """Execute the code cells of ``notebooks/questions/<question>.ipynb`` on these runs; reports
+    must be below a temporary folder."""
+    notebook = json.loads(
+        (paths.ROOT / "notebooks" / "questions" / f"{question}.ipynb").read_text()
+    )
+    made = Answer({}, {}, {}, "", shown := [])
+    value: Any = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "runs", lambda name: list(runs))
+        patch.setattr(grid, "known", lambda name: list(known))
+        for kind, kept in (("table", made.tables), ("figure", made.figures)):
+            patch.setattr(Suite, kind, _keeping(getattr(Suite, kind), kept))
+        patch.setattr(Suite, "write", lambda self, name, frame: made.files.update({name: frame}))
+        patch.setattr("IPython.display.display", lambda *values: shown.extend(values))
+        names: dict[str, Any] = {"__name__": "__main__"}
+        for cell in notebook["cells"]:
+            if cell["cell_type"] != "code":
+                continue
+            *statements, last = ast.parse("".join(cell["source"])).body
+            if not isinstance(last, ast.Expr):
+                statements, last = [*statements, last], ast.parse("None").body[0]
+            exec(compile(ast.Module(statements, []), question, "exec"), names)
+            if "parameters" in cell["metadata"].get("tags", []):
+                names |= {"suite": "demo", "alpha": alpha}
+            value = eval(compile(ast.Expression(last.value), question, "eval"), names)
+    return made._replace(text=value.data)
+
+
+def _keeping(method: Any, kept: dict[str, Any]) -> Any:
+    def keep(self: Suite, name: str, *arguments: Any, **options: Any) -> Any:
+        kept[name] = method(self, name, *arguments, **options)
+        return kept[name]
+
+    return keep
