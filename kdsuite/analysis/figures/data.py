@@ -72,8 +72,13 @@ def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
         axes.locator_params("x", integer=True)
         return
     if frames.ndim == 2:
-        style = {"cmap": "RdBu_r", "norm": CenteredNorm(), "zorder": 1}
-        axes.imshow(frames.T, extent=(0, end, frames.shape[1], 0), **style)
+        axes.imshow(
+            frames.T,
+            cmap="RdBu_r",
+            norm=CenteredNorm(),
+            extent=(0, end, frames.shape[1], 0),
+            zorder=1,
+        )
         axes.set(xlabel="seconds" if store.fps else "row", ylabel="measurement")
         return
     axes.set_axis_off()
@@ -86,8 +91,8 @@ def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
     if peak is not None:
         place = peak * count // len(frames)
         shown[place] = peak
-        outline = {"fill": False, "ec": VERMILION, "lw": 2.5, "clip_on": False}
-        axes.axvspan(place * side, (place + 1) * side, **outline)
+        left = place * side
+        axes.axvspan(left, left + side, fill=False, ec=VERMILION, lw=2.5, clip_on=False)
     axes.imshow(np.hstack(frames[shown]), extent=(0, end, 0, side), aspect="equal")
     axes.set_anchor("S")
 
@@ -99,9 +104,15 @@ def _spectrogram(axes: Axes, store: Store, row: int, settings: Settings) -> None
     height, unit = len(values), "mel band"
     if media.front_end == "stft":
         height, unit = media.sample_rate / 2000, "kHz"
-    extent = (0, values.shape[1] * media.hop, 0, height)
-    style = {"cmap": "magma", "vmin": -2, "vmax": 3, "zorder": 1}
-    axes.imshow(values, origin="lower", extent=extent, **style)
+    axes.imshow(
+        values,
+        cmap="magma",
+        vmin=-2,
+        vmax=3,
+        origin="lower",
+        extent=(0, values.shape[1] * media.hop, 0, height),
+        zorder=1,
+    )
     axes.set(xlabel="seconds", ylabel=unit, xlim=(0, waveform.shape[1] / store.sample_rate))
 
 

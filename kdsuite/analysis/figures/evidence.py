@@ -29,7 +29,7 @@ def gains(rows: pd.DataFrame) -> Picture:
     axes.hlines(places, low, high, color)
     axes.scatter(gain, places, color=color)
     axes.set(yticks=places, yticklabels=rows.label, ylim=(len(rows) - 0.4, -0.6))
-    axes.set_xlabel("gain by distillation, percentage points")
+    axes.set_xlabel("gain, percentage points, with 95 % interval")
     return picture
 
 

@@ -60,7 +60,14 @@ def neighbourhoods(
         points = draw_map(axes, values, labels, title)
         for other in near[name]:
             axes.plot(*points[[chosen, other]].T, color=INK, lw=1)
-        star = {"marker": "*", "color": INK, "edgecolor": "white", "zorder": 4}
-        axes.scatter(*points[chosen], s=150, label="this recording", **star)
+        axes.scatter(
+            *points[chosen],
+            s=150,
+            marker="*",
+            color=INK,
+            ec="white",
+            zorder=4,
+            label="this recording",
+        )
     add_legend(picture)
     return picture

@@ -63,8 +63,9 @@ def agreement(rows: pd.DataFrame) -> Picture:
     groups = rows.groupby(["line", "epoch"]).agreement
     picture.data = groups.agg(["mean", "sem", "count"]).reset_index()
     axes = picture.subplots()
-    style = {"hue": "line", "palette": "viridis", "errorbar": "se"}
-    sns.lineplot(rows, x="epoch", y="agreement", ax=axes, **style)
+    sns.lineplot(
+        rows, x="epoch", y="agreement", hue="line", palette="viridis", errorbar="se", ax=axes
+    )
     axes.get_legend().remove()
     add_legend(picture)
     axes.axhline(0, color=INK, lw=0.8)
@@ -85,10 +86,15 @@ def confusion(predictions: pd.DataFrame) -> Picture:
     counts = pd.crosstab(predictions.label.astype(str), predictions.predicted.astype(str))
     counts = counts.reindex(index=classes, columns=classes, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    uar, accuracy = (100 * metric(predictions) for metric in (metrics.uar, metrics.accuracy))
-    title = f"UAR {uar:.1f} %, accuracy {accuracy:.1f} % of {len(predictions):,}"
-    labels = {"xlabel": f"predicted, {len(classes):,} classes", "ylabel": "label", "title": title}
-    return draw_table(counts, shares, "{:.0f} %\n{}", **labels)
+    return draw_table(
+        counts,
+        shares,
+        "{:.0f} %\n{}",
+        xlabel=f"predicted, {len(classes):,} classes",
+        ylabel="label",
+        title=f"UAR {100 * metrics.uar(predictions):.1f} %, "
+        f"accuracy {100 * metrics.accuracy(predictions):.1f} % of {len(predictions):,}",
+    )
 
 
 @styled

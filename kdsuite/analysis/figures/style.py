@@ -72,8 +72,9 @@ def add_legend(figure: FigureBase) -> None:
     for axes in figure.axes:
         handles, names = axes.get_legend_handles_labels()
         entries |= zip(names, handles)
-    columns = -(-len(entries) // 14)
-    figure.legend(entries.values(), entries.keys(), loc="outside right upper", ncols=columns)
+    figure.legend(
+        entries.values(), entries, loc="outside right upper", ncols=-(-len(entries) // 14)
+    )
 
 
 def draw_map(axes: Axes, embeddings: np.ndarray, values: Sequence[str], title: str) -> np.ndarray:
@@ -92,8 +93,16 @@ def draw_map(axes: Axes, embeddings: np.ndarray, values: Sequence[str], title: s
         axes.set_prop_cycle(color=matplotlib.colormaps["turbo"](np.linspace(0, 1, count)))
     for name, marker in zip(values.categories, cycle("osD^vPX")):
         label = str(name) if count <= MANY_NAMES else None
-        style = {"marker": marker, "label": label, "ec": "white", "rasterized": True}
-        axes.scatter(*points[values == name].T, s=22, alpha=0.8, lw=0.3, **style)
+        axes.scatter(
+            *points[values == name].T,
+            s=22,
+            marker=marker,
+            label=label,
+            alpha=0.8,
+            lw=0.3,
+            ec="white",
+            rasterized=True,
+        )
     return points
 
 
@@ -110,8 +119,7 @@ def draw_table(counts: pd.DataFrame, shares: pd.DataFrame, text: str, **labels: 
     picture = Picture(figsize=size if named else (6, 5))
     axes = picture.subplots()
     # up to 1.6, so that no cell is too dark for letters
-    style = {"vmax": 1.6, "ec": "white", "lw": named, "rasterized": not named, "zorder": 1}
-    axes.pcolormesh(shares, vmin=0, **style)
+    axes.pcolormesh(shares, vmin=0, vmax=1.6, ec="white", lw=named, rasterized=not named, zorder=1)
     axes.invert_yaxis()
     axes.set(xticks=[], yticks=[], **labels)
     if named:
