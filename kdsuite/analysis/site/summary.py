@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from kdsuite.analysis.networks import not_comparable
 from kdsuite.analysis.site.layout import Links
 from kdsuite.analysis.tables import BACKBONES, SETTINGS, Table
+from kdsuite.analysis.tables.comparison import not_comparable
 from kdsuite.analysis.tables.known import verdict
 from kdsuite.analysis.tables.proven import METRICS
 from kdsuite.analysis.tables.table import LINEAR, number

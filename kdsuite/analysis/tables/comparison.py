@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from kdsuite.analysis import networks
-from kdsuite.analysis.networks import not_comparable, sizes
 from kdsuite.analysis.results import eer_conventions
 from kdsuite.analysis.tables.table import NETWORK, Column, Table, number
 from kdsuite.settings import Settings
@@ -36,6 +35,30 @@ SHOWN: dict[str, tuple[str, int | None, bool]] = {
     "unlabelled_fourth": ("last column", 0, False),
 }
 MANY = 0.01  # conventions of the EER that differ by more than one point are named
+
+# what a reader calls a size that may not be the paper's
+SIZES = {"width": "student width", "teacher_width": "teacher width", "embedding": "embedding"}
+
+
+def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
+    """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
+    paper = Settings()
+    named = {
+        title: (getattr(settings.model, name), getattr(paper.model, name))
+        for name, title in SIZES.items()
+    }
+    return {"epochs": (settings.training.epochs, paper.training.epochs), **named}
+
+
+def not_comparable(settings: Settings) -> str:
+    """Return why values cannot be compared with the paper's, or nothing."""
+    reasons = {
+        "the corpus is synthetic": settings.corpus.synthetic,
+        "networks and training have other sizes than the paper’s": any(
+            ours != paper for ours, paper in sizes(settings).values()
+        ),
+    }
+    return " and ".join(reason for reason, holds in reasons.items() if holds)
 
 
 def comparisons(runs: Iterable[Any], results: pd.DataFrame, alpha: float = 0.5) -> list[Table]:
