@@ -7,24 +7,22 @@ first.frame                                              # a row a network, the 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from kdlib.parameters import digest
 from kdsuite.analysis.paper import published
-from kdsuite.analysis.results import AXES, LINEAR, answers, coordinates, distinct
+from kdsuite.analysis.results import LINEAR, answers, distinct
 from kdsuite.analysis.statistics.comparison import interval
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings, parameters_of_stage
 
 METRICS = {"identification_accuracy": "accuracy", "eer": "eer", "unweighted_accuracy": "uar"}
 ROLES = ["teacher", "undistilled", "distilled"]
-PLACE = AXES[1:6]
+PLACE, RUN = ["role", "backbone", "level"], ["stage", "key", "run"]
 CELL = ["network", "role"]
-# what a reader calls a size that may not be the paper's
-SIZES = {"width": "student width", "teacher_width": "teacher width", "embedding": "embedding"}
 
 
 class NetworkTable(NamedTuple):
@@ -91,23 +89,25 @@ def _study(runs: list[Any]) -> tuple[Settings, list[Any]]:
     own = [(_role(run), _numbers(run.settings.canonical(), run.stage)) for run in runs]
     variants = {number: run.settings for run, number in zip(runs, own)}
     distilled = {number: each for number, each in variants.items() if number[0] == "distilled"}
-
-    def members(settings: Settings) -> list[Any]:
+    studies = []
+    for settings in (distilled or variants).values():
         shared = {
             ("teacher", _numbers(settings, "teacher")),
             ("undistilled", _numbers(settings.undistilled())),
             ("distilled", _numbers(settings)),
         }
-        return [run for run, number in zip(runs, own) if number in shared]
-
-    of = [(settings, members(settings)) for settings in (distilled or variants).values()]
-    return max(of, key=lambda variant: len(variant[1]))
+        studies.append((settings, [run for run, number in zip(runs, own) if number in shared]))
+    return max(studies, key=lambda study: len(study[1]))
 
 
 def _role(run: Any) -> str:
-    if run.stage == "teacher":
-        return "teacher"
-    return "distilled" if run.settings.alpha > 0 else "undistilled"
+    student = "distilled" if run.settings.alpha > 0 else "undistilled"
+    return run.stage if run.stage == "teacher" else student
+
+
+def _level(setting: str, role: str) -> str:
+    """Return the setting of a cell's runs: EM and AGG share teacher and undistilled student."""
+    return setting if role == "distilled" or setting == "nonseq" else "sequential"
 
 
 def _numbers(settings: Settings, stage: str = "student") -> str:
@@ -116,42 +116,40 @@ def _numbers(settings: Settings, stage: str = "student") -> str:
     return digest({name: known[name] for name in ("corpus", "media", "model", "training")})
 
 
-def _cells(paper: pd.DataFrame, metric: str, alpha: float) -> Iterator[tuple]:
-    """Yield network, role, where the runs of a cell are filed, and their metric."""
-    for network in paper.itertuples():
-        flat = network.setting == "nonseq"
-        for role, *place in (
-            ("teacher", "teacher", "nonseq" if flat else "sequential", "", math.nan),
-            ("undistilled", "student", "nonseq" if flat else "em", "embedding", 0.0),
-            ("distilled", "student", network.setting, "embedding", alpha),
-        ):
-            yield network.Index, role, place[0], network.backbone, *place[1:], metric
-    # teachers beside the baseline of the frames, students beside that of the sound
-    for role, name in (("teacher", f"frames_{metric}"), ("undistilled", metric)):
-        yield len(paper), role, "data", LINEAR, "", "", math.nan, name
-
-
 def _table(
     name: str, paper: pd.DataFrame, settings: Settings | None, runs: list[Any], results: pd.DataFrame, alpha: float, other: int
 ) -> NetworkTable:  # fmt: skip
     metric, dataset = METRICS[paper.metric[0]], settings.dataset if settings else ""
-    roles = [role for role in ROLES if metric != "eer" or role != "teacher"]
-    cells = pd.DataFrame(_cells(paper, metric, alpha), columns=[*CELL, *PLACE, "metric"])
-    filed = [{**coordinates(run), "key": run.folder.name, "run": run} for run in runs]
-    filed = pd.DataFrame(filed, columns=[*PLACE, "key", "run"]).astype({"alpha": float})
-    behind = cells[cells.role.isin(roles)].merge(filed, "left", on=PLACE)
+    roles, linear = ROLES[metric == "eer" :], len(paper)
+    cells = [
+        (network.Index, role, network.backbone, _level(network.setting, role))
+        for network in paper.itertuples()
+        for role in roles
+    ] + [(linear, role, LINEAR, "") for role in roles[:-1]]
+    filed: list[tuple] = []
+    for run in runs:
+        of, file = run.settings, (run.stage, run.folder.name, run)
+        if run.stage == "data":  # the frames' baseline is that of teachers, the sound's of students
+            filed.append(("teacher", LINEAR, "", *file, f"frames_{metric}"))
+            filed.append(("undistilled", LINEAR, "", *file, metric))
+        elif _role(run) != "distilled" or (of.method, of.alpha) == ("embedding", alpha):
+            level = _level(of.setting, _role(run))
+            filed.append((_role(run), of.backbone, level, *file, metric))
+    behind = pd.DataFrame(cells, columns=["network", *PLACE]).merge(
+        pd.DataFrame(filed, columns=[*PLACE, *RUN, "metric"], dtype=object), "left", on=PLACE
+    )
     own = results[results.dataset == dataset].assign(value=100 * results.value)
-    numbers = ["stage", "key", "metric", "seed", "fold", "value", "recordings"]
-    values = behind.merge(own[numbers], on=numbers[:3])
+    numbers = own[["stage", "key", "metric", "seed", "fold", "value", "recordings"]]
+    values = behind.merge(numbers, "left", on=["stage", "key", "metric"])
 
     def wide(by_cell: pd.Series) -> pd.DataFrame:
-        return by_cell.unstack("role").reindex(index=range(len(paper) + 1), columns=roles)
+        return by_cell.unstack("role").reindex(index=range(linear + 1), columns=roles)
 
     by_fold = values.groupby([*CELL, "fold"]).agg({"value": "mean", "recordings": "first"})
     folds = by_fold.groupby(CELL)
-    frame = paper[["backbone", "setting"]].reindex(range(len(paper) + 1))
+    frame = paper[["backbone", "setting"]].reindex(range(linear + 1))
     frame.iloc[-1] = LINEAR, "cosine" if metric == "eer" else "logistic regression"
-    frame = frame.join(paper.iloc[:, 5:].add_prefix("paper_"))
+    frame = frame.join(paper.loc[:, "setting":].iloc[:, 1:].add_prefix("paper_"))
     means, spread = wide(folds.value.mean()), wide(folds.value.std())
     for role in roles:
         frame[role], frame[f"{role}_sd"] = means[role], spread[role]
@@ -162,46 +160,45 @@ def _table(
     same = both.reindex(columns=roles[-2:]).notna().all(axis=1).groupby("network").all()
     change = 100 * (means.distilled / means.undistilled.where(means.undistilled != 0) - 1)
     better = -1 if metric == "eer" else 1
-    frame["relative_change"] = better * change.where(same.reindex(frame.index) == True)  # noqa: E712, NaN is neither
+    frame["relative_change"] = better * change.where(same.reindex(frame.index).eq(True))
     for column, count in (("folds", folds.size()), ("recordings", folds.recordings.sum())):
         frame[column] = wide(count).distilled.fillna(wide(count).undistilled)
-    done = values.drop_duplicates([*CELL, "key"]).groupby(CELL).run
-    done, needed = wide(done.agg(list)), wide(behind.groupby(CELL).run.count())
-    partial = done.map(len, na_action="ignore") < needed
-    bounds = [
-        _interval(of, metric) if isinstance(of, list) and not some else (math.nan, math.nan)
-        for of, some in zip(done.distilled, partial.distilled)
+    each = values.drop_duplicates([*CELL, "key"])
+    done = each.value.notna()
+    cell = done.groupby([each.network, each.role])
+    partial = wide(cell.any() & ~cell.all()).eq(True)
+    links = wide(each[done].groupby(CELL).run.agg(list))
+    frame[["interval_low", "interval_high"]] = [
+        (math.nan, math.nan) if some else _interval(of, metric)
+        for of, some in zip(links.distilled, partial.distilled)
     ]
-    frame[["interval_low", "interval_high"]] = bounds
     frame["difference"] = frame.distilled - frame.get("paper_distilled", math.nan)
     for role in roles:
-        frame[f"{role}_below_linear"] = _below_linear(by_fold.value, role, len(paper), better)
-    missing = [
+        frame[f"{role}_below_linear"] = _below_linear(by_fold.value, role, linear, better)
+    missing = {
         f"{dataset}/{row.stage}/{row.key}"
         if isinstance(row.key, str)
-        else f"{row.backbone}, {row.setting}, {row.role}: no run of this suite"
+        else f"{row.backbone}, {row.level}, {row.role}: no run of this suite": None
         for row in behind.itertuples()
-        if not (row.run.done if isinstance(row.key, str) else row.stage == "data")
-    ]
+        if not (row.run.done if isinstance(row.key, str) else row.network == linear)
+    }
     absent = ""
     if not settings:
         absent = f"no dataset of this suite has the layout {paper.corpus[0]}."
-    elif values.empty or not (values.network < len(paper)).any():
-        absent = (
-            f"the results of {dataset} hold no {metric.upper()}."
-            if own.key.isin(behind.key).any()
-            else f"none of the runs of {dataset} behind this table is done."
-        )
+    elif means[:linear].isna().all(axis=None):
+        absent = f"none of the runs of {dataset} behind this table is done."
+        if own.key.isin(behind.key).any():
+            absent = f"the results of {dataset} hold no {metric.upper()}."
     return NetworkTable(
-        name, metric, dataset, settings, frame, done, partial, [] if absent else list(dict.fromkeys(missing)), absent, other
+        name, metric, dataset, settings, frame, links, partial, [] if absent else [*missing], absent, other
     )  # fmt: skip
 
 
-def _interval(runs: list[Any], metric: str) -> tuple[float, float]:
+def _interval(runs: list[Any] | float, metric: str) -> tuple[float, float]:
     """Return the 95 % interval in percent; NaN where trainings are too few, or predictions were
     removed to save disk space."""
-    parts = answers(runs, metric)
-    if len(parts) < len(runs):
+    parts = answers(runs, metric) if isinstance(runs, list) else []
+    if not parts or len(parts) < len(runs):
         return math.nan, math.nan
     _, low, high = interval(pd.concat(parts, ignore_index=True), metric)
     return 100 * low, 100 * high
@@ -215,24 +212,3 @@ def _below_linear(by_fold: pd.Series, role: str, linear: int, better: int) -> pd
     base = folds.reindex([(linear, "teacher" if role == "teacher" else "undistilled")]).iloc[0]
     gap = better * (ours - base).mean(axis=1).round(9)  # where equal, not below by rounding
     return (gap < 0).where(gap.notna()).drop(linear, errors="ignore").astype(object)
-
-
-def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
-    """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
-    paper = Settings()
-    named = {
-        title: (getattr(settings.model, name), getattr(paper.model, name))
-        for name, title in SIZES.items()
-    }
-    return {"epochs": (settings.training.epochs, paper.training.epochs), **named}
-
-
-def not_comparable(settings: Settings) -> str:
-    """Return why values cannot be compared with the paper's, or nothing."""
-    reasons = {
-        "the corpus is synthetic": settings.corpus.synthetic,
-        "networks and training have other sizes than the paper’s": any(
-            ours != paper for ours, paper in sizes(settings).values()
-        ),
-    }
-    return " and ".join(reason for reason, holds in reasons.items() if holds)
