@@ -140,7 +140,8 @@ def _table(
     )
     own = results[results.dataset == dataset].assign(value=100 * results.value)
     numbers = own[["stage", "key", "metric", "seed", "fold", "value", "recordings"]]
-    values = behind.merge(numbers, "left", on=["stage", "key", "metric"])
+    # without a run there is nothing to match; pandas would match missing keys with each other
+    values = behind[behind.key.notna()].merge(numbers, "left", on=["stage", "key", "metric"])
 
     def wide(by_cell: pd.Series) -> pd.DataFrame:
         return by_cell.unstack("role").reindex(index=range(linear + 1), columns=roles)

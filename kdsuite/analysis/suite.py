@@ -25,6 +25,7 @@ from kdsuite.analysis.report import (
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
+from kdsuite.settings import Settings
 
 # of each dataset and stage so many runs are listed and have a page, those that failed first
 SHOWN = 500
@@ -46,6 +47,24 @@ PRINTED = {
     "unlabelled_third": ("third column", "+.2f"),
     "unlabelled_fourth": ("last column", ".0f"),
 }
+
+
+def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
+    """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
+    names = {"width": "student width", "teacher_width": "teacher width", "embedding": "embedding"}
+    ours, paper = settings, Settings()
+    pairs = {
+        of: (getattr(ours.model, name), getattr(paper.model, name)) for name, of in names.items()
+    }
+    return {"epochs": (ours.training.epochs, paper.training.epochs), **pairs}
+
+
+def not_comparable(settings: Settings) -> str:
+    """Return why values cannot be compared with the paper's, or nothing."""
+    reasons = ["the corpus is synthetic"] * (settings.corpus.synthetic is not None)
+    if any(ours != paper for ours, paper in sizes(settings).values()):
+        reasons.append("networks and training have other sizes than the paper’s")
+    return " and ".join(reasons)
 
 
 def plain(text: str) -> str:
@@ -199,13 +218,13 @@ class Suite:
         if pd.notna(tested):
             told = f"{tested:,.0f} recordings tested in {folds:.0f} fold{'s' * (folds > 1)}"
             facts.append(f"{told} (paper: {PAPER_RECORDINGS[int(of.name[5])]})")
-        for name, (ours, paper) in networks.sizes(of.settings).items():
+        for name, (ours, paper) in sizes(of.settings).items():
             facts.append(f"{name} {ours:g}" + f" (paper: {paper:g})" * (ours != paper))
         return facts
 
     def _notes(self, of: networks.NetworkTable) -> list[str]:
         notes, frame = [], of.frame
-        if of.settings and (why := networks.not_comparable(of.settings)):
+        if of.settings and (why := not_comparable(of.settings)):
             notes.append(f"Compare the shape, not the values: {why}.")
         if frame.folds.max() > 1:
             notes.append("± is the standard deviation over folds.")

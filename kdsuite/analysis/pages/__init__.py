@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kdsuite import paths
-from kdsuite.analysis.networks import not_comparable
 from kdsuite.analysis.pages import notebooks
 from kdsuite.analysis.report import METRICS, NOTHING, environment, number
-from kdsuite.analysis.suite import Suite, plain
+from kdsuite.analysis.suite import Suite, not_comparable, plain
 from kdsuite.runs import grid
 
 HERE = Path(__file__).parent
