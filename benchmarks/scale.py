@@ -147,20 +147,15 @@ def leave_results(name: str) -> None:
 def collect(name: str) -> None:
     """Collect a suite's results and write its site; print the seconds of both as JSON."""
     from kdsuite import paths
-    from kdsuite.analysis import site, tables
-    from kdsuite.runs import grid
+    from kdsuite.analysis import pages as report
+    from kdsuite.analysis.suite import Suite
 
-    runs = grid.runs(name)
     began = time.monotonic()
-    results = tables.collect(runs)
-    found = [
-        len(results),
-        len(tables.missing(runs)),
-        len(tables.states(runs)),
-        len(tables.histories(runs)),
-    ]
+    suite = Suite(name)
+    found = [len(suite.results), len(suite.states), len(suite.histories)]
     collected = time.monotonic()
-    site.build(name, runs, tables.comparisons(runs, results), results=results)
+    assert not report.ask(suite)
+    report.build(suite)
     pages = {file.name: file.stat().st_size for file in (paths.REPORTS / name).glob("*.html")}
     print(
         json.dumps(

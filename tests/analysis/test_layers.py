@@ -109,3 +109,10 @@ def test_sizes_of_all_nine_networks():
     # torchvision's VGG16 has 14,714,688 parameters in its convolutions
     vgg = 14714688 + (512 * 49 + 1) * 512 + 513 * 512 + 513 * 7
     assert sizes["vgg", "nonseq"]["teacher"] == vgg
+
+
+@pytest.mark.parametrize(("activation", "shown"), [("relu", "ReLU"), ("none", "–")])
+def test_the_activation_of_the_lstm_is_that_of_the_network(activation, shown):
+    model = Settings().model.model_copy(update={"lstm_activation": activation})
+    rows = layers.layers(Settings(setting="agg", model=model))
+    assert rows.activation[rows.layer == "BiLSTM"].tolist() == [shown, shown]

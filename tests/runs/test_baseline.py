@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from kdlib.dataset import Fold, Ragged
-from kdsuite.analysis import tables
+from kdsuite.analysis.results import collect
 from kdsuite.data.corpora import folds
 from kdsuite.data.verification import Trials, by_fold, scored
 from kdsuite.parameters import Corpus
@@ -220,7 +220,7 @@ def test_a_data_run_leaves_the_numbers_of_both_baselines(own_data):
         json.loads(file.read_text())["linear"]["seconds"] > 0
         and (file.parent / "predictions.csv").exists()
     )
-    rows = tables.collect([Run("data", settings, {})])
+    rows = collect([Run("data", settings, {})])
     assert set(rows.metric) == {"uar", "accuracy", "frames_uar", "frames_accuracy"} and set(
         rows.stage
     ) == {"data"}

@@ -43,9 +43,9 @@ HASTE = [
     "4",
 ]
 TABLE = """
-from kdsuite.analysis import tables
+from kdsuite.analysis import results
 from kdsuite.runs import grid
-print(tables.collect([run for run in grid.runs("tiny") if run.key in ("vgg-nonseq-s0", "vgg-nonseq-embedding-a0.50-s0")]).to_csv(index=False))
+print(results.collect([run for run in grid.runs("tiny") if run.key in ("vgg-nonseq-s0", "vgg-nonseq-embedding-a0.50-s0")]).to_csv(index=False))
 """
 
 
