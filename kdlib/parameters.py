@@ -70,6 +70,21 @@ class Media(Section):
     normalise: OfStudent[Literal["utterance", "bin"]] = "utterance"
     """zero mean and unit variance over the whole spectrogram, or for each frequency bin"""
 
+    @property
+    def samples_per_frame(self) -> int:
+        """Audio samples of a video frame."""
+        return self.sample_rate // self.fps
+
+    @property
+    def samples_per_segment(self) -> int:
+        """Audio samples of a segment."""
+        return round(self.segment * self.sample_rate)
+
+    @property
+    def frames_per_segment(self) -> int:
+        """Frames of a segment that the teacher sees."""
+        return round(self.segment * self.fps) // self.frame_stride
+
 
 class Model(Section):
     """Sizes of the networks; the defaults are the paper's."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from kdlib.models.resnet import convolution
+
 # Table 1 as its activation column can be read: two groups of three convolutions. Channels are not
 # in the paper.
 STUDENT_CHANNELS = (64, 64, 64, "M", 128, 128, 128, "M")
@@ -19,12 +21,8 @@ def student(width: float) -> tuple[nn.Module, int]:
         if item == "M":
             layers.append(nn.MaxPool2d(2, 2))
         else:
-            before, channels = channels, max(1, round(item * width))
-            layers += [
-                nn.Conv2d(before, channels, 3, padding=1, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(inplace=True),
-            ]
+            inputs, channels = channels, max(1, round(item * width))
+            layers += convolution(inputs, channels, 3)
     return nn.Sequential(*layers), channels
 
 
@@ -35,7 +33,9 @@ def teacher(width: float, batch_norm: bool) -> tuple[nn.Module, int]:
 
     configuration = [item if item == "M" else max(1, round(item * width)) for item in vgg.cfgs["D"]]
     maps = vgg.make_layers(configuration, batch_norm=batch_norm)
-    for layer in maps.modules():  # torchvision's initial weights; its VGG would first draw 120 million of a classifier that is not used
+    # torchvision's initial weights; its VGG would first draw 120 million of a classifier that is
+    # not used
+    for layer in maps.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)
