@@ -1,5 +1,5 @@
 """What notebook 5 finds and computes, against the same apart; how it looks in JupyterLab is
-tests/test_lab.py."""
+tests/app/test_lab.py."""
 
 from __future__ import annotations
 
