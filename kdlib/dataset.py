@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy import ndarray
 from torch import Tensor
 
 from kdlib.parameters import Media, Settings
@@ -110,12 +111,12 @@ class Fold:
 
     number: int
     name: str
-    train: np.ndarray
-    test: np.ndarray
-    validation: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    labels: np.ndarray | None = None
+    train: ndarray
+    test: ndarray
+    validation: ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    labels: ndarray | None = None
 
-    def training_labels(self, own: np.ndarray) -> np.ndarray:
+    def training_labels(self, own: ndarray) -> ndarray:
         """Return the class code that training uses of each recording, ``(recordings,)``, -1 where
         it uses none."""
         used = np.full(len(own), -1, np.int64)
@@ -154,7 +155,7 @@ class Dataset:
         """Return windows of the waveforms as float32 in -1 to 1, ``(rows, samples)``."""
         return self.waveforms.windows(rows, start, samples).float() / 32768
 
-    def seconds(self) -> np.ndarray:
+    def seconds(self) -> ndarray:
         """Return the length of each recording in seconds, ``(recordings,)``."""
         return self.waveforms.lengths.cpu().numpy() / self.sample_rate
 

@@ -91,8 +91,8 @@ class Objective(nn.Module):
     def terms(self, logits: Tensor, embedding: Tensor, labels: Tensor, targets: Targets) -> Terms:
         """Return both losses of ``logits`` ``(batch, classes)``, ``embedding`` ``(batch,
         [segments,] embedding)`` and ``labels`` ``(batch,)``."""
-        distillation = self.distillation_loss(logits, embedding, targets)
-        return Terms(label_loss(logits, labels), distillation)
+        loss = label_loss(logits, labels)
+        return Terms(loss, self.distillation_loss(logits, embedding, targets))
 
     def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
         """Return the loss of the targets: 0, as there is no teacher."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
 
 
 def _correct(predictions: pd.DataFrame) -> pd.Series:
@@ -35,9 +36,7 @@ def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({**columns, "recordings": folds.size()}).reset_index()
 
 
-def error_rates(
-    scores: np.ndarray, genuine: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def error_rates(scores: ndarray, genuine: ndarray) -> tuple[ndarray, ndarray, ndarray]:
     """Return false acceptance rates, false rejection rates and thresholds, ``(thresholds,)`` each,
     from the strictest threshold, which is infinite, to the mildest.
 
@@ -57,7 +56,7 @@ def error_rates(
     return accepted, 1 - recalled, np.append(np.inf, ordered[last])
 
 
-def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated") -> float:
+def eer(scores: ndarray, genuine: ndarray, convention: str = "interpolated") -> float:
     """Return the equal error rate, where as many impostors are accepted as genuine speakers are
     rejected.
 
@@ -70,7 +69,7 @@ def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated
     return EER[convention](*error_rates(scores, genuine)[:2])
 
 
-def _interpolated(accepted: np.ndarray, rejected: np.ndarray) -> float:
+def _interpolated(accepted: ndarray, rejected: ndarray) -> float:
     after = int(np.argmax(accepted >= rejected))  # never the first point, where all are rejected
     before = after - 1
     gap = accepted - rejected
@@ -78,19 +77,19 @@ def _interpolated(accepted: np.ndarray, rejected: np.ndarray) -> float:
     return float(accepted[before] + share * (accepted[after] - accepted[before]))
 
 
-def _nearest(accepted: np.ndarray, rejected: np.ndarray) -> np.ndarray:
-    place = np.argmin(np.abs(accepted - rejected))
-    return np.array([accepted[place], rejected[place]])
+def _nearest(accepted: ndarray, rejected: ndarray) -> int:
+    """Return the place of the threshold where the two rates are nearest to each other."""
+    return int(np.argmin(np.abs(accepted - rejected)))
 
 
 EER = {
     "interpolated": _interpolated,
-    "mean": lambda *rates: float(_nearest(*rates).mean()),
-    "max": lambda *rates: float(_nearest(*rates).max()),
+    "mean": lambda *rates: float(sum(rate[_nearest(*rates)] for rate in rates) / 2),
+    "max": lambda *rates: float(max(rate[_nearest(*rates)] for rate in rates)),
 }
 
 
-def eer_threshold(scores: np.ndarray, genuine: np.ndarray) -> float:
+def eer_threshold(scores: ndarray, genuine: ndarray) -> float:
     """Return the cosine from which on two recordings count as one speaker's: where both error rates
     are nearest to each other.
 
@@ -98,12 +97,12 @@ def eer_threshold(scores: np.ndarray, genuine: np.ndarray) -> float:
     these trials alike; this is the middle of the two, and where all are accepted the lowest score.
     Arguments and errors as of :func:`eer`.
     """
-    accepted, rejected, thresholds = error_rates(scores, genuine)
-    place = np.argmin(np.abs(accepted - rejected))
+    *rates, thresholds = error_rates(scores, genuine)
+    place = _nearest(*rates)
     return float(thresholds[place : place + 2].clip(-1, 1).mean())
 
 
-def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01) -> float:
+def min_dcf(scores: ndarray, genuine: ndarray, target: float = 0.01) -> float:
     """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system
     that does not listen.
 
@@ -115,7 +114,7 @@ def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01) -> fl
     return float(cost.min() / min(target, 1 - target))
 
 
-def verification(scores: np.ndarray, genuine: np.ndarray) -> dict[str, float]:
+def verification(scores: ndarray, genuine: ndarray) -> dict[str, float]:
     """Return every metric of one trial list: the EER by each convention (``eer`` is the
     interpolated one) and ``min_dcf``.
 

@@ -103,11 +103,18 @@ def build_privileged(
 
 
 class _TeacherTask(Task):
-    """Classify faces of the labelled training recordings; a subclass says what one example is."""
+    """Classify faces of the labelled training recordings; ``frames(rows, part)`` of a subclass
+    returns the frames of the examples of ``part``, whose recordings are ``rows``."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.rows = self.rows[self.labels[self.rows] >= 0]
+
+    def load(self, part: Part) -> tuple[Tensor, Tensor]:
+        """Return images ``(part, [frames,] 3, height, width)`` or measurements, and labels
+        ``(part,)``."""
+        rows = self.rows[part.items]
+        return to_input(self.frames(rows, part)), self.labels[rows]
 
     def loss(self, loaded: tuple[Tensor, ...], batch: Tensor) -> Tensor:
         """Return the cross-entropy of a micro-batch as its part of the ``batch``."""
@@ -129,30 +136,25 @@ class FrameTask(_TeacherTask):
         self.places, count = dataset.frames.every(stride, self.rows)
         self.rows = self.rows.repeat_interleave(drawn if self.crops else count)
 
-    def load(self, part: Part) -> tuple[Tensor, Tensor]:
-        """Return images ``(part, 3, height, width)`` or measurements, and labels ``(part,)``."""
-        frames, rows = self.dataset.frames, self.rows[part.items]
-        if self.crops:
-            places = frames.starts[rows] + (part.draws * frames.lengths[rows]).long()
-        else:
-            places = self.places[part.items]
-        return to_input(frames.take(places)), self.labels[rows]
+    def frames(self, rows: Tensor, part: Part) -> Tensor:
+        """Return one frame of each example, ``(part, …)``."""
+        frames = self.dataset.frames
+        drawn = frames.starts[rows] + (part.draws * frames.lengths[rows]).long()
+        return frames.take(drawn if self.crops else self.places[part.items])
 
 
 class SequenceTask(_TeacherTask):
     """A crop of the training duration is one example; measurements without time are taken as they
     are."""
 
-    def load(self, part: Part) -> tuple[Tensor, Tensor]:
-        """Return sequences ``(part, frames, …)`` and labels ``(part,)``."""
-        media, frames, rows = self.settings.media, self.dataset.frames, self.rows[part.items]
-        if self.dataset.fps:
-            start = random_starts(self.dataset, rows, part.draws, media)
-            count = self.settings.segments * media.frames_per_segment
-            window = frames.windows(rows, start, count, media.frame_stride)
-        else:
-            window = frames.whole(rows)
-        return to_input(window), self.labels[rows]
+    def frames(self, rows: Tensor, part: Part) -> Tensor:
+        """Return the frames of each crop, ``(part, frames, …)``."""
+        media, frames = self.settings.media, self.dataset.frames
+        if not self.dataset.fps:
+            return frames.whole(rows)
+        start = random_starts(self.dataset, rows, part.draws, media)
+        count = self.settings.segments * media.frames_per_segment
+        return frames.windows(rows, start, count, media.frame_stride)
 
 
 def teacher_trainer(settings: Settings, dataset: Dataset, fold: Fold) -> Trainer:

@@ -153,19 +153,16 @@ class Trainer:
         Batches are as even as can be, at most ``training.batch_size``: no tiny batch upsets a
         batch-norm.
         """
-        count = self.task.examples
+        count, accumulate = self.task.examples, self.training.accumulate
         order = torch.randperm(count, generator=self.generator)
         draws = (
             torch.rand(count, generator=self.generator) if self.task.crops else torch.zeros(count)
         )
         split = math.ceil(count / self.training.batch_size)
-        batches = []
-        for batch in zip(
-            *(values.to(self.device).tensor_split(split) for values in (order, draws))
-        ):
-            size = math.ceil(len(batch[0]) / self.training.accumulate)
-            batches.append(list(map(Part, *(values.split(size) for values in batch))))
-        return batches
+        batches = zip(*(values.to(self.device).tensor_split(split) for values in (order, draws)))
+        return [
+            list(map(Part, *(values.chunk(accumulate) for values in batch))) for batch in batches
+        ]
 
     def _estimate_batchnorm(self) -> None:
         """Compute batch-norm's statistics from one pass over all examples, where

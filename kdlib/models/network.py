@@ -139,40 +139,35 @@ def teacher(
     Where a frame is a row of face ``measurements``, two fully connected layers encode it. ``sizes``
     are parameters of :class:`kdlib.parameters.Model`, such as ``teacher_width``.
     """
-    model = Model(**sizes)
+    model, layers, dropout = Model(**sizes), 2, 0.0
     if measurements is not None:
-        layer = nn.Linear(measurements, model.embedding)
-        end = nn.Linear(model.embedding, model.embedding)
-        encoder = nn.Sequential(layer, nn.ReLU(), end, nn.ReLU())
-    else:
-        encoder = nn.Sequential(*_video_encoder(backbone, model))
-    setting = "agg" if sequential else "nonseq"
-    at_once = frames_at_once if sequential else None
-    return Network(encoder, classes, setting, model, items_at_once=at_once)
-
-
-def _video_encoder(backbone: str, model: Model) -> list[nn.Module]:
-    """Return pretrained convolutions and fully connected layers; only ResNet34 may have fewer than
-    two."""
-    layers = 2
-    if backbone == "vgg":
-        maps, features = vgg.teacher(model.teacher_width, model.teacher_batchnorm)
-    else:
-        # late: torchvision takes two seconds, which no student needs
-        from kdlib.models import resnet_teacher
-
-        layers = model.teacher_layers
-        reduction = model.reduction if backbone == "seresnet" else None
-        maps, features = resnet_teacher.teacher(model.teacher_width, reduction)
-    if not layers and features != model.embedding:
-        raise InvalidParameter(
-            f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of "
-            f"{model.embedding}; give 1 or 2, or set 'model.embedding' to {features}."
+        first, last = (
+            nn.Linear(measurements, model.embedding),
+            nn.Linear(model.embedding, model.embedding),
         )
-    if model.teacher_weights:
-        load_pretrained(maps, backbone, model.teacher_weights)
-    dropout = model.teacher_dropout if backbone == "vgg" else 0.0
-    return [maps, *fully_connected(features, model.embedding, layers, dropout)]
+        encoder = nn.Sequential(first, nn.ReLU(), last, nn.ReLU())
+    else:
+        if backbone == "vgg":
+            dropout = model.teacher_dropout
+            maps, features = vgg.teacher(model.teacher_width, model.teacher_batchnorm)
+        else:
+            # late: torchvision takes two seconds, which no student needs
+            from kdlib.models import resnet_teacher
+
+            layers = model.teacher_layers  # the standard network has none
+            reduction = model.reduction if backbone == "seresnet" else None
+            maps, features = resnet_teacher.teacher(model.teacher_width, reduction)
+        if not layers and features != model.embedding:
+            raise InvalidParameter(
+                f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of "
+                f"{model.embedding}; give 1 or 2, or set 'model.embedding' to {features}."
+            )
+        if model.teacher_weights:
+            load_pretrained(maps, backbone, model.teacher_weights)
+        end = fully_connected(features, model.embedding, layers, dropout)
+        encoder = nn.Sequential(maps, *end)
+    setting, at_once = ("agg", frames_at_once) if sequential else ("nonseq", None)
+    return Network(encoder, classes, setting, model, items_at_once=at_once)
 
 
 def build_student(settings: Settings, classes: int) -> Network:

@@ -9,7 +9,7 @@ from kdlib.models.resnet import convolution
 
 # Table 1 as its activation column can be read: two groups of three convolutions. Channels are not
 # in the paper.
-STUDENT_CHANNELS = (64, 64, 64, "M", 128, 128, 128, "M")
+STUDENT_CHANNELS = ((64, 64, 64), (128, 128, 128))
 
 
 def student(width: float) -> tuple[nn.Module, int]:
@@ -17,12 +17,11 @@ def student(width: float) -> tuple[nn.Module, int]:
     their channels."""
     layers: list[nn.Module] = []
     channels = 1
-    for item in STUDENT_CHANNELS:
-        if item == "M":
-            layers.append(nn.MaxPool2d(2, 2))
-        else:
+    for group in STUDENT_CHANNELS:
+        for item in group:
             inputs, channels = channels, max(1, round(item * width))
             layers += convolution(inputs, channels, 3)
+        layers.append(nn.MaxPool2d(2, 2))
     return nn.Sequential(*layers), channels
 
 
