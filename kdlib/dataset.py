@@ -9,6 +9,8 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy import ndarray
+from torch import Tensor
 
 from kdlib.parameters import Media, Settings
 
@@ -31,13 +33,13 @@ class Ragged:
     and else they stay on the CPU and are not ``resident``.
     """
 
-    values: torch.Tensor
-    starts: torch.Tensor
-    lengths: torch.Tensor
+    values: Tensor
+    starts: Tensor
+    lengths: Tensor
     resident: bool = True
 
     @classmethod
-    def of(cls, values: torch.Tensor, lengths: torch.Tensor) -> Ragged:
+    def of(cls, values: Tensor, lengths: Tensor) -> Ragged:
         """Lay out ``values`` ``(total, …)`` as consecutive rows of ``lengths`` ``(rows,)``, which
         sum up to the total."""
         return cls(values, lengths.cumsum(0) - lengths, lengths)
@@ -48,7 +50,7 @@ class Ragged:
         values = self.values.to(device) if fit else self.values
         return Ragged(values, self.starts.to(device), self.lengths.to(device), fit)
 
-    def take(self, items: torch.Tensor) -> torch.Tensor:
+    def take(self, items: Tensor) -> Tensor:
         """Return ``(*items.shape, …)``: items by their place in ``values``, on the device of
         ``items``."""
         if self.resident:
@@ -59,20 +61,31 @@ class Ragged:
         torch.index_select(self.values, 0, items.flatten().cpu(), out=gathered)
         return gathered.unflatten(0, items.shape).to(items.device, non_blocking=True)
 
-    def __getitem__(self, row: int) -> torch.Tensor:
+    def __getitem__(self, row: int) -> Tensor:
         return self.values[self.starts[row] : self.starts[row] + self.lengths[row]]
 
-    def windows(
-        self, rows: torch.Tensor, start: torch.Tensor, length: int, step: int = 1
-    ) -> torch.Tensor:
+    def every(self, step: int, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the places in ``values`` of every ``step``-th item of ``rows``, ``(items,)``, and
+        the number of each row, ``(rows,)``."""
+        counts = (self.lengths[rows] + step - 1) // step
+        # the place of each row's first item, less that of the item in the answer
+        shifts = self.starts[rows] - step * (counts.cumsum(0) - counts)
+        items = torch.arange(int(counts.sum()), device=rows.device)
+        return shifts.repeat_interleave(counts) + step * items, counts
+
+    def whole(self, rows: Tensor) -> Tensor:
+        """Return all items of each of ``rows``, ``(rows, length of the longest, …)``; shorter rows
+        start over."""
+        return self.windows(rows, torch.zeros_like(rows), int(self.lengths.max()))
+
+    def windows(self, rows: Tensor, start: Tensor, length: int, step: int = 1) -> Tensor:
         """Return ``length`` items of each of ``rows`` from ``start`` on, every ``step``-th:
         ``(rows, length, …)``.
 
         A row that ends too soon starts over, which is the paper's padding by repetition.
         """
-        if (
-            self.resident and rows.device.type == "cpu"
-        ):  # an index for each sample would take longer than a slice
+        if self.resident and rows.device.type == "cpu":
+            # an index for each sample would take longer than a slice
             pairs = zip(rows.tolist(), start.tolist())
             return torch.stack(
                 [_window(self[row], begin, step * length)[::step] for row, begin in pairs]
@@ -81,7 +94,7 @@ class Ragged:
         return self.take(self.starts[rows, None] + items % self.lengths[rows, None])
 
 
-def _window(row: torch.Tensor, start: int, length: int) -> torch.Tensor:
+def _window(row: Tensor, start: int, length: int) -> Tensor:
     """Return ``length`` items of one row from ``start`` on; a row that ends too soon starts over."""
     times = -(-(start + length) // len(row))
     return (row if times == 1 else torch.cat([row] * times))[start : start + length]
@@ -98,12 +111,12 @@ class Fold:
 
     number: int
     name: str
-    train: np.ndarray
-    test: np.ndarray
-    validation: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    labels: np.ndarray | None = None
+    train: ndarray
+    test: ndarray
+    validation: ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    labels: ndarray | None = None
 
-    def training_labels(self, own: np.ndarray) -> np.ndarray:
+    def training_labels(self, own: ndarray) -> ndarray:
         """Return the class code that training uses of each recording, ``(recordings,)``, -1 where
         it uses none."""
         used = np.full(len(own), -1, np.int64)
@@ -124,7 +137,7 @@ class Dataset:
     classes: list[str]
     waveforms: Ragged
     frames: Ragged
-    labels: torch.Tensor
+    labels: Tensor
     sample_rate: int
     fps: int | None
 
@@ -138,32 +151,26 @@ class Dataset:
         moved = {name: getattr(self, name).to(device) for name in ("waveforms", "frames", "labels")}
         return replace(self, **moved)
 
-    def audio(self, rows: torch.Tensor, start: torch.Tensor, samples: int) -> torch.Tensor:
+    def audio(self, rows: Tensor, start: Tensor, samples: int) -> Tensor:
         """Return windows of the waveforms as float32 in -1 to 1, ``(rows, samples)``."""
         return self.waveforms.windows(rows, start, samples).float() / 32768
 
-    def seconds(self) -> np.ndarray:
+    def seconds(self) -> ndarray:
         """Return the length of each recording in seconds, ``(recordings,)``."""
         return self.waveforms.lengths.cpu().numpy() / self.sample_rate
 
-    def training_labels(self, fold: Fold) -> torch.Tensor:
+    def training_labels(self, fold: Fold) -> Tensor:
         """Return what :meth:`Fold.training_labels` does, on the dataset's device."""
         return torch.from_numpy(fold.training_labels(self.labels.cpu().numpy())).to(self.device)
 
 
-def samples_per_frame(media: Media) -> int:
-    """Return how many audio samples one video frame lasts."""
-    return media.sample_rate // media.fps
+def segments_in(samples, media: Media):
+    """Return how many segments hold ``samples`` of audio, a number or a tensor; the last one may be
+    filled up."""
+    return (samples + media.samples_per_segment - 1) // media.samples_per_segment
 
 
-def samples_per_segment(media: Media) -> int:
-    """Return how many audio samples a segment lasts."""
-    return round(media.segment * media.sample_rate)
-
-
-def random_starts(
-    dataset: Dataset, rows: torch.Tensor, draws: torch.Tensor, media: Media
-) -> torch.Tensor:
+def random_starts(dataset: Dataset, rows: Tensor, draws: Tensor, media: Media) -> Tensor:
     """Return the frame at which a crop of the training duration starts in each recording,
     ``(rows,)``.
 
@@ -173,51 +180,34 @@ def random_starts(
     slack = dataset.waveforms.lengths[rows] - round(media.duration * media.sample_rate)
     # on the grid of the frames that the teacher sees, so that audio and targets are the same
     # stretch of time
-    starts = slack.clamp(min=0) // (samples_per_frame(media) * media.frame_stride) + 1
+    starts = slack.clamp(min=0) // (media.samples_per_frame * media.frame_stride) + 1
     return (draws * starts).long() * media.frame_stride
 
 
-def segments_in(samples, media: Media):
-    """Return how many segments hold ``samples`` of audio, a number or a tensor; the last one may be
-    filled up."""
-    segment = samples_per_segment(media)
-    return (samples + segment - 1) // segment
-
-
-def center_start(samples: torch.Tensor, segments: int, media: Media) -> torch.Tensor:
+def center_start(samples: Tensor, segments: int, media: Media) -> Tensor:
     """Return the frame at which the middle ``segments`` of recordings ``(recordings,)`` start, 0
     for shorter ones."""
-    slack = samples - segments * samples_per_segment(media)
-    return (
-        slack.clamp(min=0)
-        // 2
-        // (samples_per_frame(media) * media.frame_stride)
-        * media.frame_stride
-    )
+    slack = (samples - segments * media.samples_per_segment).clamp(min=0)
+    return slack // 2 // (media.samples_per_frame * media.frame_stride) * media.frame_stride
 
 
 def inference_windows(
-    dataset: Dataset, rows: torch.Tensor, settings: Settings
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, int]]:
+    dataset: Dataset, rows: Tensor, settings: Settings
+) -> Iterator[tuple[Tensor, Tensor, int]]:
     """Yield batches of recordings of one length: rows, start frame of each ``(rows,)``, and length
     in segments.
 
     ``inference: fixed`` takes the middle of the training duration; ``whole`` repeats each recording
     up to a whole number of segments, so that its result depends on nothing but itself.
     """
-    samples = dataset.waveforms.lengths[rows]
-    fixed = settings.media.inference == "fixed"
-    count = (
-        torch.full_like(samples, settings.segments)
-        if fixed
-        else segments_in(samples, settings.media)
-    )
+    media, usual, samples = settings.media, settings.segments, dataset.waveforms.lengths[rows]
+    count = segments_in(samples, media)
+    if media.inference == "fixed":
+        count = torch.full_like(samples, usual)
     for segments in count.unique().tolist():
         alike = rows[count == segments]
-        start = center_start(dataset.waveforms.lengths[alike], segments, settings.media)
+        start = center_start(samples[count == segments], segments, media)
         # minutes of audio go through in smaller batches than the seconds of training
-        size = max(
-            1, settings.training.batch_size * settings.segments // max(segments, settings.segments)
-        )
+        size = max(1, settings.training.batch_size * usual // max(segments, usual))
         for chosen, begin in zip(alike.split(size), start.split(size)):
             yield chosen, begin, segments

@@ -22,28 +22,20 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from kdlib.parameters import Settings
 
 
-class _ScaledGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, factor: float) -> torch.Tensor:
-        ctx.factor = factor
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return gradient * ctx.factor, None
-
-
-def scale_gradient(x: torch.Tensor, factor: float) -> torch.Tensor:
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
     """Return ``x`` itself; what flows back through it is multiplied by ``factor``."""
-    return _ScaledGradient.apply(x, factor)
+    same = x.view_as(x)
+    if same.requires_grad:
+        same.register_hook(lambda gradient: gradient * factor)
+    return same
 
 
-def cosine_distance(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def cosine_distance(x: Tensor, target: Tensor) -> Tensor:
     """Return the mean of 1 − cos over embeddings ``(…, embedding)``."""
     return 1 - F.cosine_similarity(x, target, dim=-1).mean()
 
@@ -53,7 +45,7 @@ def cosine_distance(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 DISTANCES = {"mse": F.mse_loss, "cosine": cosine_distance, "smooth_l1": F.smooth_l1_loss}
 
 
-def label_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean cross-entropy of ``logits`` ``(batch, classes)`` over the recordings with a
     label; 0 where ``labels`` are all -1."""
     summed = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
@@ -64,42 +56,47 @@ class Targets(NamedTuple):
     """What a batch is distilled from: ``embedding`` at the setting's level, ``probabilities``
     ``(batch, classes)``."""
 
-    embedding: torch.Tensor
-    probabilities: torch.Tensor
+    embedding: Tensor
+    probabilities: Tensor
 
 
 class Terms(NamedTuple):
     """The two scalar losses of a batch: of the labels, and of the targets."""
 
-    label: torch.Tensor
-    teacher: torch.Tensor
+    label: Tensor
+    teacher: Tensor
 
 
 class Objective(nn.Module):
-    """The weighted sum of the two terms; a method says what they are.
+    """The weighted sum of the two losses of a batch; without a method, that of the labels alone.
 
     ``gradient_scale`` is the share of the classification gradient that passes below the distilled
-    embedding. A method has ``terms(logits, embedding, labels, targets)``: both losses of a batch of
-    ``logits`` ``(batch, classes)`` and ``embedding`` ``(batch, [segments,] embedding)``.
+    embedding.
     """
 
-    def __init__(self, weights: Terms, gradient_scale: float) -> None:
+    def __init__(
+        self, weights: tuple[float, float] = (1.0, 0.0), gradient_scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.weights, self.gradient_scale = weights, gradient_scale
 
-    def forward(
-        self,
-        logits: torch.Tensor,
-        embedding: torch.Tensor,
-        labels: torch.Tensor,
-        targets: Targets | None,
-    ) -> torch.Tensor:
-        """Return the scalar objective of a batch; arguments as of ``terms``."""
-        return self.total(self.terms(logits, embedding, labels, targets))
+    def forward(self, *batch: Any) -> Tensor:
+        """Return the scalar objective of a batch; arguments as of :meth:`terms`."""
+        return self.total(self.terms(*batch))
 
-    def total(self, terms: Terms) -> torch.Tensor:
+    def total(self, terms: Terms) -> Tensor:
         """Return the weighted sum."""
         return sum(weight * term for weight, term in zip(self.weights, terms) if weight)
+
+    def terms(self, logits: Tensor, embedding: Tensor, labels: Tensor, targets: Targets) -> Terms:
+        """Return both losses of ``logits`` ``(batch, classes)``, ``embedding`` ``(batch,
+        [segments,] embedding)`` and ``labels`` ``(batch,)``."""
+        loss = label_loss(logits, labels)
+        return Terms(loss, self.distillation_loss(logits, embedding, targets))
+
+    def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
+        """Return the loss of the targets: 0, as there is no teacher."""
+        return logits.new_zeros(())
 
 
 class Embedding(Objective):
@@ -108,42 +105,28 @@ class Embedding(Objective):
     def __init__(
         self, alpha: float, distance: str, embedding: int, reduction: str = "mean", **others: Any
     ) -> None:
-        super().__init__(Terms(1.0, alpha), 1 - alpha)
-        self.measure, self.elements = DISTANCES[distance], embedding if reduction == "sum" else 1
+        super().__init__((1.0, alpha), 1 - alpha)
+        self.distance, self.elements = DISTANCES[distance], embedding if reduction == "sum" else 1
 
-    def distance(self, embedding: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean distance of embeddings ``(…, embedding)`` to their targets."""
-        return self.elements * self.measure(embedding, target)
-
-    def terms(
-        self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets
-    ) -> Terms:
-        """Return cross-entropy and the distance of the embeddings."""
-        return Terms(label_loss(logits, labels), self.distance(embedding, targets.embedding))
+    def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
+        """Return the mean distance of the embeddings to their targets."""
+        return self.elements * self.distance(embedding, targets.embedding)
 
 
 class SoftLabel(Objective):
-    """Generalised distillation (Lopez-Paz et al.
+    """Generalised distillation (Lopez-Paz et al. 2016, Eq. 1): the teacher's class probabilities
+    are a second label."""
 
-    2016, Eq. 1): the teacher's class probabilities are a second label.
-    """
-
-    def __init__(
-        self, alpha: float, distance: str, embedding: int, temperature: float = 1.0, **others: Any
-    ) -> None:
-        super().__init__(Terms(1 - alpha, alpha), 1.0)
+    def __init__(self, alpha: float, *others: Any, temperature: float = 1.0, **more: Any) -> None:
+        super().__init__((1 - alpha, alpha))
         # of the student: Hinton et al. 2015 soften both networks and multiply by T², Lopez-Paz et
         # al. 2016 the teacher alone (T = 1 here)
         self.temperature = temperature
 
-    def terms(
-        self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets
-    ) -> Terms:
-        """Return the cross-entropies with labels and with soft labels."""
-        soft = self.temperature**2 * F.cross_entropy(
-            logits / self.temperature, targets.probabilities
-        )
-        return Terms(label_loss(logits, labels), soft)
+    def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
+        """Return the cross-entropy with the soft labels."""
+        soft = F.cross_entropy(logits / self.temperature, targets.probabilities)
+        return self.temperature**2 * soft
 
 
 class Multitask(Embedding):
@@ -155,41 +138,18 @@ class Multitask(Embedding):
     """
 
     def __init__(
-        self,
-        alpha: float,
-        distance: str,
-        embedding: int,
-        multitask_label: str = "scaled",
+        self, alpha: float, distance: str, embedding: int, multitask_label: str = "scaled",
         **others: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(alpha, distance, embedding, **others)
         self.gradient_scale = 1 - alpha if multitask_label == "scaled" else 1.0
         self.decoder = nn.Sequential(
             nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, embedding)
         )
 
-    def terms(
-        self, logits: torch.Tensor, embedding: torch.Tensor, labels: torch.Tensor, targets: Targets
-    ) -> Terms:
-        """Return cross-entropy and the distance of what the decoder makes of the embedding."""
-        return super().terms(logits, self.decoder(embedding), labels, targets)
-
-
-class Undistilled(Objective):
-    """No teacher at all: what every method is at alpha = 0, without asking one."""
-
-    def __init__(self) -> None:
-        super().__init__(Terms(1.0, 0.0), 1.0)
-
-    def terms(
-        self,
-        logits: torch.Tensor,
-        embedding: torch.Tensor,
-        labels: torch.Tensor,
-        targets: Targets | None,
-    ) -> Terms:
-        """Return cross-entropy, and nothing from a teacher."""
-        return Terms(label_loss(logits, labels), logits.new_zeros(()))
+    def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
+        """Return the mean distance of what the decoder makes of the embeddings."""
+        return super().distillation_loss(logits, self.decoder(embedding), targets)
 
 
 METHODS = {"embedding": Embedding, "softlabel": SoftLabel, "multitask": Multitask}
@@ -199,12 +159,14 @@ class Gradients(NamedTuple):
     """What label and teacher ask of some weights on one batch: the ``cosine`` of the two gradients
     and the norm of each, weighted as in the sum."""
 
-    cosine: torch.Tensor
-    label: torch.Tensor
-    teacher: torch.Tensor
+    cosine: Tensor
+    label: Tensor
+    teacher: Tensor
 
 
-def gradients(terms: Terms, weights: Terms, parameters: Iterable[nn.Parameter]) -> Gradients:
+def gradients(
+    terms: Terms, weights: tuple[float, float], parameters: Iterable[nn.Parameter]
+) -> Gradients:
     """Compare the gradients of the two terms, weighted as :class:`Objective` sums them; three
     scalars.
 
@@ -212,27 +174,20 @@ def gradients(terms: Terms, weights: Terms, parameters: Iterable[nn.Parameter]) 
     is zero (the label's at α = 1).
     """
     learned = list(parameters)
-    label, teacher = (
-        weight
-        * torch.cat(
-            [
-                g.flatten()
-                for g in torch.autograd.grad(
-                    term, learned, retain_graph=True, materialize_grads=True
-                )
-            ]
-        )
-        for weight, term in zip(weights, terms)
-    )
-    return Gradients(
-        label @ teacher / (label.norm() * teacher.norm()), label.norm(), teacher.norm()
-    )
+
+    def gradient(weight: float, term: Tensor) -> Tensor:
+        parts = torch.autograd.grad(term, learned, retain_graph=True, materialize_grads=True)
+        return weight * torch.cat([part.flatten() for part in parts])
+
+    label, teacher = map(gradient, weights, terms)
+    norms = label.norm(), teacher.norm()
+    return Gradients(label @ teacher / (norms[0] * norms[1]), *norms)
 
 
 def build_objective(settings: Settings) -> Objective:
     """Return the objective of a run; at alpha = 0 without a teacher."""
     if not settings.alpha:
-        return Undistilled()
+        return Objective()
     training = settings.training
     return METHODS[settings.method](
         settings.alpha,

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy import ndarray
+
+
+def _correct(predictions: pd.DataFrame) -> pd.Series:
+    return predictions.predicted.astype(str) == predictions.label.astype(str)
 
 
 def accuracy(predictions: pd.DataFrame) -> float:
     """Return the share of recordings whose ``predicted`` is their ``label``."""
-    return float((predictions.predicted.astype(str) == predictions.label.astype(str)).mean())
+    return float(_correct(predictions).mean())
 
 
 def uar(predictions: pd.DataFrame) -> float:
     """Return the unweighted average recall: the mean over the classes *present in* ``label`` of the
-    share found.
+    share that is predicted correctly.
 
     The same as scikit-learn's ``balanced_accuracy_score``; a class that is only predicted does not
     count.
     """
-    right = predictions.predicted.astype(str) == predictions.label.astype(str)
-    return float(right.groupby(predictions.label.astype(str)).mean().mean())
+    return float(_correct(predictions).groupby(predictions.label.astype(str)).mean().mean())
 
 
 METRICS = {"uar": uar, "accuracy": accuracy}
@@ -27,45 +31,32 @@ METRICS = {"uar": uar, "accuracy": accuracy}
 
 def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return one row a fold with every metric and the number of recordings."""
-    rows = [
-        {
-            "fold": fold,
-            **{name: metric(part) for name, metric in METRICS.items()},
-            "recordings": len(part),
-        }
-        for fold, part in predictions.groupby("fold")
-    ]
-    return pd.DataFrame(rows)
+    folds = predictions.groupby("fold")
+    columns = {name: folds.apply(metric) for name, metric in METRICS.items()}
+    return pd.DataFrame({**columns, "recordings": folds.size()}).reset_index()
 
 
-def error_rates(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return false acceptance and false rejection rates ``(thresholds,)``, from the strictest
-    threshold to the mildest.
+def error_rates(scores: ndarray, genuine: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+    """Return false acceptance rates, false rejection rates and thresholds, ``(thresholds,)`` each,
+    from the strictest threshold, which is infinite, to the mildest.
 
-    ``scores`` ``(trials,)`` are higher for the same speaker, ``genuine`` ``(trials,)`` is true for
-    trials that are. Raises ValueError where there are none of either kind.
+    ``scores`` ``(trials,)`` are higher for the same speaker; a score that reaches a threshold is
+    accepted. ``genuine`` ``(trials,)`` is true for trials of the same speaker. Raises ValueError
+    where there are none of either kind.
     """
-    accepted, rejected, _ = _roc(scores, genuine)
-    return accepted, rejected
-
-
-def _roc(scores: np.ndarray, genuine: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what :func:`error_rates` does, and the thresholds: a score that reaches one is
-    accepted. The first is infinite."""
     if len(np.unique(genuine)) < 2:
         raise ValueError(
             "error rates need trials of the same speaker and of different ones; the trial list has one kind only."
         )
     order = np.argsort(-scores, kind="stable")
-    ordered, right = scores[order], np.asarray(genuine, bool)[order]
-    last = np.flatnonzero(
-        np.append(np.diff(ordered) != 0, True)
-    )  # of each score, where several trials share it
-    accepted, found = (np.append(0, side.cumsum()[last]) / side.sum() for side in (~right, right))
-    return accepted, 1 - found, np.append(np.inf, ordered[last])
+    ordered, same = scores[order], np.asarray(genuine, bool)[order]
+    # the last place of each score, where several trials share it
+    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))
+    accepted, recalled = (np.append(0, side.cumsum()[last]) / side.sum() for side in (~same, same))
+    return accepted, 1 - recalled, np.append(np.inf, ordered[last])
 
 
-def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated") -> float:
+def eer(scores: ndarray, genuine: ndarray, convention: str = "interpolated") -> float:
     """Return the equal error rate, where as many impostors are accepted as genuine speakers are
     rejected.
 
@@ -75,10 +66,10 @@ def eer(scores: np.ndarray, genuine: np.ndarray, convention: str = "interpolated
     other. ``scores`` are cosines ``(trials,)``, ``genuine`` says of each whether it is of one
     speaker; the rate is a fraction. Raises ValueError where the trials are of one kind only.
     """
-    return EER[convention](*error_rates(scores, genuine))
+    return EER[convention](*error_rates(scores, genuine)[:2])
 
 
-def _interpolated(accepted: np.ndarray, rejected: np.ndarray) -> float:
+def _interpolated(accepted: ndarray, rejected: ndarray) -> float:
     after = int(np.argmax(accepted >= rejected))  # never the first point, where all are rejected
     before = after - 1
     gap = accepted - rejected
@@ -86,12 +77,19 @@ def _interpolated(accepted: np.ndarray, rejected: np.ndarray) -> float:
     return float(accepted[before] + share * (accepted[after] - accepted[before]))
 
 
-def _nearest(accepted: np.ndarray, rejected: np.ndarray) -> np.ndarray:
-    place = np.argmin(np.abs(accepted - rejected))
-    return np.array([accepted[place], rejected[place]])
+def _nearest(accepted: ndarray, rejected: ndarray) -> int:
+    """Return the place of the threshold where the two rates are nearest to each other."""
+    return int(np.argmin(np.abs(accepted - rejected)))
 
 
-def eer_threshold(scores: np.ndarray, genuine: np.ndarray) -> float:
+EER = {
+    "interpolated": _interpolated,
+    "mean": lambda *rates: float(sum(rate[_nearest(*rates)] for rate in rates) / 2),
+    "max": lambda *rates: float(max(rate[_nearest(*rates)] for rate in rates)),
+}
+
+
+def eer_threshold(scores: ndarray, genuine: ndarray) -> float:
     """Return the cosine from which on two recordings count as one speaker's: where both error rates
     are nearest to each other.
 
@@ -99,39 +97,32 @@ def eer_threshold(scores: np.ndarray, genuine: np.ndarray) -> float:
     these trials alike; this is the middle of the two, and where all are accepted the lowest score.
     Arguments and errors as of :func:`eer`.
     """
-    accepted, rejected, thresholds = _roc(scores, genuine)
-    place = np.argmin(np.abs(accepted - rejected))
+    *rates, thresholds = error_rates(scores, genuine)
+    place = _nearest(*rates)
     return float(thresholds[place : place + 2].clip(-1, 1).mean())
 
 
-EER = {
-    "interpolated": _interpolated,
-    "mean": lambda accepted, rejected: float(_nearest(accepted, rejected).mean()),
-    "max": lambda accepted, rejected: float(_nearest(accepted, rejected).max()),
-}
-
-
-def min_dcf(scores: np.ndarray, genuine: np.ndarray, target: float = 0.01) -> float:
+def min_dcf(scores: ndarray, genuine: ndarray, target: float = 0.01) -> float:
     """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system
     that does not listen.
 
     ``target`` is the prior probability of the same speaker; both errors cost the same (NIST Speaker
     Recognition Evaluation 2016). Other arguments and errors as of :func:`eer`.
     """
-    accepted, rejected = error_rates(scores, genuine)
+    accepted, rejected, _ = error_rates(scores, genuine)
     cost = target * rejected + (1 - target) * accepted
     return float(cost.min() / min(target, 1 - target))
 
 
-def verification(scores: np.ndarray, genuine: np.ndarray) -> dict[str, float]:
+def verification(scores: ndarray, genuine: ndarray) -> dict[str, float]:
     """Return every metric of one trial list: the EER by each convention (``eer`` is the
     interpolated one) and ``min_dcf``.
 
     Arguments and errors are as of :func:`eer`.
     """
-    rates = error_rates(scores, genuine)
-    named = {
-        "eer" if name == "interpolated" else f"eer_{name}": convention(*rates)
-        for name, convention in EER.items()
+    return {
+        "eer": eer(scores, genuine),
+        "eer_mean": eer(scores, genuine, "mean"),
+        "eer_max": eer(scores, genuine, "max"),
+        "min_dcf": min_dcf(scores, genuine),
     }
-    return {**named, "min_dcf": min_dcf(scores, genuine)}

@@ -1,27 +1,29 @@
 """Every parameter, declared once with its default, its help and its allowed values.
 
-The axes of the paper are fields of :class:`Settings`, the others of its sections. Each field names
-the first stage (``data``, ``teacher``, ``student``) whose numbers it changes.
+The axes of the paper are fields of :class:`Settings`, the others of its sections. The type of a
+field names the first stage whose numbers the field changes: ``OfData``, ``OfTeacher`` or
+``OfStudent``; those of ``OfNone`` change none. The string below a field is its help.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 STAGES = ("data", "teacher", "student")
 # what a student's epoch keeps of the gradients of label and teacher (kdlib.losses.gradients)
 GRADIENTS = ("agreement", "label_gradient", "teacher_gradient")
 
-
-def field(default: Any, stage: str | None, help: str, **constraints: Any) -> Any:
-    """Declare a parameter: ``stage`` is the first one whose numbers depend on it (None: none does)."""
-    return pydantic.Field(
-        default, description=help, json_schema_extra={"stage": stage}, **constraints
-    )
+T = TypeVar("T")
+OfData, OfTeacher, OfStudent, OfNone = (
+    Annotated[T, Field(json_schema_extra={"stage": stage})] for stage in (*STAGES, None)
+)
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
 
 class Section(pydantic.BaseModel):
@@ -29,243 +31,172 @@ class Section(pydantic.BaseModel):
     float."""
 
     model_config = pydantic.ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
-    )
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=(),
+        use_attribute_docstrings=True,
+    )  # fmt: skip
 
 
 class Media(Section):
     """Decoding and the audio front end."""
 
-    sample_rate: int = field(16000, "data", "sound, samples a second", ge=4000)
-    fps: int = field(25, "data", "video, frames a second", ge=1)
-    picture_rate: float = field(1.0, "data", "pictures a second in folders of still pictures", gt=0)
-    crop: float = field(
-        1.0,
-        "data",
-        "side of the centred square cut from each frame, relative to the frame's shorter side",
-        gt=0,
-        le=1,
-    )
-    frame_size: int = field(
-        224,
-        "data",
-        "side of the resized frame in pixels; five halvings must leave something",
-        ge=32,
-    )
-    frame_stride: int = field(1, "teacher", "the teacher sees every n-th frame", ge=1)
-    duration: float = field(
-        4.0, "teacher", "seconds of a recording in training, cropped at random or repeated", gt=0
-    )
-    segment: float = field(1.0, "teacher", "seconds of a segment in the sequential settings", gt=0)
-    inference: Literal["whole", "fixed"] = field(
-        "whole",
-        "teacher",
-        "length at inference: the whole recording, or its middle of the training duration",
-    )
-    front_end: Literal["stft", "logmel"] = field(
-        "stft", "student", "spectrogram: logarithmic STFT magnitude, or log-mel energies"
-    )
-    fft: int = field(
-        512,
-        "student",
-        "points of the Fourier transform; half of them plus one are the STFT's bins",
-        ge=64,
-    )
-    bins: int = field(40, "student", "mel bands of the logmel front end", ge=8)
-    window: float = field(0.025, "student", "length of the Hamming window in seconds", gt=0)
-    hop: float = field(0.010, "student", "step between windows in seconds", gt=0)
-    normalise: Literal["utterance", "bin"] = field(
-        "utterance",
-        "student",
-        "zero mean and unit variance over the whole spectrogram, or for each frequency bin",
-    )
+    sample_rate: OfData[int] = Field(16000, ge=4000)
+    """sound, samples a second"""
+    fps: OfData[PositiveInt] = 25
+    """video, frames a second"""
+    picture_rate: OfData[PositiveFloat] = 1.0
+    """pictures a second in folders of still pictures"""
+    crop: OfData[PositiveShare] = 1.0
+    """side of the centred square cut from each frame, relative to the frame's shorter side"""
+    frame_size: OfData[int] = Field(224, ge=32)
+    """side of the resized frame in pixels; five halvings must leave something"""
+    frame_stride: OfTeacher[PositiveInt] = 1
+    """the teacher sees every n-th frame"""
+    duration: OfTeacher[PositiveFloat] = 4.0
+    """seconds of a recording in training, cropped at random or repeated"""
+    segment: OfTeacher[PositiveFloat] = 1.0
+    """seconds of a segment in the sequential settings"""
+    inference: OfTeacher[Literal["whole", "fixed"]] = "whole"
+    """length at inference: the whole recording, or its middle of the training duration"""
+    front_end: OfStudent[Literal["stft", "logmel"]] = "stft"
+    """spectrogram: logarithmic STFT magnitude, or log-mel energies"""
+    fft: OfStudent[int] = Field(512, ge=64)
+    """points of the Fourier transform; half of them plus one are the STFT's bins"""
+    bins: OfStudent[int] = Field(40, ge=8)
+    """mel bands of the logmel front end"""
+    window: OfStudent[PositiveFloat] = 0.025
+    """length of the Hamming window in seconds"""
+    hop: OfStudent[PositiveFloat] = 0.010
+    """step between windows in seconds"""
+    normalise: OfStudent[Literal["utterance", "bin"]] = "utterance"
+    """zero mean and unit variance over the whole spectrogram, or for each frequency bin"""
+
+    @property
+    def samples_per_frame(self) -> int:
+        """Audio samples of a video frame."""
+        return self.sample_rate // self.fps
+
+    @property
+    def samples_per_segment(self) -> int:
+        """Audio samples of a segment."""
+        return round(self.segment * self.sample_rate)
+
+    @property
+    def frames_per_segment(self) -> int:
+        """Frames of a segment that the teacher sees."""
+        return round(self.segment * self.fps) // self.frame_stride
 
 
 class Model(Section):
     """Sizes of the networks; the defaults are the paper's."""
 
-    embedding: int = field(
-        512, "teacher", "units of the encoder's and aggregator's embedding", ge=4, multiple_of=2
-    )
-    teacher_width: float = field(
-        1.0, "teacher", "channels of the teacher relative to the standard network", gt=0
-    )
-    teacher_weights: str = field(
-        "",
-        "teacher",
-        "pretrained weights: a state dict file, or a name that torchvision knows such as IMAGENET1K_V1",
-    )
-    teacher_batchnorm: bool = field(
-        False, "teacher", "batch-norm in the VGG16 teacher; the standard network has none"
-    )
-    teacher_dropout: float = field(
-        0.0,
-        "teacher",
-        "dropout behind both fully connected layers of the VGG16 teacher; the standard network has 0.5",
-        ge=0,
-        lt=1,
-    )
-    teacher_layers: int = field(
-        2,
-        "teacher",
-        "fully connected layers between pooling and head of the ResNet34 teacher; the standard network has none",
-        ge=0,
-        le=2,
-    )
-    width: float = field(
-        1.0, "student", "channels of the student relative to the paper's network", gt=0
-    )
-    stages: int = field(4, "student", "stages of residual blocks in the audio ResNet", ge=1, le=4)
-    reduction: int = field(16, "teacher", "squeeze-and-excitation reduction", ge=1)
-    lstm_activation: Literal["relu", "none"] = field(
-        "relu",
-        "teacher",
-        "activation of the outputs of the aggregator's BiLSTM layers, of teacher and student",
-    )
-    aggregator_norm: Literal["none", "layer"] = field(
-        "none",
-        "teacher",
-        "layer normalisation of the aggregator's input and of its BiLSTM layers' outputs, or none, of teacher and student",
-    )
+    embedding: OfTeacher[int] = Field(512, ge=4, multiple_of=2)
+    """units of the encoder's and aggregator's embedding"""
+    teacher_width: OfTeacher[PositiveFloat] = 1.0
+    """channels of the teacher relative to the standard network"""
+    teacher_weights: OfTeacher[str] = ""
+    """pretrained weights: a state dict file, or a name that torchvision knows such as IMAGENET1K_V1"""
+    teacher_batchnorm: OfTeacher[bool] = False
+    """batch-norm in the VGG16 teacher; the standard network has none"""
+    teacher_dropout: OfTeacher[NonNegativeFloat] = Field(0.0, lt=1)
+    """dropout behind both fully connected layers of the VGG16 teacher; the standard network has 0.5"""
+    teacher_layers: OfTeacher[NonNegativeInt] = Field(2, le=2)
+    """fully connected layers between pooling and head of the ResNet34 teacher; the standard network has none"""
+    width: OfStudent[PositiveFloat] = 1.0
+    """channels of the student relative to the paper's network"""
+    stages: OfStudent[PositiveInt] = Field(4, le=4)
+    """stages of residual blocks in the audio ResNet"""
+    reduction: OfTeacher[PositiveInt] = 16
+    """squeeze-and-excitation reduction"""
+    lstm_activation: OfTeacher[Literal["relu", "none"]] = "relu"
+    """activation of the outputs of the aggregator's BiLSTM layers, of teacher and student"""
+    aggregator_norm: OfTeacher[Literal["none", "layer"]] = "none"
+    """layer normalisation of the aggregator's input and of its BiLSTM layers' outputs, or none, of teacher and student"""
 
 
 class Training(Section):
     """Optimisation, the same for teacher and student unless named otherwise."""
 
-    epochs: int = field(
-        50,
-        "teacher",
-        "passes over the training recordings, a whole number of cycles; last-epoch numbers are reported",
-        ge=1,
-    )
-    teacher_epochs: int | None = field(
-        None, "teacher", "epochs of the teacher where they differ", ge=1
-    )
-    teacher_frames: int | None = field(
+    epochs: OfTeacher[PositiveInt] = 50
+    """passes over the training recordings, a whole number of cycles; last-epoch numbers are reported"""
+    teacher_epochs: OfTeacher[PositiveInt | None] = None
+    """epochs of the teacher where they differ"""
+    teacher_frames: OfTeacher[PositiveInt | None] = None
+    """frames of a recording, drawn at random in each epoch, for the teacher without aggregator; default: all"""
+    batch_size: OfTeacher[int] = Field(32, ge=2)
+    """recordings a step; frames a step for the teacher without aggregator"""
+    teacher_batch: OfTeacher[int | None] = Field(None, ge=2)
+    """frames a step for the teacher without aggregator where they differ"""
+    accumulate: OfTeacher[PositiveInt] = 1
+    """parts that go through the network one after the other before each step, their gradients being summed; batch-norm sees one part at a time"""
+    frames_at_once: OfNone[PositiveInt | None] = Field(
         None,
+        description="frames whose activations the sequential VGG teacher keeps in training, those "
+        "of the others being computed again (gradient checkpointing: the same numbers but for "
+        "rounding, a third more work); default: all",
+    )
+    learning_rate: OfTeacher[tuple[float, float]] = (0.0001, 0.001)
+    """lowest and highest rate of the cycle"""
+    teacher_learning_rate: OfTeacher[tuple[float, float] | None] = None
+    """the teacher's rates where they differ"""
+    cycle: OfTeacher[PositiveFloat] = 5.0
+    """epochs from the lowest rate to the highest; a cycle is twice as long"""
+    cycle_shape: OfTeacher[Literal["triangular", "triangular2"]] = "triangular"
+    """every cycle reaches the highest rate, or each one half of the rise before it (Smith 2017)"""
+    batchnorm: OfTeacher[Literal["estimated", "running"]] = "estimated"
+    """statistics of batch-norm at inference: estimated over the training recordings after the last epoch, or the running averages of training"""
+    betas: OfTeacher[tuple[float, float]] = (0.9, 0.999)
+    """decay rates of Adam's moments"""
+    precision: OfTeacher[Literal["float32", "bf16"]] = "float32"
+    """arithmetic of the forward pass; bf16 is autocast"""
+    distance: OfStudent[Literal["mse", "cosine", "smooth_l1"]] = "mse"
+    """distance between student and teacher embeddings"""
+    distance_reduction: OfStudent[Literal["mean", "sum"]] = "mean"
+    """mse and smooth_l1 take the mean, or the sum, over the elements of an embedding"""
+    multitask_label: OfStudent[Literal["scaled", "whole"]] = "scaled"
+    """multitask multiplies the label's gradient in the encoder by 1 - alpha, or leaves it whole"""
+    target_stretch: OfStudent[Literal["recording", "crop"]] = "recording"
+    """the teacher's embedding is that of the whole recording, or of the crop that the student hears"""
+    temperature: OfStudent[PositiveFloat] = 1.0
+    """softens the teacher's class probabilities"""
+    softened: OfStudent[Literal["teacher", "both"]] = "teacher"
+    """the temperature softens the teacher alone, or both networks, the loss then being multiplied by its square"""
+    trial_score: OfStudent[Literal["cosine", "centred"]] = "cosine"
+    """score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set"""
+    targets: OfStudent[
+        Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"]
+    ] = Field(
         "teacher",
-        "frames of a recording, drawn at random in each epoch, for the teacher without aggregator; default: all",
-        ge=1,
+        description="what the student is distilled from: the teacher's outputs; as a control those "
+        "for another recording, or for another one of the class, random vectors, the outputs of an "
+        "audio teacher, or equal probabilities (label smoothing)",
     )
-    batch_size: int = field(
-        32, "teacher", "recordings a step; frames a step for the teacher without aggregator", ge=2
-    )
-    teacher_batch: int | None = field(
-        None, "teacher", "frames a step for the teacher without aggregator where they differ", ge=2
-    )
-    accumulate: int = field(
-        1,
-        "teacher",
-        "parts that go through the network one after the other before each step, their gradients being summed; batch-norm sees one part at a time",
-        ge=1,
-    )
-    frames_at_once: int | None = field(
-        None,
-        None,
-        "frames whose activations the sequential VGG teacher keeps in training, those of the others being computed again (gradient "
-        "checkpointing: the same numbers but for rounding, a third more work); default: all",
-        ge=1,
-    )
-    learning_rate: tuple[float, float] = field(
-        (0.0001, 0.001), "teacher", "lowest and highest rate of the cycle"
-    )
-    teacher_learning_rate: tuple[float, float] | None = field(
-        None, "teacher", "the teacher's rates where they differ"
-    )
-    cycle: float = field(
-        5.0, "teacher", "epochs from the lowest rate to the highest; a cycle is twice as long", gt=0
-    )
-    cycle_shape: Literal["triangular", "triangular2"] = field(
-        "triangular",
-        "teacher",
-        "every cycle reaches the highest rate, or each one half of the rise before it (Smith 2017)",
-    )
-    batchnorm: Literal["estimated", "running"] = field(
-        "estimated",
-        "teacher",
-        "statistics of batch-norm at inference: estimated over the training recordings after the last epoch, or the running averages of training",
-    )
-    betas: tuple[float, float] = field((0.9, 0.999), "teacher", "decay rates of Adam's moments")
-    precision: Literal["float32", "bf16"] = field(
-        "float32", "teacher", "arithmetic of the forward pass; bf16 is autocast"
-    )
-    distance: Literal["mse", "cosine", "smooth_l1"] = field(
-        "mse", "student", "distance between student and teacher embeddings"
-    )
-    distance_reduction: Literal["mean", "sum"] = field(
-        "mean",
-        "student",
-        "mse and smooth_l1 take the mean, or the sum, over the elements of an embedding",
-    )
-    multitask_label: Literal["scaled", "whole"] = field(
-        "scaled",
-        "student",
-        "multitask multiplies the label's gradient in the encoder by 1 - alpha, or leaves it whole",
-    )
-    target_stretch: Literal["recording", "crop"] = field(
-        "recording",
-        "student",
-        "the teacher's embedding is that of the whole recording, or of the crop that the student hears",
-    )
-    temperature: float = field(1.0, "student", "softens the teacher's class probabilities", gt=0)
-    softened: Literal["teacher", "both"] = field(
-        "teacher",
-        "student",
-        "the temperature softens the teacher alone, or both networks, the loss then being multiplied by its square",
-    )
-    trial_score: Literal["cosine", "centred"] = field(
-        "cosine",
-        "student",
-        "score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set",
-    )
-    targets: Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"] = (
-        field(
-            "teacher",
-            "student",
-            "what the student is distilled from: the teacher's outputs; as a control those for another recording, or "
-            "for another one of the class, random vectors, the outputs of an audio teacher, or equal probabilities "
-            "(label smoothing)",
-        )
-    )
-    checkpoint: float = field(
-        60.0,
-        None,
-        "seconds between two checkpoints of a training, from which a run that broke off goes on",
-        ge=0,
-    )
-    keep_students: bool = field(
-        False, None, "keep the weights of the students beside their results"
-    )
-    device: Literal["auto", "cpu", "cuda"] = field(
-        "auto", None, "where networks run; auto takes a GPU where there is one"
-    )
+    checkpoint: OfNone[NonNegativeFloat] = 60.0
+    """seconds between two checkpoints of a training, from which a run that broke off goes on"""
+    keep_students: OfNone[bool] = False
+    """keep the weights of the students beside their results"""
+    device: OfNone[Literal["auto", "cpu", "cuda"]] = "auto"
+    """where networks run; auto takes a GPU where there is one"""
 
 
 class Settings(Section):
     """What a teacher and a student are trained with: the axes of the paper and three sections."""
 
-    backbone: Literal["vgg", "resnet", "seresnet"] = field(
-        "seresnet", "teacher", "vgg, resnet or seresnet; family of teacher and student encoder"
-    )
-    setting: Literal["nonseq", "em", "agg"] = field(
-        "nonseq",
-        "student",
-        "nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or the aggregator (agg)",
-    )
-    method: Literal["embedding", "softlabel", "multitask"] = field(
-        "embedding",
-        "student",
-        "embedding (the paper's), softlabel or multitask; what the student learns from the teacher",
-    )
-    alpha: float = field(
-        0.5, "student", "imitation parameter, weight of the teacher from 0 to 1", ge=0, le=1
-    )
-    seed: int = field(0, "teacher", "seed of initial weights, order and crops", ge=0)
-    media: Media = field(Media(), None, "laid over the media section of the dataset's file")
-    model: Model = field(Model(), None, "laid over the model section of the dataset's file")
-    training: Training = field(
-        Training(), None, "laid over the training section of the dataset's file"
-    )
+    backbone: OfTeacher[Literal["vgg", "resnet", "seresnet"]] = "seresnet"
+    """vgg, resnet or seresnet; family of teacher and student encoder"""
+    setting: OfStudent[Literal["nonseq", "em", "agg"]] = "nonseq"
+    """nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or the aggregator (agg)"""
+    method: OfStudent[Literal["embedding", "softlabel", "multitask"]] = "embedding"
+    """embedding (the paper's), softlabel or multitask; what the student learns from the teacher"""
+    alpha: OfStudent[Share] = 0.5
+    """imitation parameter, weight of the teacher from 0 to 1"""
+    seed: OfTeacher[NonNegativeInt] = 0
+    """seed of initial weights, order and crops"""
+    media: OfNone[Media] = Media()
+    """laid over the media section of the dataset's file"""
+    model: OfNone[Model] = Model()
+    """laid over the model section of the dataset's file"""
+    training: OfNone[Training] = Training()
+    """laid over the training section of the dataset's file"""
 
     @property
     def sequential(self) -> bool:
@@ -286,15 +217,12 @@ class Settings(Section):
         """Return the training of the teacher: epochs, rates and batch are its own where they are
         given."""
         training = self.training
-        return training.model_copy(
-            update={
-                "epochs": training.teacher_epochs or training.epochs,
-                "learning_rate": training.teacher_learning_rate or training.learning_rate,
-                "batch_size": training.batch_size
-                if self.sequential
-                else training.teacher_batch or training.batch_size,
-            }
-        )
+        own = {
+            "epochs": training.teacher_epochs,
+            "learning_rate": training.teacher_learning_rate,
+            "batch_size": None if self.sequential else training.teacher_batch,
+        }
+        return training.model_copy(update={name: value for name, value in own.items() if value})
 
 
 def digest(facts: Any, length: int = 12) -> str:

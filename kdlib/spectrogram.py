@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import torch
 import torchaudio.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from kdlib.parameters import Media
 
@@ -14,22 +14,22 @@ FLOOR = 1e-5
 
 
 class Spectrogram(nn.Module):
-    """Logarithmic STFT magnitude (257 bins for 512 points) or log-mel energies, normalised for each
-    recording.
+    """The first layer of a student: logarithmic STFT magnitude (257 bins for 512 points) or log-mel
+    energies, normalised for each recording; ``sequential``, it is cut into segments.
 
     Windows of 25 ms every 10 ms (paper, section 4.1; the step is read from the authors' public
     code), Hamming.
     """
 
-    def __init__(self, media: Media) -> None:
+    def __init__(self, media: Media, sequential: bool = False) -> None:
         super().__init__()
         self.fft, self.hop = media.fft, round(media.hop * media.sample_rate)
         self.over = (-2, -1) if media.normalise == "utterance" else (-1,)
+        self.segment = media.samples_per_segment if sequential else None
         # constants, so that a file of weights holds nothing but weights
         rate, bins = media.sample_rate, media.fft // 2 + 1
-        with torch.device(
-            "cpu"
-        ):  # also where the weights are on the meta device, to be loaded later
+        # on the CPU also where the weights are on the meta device, to be loaded later
+        with torch.device("cpu"):
             window = torch.hamming_window(round(media.window * rate))
             mel = media.front_end == "logmel"
             bands = F.melscale_fbanks(bins, 0.0, rate // 2, media.bins, rate) if mel else None
@@ -37,11 +37,10 @@ class Spectrogram(nn.Module):
         self.register_buffer("bands", bands, persistent=False)
 
     @torch.no_grad()
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+    def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, 1, bins, samples // hop)`` of ``waveform`` ``(batch, samples)`` in -1 to
-        1."""
-        power = 1.0 if self.bands is None else 2.0
-        size = len(self.window)
+        1, or ``(batch, segments, 1, bins, columns)`` of whole segments."""
+        power, size = 1.0 if self.bands is None else 2.0, len(self.window)
         magnitude = F.spectrogram(
             waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False
         )
@@ -52,32 +51,13 @@ class Spectrogram(nn.Module):
         columns = waveform.shape[-1] // self.hop
         logarithm = (magnitude[..., :columns] + FLOOR).log()
         variance, mean = torch.var_mean(logarithm, dim=self.over, keepdim=True, correction=0)
-        return ((logarithm - mean) / (variance + 1e-6).sqrt())[:, None]
+        spectrogram = ((logarithm - mean) / (variance + 1e-6).sqrt())[:, None]
+        if self.segment is None:
+            return spectrogram
+        segments = waveform.shape[-1] // self.segment
+        width = columns // segments
+        cut = spectrogram[..., : width * segments].unflatten(-1, (segments, width))
+        return cut.permute(0, 3, 1, 2, 4)  # (batch, segments, 1, bins, width)
 
 
-class FrontEnd(Spectrogram):
-    """The first layer of a student: one spectrogram a recording or, in the sequential settings, one
-    a segment."""
-
-    def __init__(self, media: Media, sequential: bool) -> None:
-        super().__init__(media)
-        self.segment = round(media.segment * media.sample_rate) if sequential else None
-
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Return ``(batch, [segments,] 1, bins, columns)`` of ``waveform`` ``(batch, samples)``, of
-        whole segments."""
-        spectrogram = super().forward(waveform)
-        return (
-            cut_segments(spectrogram, waveform.shape[-1] // self.segment)
-            if self.segment
-            else spectrogram
-        )
-
-
-def cut_segments(spectrogram: torch.Tensor, segments: int) -> torch.Tensor:
-    """Cut ``(batch, 1, bins, columns)`` along time into ``(batch, segments, 1, bins, columns //
-    segments)``."""
-    width = spectrogram.shape[-1] // segments
-    return (
-        spectrogram[..., : width * segments].unflatten(-1, (segments, width)).permute(0, 3, 1, 2, 4)
-    )
+FrontEnd = Spectrogram

@@ -8,8 +8,10 @@ targets differ.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from kdlib.dataset import Dataset, Fold
 from kdlib.errors import InvalidParameter
@@ -19,82 +21,69 @@ from kdlib.parameters import Settings
 from kdlib.teacher import PrivilegedInformation
 
 # from a batch's row numbers, start frames (both ``(batch,)``) and spectrograms to its targets
-TargetFunction = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Targets]
+TargetFunction = Callable[[Tensor, Tensor, Tensor], Targets]
 
 
-def teacher_targets(
-    settings: Settings,
-    dataset: Dataset,
-    fold: Fold,
-    privileged: PrivilegedInformation,
-    generator: torch.Generator,
-) -> TargetFunction:
+class Source(NamedTuple):
+    """What the targets of a fold are made from: its teacher's outputs, those of an audio teacher,
+    and random numbers."""
+
+    settings: Settings
+    dataset: Dataset
+    fold: Fold
+    privileged: PrivilegedInformation | None
+    generator: torch.Generator
+    audio_teacher: Network | None = None
+
+    @property
+    def train(self) -> Tensor:
+        """The training recordings, ``(train,)``, on the CPU, where random numbers are drawn."""
+        return torch.from_numpy(self.fold.train)
+
+
+def teacher_targets(source: Source) -> TargetFunction:
     """The teacher's outputs for the recording itself: the method of the paper."""
-    return lambda rows, start, _: privileged.targets(
-        rows, start, settings, timed=dataset.fps is not None
-    )
+    settings, privileged, timed = source.settings, source.privileged, source.dataset.fps is not None
+    return lambda rows, start, _: privileged.targets(rows, start, settings, timed)
 
 
-def shuffled(
-    settings: Settings,
-    dataset: Dataset,
-    fold: Fold,
-    privileged: PrivilegedInformation,
-    generator: torch.Generator,
-) -> TargetFunction:
+def shuffled(source: Source) -> TargetFunction:
     """The teacher's outputs for another training recording, always the same one: no information on
     this recording."""
-    return _exchanged([torch.from_numpy(fold.train)], settings, dataset, privileged, generator)
+    return _exchanged(source, [source.train])
 
 
-def shuffled_in_class(
-    settings: Settings,
-    dataset: Dataset,
-    fold: Fold,
-    privileged: PrivilegedInformation,
-    generator: torch.Generator,
-) -> TargetFunction:
+def shuffled_in_class(source: Source) -> TargetFunction:
     """The teacher's outputs for another training recording of the same class: the label, without
     the recording.
 
     Where training hides a recording's label, its class is the one the teacher predicts. Raises
     InvalidParameter where a class has a single training recording, so that there is no other.
     """
-    train = torch.from_numpy(fold.train)
-    labels = dataset.training_labels(fold).cpu()[train]
+    train = source.train
+    labels = source.dataset.training_labels(source.fold).cpu()[train]
     if (labels < 0).any():
-        labels = torch.where(
-            labels < 0, privileged.probabilities.argmax(dim=1).cpu()[train], labels
-        )
+        predicted = source.privileged.probabilities.argmax(dim=1).cpu()[train]
+        labels = torch.where(labels < 0, predicted, labels)
     groups = [train[labels == label] for label in labels.unique()]
     if min(map(len, groups)) < 2:
         raise InvalidParameter(
             f"parameter 'training.targets' is 'shuffled_in_class', but a class (of hidden labels the teacher's prediction) "
-            f"has one training recording in fold {fold.number}; use shuffled, or more recordings."
+            f"has one training recording in fold {source.fold.number}; use shuffled, or more recordings."
         )
-    return _exchanged(groups, settings, dataset, privileged, generator)
+    return _exchanged(source, groups)
 
 
-def _exchanged(
-    groups: list[torch.Tensor], settings: Settings, dataset: Dataset, privileged: PrivilegedInformation,
-    generator: torch.Generator,
-) -> TargetFunction:  # fmt: skip
-    other = torch.arange(len(dataset.labels))
+def _exchanged(source: Source, groups: list[Tensor]) -> TargetFunction:
+    other = torch.arange(len(source.dataset.labels))
     for group in groups:
-        order = group[torch.randperm(len(group), generator=generator)]
+        order = group[torch.randperm(len(group), generator=source.generator)]
         other[order] = order.roll(1)  # no recording keeps its own
-    other = other.to(dataset.device)
-    own = teacher_targets(settings, dataset, None, privileged, generator)
+    other, own = other.to(source.dataset.device), teacher_targets(source)
     return lambda rows, start, spectrogram: own(other[rows], start, spectrogram)
 
 
-def random(
-    settings: Settings,
-    dataset: Dataset,
-    fold: Fold,
-    privileged: PrivilegedInformation,
-    generator: torch.Generator,
-) -> TargetFunction:
+def random(source: Source) -> TargetFunction:
     """A vector for each recording, each of its dimensions taken from another training recording,
     drawn for each dimension.
 
@@ -102,58 +91,47 @@ def random(
     recording's segments share the vector: the mean over a segment of vectors drawn for its frames
     would be next to constant.
     """
-    train = torch.from_numpy(fold.train).to(dataset.device)
-    level = (
-        privileged.recording_embedding if settings.setting != "em" else privileged.mean_of_frames()
-    )
+    settings, privileged = source.settings, source.privileged
+    train = source.train.to(source.dataset.device)
 
-    def mixed(values: torch.Tensor) -> torch.Tensor:
-        order = (
-            torch.rand(len(train), values.shape[1], generator=generator)
-            .argsort(dim=0)
-            .to(values.device)
-        )
+    def mixed(values: Tensor) -> Tensor:
+        draws = torch.rand(len(train), values.shape[1], generator=source.generator)
+        order = draws.argsort(dim=0).to(values.device)
         return values.index_copy(0, train, values[train].gather(0, order))
 
-    embedding, probabilities = mixed(level), mixed(privileged.probabilities)
+    embedding = privileged.recording_embedding
+    if em := settings.setting == "em":
+        frames = privileged.frames
+        owner = torch.repeat_interleave(frames.lengths)
+        total = torch.zeros_like(embedding).index_add_(0, owner, frames.values.to(owner.device))
+        embedding = total / frames.lengths[:, None]  # the mean over each recording's frames
+    embedding, probabilities = mixed(embedding), mixed(privileged.probabilities)
+    if em:
+        embedding = embedding[:, None].expand(-1, settings.segments, -1)
     probabilities = probabilities / probabilities.sum(dim=1, keepdim=True)
-
-    def targets(rows: torch.Tensor, start: torch.Tensor, spectrogram: torch.Tensor) -> Targets:
-        vectors = embedding[rows]
-        vectors = (
-            vectors[:, None].expand(-1, settings.segments, -1)
-            if settings.setting == "em"
-            else vectors
-        )
-        return Targets(vectors, probabilities[rows])
-
-    return targets
+    return lambda rows, start, spectrogram: Targets(embedding[rows], probabilities[rows])
 
 
-def uniform(
-    settings: Settings, dataset: Dataset, fold: Fold, privileged: None, generator: torch.Generator
-) -> TargetFunction:
-    """Equal probabilities: with the method softlabel this is label smoothing (Szegedy et al.
-
-    2016) by alpha.
-    """
-    equal = torch.full((len(dataset.classes),), 1 / len(dataset.classes), device=dataset.device)
-    return lambda rows, start, spectrogram: Targets(None, equal.expand(len(rows), -1))
-
-
-def audio_teacher_targets(network: Network) -> TargetFunction:
+def audio(source: Source) -> TargetFunction:
     """The outputs of a trained and frozen student for the same audio: a teacher without privileged
     information."""
 
-    @torch.no_grad()
-    def targets(rows: torch.Tensor, start: torch.Tensor, spectrogram: torch.Tensor) -> Targets:
-        output = network(spectrogram)
+    def targets(rows: Tensor, start: Tensor, spectrogram: Tensor) -> Targets:
+        output = source.audio_teacher(spectrogram)
         return Targets(output.distilled.float(), output.logits.float().softmax(dim=-1))
 
-    return targets
+    return torch.no_grad()(targets)
+
+
+def uniform(source: Source) -> TargetFunction:
+    """Equal probabilities: with the method softlabel this is label smoothing (Szegedy et al. 2016)
+    by alpha."""
+    classes = len(source.dataset.classes)
+    equal = torch.full((classes,), 1 / classes, device=source.dataset.device)
+    return lambda rows, start, spectrogram: Targets(None, equal.expand(len(rows), -1))
 
 
 TARGETS = {
     "teacher": teacher_targets, "shuffled": shuffled, "shuffled_in_class": shuffled_in_class, "random": random,
-    "uniform": uniform,
+    "audio": audio, "uniform": uniform,
 }  # fmt: skip

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from kdlib.dataset import Dataset, Fold
 from kdlib.errors import NotFinite
-from kdlib.parameters import Training, digest
+from kdlib.parameters import Settings, Training, digest
 
 
 def autocast(training: Training, device: torch.device) -> AbstractContextManager:
@@ -40,13 +42,11 @@ def learning_rate(training: Training, steps: int, step: int) -> float:
     """Return the rate after ``step`` of ``steps`` an epoch: triangles from the lowest to the
     highest (Smith 2017)."""
     low, high = training.learning_rate
-    cycle = 2 * training.cycle * steps  # not rounded, so that whole cycles end at the lowest rate
-    number = math.floor(1 + step / cycle)
-    place = 1 + step / cycle - number
-    height = (place if place <= 0.5 else place - 1) / (0.5 if place <= 0.5 else -0.5)
-    return low + (high - low) * height / (
-        2.0 ** (number - 1) if training.cycle_shape == "triangular2" else 1.0
-    )
+    # not rounded, so that whole cycles end at the lowest rate
+    number, place = divmod(1 + step / (2 * training.cycle * steps), 1)
+    height = 2 * min(place, 1 - place)
+    halvings = number - 1 if training.cycle_shape == "triangular2" else 0
+    return low + (high - low) * height / 2**halvings
 
 
 class Part(NamedTuple):
@@ -57,24 +57,37 @@ class Part(NamedTuple):
     draws: torch.Tensor
 
 
-class Task(Protocol):
-    """What is learned: ``examples`` of them; where ``crops``, each draws a random number in each
-    epoch."""
+@dataclass(eq=False)
+class Task:
+    """What ``network`` learns of a fold: the recording of each example is in ``rows``, the label
+    that training uses of each recording in ``labels``.
 
-    examples: int
-    crops: bool
+    ``load(part)`` returns the network's input for a micro-batch, then what else ``loss`` takes.
+    ``loss(loaded, batch)`` returns the scalar loss of a micro-batch; those of a ``batch`` of items
+    sum up to the batch's mean. Where ``crops``, each example draws a random number in each epoch.
+    """
 
-    def load(self, part: Part) -> tuple[torch.Tensor, ...]:
-        """Return the network's input for a micro-batch, then what else :meth:`loss` takes."""
+    network: nn.Module
+    settings: Settings
+    dataset: Dataset
+    fold: Fold
+    crops = True
 
-    def loss(self, loaded: tuple[torch.Tensor, ...], batch: torch.Tensor) -> torch.Tensor:
-        """Return the scalar loss of a micro-batch; those of a ``batch`` of items sum up to the
-        batch's mean."""
+    def __post_init__(self) -> None:
+        self.labels = self.dataset.training_labels(self.fold)
+        self.rows = torch.from_numpy(self.fold.train).to(self.dataset.device)
+
+    @property
+    def examples(self) -> int:
+        """How many examples an epoch has."""
+        return len(self.rows)
 
     def epoch_values(self) -> dict[str, float]:
         """Return what was measured in an epoch that ends."""
+        return {}
 
 
+@dataclass(eq=False)
 class Trainer:
     """Trains ``network``, and what else ``module`` holds, on a task.
 
@@ -84,17 +97,18 @@ class Trainer:
     one before is trained on.
     """
 
-    def __init__(
-        self, network: nn.Module, module: nn.Module, task: Task, training: Training, generator: torch.Generator,
-        prefetch: bool = False,
-    ) -> None:  # fmt: skip
-        self.network, self.module, self.task = network, module, task
-        self.training, self.generator, self.prefetch = training, generator, prefetch
-        self.device = next(network.parameters()).device
-        # one pass over each weight, on a CPU too
-        self.optimizer = torch.optim.Adam(
-            module.parameters(), lr=training.learning_rate[0], betas=training.betas, fused=True
-        )
+    network: nn.Module
+    module: nn.Module
+    task: Task
+    training: Training
+    generator: torch.Generator
+    prefetch: bool = False
+
+    def __post_init__(self) -> None:
+        self.device = next(self.network.parameters()).device
+        low, betas = self.training.learning_rate[0], self.training.betas
+        # fused: one pass over each weight, on a CPU too
+        self.optimizer = torch.optim.Adam(self.module.parameters(), low, betas, fused=True)
         self.history: list[dict[str, float]] = []
 
     def epochs(self) -> Iterator[dict[str, float]]:
@@ -108,15 +122,16 @@ class Trainer:
     def _epoch(self) -> dict[str, float]:
         began, total = time.monotonic(), torch.zeros((), device=self.device)
         batches = self._batches()
-        steps = len(batches)
-        loaded = self._loaded(itertools.chain.from_iterable(batches))
-        for step, parts in enumerate(batches, len(self.history) * steps):
+        steps, parts = len(batches), itertools.chain.from_iterable(batches)
+        load = self.task.load
+        loaded = prefetch(load, parts, self.device) if self.prefetch else map(load, parts)
+        for step, batch in enumerate(batches, len(self.history) * steps):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(self.training, steps, step)
-            self.optimizer.zero_grad(set_to_none=True)
-            batch = torch.cat([part.items for part in parts]) if len(parts) > 1 else parts[0].items
-            for _ in parts:
-                loss = self.task.loss(next(loaded), batch)
+            self.optimizer.zero_grad()
+            items = torch.cat([part.items for part in batch])
+            for _ in batch:
+                loss = self.task.loss(next(loaded), items)
                 loss.backward()
                 total += loss.detach()  # stays on the device: reading it would wait for every step
             self.optimizer.step()
@@ -138,27 +153,16 @@ class Trainer:
         Batches are as even as can be, at most ``training.batch_size``: no tiny batch upsets a
         batch-norm.
         """
-        count = self.task.examples
+        count, accumulate = self.task.examples, self.training.accumulate
         order = torch.randperm(count, generator=self.generator)
         draws = (
             torch.rand(count, generator=self.generator) if self.task.crops else torch.zeros(count)
         )
         split = math.ceil(count / self.training.batch_size)
-        pairs = zip(
-            order.to(self.device).tensor_split(split), draws.to(self.device).tensor_split(split)
-        )
-        return [self._parts(items, numbers) for items, numbers in pairs]
-
-    def _parts(self, items: torch.Tensor, draws: torch.Tensor) -> list[Part]:
-        size = math.ceil(len(items) / self.training.accumulate)
-        return list(map(Part, items.split(size), draws.split(size)))
-
-    def _loaded(self, parts: Iterable[Part]) -> Iterator[tuple]:
-        return (
-            prefetch(self.task.load, parts, self.device)
-            if self.prefetch
-            else map(self.task.load, parts)
-        )
+        batches = zip(*(values.to(self.device).tensor_split(split) for values in (order, draws)))
+        return [
+            list(map(Part, *(values.chunk(accumulate) for values in batch))) for batch in batches
+        ]
 
     def _estimate_batchnorm(self) -> None:
         """Compute batch-norm's statistics from one pass over all examples, where
@@ -172,8 +176,8 @@ class Trainer:
                 update_bn(self._inputs(), self.network)
 
     def _inputs(self) -> Iterator[tuple]:
-        """Yield what :meth:`Task.load` returns of an epoch's micro-batches; loading is in float32
-        as in training."""
+        """Yield what the task loads of an epoch's micro-batches; loading is in float32 as in
+        training."""
         for part in itertools.chain.from_iterable(self._batches()):
             with torch.autocast(self.device.type, enabled=False):
                 loaded = self.task.load(part)
@@ -191,7 +195,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
         torch.set_rng_state(state["dropout"].cpu())
-        self.history = [{**epoch, "loss": float(epoch["loss"])} for epoch in state["history"]]
+        self.history = list(state["history"])
 
 
 def prefetch(
@@ -199,29 +203,23 @@ def prefetch(
 ) -> Iterator[tuple]:
     """Yield what ``load`` makes of each part; a thread loads the next one while the ``device``
     works on this one."""
-    cuda = device.type == "cuda"
-    work, side = (
-        (torch.cuda.current_stream(device), torch.cuda.Stream(device)) if cuda else (None, None)
-    )
-    if cuda:
+    work = side = None
+    if device.type == "cuda":
+        work, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
         side.wait_stream(work)
 
     def loaded(part: Any) -> tuple:
         """Load on a stream of its own, which need not wait for the training's kernels."""
         with torch.cuda.stream(side):
             tensors = load(part)
-        if cuda:
+        if side:
             side.synchronize()
             for tensor in tensors:
                 tensor.record_stream(work)
         return tensors
 
     with ThreadPoolExecutor(1) as thread:
-        waiting = None
-        for part in parts:
-            following = thread.submit(loaded, part)
-            if waiting:
-                yield waiting.result()
-            waiting = following
-        if waiting:
-            yield waiting.result()
+        futures = (thread.submit(loaded, part) for part in parts)
+        # a pair holds the part that is used and, already submitted, the one after it
+        for future, _ in itertools.pairwise(itertools.chain(futures, [None])):
+            yield future.result()

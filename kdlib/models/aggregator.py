@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity}
 NORMS = {"layer": nn.LayerNorm, "none": nn.Identity}
@@ -33,7 +32,7 @@ class Aggregator(nn.Module):
             nn.Linear(embedding // 2, 1, bias=False),
         )
 
-    def forward(self, segments: torch.Tensor) -> torch.Tensor:
+    def forward(self, segments: Tensor) -> Tensor:
         """Return ``(batch, embedding)`` of ``(batch, segments, embedding)``."""
         hidden = self.norms[0](segments)
         for layer, norm in zip(self.layers, self.norms[1:], strict=True):

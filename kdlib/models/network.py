@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from kdlib.errors import InvalidParameter
 from kdlib.losses import scale_gradient
 from kdlib.models import resnet, vgg
 from kdlib.models.aggregator import Aggregator
-from kdlib.parameters import Settings
+from kdlib.parameters import Model, Settings
 from kdlib.spectrogram import FrontEnd
 
 BACKBONES = ("vgg", "resnet", "seresnet")
@@ -28,9 +28,9 @@ class Output(NamedTuple):
     embedding)``.
     """
 
-    logits: torch.Tensor
-    distilled: torch.Tensor
-    final: torch.Tensor
+    logits: Tensor
+    distilled: Tensor
+    final: Tensor
 
 
 class Network(nn.Module):
@@ -43,31 +43,33 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, aggregator: Aggregator | None, embedding: int, classes: int, setting: str,
-        items_at_once: int | None = None, front_end: nn.Module | None = None,
+        self, encoder: nn.Module, classes: int, setting: str, model: Model,
+        front_end: nn.Module | None = None, items_at_once: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.front_end = front_end
-        self.encoder, self.aggregator = encoder, aggregator
-        self.head = nn.Linear(embedding, classes)
+        self.front_end, self.encoder, self.aggregator = front_end, encoder, None
+        if setting != "nonseq":
+            self.aggregator = Aggregator(
+                model.embedding, model.lstm_activation, model.aggregator_norm
+            )
+        self.head = nn.Linear(model.embedding, classes)
         self.setting, self.items_at_once = setting, items_at_once
 
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
+    def encode(self, x: Tensor) -> Tensor:
         """Return ``(batch, [segments,] embedding)``: without an aggregator ``x`` is a batch, with
         one, of sequences."""
         if self.aggregator is None:
             return self.encoder(x)
         items = x.flatten(0, 1)
         if self.items_at_once and torch.is_grad_enabled():
-            parts = items.split(
-                self.items_at_once
-            )  # checkpoint restores the generator: dropout is the same twice
+            # checkpoint restores the generator: dropout is the same twice
+            parts = items.split(self.items_at_once)
             e = torch.cat([checkpoint(self.encoder, part, use_reentrant=False) for part in parts])
         else:
             e = self.encoder(items)
         return e.unflatten(0, x.shape[:2])
 
-    def forward(self, x: torch.Tensor, gradient_scale: float = 1.0) -> Output:
+    def forward(self, x: Tensor, gradient_scale: float = 1.0) -> Output:
         """Classify ``x``, shaped as :meth:`encode` takes it, or waveforms ``(batch, samples)`` for
         the front end.
 
@@ -106,90 +108,72 @@ def fully_connected(
     return [*modules, nn.ReLU()] if modules else []
 
 
-def _aggregator(setting: str, embedding: int, activation: str, norm: str) -> Aggregator | None:
-    return None if setting == "nonseq" else Aggregator(embedding, activation, norm)
-
-
 def student(
-    backbone: str, classes: int, setting: str = "nonseq", width: float = 1.0, embedding: int = 512, stages: int = 4,
-    reduction: int = 16, lstm_activation: str = "relu", aggregator_norm: str = "none", front_end: nn.Module | None = None,
+    backbone: str, classes: int, setting: str = "nonseq", front_end: nn.Module | None = None,
+    **sizes: Any,
 ) -> Network:  # fmt: skip
     """Return an audio network: spectrograms ``(batch, [segments,] 1, bins, columns)`` to classes.
 
     With a ``front_end`` (:class:`kdlib.spectrogram.FrontEnd`) it takes waveforms ``(batch,
-    samples)`` too. Global average pooling before the fully connected layers lets it take recordings
-    of any length.
+    samples)`` too. ``sizes`` are parameters of :class:`kdlib.parameters.Model`, such as ``width``
+    and ``embedding``. Global average pooling before the fully connected layers lets it take
+    recordings of any length.
     """
+    model = Model(**sizes)
     if backbone == "vgg":
-        maps, channels = vgg.student(width)
+        maps, channels = vgg.student(model.width)
     else:
-        maps, channels = resnet.student(
-            width, reduction if backbone == "seresnet" else None, stages
-        )
-    encoder = nn.Sequential(
-        maps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *fully_connected(channels, embedding)
-    )
-    aggregator = _aggregator(setting, embedding, lstm_activation, aggregator_norm)
-    return Network(encoder, aggregator, embedding, classes, setting, front_end=front_end)
+        reduction = model.reduction if backbone == "seresnet" else None
+        maps, channels = resnet.student(model.width, reduction, model.stages)
+    end = fully_connected(channels, model.embedding)
+    encoder = nn.Sequential(maps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *end)
+    return Network(encoder, classes, setting, model, front_end)
 
 
 def teacher(
-    backbone: str, classes: int, sequential: bool = False, measurements: int | None = None, width: float = 1.0,
-    embedding: int = 512, weights: str = "", batchnorm: bool = False, dropout: float = 0.0, layers: int = 2,
-    reduction: int = 16, lstm_activation: str = "relu", aggregator_norm: str = "none", frames_at_once: int | None = None,
+    backbone: str, classes: int, sequential: bool = False, measurements: int | None = None,
+    frames_at_once: int | None = None, **sizes: Any,
 ) -> Network:  # fmt: skip
     """Return a video network, ``(batch, [frames,] 3, side, side)`` to classes.
 
-    Where a frame is a row of face ``measurements``, two fully connected layers encode it.
-    ``batchnorm`` and ``dropout`` are VGG16's; ``layers`` is the number of fully connected layers
-    behind ResNet34's pooling.
+    Where a frame is a row of face ``measurements``, two fully connected layers encode it. ``sizes``
+    are parameters of :class:`kdlib.parameters.Model`, such as ``teacher_width``.
     """
+    model, layers, dropout = Model(**sizes), 2, 0.0
     if measurements is not None:
-        layer = nn.Linear(measurements, embedding)
-        encoder = nn.Sequential(layer, nn.ReLU(), nn.Linear(embedding, embedding), nn.ReLU())
+        first, last = (
+            nn.Linear(measurements, model.embedding),
+            nn.Linear(model.embedding, model.embedding),
+        )
+        encoder = nn.Sequential(first, nn.ReLU(), last, nn.ReLU())
     else:
         if backbone == "vgg":
-            maps, features = vgg.teacher(width, batchnorm)
+            dropout = model.teacher_dropout
+            maps, features = vgg.teacher(model.teacher_width, model.teacher_batchnorm)
         else:
-            from kdlib.models import (
-                resnet_teacher,
-            )  # late: torchvision takes two seconds, which no student needs
+            # late: torchvision takes two seconds, which no student needs
+            from kdlib.models import resnet_teacher
 
-            maps, features = resnet_teacher.teacher(
-                width, reduction if backbone == "seresnet" else None
+            layers = model.teacher_layers  # the standard network has none
+            reduction = model.reduction if backbone == "seresnet" else None
+            maps, features = resnet_teacher.teacher(model.teacher_width, reduction)
+        if not layers and features != model.embedding:
+            raise InvalidParameter(
+                f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of "
+                f"{model.embedding}; give 1 or 2, or set 'model.embedding' to {features}."
             )
-        if weights:
-            load_pretrained(maps, backbone, weights)
-        encoder = nn.Sequential(maps, *_teacher_end(backbone, features, embedding, dropout, layers))
-    setting = "agg" if sequential else "nonseq"
-    aggregator = _aggregator(setting, embedding, lstm_activation, aggregator_norm)
-    return Network(
-        encoder, aggregator, embedding, classes, setting, frames_at_once if sequential else None
-    )
-
-
-def _teacher_end(
-    backbone: str, features: int, embedding: int, dropout: float, layers: int
-) -> list[nn.Module]:
-    """Return the layers that follow a teacher's convolutions; only ResNet34 may have fewer than
-    two."""
-    if backbone == "vgg":
-        return fully_connected(features, embedding, dropout=dropout)
-    if not layers and features != embedding:
-        raise InvalidParameter(
-            f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of "
-            f"{embedding}; give 1 or 2, or set 'model.embedding' to {features}."
-        )
-    return fully_connected(features, embedding, layers)
+        if model.teacher_weights:
+            load_pretrained(maps, backbone, model.teacher_weights)
+        end = fully_connected(features, model.embedding, layers, dropout)
+        encoder = nn.Sequential(maps, *end)
+    setting, at_once = ("agg", frames_at_once) if sequential else ("nonseq", None)
+    return Network(encoder, classes, setting, model, items_at_once=at_once)
 
 
 def build_student(settings: Settings, classes: int) -> Network:
     """Return the audio network of a run: :func:`student` with the settings' values."""
-    model = settings.model
-    return student(
-        settings.backbone, classes, settings.setting, model.width, model.embedding, model.stages, model.reduction,
-        model.lstm_activation, model.aggregator_norm, FrontEnd(settings.media, settings.sequential),
-    )  # fmt: skip
+    front_end = FrontEnd(settings.media, settings.sequential)
+    return student(settings.backbone, classes, settings.setting, front_end, **dict(settings.model))
 
 
 def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> Network:
@@ -197,12 +181,15 @@ def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> 
 
     ``frame_shape`` is ``(height, width, 3)``, or ``(measurements,)``.
     """
-    model, measurements = settings.model, frame_shape[0] if len(frame_shape) == 1 else None
+    measurements = frame_shape[0] if len(frame_shape) == 1 else None
     return teacher(
-        settings.backbone, classes, settings.sequential, measurements, model.teacher_width, model.embedding,
-        model.teacher_weights, model.teacher_batchnorm, model.teacher_dropout, model.teacher_layers, model.reduction,
-        model.lstm_activation, model.aggregator_norm, settings.training.frames_at_once,
+        settings.backbone, classes, settings.sequential, measurements,
+        settings.training.frames_at_once, **dict(settings.model),
     )  # fmt: skip
+
+
+# a part of torchvision's names of weights and what this package's teachers have in its place
+RENAMED = {"vgg": ("features.", "0."), "resnet": ("", ""), "seresnet": (".bn2.", ".bn2.0.")}
 
 
 def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
@@ -225,26 +212,12 @@ def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
                 f"{', '.join(known)}."
             )
         state = known[weights].get_state_dict(progress=False)
-    own = {_torchvision_name(name, backbone): name for name in maps.state_dict()}
-    shapes = {name: value.shape for name, value in maps.state_dict().items()}
-    fitting = {
-        own[name]: value
-        for name, value in state.items()
-        if name in own and value.shape == shapes[own[name]]
-    }
-    if missing := [name for name in own.values() if name not in fitting and ".bn2.1." not in name]:
-        raise InvalidParameter(
-            f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the {backbone} teacher (the "
-            f"first is {missing[0]}); use those of the standard network, with teacher_width 1."
-        )
-    maps.load_state_dict(fitting, strict=False)
-
-
-def _torchvision_name(name: str, backbone: str) -> str:
-    """Return torchvision's name of one of our teacher's weights: its features are our first layer,
-    its bn2 our bn2.0."""
-    return (
-        "features." + name.removeprefix("0.")
-        if backbone == "vgg"
-        else name.replace(".bn2.0.", ".bn2.")
-    )
+    state = {name.replace(*RENAMED[backbone]): value for name, value in state.items()}
+    for name, own in maps.state_dict().items():
+        excitation = ".bn2.1." in name
+        if not excitation and (name not in state or state[name].shape != own.shape):
+            raise InvalidParameter(
+                f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the {backbone} teacher (the "
+                f"first is {name}); use those of the standard network, with teacher_width 1."
+            )
+    maps.load_state_dict(state, strict=False)

@@ -8,7 +8,7 @@ al. 2018) sits behind the last batch-norm of a block, before the sum.
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 STEM = 64
 STAGES = (((48, 48, 96), 2), ((96, 96, 128), 3), ((128, 128, 256), 3), ((256, 256, 512), 3))
@@ -22,7 +22,7 @@ class SqueezeExcitation(nn.Module):
         super().__init__()
         self.fc1, self.fc2 = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Weigh the channels of ``(batch, channels, height, width)``, each by what all of them are
         on average."""
         return self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu()).sigmoid() * x
@@ -33,6 +33,12 @@ def excitation(channels: int, reduction: int | None) -> list[nn.Module]:
     return [] if reduction is None else [SqueezeExcitation(channels, max(1, channels // reduction))]
 
 
+def convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
+    """Return a convolution that keeps height and width, batch-norm and ReLU."""
+    convolved = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+    return [convolved, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+
 class Block(nn.Module):
     """1×1, 3×3 and 1×1 convolutions, each with batch-norm, around which the input is added."""
 
@@ -40,17 +46,16 @@ class Block(nn.Module):
         super().__init__()
         first, middle, last = sizes
         self.residual = nn.Sequential(
-            nn.Conv2d(inputs, first, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU(inplace=True),
-            nn.Conv2d(first, middle, 3, padding=1, bias=False), nn.BatchNorm2d(middle), nn.ReLU(inplace=True),
-            nn.Conv2d(middle, last, 1, bias=False), nn.BatchNorm2d(last), *excitation(last, reduction),
-        )  # fmt: skip
+            *convolution(inputs, first, 1),
+            *convolution(first, middle, 3),
+            *convolution(middle, last, 1)[:2],  # ReLU follows the sum
+            *excitation(last, reduction),
+        )
         self.shortcut = (
-            nn.Identity()
-            if inputs == last
-            else nn.Sequential(nn.Conv2d(inputs, last, 1, bias=False), nn.BatchNorm2d(last))
+            nn.Identity() if inputs == last else nn.Sequential(*convolution(inputs, last, 1)[:2])
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Keep height and width, ``(batch, inputs, height, width)`` to ``(batch, last, height,
         width)``."""
         return torch.relu(self.residual(x) + self.shortcut(x))
@@ -62,12 +67,7 @@ def student(
     """Return the first ``stages`` of the audio ResNet, ``(batch, 1, bins, columns)`` to feature
     maps, and their channels."""
     channels = max(1, round(STEM * width))
-    layers = [
-        nn.Conv2d(1, channels, 7, padding=3, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(2, 2),
-    ]
+    layers = [*convolution(1, channels, 7), nn.MaxPool2d(2, 2)]
     for sizes, repeats in STAGES[:stages]:
         scaled = tuple(max(1, round(size * width)) for size in sizes)
         for _ in range(repeats):

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from kdlib.models.resnet import convolution
+
 # Table 1 as its activation column can be read: two groups of three convolutions. Channels are not
 # in the paper.
-STUDENT_CHANNELS = (64, 64, 64, "M", 128, 128, 128, "M")
+STUDENT_CHANNELS = ((64, 64, 64), (128, 128, 128))
 
 
 def student(width: float) -> tuple[nn.Module, int]:
@@ -15,16 +17,11 @@ def student(width: float) -> tuple[nn.Module, int]:
     their channels."""
     layers: list[nn.Module] = []
     channels = 1
-    for item in STUDENT_CHANNELS:
-        if item == "M":
-            layers.append(nn.MaxPool2d(2, 2))
-        else:
-            before, channels = channels, max(1, round(item * width))
-            layers += [
-                nn.Conv2d(before, channels, 3, padding=1, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(inplace=True),
-            ]
+    for group in STUDENT_CHANNELS:
+        for item in group:
+            inputs, channels = channels, max(1, round(item * width))
+            layers += convolution(inputs, channels, 3)
+        layers.append(nn.MaxPool2d(2, 2))
     return nn.Sequential(*layers), channels
 
 
@@ -35,7 +32,9 @@ def teacher(width: float, batch_norm: bool) -> tuple[nn.Module, int]:
 
     configuration = [item if item == "M" else max(1, round(item * width)) for item in vgg.cfgs["D"]]
     maps = vgg.make_layers(configuration, batch_norm=batch_norm)
-    for layer in maps.modules():  # torchvision's initial weights; its VGG would first draw 120 million of a classifier that is not used
+    # torchvision's initial weights; its VGG would first draw 120 million of a classifier that is
+    # not used
+    for layer in maps.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)

@@ -8,7 +8,6 @@ explorer.show(explorer.listen)       # controls, and below them what they choose
 from __future__ import annotations
 
 import inspect
-import itertools
 import json
 import shlex
 from base64 import b64encode
@@ -21,11 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Audio
+from sklearn.metrics.pairwise import cosine_similarity
 
-from kdlib.dataset import Fold, samples_per_segment
+from kdlib.dataset import Fold
 from kdsuite import paths
-from kdsuite.analysis import figures, paper
+from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import METHODS, Picture
+from kdsuite.analysis.paper import network as network_name
 from kdsuite.analysis.report import BACKBONES, SETTINGS
 from kdsuite.app.using import Student, load_student
 from kdsuite.data import corpora
@@ -37,10 +38,10 @@ from kdsuite.settings import Settings
 if TYPE_CHECKING:
     from ipywidgets import Widget
 
-NETWORK = ("backbone", "setting", "method")  # what makes a network, beside alpha
 CHOICES = 300  # recordings in the list, of corpora that have more
-NEIGHBOURS = 5
+NEIGHBOURS = 5  # of a recording that are shown
 WINDOWS = 4  # a segment: how often a student is asked
+COLUMNS = ["recording", "speaker", "label"]
 
 
 def networks(settings: Settings) -> dict[str, dict[float, Run]]:
@@ -49,38 +50,26 @@ def networks(settings: Settings) -> dict[str, dict[float, Run]]:
     They have the dataset, sections, folds and seed of ``settings``; the network of ``settings``
     comes first. The undistilled student, alpha = 0, stands in each.
     """
-    found: dict[str, dict[float, Run]] = {}
-    home = paths.REPORTS / "runs" / settings.dataset / "student"
-    kept = [
-        json.loads(file.read_bytes())["settings"]
-        for file in sorted(home.glob("*/result.json"))
-        if any(file.parent.glob("fold-*.safetensors"))
-    ]
-    axes = sorted({tuple(each[axis] for axis in NETWORK) for each in kept if each["alpha"]})
-    axes.sort(key=lambda values: values != tuple(getattr(settings, axis) for axis in NETWORK))
-    # where the dataset's file does not ask for it, a run that was told to keep its students is
-    # filed under another key
-    trainings = [
-        settings.training.model_copy(update={"keep_students": keep})
-        for keep in {settings.training.keep_students, True}
-    ]
-    for values in axes:
-        network = settings.model_copy(update=dict(zip(NETWORK, values)))
-        choices = itertools.product(sorted({each["alpha"] for each in kept}), trainings)
-        runs = [
-            Run("student", network.model_copy(update={"alpha": alpha, "training": training}), {})
-            for alpha, training in choices
-        ]
-        done = {
-            run.settings.alpha: run
-            for run in runs
-            if run.done and any(run.folder.glob("fold-*.safetensors"))
-        }
-        if set(done) - {0.0}:
-            found[
-                f"{paper.network(network.backbone, network.setting)}, {METHODS[network.method][2]}"
-            ] = done
-    return found
+    training = settings.training.model_copy(update={"keep_students": True})
+    kept, networks = settings.model_copy(update={"training": training}), {}
+    own = f"{settings.backbone}-{settings.setting}-{settings.method}-"
+    folder = paths.REPORTS / "runs" / settings.dataset / "student"
+    # in the order of networks and alphas, as folders are called by them
+    files = sorted(folder.glob("*/result.json"))
+    for file in sorted(files, key=lambda file: not file.parent.name.startswith(own)):
+        values = json.loads(file.read_bytes())["settings"]
+        axes = {axis: values[axis] for axis in ("backbone", "setting", "method", "alpha")}
+        run = Run("student", kept.model_copy(update=axes), {})
+        if values["alpha"] and run.folder == file.parent and _kept(run):
+            name = f"{network_name(values['backbone'], values['setting'])}, {METHODS[values['method']][2]}"
+            undistilled = Run("student", run.settings.undistilled(), {})
+            by_alpha = networks.setdefault(name, {0.0: undistilled} if _kept(undistilled) else {})
+            by_alpha[values["alpha"]] = run
+    return networks
+
+
+def _kept(run: Run) -> bool:
+    return run.done and any(run.folder.glob("fold-*.safetensors"))
 
 
 def to_make(stage: str, settings: Settings) -> str:
@@ -95,48 +84,34 @@ def to_make(stage: str, settings: Settings) -> str:
     command = f"papermill notebooks/{grid.STAGES[stage]}.ipynb OUT.ipynb -y {shlex.quote(given)}"
     usual = grid.runs("demo") if "demo" in grid.suites() else []
     whole = (
-        "make reports, or " if grid.folder(settings, stage) in [run.folder for run in usual] else ""
+        "make reports, or " if Run(stage, settings).folder in [run.folder for run in usual] else ""
     )
     return f"Run {whole}{command}, then this notebook again."
 
 
 def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:
-    """Return what a student says of each segment of ``waveform`` ``(samples,)`` by itself: class
-    probabilities.
+    """Return the class probabilities that a student gives to each segment of ``waveform``
+    ``(samples,)`` by itself.
 
     A row is a window, indexed by its middle in seconds; the columns are the classes. A waveform
     shorter than a segment is one window.
     """
     media = student.settings.media
-    length = samples_per_segment(media)
-    windows = (
-        waveform.unfold(0, length, length // WINDOWS) if len(waveform) >= length else waveform[None]
-    )
+    length = min(media.samples_per_segment, len(waveform))
+    step = media.samples_per_segment // WINDOWS
+    windows = waveform.unfold(0, length, step)
     with torch.inference_mode():
-        said = torch.cat(
-            [
-                student.classifier.classify(window[None], "fixed").logits.softmax(dim=-1)
-                for window in windows
-            ]
-        )
-    middles = (
-        np.arange(len(windows)) * (length // WINDOWS) + windows.shape[1] / 2
-    ) / media.sample_rate
-    return pd.DataFrame(
-        said.numpy(), index=pd.Index(middles, name="seconds"), columns=student.classes
-    )
+        logits = torch.cat([student.classify(each[None], "fixed").logits for each in windows])
+    middles = (np.arange(len(windows)) * step + length / 2) / media.sample_rate
+    index = pd.Index(middles, name="seconds")
+    return pd.DataFrame(logits.softmax(dim=-1).numpy(), index, student.classes)
 
 
-def nearest(
-    embeddings: np.ndarray, chosen: int, count: int = NEIGHBOURS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ``count`` rows of ``embeddings`` ``(recordings, embedding)`` nearest to row
-    ``chosen``, and their cosines to it."""
-    directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
-    cosines = directions @ directions[chosen]
-    cosines[chosen] = -np.inf
-    order = np.argsort(-cosines)[: min(count, len(cosines) - 1)]
-    return order, cosines[order]
+def nearest(embeddings: np.ndarray, chosen: int) -> pd.Series:
+    """Return the cosines to row ``chosen`` of the rows of ``embeddings`` ``(recordings,
+    embedding)`` nearest to it, by row."""
+    cosines = pd.Series(cosine_similarity(embeddings[[chosen]], embeddings)[0])
+    return cosines.drop(chosen).nlargest(NEIGHBOURS)
 
 
 def as_html(shown: Any) -> str:
@@ -148,8 +123,8 @@ def as_html(shown: Any) -> str:
 
 
 class Explorer:
-    """The recordings of a dataset, and the finished students that heard none of a fold's test
-    recordings in training.
+    """The recordings of a dataset, and the finished students that were not trained on a fold's test
+    recordings.
 
     Every view returns what is to be shown of one recording, chosen by its row in the store, and
     where students are asked, a network and an alpha of :func:`networks`; :meth:`show` puts the
@@ -157,32 +132,19 @@ class Explorer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        import ipywidgets
+        from ipywidgets import Dropdown, SelectionSlider
 
         self.settings, self.store = settings, prepare(settings)
-        self.folds: dict[int, Fold] = {
-            row: fold
-            for fold in corpora.chosen_folds(self.store.recordings, settings)
-            for row in fold.test
-        }
+        folds = corpora.chosen_folds(self.store.recordings, settings)
+        self.folds: dict[int, Fold] = {row: fold for fold in folds for row in fold.test}
         self.networks = networks(settings)
-        recordings = self.store.recordings
         rows = sorted(self.folds)[:: -(-len(self.folds) // CHOICES)]
-        names = [
-            f"{recordings.recording[row]} · {recordings.speaker[row]} · {recordings.label[row]}"
-            for row in rows
-        ]
+        names = self.store.recordings.loc[rows, COLUMNS].astype(str).agg(" · ".join, axis=1)
         wide = {"layout": {"width": "34em"}, "style": {"description_width": "6em"}}
         self.controls: dict[str, Widget] = {
-            "row": ipywidgets.Dropdown(
-                options=list(zip(names, rows)), description="recording", **wide
-            ),
-            "network": ipywidgets.Dropdown(
-                options=list(self.networks), description="network", **wide
-            ),
-            "alpha": ipywidgets.SelectionSlider(
-                options=[("no student yet", 0.0)], description="α", **wide
-            ),
+            "row": Dropdown(options=list(zip(names, rows)), description="recording", **wide),
+            "network": Dropdown(options=list(self.networks), description="network", **wide),
+            "alpha": SelectionSlider(options=[("no student yet", 0.0)], description="α", **wide),
         }
         self._offer_alphas(settings.alpha)
         self.controls["network"].observe(
@@ -231,80 +193,73 @@ class Explorer:
         training: peak frame, probabilities."""
         if not len(self.store.frames.values):
             return ["The recordings of this corpus have no video, so no teacher saw them."]
-        teacher = Run("teacher", self.settings)
-        told = stages.trained_teacher(teacher, self.store, self.folds[row])
+        teacher = stages.trained_teacher(Run("teacher", self.settings), self.store, self.folds[row])
         name = f"{SETTINGS['sequential' if self.settings.sequential else 'nonseq']} {BACKBONES[self.settings.backbone]} teacher"
-        if told is None:
+        if teacher is None:
             return [f"No {name} is trained yet. {to_make('teacher', self.settings)}"]
-        return [f"This is the {name}.", figures.recordings(self.store, [row], self.settings, told)]
+        return [
+            f"This is the {name}.",
+            figures.recordings(self.store, [row], self.settings, teacher),
+        ]
 
     def opinions(self, row: int, network: str | None, alpha: float) -> list[Any]:
-        """Return what the undistilled and the distilled student say of each moment of a recording."""
-        students, missing = self._students(row, network, alpha)
-        if not students:
-            return missing
-        told = {name: opinion(student, self._waveform(row)) for name, student in students.items()}
-        return [*missing, figures.opinions(told, str(self.store.recordings.label[row]))]
+        """Return the class probabilities of the undistilled and the distilled student over a
+        recording."""
+        students, shown = self._students(row, network, alpha)
+        if students:
+            waveform, label = self._waveform(row), str(self.store.recordings.label[row])
+            outputs = {name: opinion(student, waveform) for name, student in students.items()}
+            shown.append(figures.opinions(outputs, label))
+        return shown
 
     def neighbours(self, row: int, network: str | None, alpha: float) -> list[Any]:
         """Return which of the fold's test recordings lie nearest to one, for the undistilled and
         the distilled student."""
-        students, missing = self._students(row, network, alpha)
+        students, shown = self._students(row, network, alpha)
         if not students:
-            return missing
+            return shown
         tested = self.folds[row].test
         rows = np.union1d(tested[:: -(-len(tested) // CHOICES)], [row])
-        chosen, recordings = (
-            int(np.searchsorted(rows, row)),
-            self.store.recordings.iloc[rows].reset_index(drop=True),
-        )
-        told = {
+        chosen = int(np.searchsorted(rows, row))
+        recordings = self.store.recordings.iloc[rows].reset_index(drop=True)
+        embeddings = {
             name: self._embeddings(student.path, tuple(rows)) for name, student in students.items()
         }
-        near = {name: nearest(embeddings, chosen) for name, embeddings in told.items()}
-        columns = ["recording", "speaker", "label"]
-        tables = [
-            recordings.loc[found, columns].assign(cosine=cosines).reset_index(drop=True)
-            for found, cosines in near.values()
-        ]
-        table = pd.concat(tables, axis=1, keys=list(near)).rename(lambda number: number + 1)
-        picture = figures.neighbourhoods(
-            told, recordings, chosen, {name: found for name, (found, _) in near.items()}
-        )
+        near = {name: nearest(each, chosen) for name, each in embeddings.items()}
+        tables = {
+            name: recordings.loc[cosines.index, COLUMNS]
+            .assign(cosine=cosines)
+            .reset_index(drop=True)
+            for name, cosines in near.items()
+        }
+        table = pd.concat(tables, axis=1).rename(lambda number: number + 1).style
+        places = {name: cosines.index.to_numpy() for name, cosines in near.items()}
         return [
-            *missing,
-            picture,
-            table.style.format(precision=3, escape="html").format_index(escape="html", axis=1),
+            *shown,
+            figures.neighbourhoods(embeddings, recordings, chosen, places),
+            table.format(precision=3, escape="html").format_index(escape="html", axis=1),
         ]
 
     def _students(
         self, row: int, network: str | None, alpha: float
-    ) -> tuple[dict[str, Student], list[str]]:
-        """Return the students to ask by name, undistilled first, and what to run for those that are
-        missing."""
-        runs = self.networks.get(network, {})
-        files = {
-            each: runs[each].folder / f"fold-{self.folds[row].number}.safetensors"
-            for each in (0.0, alpha)
-            if each in runs
-        }
-        there = {each: file for each, file in files.items() if file.exists()}
-        missing = []
-        if not there:
-            distilled = self.settings.model_copy(
-                update={"alpha": self.settings.alpha or Settings.model_fields["alpha"].default}
-            )
-            missing = [
-                f"No student of this dataset and seed was kept. {to_make('student', distilled)}"
-            ]
-        elif 0.0 not in there:
-            missing = [
-                f"No undistilled student of this network was kept. {to_make('student', runs[alpha].settings.undistilled())}"
-            ]
-        return {
-            f"α = {each:g}" if each else "undistilled": self._student(str(file))
-            for each, file in there.items()
-        }, missing
+    ) -> tuple[dict[str, Student], list[Any]]:
+        """Return the students to ask by name, undistilled first, and a sentence that names the
+        command for one that is missing."""
+        runs, students = self.networks.get(network, {}), {}
+        for each in (0.0, alpha):
+            if each in runs:
+                file = runs[each].folder / f"fold-{self.folds[row].number}.safetensors"
+                if file.exists():
+                    name = f"α = {each:g}" if each else "undistilled"
+                    students[name] = self._student(str(file))
+        if not students:
+            usual = self.settings.alpha or Settings.model_fields["alpha"].default
+            command = to_make("student", self.settings.model_copy(update={"alpha": usual}))
+            return students, [f"No student of this dataset and seed was kept. {command}"]
+        if "undistilled" in students:
+            return students, []
+        command = to_make("student", runs[alpha].settings.undistilled())
+        return students, [f"No undistilled student of this network was kept. {command}"]
 
     def _waveform(self, row: int) -> torch.Tensor:
         return self.store.waveforms[row].float() / 32768
@@ -312,7 +267,6 @@ class Explorer:
     @torch.inference_mode()
     def _embed(self, path: str, rows: tuple[int, ...]) -> np.ndarray:
         """Return a student's embeddings ``(rows, embedding)`` of whole recordings."""
-        classifier = self._student(path).classifier
-        return torch.cat(
-            [classifier.classify(self._waveform(row)[None], "whole").final for row in rows]
-        ).numpy()
+        student = self._student(path)
+        outputs = [student.classify(self._waveform(row)[None], "whole") for row in rows]
+        return torch.cat([output.final for output in outputs]).numpy()

@@ -26,36 +26,32 @@ class Recurrent(nn.Module):
     def __init__(self, layer: nn.LSTM) -> None:
         super().__init__()
         self.hidden = layer.hidden_size
-        both = [
-            dict(zip(("ih", "hh", "bias_ih", "bias_hh"), map(self._gates, weights)))
-            for weights in layer.all_weights
-        ]
-        self.register_buffer("inputs", torch.stack([side["ih"] for side in both]))
-        self.register_buffer("states", torch.stack([side["hh"] for side in both]))
-        self.register_buffer(
-            "biases", torch.stack([torch.cat([side["bias_ih"], side["bias_hh"]]) for side in both])
+        inputs, states, *biases = (
+            torch.stack([_gates(weights) for weights in directions])
+            for directions in zip(*layer.all_weights)
         )
-
-    @staticmethod
-    def _gates(weights: torch.Tensor) -> torch.Tensor:
-        """Order gates as ONNX does: input, output, forget, cell; torch has input, forget, cell,
-        output."""
-        input, forget, cell, output = weights.chunk(4)
-        return torch.cat([input, output, forget, cell])
+        self.inputs, self.states = nn.Buffer(inputs), nn.Buffer(states)
+        self.biases = nn.Buffer(torch.cat(biases, dim=1))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
         """Return ``((batch, segments, 2 * hidden),)`` of ``(batch, segments, inputs)``, as
         nn.LSTM's first output."""
-        shape = (x.shape[1], 2, x.shape[0], self.hidden)
-        given = (x.transpose(0, 1), self.inputs, self.states, self.biases)
+        # (segments, 2, batch, hidden)
         both = torch.onnx.ops.symbolic(
             "LSTM",
-            given,
+            (x.transpose(0, 1), self.inputs, self.states, self.biases),
             {"hidden_size": self.hidden, "direction": "bidirectional"},
             dtype=x.dtype,
-            shape=shape,
-        )  # (segments, 2, batch, hidden)
+            shape=(x.shape[1], 2, x.shape[0], self.hidden),
+        )
         return (both.permute(2, 0, 1, 3).flatten(2),)
+
+
+def _gates(weights: torch.Tensor) -> torch.Tensor:
+    """Order gates as ONNX does: input, output, forget, cell; torch has input, forget, cell,
+    output."""
+    input, forget, cell, output = weights.chunk(4)
+    return torch.cat([input, output, forget, cell])
 
 
 def export(student: Student, path: Path) -> None:
@@ -71,30 +67,22 @@ def export(student: Student, path: Path) -> None:
         raise InvalidParameter(
             "exporting needs packages that are not installed; run pip install -e '.[onnx]' in kdlib's folder."
         ) from None
-    classifier, media = copy.deepcopy(student.classifier), student.settings.media
-    if student.settings.sequential:
-        classifier.network.aggregator.layers = nn.ModuleList(
-            map(Recurrent, classifier.network.aggregator.layers)
-        )
+    student, media = copy.deepcopy(student), student.settings.media
+    aggregator = student.network.aggregator
+    if aggregator is not None:
+        aggregator.layers = nn.ModuleList(map(Recurrent, aggregator.layers))
     # no length is special to the example's: neither shorter than a segment nor whole segments
     example = torch.zeros(1, round(2.5 * media.segment * media.sample_rate) + 1)
+    samples = torch.export.Dim("samples", min=round(media.window * media.sample_rate))
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter(
-            "ignore"
-        )  # the exporter's own, of what will change in its next versions
-        lengths = {
-            "waveform": {
-                1: torch.export.Dim("samples", min=round(media.window * media.sample_rate))
-            }
-        }
+        warnings.simplefilter("ignore")  # of what will change in the exporter's next versions
         program = torch.onnx.export(
-            classifier, (example,), dynamo=True, dynamic_shapes=lengths, verbose=False, **NAMES
-        )
-    told = {
-        "classes": student.classes,
-        "sample_rate": media.sample_rate,
-        "threshold": student.threshold,
-    }
-    program.model.metadata_props.update({name: json.dumps(value) for name, value in told.items()})
+            student, (example,), dynamo=True, dynamic_shapes={"waveform": {1: samples}}, verbose=False, **NAMES
+        )  # fmt: skip
+    program.model.metadata_props.update(
+        classes=json.dumps(student.classes),
+        sample_rate=json.dumps(media.sample_rate),
+        threshold=json.dumps(student.threshold),
+    )
     with paths.replacing(path) as temporary:
         program.save(str(temporary), external_data=False)

@@ -43,6 +43,6 @@ def test_error_rates_are_those_of_scikit_learn_with_ties_and_without():
     random = np.random.default_rng(0)
     for decimals in (1, 8):
         scores, genuine = random.normal(size=300).round(decimals), random.random(300) < 0.3
-        accepted, found, _ = roc_curve(genuine, scores, drop_intermediate=False)
+        accepted, recalled, thresholds = roc_curve(genuine, scores, drop_intermediate=False)
         ours = error_rates(scores, genuine)
-        np.testing.assert_allclose(ours, (accepted, 1 - found), atol=1e-12)
+        np.testing.assert_allclose(ours, (accepted, 1 - recalled, thresholds), atol=1e-12)

@@ -8,7 +8,7 @@ import scipy.signal
 import torch
 
 from kdlib.parameters import Media
-from kdlib.spectrogram import FLOOR, Spectrogram, cut_segments
+from kdlib.spectrogram import FLOOR, FrontEnd, Spectrogram
 
 
 @pytest.fixture
@@ -62,8 +62,12 @@ def test_silence_stays_finite():
     assert torch.isfinite(Spectrogram(Media())(torch.zeros(1, 8000))).all()
 
 
-def test_segments_are_cut_in_order():
-    x = torch.arange(2 * 3 * 10).float().view(2, 1, 3, 10)
-    segments = cut_segments(x, 3)
-    assert segments.shape == (2, 3, 1, 3, 3)
-    torch.testing.assert_close(segments[1, 2], x[1, :, :, 6:9])
+def test_segments_are_cut_in_order(waveform):
+    """A hop of 11 ms gives 1.8 s of sound 163 columns: three segments of 54, the last one is left
+    out."""
+    media = Media(segment=0.6, hop=0.011)
+    x, whole = waveform[:, :28800], Spectrogram(media)(waveform[:, :28800])
+    segments = FrontEnd(media, True)(x)
+    assert whole.shape[-1] == 163 and segments.shape == (3, 3, 1, 257, 54)
+    torch.testing.assert_close(segments[1, 2], whole[1, :, :, 108:162])
+    assert torch.equal(FrontEnd(media, False)(x), whole)

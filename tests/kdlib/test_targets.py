@@ -8,7 +8,7 @@ import torch
 
 from kdlib import student
 from kdlib.errors import InvalidParameter
-from kdlib.targets import TARGETS
+from kdlib.targets import TARGETS, Source
 from kdsuite.data import corpora
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
@@ -28,7 +28,9 @@ def told(targets, setting="nonseq", seed=0):
     fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
     privileged = stages.teachers(settings, store, [fold])[0]
     rows = torch.arange(len(store.recordings))
-    guide = TARGETS[targets](settings, store, fold, privileged, torch.Generator().manual_seed(seed))
+    guide = TARGETS[targets](
+        Source(settings, store, fold, privileged, torch.Generator().manual_seed(seed))
+    )
     first = torch.zeros_like(rows)
     return (
         guide(rows, first, None),
@@ -83,7 +85,7 @@ def test_random_vectors_mix_the_dimensions_of_the_training_recordings(own_data, 
 
     def vectors(seed):
         guide = TARGETS["random"](
-            settings, store, fold, privileged, torch.Generator().manual_seed(seed)
+            Source(settings, store, fold, privileged, torch.Generator().manual_seed(seed))
         )
         return guide(rows, torch.zeros_like(rows), None)
 
@@ -110,7 +112,7 @@ def test_a_class_of_one_recording_has_no_other(own_data):
         InvalidParameter,
         match="'shuffled_in_class', but a class .* has one training recording in fold 0",
     ):
-        TARGETS["shuffled_in_class"](settings, store, fold, None, torch.Generator())
+        TARGETS["shuffled_in_class"](Source(settings, store, fold, None, torch.Generator()))
 
 
 def test_label_smoothing_is_a_soft_label_that_knows_nothing(own_data):
@@ -121,7 +123,7 @@ def test_label_smoothing_is_a_soft_label_that_knows_nothing(own_data):
         noise_store(classes=3),
         small(backbone="vgg", method="softlabel", alpha=0.2, training={"targets": "uniform"}),
     )
-    guide = TARGETS["uniform"](settings, store, None, None, torch.Generator())
+    guide = TARGETS["uniform"](Source(settings, store, None, None, torch.Generator()))
     logits, rows = torch.randn(4, 3), torch.arange(4)
     ours = METHODS["softlabel"](0.2, "mse", 8)(
         logits, None, store.labels[rows], guide(rows, rows, None)

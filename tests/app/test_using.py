@@ -31,7 +31,7 @@ from kdsuite.runs import grid, stages, student_file
 from kdsuite.runs.stages import prepare
 from tests.conftest import SMALL
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
 KINDS = {"fixed": ("vgg", "nonseq"), "whole": ("seresnet", "agg")}
 

@@ -1,5 +1,5 @@
 """What notebook 5 finds and computes, against the same apart; how it looks in JupyterLab is
-tests/test_lab.py."""
+tests/app/test_lab.py."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_an_opinion_is_what_the_student_says_of_each_window_by_itself(reports):
     assert told.index[0] == pytest.approx(0.2) and np.diff(told.index) == pytest.approx(0.1)
     for number in (0, 3):
         window = sound[None, number * length // 4 :][:, :length]
-        expected = student.classifier.classify(window.repeat(1, 2), "fixed").logits.softmax(-1)[
+        expected = student.classify(window.repeat(1, 2), "fixed").logits.softmax(-1)[
             0
         ]  # repeated to the training duration
         assert told.iloc[number].to_numpy() == pytest.approx(expected.numpy(), abs=1e-6)
@@ -124,11 +124,10 @@ def test_the_nearest_are_those_of_scikit_learn():
     distances, expected = (
         NearestNeighbors(n_neighbors=6, metric="cosine").fit(embeddings).kneighbors(embeddings[7:8])
     )
-    found, cosines = explore.nearest(embeddings, 7)
-    assert found.tolist() == expected[0, 1:].tolist() and cosines == pytest.approx(
-        1 - distances[0, 1:], abs=1e-5
-    )
-    assert len(explore.nearest(embeddings[:3], 0)[0]) == 2
+    cosines = explore.nearest(embeddings, 7)
+    assert cosines.index.tolist() == expected[0, 1:].tolist()
+    assert cosines.to_numpy() == pytest.approx(1 - distances[0, 1:], abs=1e-5)
+    assert len(explore.nearest(embeddings[:3], 0)) == 2
 
 
 def test_pictures_name_the_true_class_and_count_alike_neighbours(reports):
