@@ -238,7 +238,7 @@ def groups(suite: Suite) -> list[dict[str, Any]]:
         metrics = [name for name in METRICS if part[name].notna().any()]
         forms = {**dict.fromkeys(metrics, ".1f"), "folds": ".0f", "recordings": ".0f"}
         shown = part[part.shown].assign(
-            time=part.seconds.map(duration), seconds=part.seconds.fillna("")
+            time=part.seconds.map(duration), seconds=part.seconds.astype(object).fillna("")
         )
         for name, form in forms.items():
             shown[name] = [number(value, form) for value in shown[name]]
