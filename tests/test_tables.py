@@ -4,48 +4,25 @@ they are built."""
 from __future__ import annotations
 
 import json
-import math
-import time
 
 import pandas as pd
 import pytest
 import torch
 
-from kdlib.errors import UserError
 from kdlib.models.network import build_student, build_teacher
 from kdsuite import places
 from kdsuite.analysis import tables
 from kdsuite.analysis.site.summary import leading
 from kdsuite.analysis.tables.table import number, tex
 from kdsuite.runs.grid import Run
-from kdsuite.settings import Settings, load
+from kdsuite.settings import Settings
+from tests.analysis.filed import finish, student
 
 
 @pytest.fixture(autouse=True)
 def reports(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "REPORTS", tmp_path)
     return tmp_path
-
-
-def student(alpha=0.5, stage="student", layout="ravdess", **axes) -> Run:
-    base = load(dataset="demo-ravdess", alpha=alpha, **axes)
-    return Run(
-        stage,
-        base.model_copy(update={"corpus": base.corpus.model_copy(update={"layout": layout})}),
-        {},
-    )
-
-
-def finish(run: Run, folds: dict[int, float], metric="uar", recordings=52, **more) -> Run:
-    """Write the result of a run whose folds have these values."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"fold": fold, metric: value, "recordings": recordings} for fold, value in folds.items()
-    ]
-    (run.folder / "result.json").write_text(
-        json.dumps({"stage": run.stage, "key": run.folder.name, "folds": rows, **more})
-    )
-    return run
 
 
 def table(name: str, runs: list[Run], alpha=0.5) -> tables.Table:
@@ -60,86 +37,6 @@ def row(found: tables.Table, backbone: str, setting: str) -> dict[str, str]:
         (found.frame.backbone == backbone) & (found.frame.setting == setting)
     ][0]
     return {column.name: found.text(place, column) for column in found.columns}
-
-
-def test_collect_has_a_row_for_each_run_fold_and_metric():
-    run = finish(student(backbone="vgg", setting="agg", seed=3), {0: 0.5, 1: 0.25})
-    found = tables.collect([run, run, student(backbone="resnet")])
-    assert (
-        list(found.columns)
-        == "dataset stage backbone setting method alpha seed variant key fold metric value recordings".split()
-    )
-    assert found.iloc[1].to_dict() == {
-        "dataset": "demo-ravdess", "stage": "student", "backbone": "vgg", "setting": "agg", "method": "embedding", "alpha": 0.5, "seed": 3,
-        "variant": "", "key": "vgg-agg-embedding-a0.50-s3", "fold": 1, "metric": "uar", "value": 0.25, "recordings": 52,
-    }  # fmt: skip
-    assert len(found) == 2
-
-
-def test_collect_files_teachers_and_undistilled_students_as_their_results_are():
-    teacher = finish(student(stage="teacher", setting="agg"), {0: 0.9})
-    undistilled = finish(student(alpha=0.0, setting="agg", method="multitask"), {0: 0.4})
-    found = tables.collect([teacher, undistilled]).set_index("stage")
-    assert (found.setting["teacher"], found.method["teacher"]) == ("sequential", "") and math.isnan(
-        found.alpha["teacher"]
-    )
-    assert (found.setting["student"], found.method["student"]) == ("em", "embedding")
-
-
-def test_collect_of_nothing_has_the_columns():
-    assert tables.collect([]).empty and "metric" in tables.collect([])
-
-
-def test_missing_returns_the_runs_without_result_once():
-    done, undone, same = (
-        finish(student(), {0: 0.5}),
-        student(alpha=0.0, setting="em"),
-        student(alpha=0.0, setting="agg"),
-    )
-    assert tables.missing([done, undone, same]) == [undone]
-
-
-def test_a_damaged_result_names_its_file():
-    run = finish(student(), {0: 0.5})
-    (run.folder / "result.json").write_text('{"folds": [')
-    with pytest.raises(UserError, match="result.json is no valid JSON; delete"):
-        tables.collect([run])
-
-
-def test_states_tell_done_from_failed_from_missing():
-    done, failed, absent = (
-        finish(student(), {0: 0.5}, seconds={"wall": 7.5}),
-        student(alpha=0.25),
-        student(alpha=0.75),
-    )
-    failed.folder.mkdir(parents=True)
-    (failed.folder / "notebook.ipynb").write_text("{}")
-    found = tables.states([done, failed, absent])
-    assert list(found.state) == ["done", "failed", "missing"] and found.seconds[0] == 7.5
-
-
-def test_collect_reads_five_thousand_runs_in_seconds(tmp_path):
-    class Part(Run):
-        folder = property(lambda self: self.given["folder"])
-
-    run = student()
-    for part in range(5000):
-        home = tmp_path / f"part-{part}"
-        home.mkdir()
-        (home / "result.json").write_text(
-            json.dumps(
-                {"folds": [{"fold": part % 24, "uar": 0.5, "accuracy": 0.5, "recordings": 104}]}
-            )
-        )
-    started = time.process_time()
-    found = tables.collect(
-        [
-            Part("student", run.settings, {"folder": tmp_path / f"part-{part}"})
-            for part in range(5000)
-        ]
-    )
-    assert len(found) == 10000
-    assert time.process_time() - started < 10
 
 
 def test_table_6_has_means_over_folds_beside_the_paper():
