@@ -68,9 +68,8 @@ def claims(comparisons: pd.DataFrame, alpha: float = 0.5) -> pd.DataFrame:
             & (comparisons.metric == metric)
             & (comparisons.alpha > 0)
         ]
-        for dataset in rows.dataset.unique() if len(rows) else [""]:
-            here = rows[rows.dataset == dataset]
-            evidence = rule(here, alpha, *network) if len(here) else (here, False)
+        for dataset in [*rows.dataset.unique()] or [""]:
+            evidence = rule(rows[rows.dataset == dataset], alpha, *network)
             verdicts.append((number, corpus, metric, dataset, text, *judge(*evidence)))
     return pd.DataFrame(verdicts, columns=COLUMNS)
 
@@ -101,10 +100,10 @@ def _p(distance: pd.Series, error: pd.Series) -> pd.Series:
 def _run(rows: pd.DataFrame) -> str:
     """Return in words what was run."""
     networks = len(rows.reindex(columns=NETWORK).dropna().drop_duplicates())
-    told = [f"{networks} of {NETWORKS} networks"] if networks else []
+    parts = [f"{networks} of {NETWORKS} networks"] if networks else []
     alphas = ", ".join(map("{:g}".format, sorted(rows.alpha.unique())))
     several = "s" if len(rows) > 1 else ""
-    return "; ".join([*told, f"α {alphas}", f"{len(rows)} comparison{several}"])
+    return "; ".join([*parts, f"α {alphas}", f"{len(rows)} comparison{several}"])
 
 
 def _stated(rows: pd.DataFrame, statement: tuple[int, float, float]) -> pd.DataFrame:

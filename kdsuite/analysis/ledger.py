@@ -13,19 +13,6 @@ import yaml
 from kdsuite import paths
 from kdsuite.settings import Settings, datasets, load
 
-COLUMNS = [
-    "id",
-    "question",
-    "says",
-    "mark",
-    "default",
-    "alternatives",
-    "parameter",
-    "dataset",
-    "settled",
-    "effect",
-]
-
 
 def entries() -> list[dict[str, Any]]:
     """Return the entries of ``ledger.yaml`` as they are written there, in their order."""
@@ -33,8 +20,8 @@ def entries() -> list[dict[str, Any]]:
 
 
 def ledger() -> pd.DataFrame:
-    """Return the ledger as text, one row an entry, columns :data:`COLUMNS`; where a parameter is
-    named, the default is the code's own.
+    """Return the ledger as text, one row an entry of ``ledger.yaml``, with its keys and ``effect``;
+    where a parameter is named, the default is the code's own.
 
     That of a dataset whose file is not in ``params``, which ``$KDLIB_PARAMS`` may have moved, is as
     written.
@@ -45,10 +32,15 @@ def ledger() -> pd.DataFrame:
         parameter, default = entry.get("parameter"), entry["default"]
         if parameter and entry.get("dataset") in known:
             default = in_code(entry)
-        alternatives = " · ".join(map(_text, entry["alternatives"]))
-        shown = {"default": _text(default), "alternatives": alternatives}
-        rows.append({**entry, **shown, "effect": effects.get(parameter, "")})
-    return pd.DataFrame(rows, columns=COLUMNS).fillna("")
+        rows.append(
+            {
+                **entry,
+                "default": _text(default),
+                "alternatives": " · ".join(map(_text, entry["alternatives"])),
+                "effect": effects.get(parameter, ""),
+            }
+        )
+    return pd.DataFrame(rows).fillna("")
 
 
 def measured_effects() -> dict[str, str]:

@@ -138,10 +138,11 @@ def _table(
     behind = pd.DataFrame(cells, columns=["network", *PLACE]).merge(
         pd.DataFrame(filed, columns=[*PLACE, *RUN, "metric"], dtype=object), "left", on=PLACE
     )
-    own = results[results.dataset == dataset].assign(value=100 * results.value)
+    own = results[results.dataset == dataset]
     numbers = own[["stage", "key", "metric", "seed", "fold", "value", "recordings"]]
     # without a run there is nothing to match; pandas would match missing keys with each other
     values = behind[behind.key.notna()].merge(numbers, "left", on=["stage", "key", "metric"])
+    values["value"] *= 100
 
     def wide(by_cell: pd.Series) -> pd.DataFrame:
         return by_cell.unstack("role").reindex(index=range(linear + 1), columns=roles)

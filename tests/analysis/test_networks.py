@@ -1,21 +1,19 @@
-"""Results on disk as tidy tables, and Tables 4 to 7: our numbers beside the printed ones."""
+"""Tables 4 to 7 as frames: what the paper prints of each network beside what the runs have."""
 
 from __future__ import annotations
 
 import json
-import math
-import time
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from kdlib.errors import UserError
 from kdsuite import paths
-from kdsuite.analysis import networks, results
-from kdsuite.analysis.report import Table
-from kdsuite.analysis.suite import Suite
-from kdsuite.runs import grid
-from kdsuite.runs.run import Run
-from kdsuite.settings import load
+from kdsuite.analysis import networks
+from kdsuite.analysis.results import collect
+from kdsuite.analysis.statistics.comparison import interval
+from tests.analysis.filed import finish, student
+from tests.analysis.simulation import World, simulate
 
 
 @pytest.fixture(autouse=True)
@@ -24,332 +22,153 @@ def reports(tmp_path, monkeypatch):
     return tmp_path
 
 
-def student(alpha=0.5, stage="student", layout="ravdess", **axes) -> Run:
-    base = load(dataset="demo-ravdess", alpha=alpha, **axes)
-    return Run(
-        stage,
-        base.model_copy(update={"corpus": base.corpus.model_copy(update={"layout": layout})}),
-        {},
-    )
+def table(task: int, runs: list, alpha: float = 0.5) -> networks.NetworkTable:
+    (first, *_) = networks.tables(task, runs, collect(runs), alpha)
+    return first
 
 
-def finish(run: Run, folds: dict[int, float], metric="uar", recordings=52, **more) -> Run:
-    """Write the result of a run whose folds have these values."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"fold": fold, metric: value, "recordings": recordings} for fold, value in folds.items()
-    ]
-    (run.folder / "result.json").write_text(
-        json.dumps({"stage": run.stage, "key": run.folder.name, "folds": rows, **more})
-    )
-    return run
+def row(found: networks.NetworkTable, backbone: str, setting: str) -> pd.Series:
+    return found.frame.set_index(["backbone", "setting"]).loc[(backbone, setting)]
 
 
-def table(name: str, runs: list[Run], alpha=0.5) -> Table:
-    """Return Table 4, 5, 6 or 7 as its page shows it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grid, "runs", lambda name: runs)
-        patch.setattr(grid, "known", lambda name: [])
-        (first, *_) = networks.tables(int(name[5]), runs, results.collect(runs), alpha)
-        return Suite("demo").comparison(first, alpha)
+def numbers(found: networks.NetworkTable, backbone="seresnet", setting="nonseq") -> list[float]:
+    """Return teacher (if any), undistilled, distilled and the relative change."""
+    names = [*found.runs, "relative_change"]
+    return row(found, backbone, setting)[names].astype(float).to_list()
 
 
-def row(found: Table, backbone: str, setting: str) -> dict[str, str]:
-    """Return a row as it reads, by column name."""
-    place = (found.frame.backbone == backbone) & (found.frame.setting == setting)
-    return found.text()[place.to_numpy()].iloc[0].to_dict()
-
-
-def test_collect_has_a_row_for_each_run_fold_and_metric():
-    run = finish(student(backbone="vgg", setting="agg", seed=3), {0: 0.5, 1: 0.25})
-    found = results.collect([run, run, student(backbone="resnet")])
-    assert (
-        list(found.columns)
-        == "dataset stage backbone setting method alpha seed variant key fold metric value recordings".split()
-    )
-    assert found.iloc[1].to_dict() == {
-        "dataset": "demo-ravdess", "stage": "student", "backbone": "vgg", "setting": "agg", "method": "embedding", "alpha": 0.5, "seed": 3,
-        "variant": "", "key": "vgg-agg-embedding-a0.50-s3", "fold": 1, "metric": "uar", "value": 0.25, "recordings": 52,
-    }  # fmt: skip
-    assert len(found) == 2
-
-
-def test_collect_files_teachers_and_undistilled_students_as_their_results_are():
-    teacher = finish(student(stage="teacher", setting="agg"), {0: 0.9})
-    undistilled = finish(student(alpha=0.0, setting="agg", method="multitask"), {0: 0.4})
-    found = results.collect([teacher, undistilled]).set_index("stage")
-    assert (found.setting["teacher"], found.method["teacher"]) == ("sequential", "") and math.isnan(
-        found.alpha["teacher"]
-    )
-    assert (found.setting["student"], found.method["student"]) == ("em", "embedding")
-
-
-def test_collect_of_nothing_has_the_columns():
-    assert results.collect([]).empty and "metric" in results.collect([])
-
-
-def test_a_damaged_result_names_its_file():
-    run = finish(student(), {0: 0.5})
-    (run.folder / "result.json").write_text('{"folds": [')
-    with pytest.raises(UserError, match="result.json is no valid JSON; delete"):
-        results.collect([run])
-
-
-def test_states_tell_done_from_failed_from_missing():
-    done, failed, absent = (
-        finish(student(), {0: 0.5}, seconds={"wall": 7.5}),
-        student(alpha=0.25),
-        student(alpha=0.75),
-    )
-    failed.folder.mkdir(parents=True)
-    (failed.folder / "notebook.ipynb").write_text("{}")
-    found = results.states([done, failed, absent])
-    assert list(found.state) == ["done", "failed", "missing"] and found.seconds[0] == 7.5
-
-
-def test_collect_reads_five_thousand_runs_in_seconds(tmp_path):
-    class Part(Run):
-        folder = property(lambda self: self.given["folder"])
-
-    run = student()
-    for part in range(5000):
-        home = tmp_path / f"part-{part}"
-        home.mkdir()
-        (home / "result.json").write_text(
-            json.dumps(
-                {"folds": [{"fold": part % 24, "uar": 0.5, "accuracy": 0.5, "recordings": 104}]}
-            )
-        )
-    started = time.process_time()
-    found = results.collect(
-        [
-            Part("student", run.settings, {"folder": tmp_path / f"part-{part}"})
-            for part in range(5000)
-        ]
-    )
-    assert len(found) == 10000
-    assert time.process_time() - started < 10
-
-
-def test_table_6_has_means_over_folds_beside_the_paper():
+def test_means_over_folds_stand_beside_the_paper():
     runs = [
         finish(student(stage="teacher", backbone="vgg"), {0: 0.80, 1: 0.70}),
         finish(student(0.0, backbone="vgg"), {0: 0.50, 1: 0.30, 2: 0.40}),
         finish(student(0.5, backbone="vgg"), {0: 0.60, 1: 0.40, 2: 0.50}),
     ]
-    found = table("table6", runs)
-    assert row(found, "vgg", "nonseq") == {
-        "backbone": "VGG", "setting": "non-sequential",
-        "paper_teacher": "80.5", "paper_undistilled": "51.0", "paper_distilled": "52.3", "paper_relative_change": "+2.54",
-        "teacher": "75.0 ± 7.1", "undistilled": "40.0 ± 10.0", "distilled": "50.0 ± 10.0", "relative_change": "+25.00",
-        "difference": "−2.3", "interval_low:interval_high": "—",
-    }  # fmt: skip
-    assert (
-        len(found.frame) == 10 and row(found, "linear", "logistic regression")["undistilled"] == "—"
-    )
-    for name, run in zip(
-        ("teacher", "undistilled", "distilled", "relative_change"), [*runs, runs[2]]
-    ):
-        assert found.links[name][0] == f"runs.html#run-demo-ravdess-{run.stage}-{run.key}"
+    found = table(6, runs)
+    vgg = row(found, "vgg", "nonseq")
+    assert numbers(found, "vgg") == pytest.approx([75, 40, 50, 25])
+    assert (vgg.teacher_sd, vgg.distilled_sd) == pytest.approx((7.0711, 10), abs=1e-4)
+    assert (vgg.paper_distilled, vgg.difference) == pytest.approx((52.3, -2.3))
+    assert (vgg.folds, vgg.recordings) == (3, 156) and np.isnan(vgg.interval_low)
+    assert found.name == "table6" and found.dataset == "demo-ravdess" and found.metric == "uar"
+    assert [found.runs[role][0] for role in found.runs] == [[run] for run in runs]
+    assert len(found.frame) == 10 and found.runs[1:].isna().all(axis=None)
 
 
-def test_the_linear_baseline_is_a_row_and_marks_what_is_below_it():
-    """VGG: 40 % is below 45 %, 50 % is not; of the teacher only fold 0 is done, where it is below;
-    one student has done fold 1 alone."""
+def test_a_network_below_the_linear_baseline_of_its_folds():
+    """VGG: 40 % is below 45 %, 50 % is not; of the teacher only fold 0 is done, where it is below."""
     runs = [
         finish(student(stage="data"), {0: 0.50, 1: 0.40}),
         finish(student(stage="teacher", backbone="vgg"), {0: 0.80}),
         finish(student(0.0, backbone="vgg"), {0: 0.50, 1: 0.30}),
         finish(student(0.5, backbone="vgg"), {0: 0.60, 1: 0.40}),
-        finish(student(0.0, backbone="resnet"), {1: 0.42}),
     ]
-    told = json.loads((runs[0].folder / "result.json").read_text())
-    for fold, seen in zip(told["folds"], (0.90, 0.60)):
-        fold["frames_uar"] = seen
-    (runs[0].folder / "result.json").write_text(json.dumps(told))
-    found = table("table6", runs)
-    linear, vgg = row(found, "linear", "logistic regression"), row(found, "vgg", "nonseq")
-    assert linear["backbone"] == "linear baseline" and (
-        linear["teacher"],
-        linear["undistilled"],
-    ) == ("75.0 ± 21.2", "45.0 ± 7.1")
-    assert linear["distilled"] == linear["relative_change"] == linear["paper_teacher"] == "—"
-    assert (vgg["teacher"], vgg["undistilled"], vgg["distilled"]) == (
-        "80.0‡",
-        "40.0 ± 14.1‡",
-        "50.0 ± 14.1",
-    )
-    assert row(found, "resnet", "nonseq")["undistilled"] == "42.0"
-    assert (
-        found.links["teacher"][9]
-        == found.links["undistilled"][9]
-        == "runs.html#run-demo-ravdess-data-all"
-    )
-    assert (
-        any(remark.startswith("‡ below the linear baseline") for remark in found.remarks)
-        and r"80.0\ddag{}" in found.to_tex()
-    )
-    below = found.frame[[name for name in found.frame if name.endswith("_below_linear")]]
-    assert below.iloc[0].to_dict() == {
-        "teacher_below_linear": True,
-        "undistilled_below_linear": True,
-        "distilled_below_linear": False,
-    }
-    assert below.iloc[[1, 9]].isna().all(axis=None)
+    result = json.loads((runs[0].folder / "result.json").read_text())
+    for fold, frames in zip(result["folds"], (0.90, 0.60)):
+        fold["frames_uar"] = frames
+    (runs[0].folder / "result.json").write_text(json.dumps(result))
+    found = table(6, runs)
+    below = found.frame.filter(like="_below_linear")
+    assert below.loc[0].to_list() == [True, True, False] and below[1:].isna().all(axis=None)
+    linear = row(found, "linear", "logistic regression")
+    assert (linear.teacher, linear.undistilled) == pytest.approx((75, 45))
+    assert np.isnan(linear.distilled) and found.runs.undistilled[9] == runs[:1]
 
 
-def test_an_error_rate_above_that_of_the_baseline_is_marked():
+def test_an_error_rate_is_better_where_it_is_lower():
     layout = {"layout": "voxceleb1"}
     runs = [finish(student(stage="data", **layout), {0: 0.09}, metric="eer")]
-    runs += [
-        finish(student(alpha, **layout), {0: value}, metric="eer")
-        for alpha, value in ((0.0, 0.10), (0.5, 0.08))
-    ]
-    cells = row(table("table5", runs), "seresnet", "nonseq")
-    assert (cells["undistilled"], cells["distilled"]) == ("10.00‡", "8.00")
-    assert row(table("table5", runs), "linear", "cosine")["undistilled"] == "9.00"
-
-
-def test_a_data_run_of_other_folds_or_without_numbers_is_no_baseline():
-    usual, split = student(stage="data"), student(stage="data", corpus={"groups": 4})
-    runs = [
-        usual,
-        finish(split, {0: 0.9}),
-        finish(student(0.0), {0: 0.5}),
-        finish(student(0.5), {0: 0.6}),
-    ]
-    found = table("table6", runs)
-    assert row(found, "linear", "logistic regression")["undistilled"] == "—" and "‡" not in str(
-        found.marks
-    )
-    assert "demo-ravdess/data/all" in found.missing and not any(
-        split.folder.name in name for name in found.missing
-    )
-    collected = results.collect(runs)
-    assert collected[collected.stage == "data"].iloc[0][
-        ["backbone", "setting", "variant"]
-    ].tolist() == ["linear", "", "corpus.groups=4"]
+    for alpha, value in ((0.0, 0.10), (0.5, 0.08)):
+        runs.append(finish(student(alpha, **layout), {0: value}, metric="eer"))
+    found = table(5, runs)
+    assert numbers(found) == pytest.approx([10, 8, 20])
+    assert row(found, "seresnet", "nonseq").filter(like="below").to_list() == [True, False]
+    assert row(found, "linear", "cosine").undistilled == pytest.approx(9)
+    assert table(4, runs).absent == "the results of demo-ravdess hold no ACCURACY."
+    assert table(7, runs).absent == "no dataset of this suite has the layout iemocap."
 
 
 def test_em_and_agg_share_teacher_and_undistilled_student():
     runs = [
         finish(student(stage="teacher", setting="agg"), {0: 0.9}),
         finish(student(0.0, setting="agg"), {0: 0.5}),
+        finish(student(setting="em"), {0: 0.55}),
+        finish(student(setting="agg"), {0: 0.6}),
     ]
-    runs += [finish(student(setting="em"), {0: 0.55}), finish(student(setting="agg"), {0: 0.6})]
-    found = table("table6", runs)
-    em, agg = row(found, "seresnet", "em"), row(found, "seresnet", "agg")
-    assert (
-        em["undistilled"] == agg["undistilled"] == "50.0"
-        and em["teacher"] == agg["teacher"] == "90.0"
-    )
-    assert (em["relative_change"], agg["relative_change"]) == ("+10.00", "+20.00")
+    found = table(6, runs)
+    assert numbers(found, setting="em") == pytest.approx([90, 50, 55, 10])
+    assert numbers(found, setting="agg") == pytest.approx([90, 50, 60, 20])
 
 
-def test_other_methods_and_other_alphas_do_not_get_into_the_table():
+def test_other_methods_alphas_and_parameters_are_left_out():
     runs = [
         finish(student(method="softlabel"), {0: 0.9}),
         finish(student(0.75), {0: 0.8}),
         finish(student(0.0), {0: 0.5}),
         student(0.5),
     ]
-    assert row(table("table6", runs), "seresnet", "nonseq")["distilled"] == "—"
-    assert row(table("table6", runs, alpha=0.75), "seresnet", "nonseq")["distilled"] == "80.0"
-
-
-def test_missing_runs_are_dashes_and_are_named():
-    found = table("table6", [finish(student(0.0), {0: 0.5}), student(0.5)])
-    cells = row(found, "seresnet", "nonseq")
-    assert (
-        cells["distilled"] == cells["relative_change"] == cells["teacher"] == "—"
-        and cells["undistilled"] == "50.0"
-    )
-    assert "demo-ravdess/student/seresnet-nonseq-embedding-a0.50-s0" in found.missing
-    assert "seresnet, nonseq, teacher: no run of this suite" in found.missing
-    assert not found.absent
-
-
-def test_parts_of_the_folds_and_seeds_are_put_together():
-    runs = [finish(student(0.0, folds=fold), {fold: 0.4 + 0.2 * fold}) for fold in (0, 1)]
-    runs += [finish(student(0.5, folds=0), {0: 0.6}), student(0.5, folds=1)]
-    cells = row(table("table6", runs), "seresnet", "nonseq")
-    assert cells["undistilled"] == "50.0 ± 14.1"
-    assert cells["distilled"] == "60.0†"
-    assert cells["relative_change"] == "—"  # one student has fold 0 alone, the other both
-    seeds = [finish(student(0.0, seed=seed), {0: 0.4 + 0.2 * seed, 1: 0.5}) for seed in (0, 1)]
-    found = table("table6", seeds)
-    cells = row(found, "seresnet", "nonseq")
-    assert cells["undistilled"] == "50.0 ± 0.0" and "104 recordings tested in 2 folds" in " ".join(
-        found.facts
-    )
-
-
-def test_runs_with_other_parameters_are_left_out_and_counted():
-    usual = [finish(student(0.0), {0: 0.5}), finish(student(0.5), {0: 0.6})]
+    assert np.isnan(row(table(6, runs), "seresnet", "nonseq").distilled)
+    assert row(table(6, runs, alpha=0.75), "seresnet", "nonseq").distilled == pytest.approx(80)
     other = finish(student(0.5, training={"epochs": 35}), {0: 0.99})
-    found = table("table6", [other, *usual])
-    assert row(found, "seresnet", "nonseq")["distilled"] == "60.0"
-    assert any(note.startswith("1 runs with other corpus") for note in found.notes)
-
-
-def test_a_lower_error_rate_is_a_positive_change():
-    runs = [
-        finish(student(alpha, layout="voxceleb1"), {0: value}, metric="eer")
-        for alpha, value in ((0.0, 0.10), (0.5, 0.08))
-    ]
-    cells = row(table("table5", runs), "seresnet", "nonseq")
-    assert (cells["undistilled"], cells["distilled"], cells["relative_change"]) == (
-        "10.00",
-        "8.00",
-        "+20.00",
-    )
-    assert (cells["paper_undistilled"], cells["paper_relative_change"]) == ("5.31", "+20.52")
-    assert "teacher" not in cells
-
-
-def test_identification_takes_accuracy_and_says_that_there_is_no_eer():
-    runs = [
-        finish(student(alpha, layout="voxceleb1"), {0: value}, metric="accuracy")
-        for alpha, value in ((0.0, 0.8), (0.5, 0.7))
-    ]
-    assert row(table("table4", runs), "seresnet", "nonseq")["relative_change"] == "−12.50"
-    assert table("table5", runs).absent == "the results of demo-ravdess hold no EER."
-    assert table("table7", runs).absent == "no dataset of this suite has the layout iemocap."
-
-
-def test_table_7_shows_the_columns_without_header_as_printed():
-    found = table("table7", [])
-    assert row(found, "vgg", "nonseq") | {
-        "paper_unlabelled_third": "−25.65",
-        "paper_unlabelled_fourth": "0",
-    } == row(found, "vgg", "nonseq")
-    assert "distilled" in row(found, "vgg", "nonseq") and "paper_distilled" not in row(
-        found, "vgg", "nonseq"
-    )
-
-
-def test_the_head_says_that_shapes_and_not_values_are_compared():
-    found = table("table6", [finish(student(), {0: 0.5})])
-    assert found.facts[:3] == [
-        "dataset demo-ravdess (synthetic corpus)",
-        "52 recordings tested in 1 fold (paper: 2,452)",
-        "epochs 20 (paper: 50)",
-    ]
-    assert "student width 0.125 (paper: 1)" in found.facts
-    assert found.notes[0].startswith("Compare the shape, not the values: the corpus is synthetic")
+    found = table(6, [other, finish(student(0.5), {0: 0.6}), *runs[2:3]])
+    assert row(found, "seresnet", "nonseq").distilled == pytest.approx(60) and found.other == 1
 
 
 def test_an_undistilled_student_and_a_teacher_belong_to_every_variant_of_the_distillation():
-    """The distance is of the distilled student alone: those that do not know it are not left out."""
     runs = [
-        finish(student(0.0, backbone="vgg"), {0: 0.4}),
-        finish(student(stage="teacher", backbone="vgg"), {0: 0.7}),
-        finish(student(0.5, backbone="vgg", training={"distance": "mse"}), {0: 0.5}),
+        finish(student(0.0), {0: 0.4}),
+        finish(student(stage="teacher"), {0: 0.7}),
+        finish(student(0.5, training={"distance": "mse"}), {0: 0.5}),
     ]
-    cells = row(table("table6", runs), "vgg", "nonseq")
-    assert (
-        cells["teacher"],
-        cells["undistilled"],
-        cells["distilled"],
-        cells["relative_change"],
-    ) == ("70.0", "40.0", "50.0", "+25.00")
+    assert numbers(table(6, runs)) == pytest.approx([70, 40, 50, 25])
+
+
+def test_parts_of_the_folds_are_put_together_and_missing_runs_are_named():
+    runs = [finish(student(0.0, folds=fold), {fold: 0.4 + 0.2 * fold}) for fold in (0, 1)]
+    runs += [finish(student(0.5, folds=0), {0: 0.6}), student(0.5, folds=1)]
+    found = table(6, runs)
+    teacher, undistilled, distilled, change = numbers(found)
+    assert (undistilled, distilled) == pytest.approx((50, 60)) and np.isnan([teacher, change]).all()
+    assert found.partial.loc[6].to_list() == [False, False, True]
+    assert "demo-ravdess/student/seresnet-nonseq-embedding-a0.50-s0-f1" in found.missing
+    assert "seresnet, nonseq, teacher: no run of this suite" in found.missing and not found.absent
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_an_interval_needs_the_predictions_of_all_runs(removed):
+    world = World(speakers=12, recordings=28, folds=2, seeds=3)
+    _, predictions = simulate(world, np.random.default_rng(0))
+    runs = []
+    for seed, part in predictions.groupby("seed"):
+        run = finish(student(0.5, seed=seed), {0: 0.5, 1: 0.5})
+        part.drop(columns="seed").to_csv(run.folder / "predictions.csv", index=False)
+        runs.append(run)
+    expected = interval(predictions)
+    if removed:
+        (runs[0].folder / "predictions.csv").unlink()
+    found = row(table(6, runs), "seresnet", "nonseq")
+    bounds = [np.nan] * 2 if removed else [100 * expected.low, 100 * expected.high]
+    assert [found.interval_low, found.interval_high] == pytest.approx(bounds, nan_ok=True)
+
+
+def test_each_further_dataset_makes_a_table_of_its_own():
+    own = [finish(student(alpha), {0: 0.5 + alpha / 10}) for alpha in (0.0, 0.5)]
+    real = [
+        type(run)(
+            run.stage,
+            run.settings.model_copy(
+                update={
+                    "dataset": "ravdess",
+                    "corpus": run.settings.corpus.model_copy(update={"synthetic": None}),
+                }
+            ),
+            {},
+        )
+        for run in own
+    ]
+    for run in real:
+        finish(run, {0: 0.7})
+    both = networks.tables(6, own + real, collect(own + real))
+    assert [(each.name, each.dataset) for each in both] == [
+        ("table6", "ravdess"),
+        ("table6-demo-ravdess", "demo-ravdess"),
+    ]
