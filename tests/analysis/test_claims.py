@@ -325,6 +325,7 @@ def simulated(
         found = compare(*simulate(world(alpha, method), random), flips=399)
         place = {
             "dataset": "simulated",
+            "teacher": np.nan,
             "layout": layout,
             "backbone": backbone,
             "setting": setting,
