@@ -91,11 +91,10 @@ def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     """
     # a generator of its own, so that training does not depend on it
     drawn = pd.Series(np.random.default_rng(0).permutation(rows))
-    speaker = pd.Series(speakers[drawn])
-    limited = drawn[speaker.groupby(speaker).cumcount() < OF_ONE_SPEAKER]
+    drawn = drawn.groupby(speakers[drawn]).head(OF_ONE_SPEAKER)
     # one speaker after the other, so that those who are taken have pairs
-    order = np.argsort(pd.factorize(speaker[limited.index])[0], kind="stable")
-    chosen = limited.iloc[order].to_numpy(np.int64, copy=True)[:CALIBRATION]
+    order = np.argsort(pd.factorize(speakers[drawn])[0], kind="stable")
+    chosen = drawn.to_numpy(np.int64)[order][:CALIBRATION]
     count = len(np.unique(speakers[chosen]))
     return chosen if 1 < count < len(chosen) else chosen[:0]
 

@@ -226,7 +226,8 @@ def in_words(forecast: dict[str, Any]) -> str:
 
 {stages.to_string(columns=list(shown), formatters=shown)}
 
-This machine ({machine["device"]}, {machine["side_by_side"]} run(s) side by side, measured now): {duration(forecast["hours"])} for all, {duration(forecast["hours_missing"])} for what is missing.
+This machine ({machine["device"]}, {machine["side_by_side"]} run(s) side by side): {duration(forecast["hours"])} for all, {duration(forecast["hours_missing"])} for what is missing.
+Measured now were the encoders' passes and Adam; small networks take longer, for crops and spectrograms.
 One H200: {duration(forecast["h200_hours"])} of training at an ASSUMED {listed(rates, "{1:.0f} TFLOP/s ({0})", 1e12)}, not measured.
 Disk: {listed(forecast["disk_bytes"].items(), "{} {:,.3g} GB", 1e9)}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.

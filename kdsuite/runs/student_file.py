@@ -101,7 +101,7 @@ def read(path: str | os.PathLike) -> tuple[Network, Settings, Facts]:
                 raise InvalidStudent(
                     f"{path} was written by a newer kdlib; update this one to use it."
                 ) from None
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            reason = f"{'.'.join(map(str, first['loc'])) or 'header'}: {first['msg']}"
         raise InvalidStudent(
             f"{path} describes no student that can be ({reason}); fetch it again, or train the student anew."
         ) from None

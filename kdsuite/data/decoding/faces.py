@@ -37,8 +37,9 @@ def filters(face: str, media: Media) -> str:
     if face == CROP:
         return scale
     begin, end = PARTS[face]
+    half = f"crop=iw*{end - begin}:ih:iw*{begin}:0," if face else ""
     side = rf"min(iw\,ih)*{media.crop}"
-    return f"crop=iw*{end - begin}:ih:iw*{begin}:0,crop={side}:{side},{scale}"
+    return f"{half}crop={side}:{side},{scale}"
 
 
 def finder(face: str, crop: float) -> Callable[[float, int, int], Box]:
