@@ -96,9 +96,8 @@ def build_targets(
         return None
     # a generator of its own, so that the targets leave the student's crops and their order as they
     # are
-    kind = settings.training.targets
-    seed = int(digest([settings.seed, kind, fold.number]), 16)
-    generator = torch.Generator().manual_seed(seed)
+    kind, generator = settings.training.targets, torch.Generator()
+    generator.manual_seed(int(digest([settings.seed, kind, fold.number]), 16))
     return TARGETS[kind](Source(settings, dataset, fold, privileged, generator, audio_teacher))
 
 

@@ -159,8 +159,9 @@ class SequenceTask(_TeacherTask):
 
 def teacher_trainer(settings: Settings, dataset: Dataset, fold: Fold) -> Trainer:
     """Return the trainer of one fold's teacher, which learns from the labelled training recordings."""
-    purpose = "teacher", settings.backbone, settings.sequential, fold.number
-    generator = seeded(settings.seed, *purpose)
+    generator = seeded(
+        settings.seed, "teacher", settings.backbone, settings.sequential, fold.number
+    )
     network = build_teacher(settings, len(dataset.classes), dataset.frames.values.shape[1:])
     network.to(dataset.device)
     task = (SequenceTask if settings.sequential else FrameTask)(network, settings, dataset, fold)

@@ -122,7 +122,7 @@ class Trainer:
     def _epoch(self) -> dict[str, float]:
         began, total = time.monotonic(), torch.zeros((), device=self.device)
         batches = self._batches()
-        steps, parts = len(batches), itertools.chain.from_iterable(batches)
+        steps, parts = len(batches), itertools.chain(*batches)
         load = self.task.load
         loaded = prefetch(load, parts, self.device) if self.prefetch else map(load, parts)
         for step, batch in enumerate(batches, len(self.history) * steps):
@@ -142,8 +142,8 @@ class Trainer:
                 "precision float32."
             )
         rate = learning_rate(self.training, steps, (len(self.history) + 1) * steps)
-        measured = {"seconds": time.monotonic() - began, **self.task.epoch_values()}
-        self.history.append({"loss": mean, "rate": rate, **measured})
+        values = {"loss": mean, "rate": rate, "seconds": time.monotonic() - began}
+        self.history.append({**values, **self.task.epoch_values()})
         return self.history[-1]
 
     def _batches(self) -> list[list[Part]]:
@@ -154,10 +154,9 @@ class Trainer:
         batch-norm.
         """
         count, accumulate = self.task.examples, self.training.accumulate
-        order = torch.randperm(count, generator=self.generator)
-        draws = (
-            torch.rand(count, generator=self.generator) if self.task.crops else torch.zeros(count)
-        )
+        order, draws = torch.randperm(count, generator=self.generator), torch.zeros(count)
+        if self.task.crops:
+            draws.uniform_(generator=self.generator)
         split = math.ceil(count / self.training.batch_size)
         batches = zip(*(values.to(self.device).tensor_split(split) for values in (order, draws)))
         return [
@@ -178,16 +177,18 @@ class Trainer:
     def _inputs(self) -> Iterator[tuple]:
         """Yield what the task loads of an epoch's micro-batches; loading is in float32 as in
         training."""
-        for part in itertools.chain.from_iterable(self._batches()):
+        for part in itertools.chain(*self._batches()):
             with torch.autocast(self.device.type, enabled=False):
                 loaded = self.task.load(part)
             yield loaded
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on."""
-        random = {"generator": self.generator.get_state(), "dropout": torch.get_rng_state()}
-        states = {"module": self.module.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return {**states, **random, "history": self.history}
+        return {
+            "module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(), "dropout": torch.get_rng_state(),
+            "history": self.history,
+        }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what :meth:`state_dict` returned of a training of the same kind."""
