@@ -20,7 +20,7 @@ ORDER = (
     ("kdlib.targets",),
     ("kdlib.student",),
     ("kdsuite.paths",),
-    ("kdsuite.places",),  # the former name
+    ("kdsuite.paths",),  # the former name
     ("kdsuite.parameters",),
     ("kdsuite.settings",),
     ("kdsuite.data",),
@@ -111,10 +111,10 @@ def test_each_room_imports_only_those_above_it():
 
 def test_an_import_in_the_wrong_direction_is_found(tmp_path):
     file = tmp_path / "losses.py"
-    file.write_text("def late():\n    from kdsuite import places\n    import kdlib.student\n")
+    file.write_text("def late():\n    from kdsuite import paths\n    import kdlib.student\n")
     assert violations({"kdlib.losses": file}) == [
         "kdlib.losses imports kdlib.student",
-        "kdlib.losses imports kdsuite.places",
+        "kdlib.losses imports kdsuite.paths",
     ]
 
 

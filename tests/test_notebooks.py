@@ -12,11 +12,11 @@ import nbformat
 import pytest
 from papermill import inspect_notebook
 
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.runs import sources
 from kdsuite.settings import Settings
 
-NOTEBOOKS = sorted((places.ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
 QUICK = {
     "corpus": {
         "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [2]},
@@ -46,7 +46,7 @@ def test_committed_notebooks_are_clean_and_short(file):
 @pytest.mark.parametrize("name", ["01_data", "02_teacher", "03_student"])
 def test_parameters_cells_say_what_the_library_says(name):
     """Names, defaults and help that ``papermill --help-notebook`` shows are those of the settings."""
-    parameters = inspect_notebook(str(places.ROOT / "notebooks" / f"{name}.ipynb"))
+    parameters = inspect_notebook(str(paths.ROOT / "notebooks" / f"{name}.ipynb"))
     assert parameters
     for parameter in parameters.values():
         field = Settings.model_fields[parameter["name"]]
@@ -71,7 +71,7 @@ def papermill(tmp_path, notebook, *arguments, out="out.ipynb", **options):
         "-m",
         "papermill",
         "--no-progress-bar",
-        str(places.ROOT / "notebooks" / f"{notebook}.ipynb"),
+        str(paths.ROOT / "notebooks" / f"{notebook}.ipynb"),
         *target,
         *arguments,
     ]

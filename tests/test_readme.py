@@ -19,7 +19,7 @@ import pytest
 import soundfile
 import yaml
 
-from kdsuite import places
+from kdsuite import paths
 
 PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|\.venv/bin/\w+|conda|nbdiff\S*|jupyter)\b)"
 # what stands there, and what is run for it: make says what it would do, and nobody installs,
@@ -69,7 +69,7 @@ def once(found: list[list[str]]) -> list[list[str]]:
     return kept
 
 
-PAGES = [places.ROOT / "README.md", *sorted((places.ROOT / "docs").glob("*.md"))]
+PAGES = [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
 COMMANDS = {page: blocks(page.read_text()) for page in PAGES}
 BLOCKS = once([block for found in COMMANDS.values() for block in found])
 
@@ -88,12 +88,12 @@ def checkout(tmp_path_factory):
         "pyproject.toml",
         "requirements.lock",
     ):
-        (folder / name).symlink_to(places.ROOT / name)
-    shutil.copytree(places.ROOT / "params", folder / "params")
+        (folder / name).symlink_to(paths.ROOT / name)
+    shutil.copytree(paths.ROOT / "params", folder / "params")
     for file in (folder / "params").glob("*.yaml"):
         values = yaml.safe_load(file.read_text())
         merged = {name: {**values.get(name, {}), **SMALL[name]} for name in SMALL}
-        demo = places.PARAMS / f"demo-{file.stem.removeprefix('demo-')}.yaml"
+        demo = paths.PARAMS / f"demo-{file.stem.removeprefix('demo-')}.yaml"
         if (
             demo.exists()
         ):  # `ravdess` and the others too: their trees are written in place of the download
@@ -131,7 +131,7 @@ def run(folder, script: str) -> str:
     environment = {
         **os.environ,
         "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
-        "PYTHONPATH": str(places.ROOT),
+        "PYTHONPATH": str(paths.ROOT),
         "OMP_NUM_THREADS": "1",
         **{f"KDLIB_{name.upper()}": str(folder / name) for name in ("params", "data", "reports")},
     }

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
-from kdsuite import places
+from kdsuite import paths
 
 BIN = Path(sys.executable).parent
 
@@ -24,9 +24,9 @@ def clone(tmp_path_factory):
     """Yield a repository with this one's notebook 3 and git files, after `make setup-git`."""
     folder = tmp_path_factory.mktemp("clone")
     (folder / "notebooks").mkdir()
-    shutil.copy(places.ROOT / "notebooks" / "03_student.ipynb", folder / "notebooks")
+    shutil.copy(paths.ROOT / "notebooks" / "03_student.ipynb", folder / "notebooks")
     for name in ("Makefile", ".gitattributes", "nbdime_config.json"):
-        shutil.copy(places.ROOT / name, folder)
+        shutil.copy(paths.ROOT / name, folder)
     git(folder, "init", "--quiet")
     # READY: the environment is this one, which make would otherwise look for
     subprocess.run(

@@ -25,7 +25,7 @@ import torch
 from kdlib.dataset import Dataset, Ragged
 from kdlib.errors import UnreadableRecording
 from kdlib.parameters import Media, digest
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data import STORE_FORMAT, corpora
 from kdsuite.data.corpora.features import measurements, timed
 from kdsuite.data.decoding.media import read_recording
@@ -77,8 +77,8 @@ def _prepared(
     fingerprint: str, recordings: pd.DataFrame, settings: Settings, workers: int | None = None
 ) -> Store:
     """Open the store of that name; build it unless it exists, while other processes wait."""
-    folder = places.DATA / "stores" / fingerprint
-    with places.lock(folder):
+    folder = paths.DATA / "stores" / fingerprint
+    with paths.lock(folder):
         if not (folder / "store.json").exists():
             build(folder, recordings, settings, workers or len(os.sched_getaffinity(0)))
     return open_store(folder, recordings)
@@ -148,7 +148,7 @@ def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: i
     recordings.drop(columns=["audio", "video"]).to_csv(folder / "recordings.csv", index=False)
     types = {name: [row.base.str, row.shape] for name, row in rows.items()}
     facts = {"sample_rate": media.sample_rate, "fps": fps, "rows": types}
-    places.write_json(folder / "store.json", facts)
+    paths.write_json(folder / "store.json", facts)
 
 
 def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:

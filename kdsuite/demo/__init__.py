@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from kdlib.errors import InvalidParameter
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.parameters import Corpus, Synthetic
 
 TRUTH = "synthetic.json"  # the corpus is complete if and only if this exists
@@ -36,15 +36,15 @@ def ensure(corpus: Corpus) -> None:
         raise InvalidParameter(
             f"parameter 'corpus.synthetic' makes no {corpus.layout}; set it to null, or take a dataset that does not ask for it."
         )
-    folder = places.corpus(corpus.path)
-    with places.lock(folder):
+    folder = paths.corpus(corpus.path)
+    with paths.lock(folder):
         if not claimed(folder, synthetic):
             # late, for moviepy and scipy's filters take long to import
             layout = import_module(f"{__name__}.{corpus.layout}")
             jobs, truth = layout.plan(folder, synthetic)
             _write_missing(folder, jobs)
             value = {"parameters": synthetic.model_dump(mode="json"), "takes": truth}
-            places.write_json(folder / TRUTH, value)
+            paths.write_json(folder / TRUTH, value)
 
 
 def claimed(folder: Path, synthetic: Synthetic) -> bool:
@@ -70,7 +70,7 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
         raise InvalidParameter(
             f"parameter 'corpus.synthetic.video_size' is {parameters['video_size']}, but H.264 needs both even."
         )
-    places.write_json(folder / BEGUN, {"parameters": parameters})
+    paths.write_json(folder / BEGUN, {"parameters": parameters})
     return False
 
 

@@ -17,7 +17,7 @@ from kdlib.dataset import Ragged
 from kdlib.errors import UserError
 from kdlib.spectrogram import Spectrogram
 from kdlib.teacher import PrivilegedInformation
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import GREY, METHODS
 from kdsuite.data.store import Store
@@ -273,7 +273,7 @@ figures.confusion(pandas.DataFrame({"label": ["a"], "predicted": ["a"], "p_a": [
 figures.embedding_map(numpy.eye(12, 3), store.recordings.label, store.recordings.speaker)
 assert not {"seaborn", "sklearn", "matplotlib.pyplot"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=places.ROOT, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, check=True)
 
 
 def test_confusion_gives_share_of_the_row_and_count_in_the_order_of_the_corpus():

@@ -13,7 +13,7 @@ import yaml
 from sklearn.neighbors import NearestNeighbors
 
 from kdlib.models.network import build_student
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.app import explore
 from kdsuite.app.using import load_student
@@ -43,7 +43,7 @@ def keep(settings, store, **result):
 
 @pytest.fixture
 def reports(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "REPORTS", tmp_path)
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
 
 
 def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):

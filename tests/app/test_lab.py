@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kdsuite import places
+from kdsuite import paths
 from tests.test_readme import SMALL, SYNTHETIC
 
 BIN = Path(sys.executable).parent
@@ -26,13 +26,13 @@ def home(tmp_path_factory):
     student of it are finished."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "params" / "grids").mkdir(parents=True)
-    values = yaml.safe_load((places.PARAMS / "demo-ravdess.yaml").read_text())
+    values = yaml.safe_load((paths.PARAMS / "demo-ravdess.yaml").read_text())
     for section, changed in SMALL.items():
         values[section] = {**values[section], **changed}
     values["corpus"]["synthetic"] = SYNTHETIC
     (folder / "params" / "demo-ravdess.yaml").write_text(yaml.safe_dump(values))
     (folder / "notebooks").mkdir()
-    shutil.copy(places.ROOT / "notebooks" / "05_explore.ipynb", folder / "notebooks")
+    shutil.copy(paths.ROOT / "notebooks" / "05_explore.ipynb", folder / "notebooks")
     set_to = {
         "KDLIB_PARAMS": "params",
         "KDLIB_DATA": "data",
@@ -49,7 +49,7 @@ def home(tmp_path_factory):
         command = [
             "papermill",
             "--no-progress-bar",
-            places.ROOT / "notebooks" / "03_student.ipynb",
+            paths.ROOT / "notebooks" / "03_student.ipynb",
             folder / "run.ipynb",
             "-p",
             "alpha",
@@ -156,7 +156,7 @@ def test_where_something_is_missing_it_says_what_to_run(home, tmp_path):
     command = [
         "papermill",
         "--no-progress-bar",
-        places.ROOT / "notebooks" / "05_explore.ipynb",
+        paths.ROOT / "notebooks" / "05_explore.ipynb",
         tmp_path / "out.ipynb",
         "-p",
         "seed",

@@ -31,7 +31,7 @@ import kdlib
 from kdlib.errors import UNPRINTABLE, UserError
 from kdlib.models.network import build_student
 from kdlib.parameters import Media
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data import corpora
 from kdsuite.data.corpora import features, voxceleb1
 from kdsuite.data.decoding.faces import finder
@@ -414,7 +414,7 @@ def test_tables_of_face_measurements(text):
 
 # --- parameters
 
-YAML = (places.PARAMS / "grid-example.yaml").read_bytes()
+YAML = (paths.PARAMS / "grid-example.yaml").read_bytes()
 SECTIONS = [
     Settings,
     *(Settings.model_fields[name].annotation for name in ("corpus", "media", "model", "training")),
@@ -444,7 +444,7 @@ VALUES = st.recursive(
 def check_settings(text: bytes, **given) -> None:
     """Load a dataset's file, and name and fingerprint what it holds."""
     with folder() as home, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(places, "PARAMS", home)
+        patch.setattr(paths, "PARAMS", home)
         (home / "fuzz.yaml").write_bytes(text)
         found = told(lambda: load(**{"dataset": "fuzz", **given}), "parameter", "fuzz.yaml")
         if found is not None:

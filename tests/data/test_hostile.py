@@ -18,7 +18,7 @@ from PIL import Image
 
 from kdlib.errors import InvalidParameter, UnreadableRecording
 from kdlib.parameters import Media
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.data.decoding import ffmpeg
 from kdsuite.data.decoding.media import read_frames
@@ -37,7 +37,7 @@ def calls():
     """Yield file, line, name and keywords of each call in the library, the notebooks' cells and the
     Snakefile's helpers."""
     for file in sorted(
-        file for name in ("kdlib", "kdsuite") for file in (places.ROOT / name).rglob("*.py")
+        file for name in ("kdlib", "kdsuite") for file in (paths.ROOT / name).rglob("*.py")
     ):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
@@ -205,7 +205,7 @@ def test_names_in_pictures(tmp_path):
 
 
 def test_names_of_files_of_parameters(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "PARAMS", tmp_path)
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
     for name in ("a b", "-rf", ".x", "a{b}", "$(id)", "a\nb"):
         (tmp_path / f"{name}.yaml").write_text("{}")
         with pytest.raises(InvalidParameter, match="made of letters, digits"):
@@ -252,7 +252,7 @@ def stale(home, *arguments):
         "-m",
         "snakemake",
         "--snakefile",
-        places.ROOT / "Snakefile",
+        paths.ROOT / "Snakefile",
         "--directory",
         home,
         "--cores",
@@ -285,10 +285,10 @@ def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
     (tmp_path / "params" / "grids").mkdir(parents=True)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "papermill").write_text(
-        PAPERMILL.format(python=sys.executable, root=str(places.ROOT))
+        PAPERMILL.format(python=sys.executable, root=str(paths.ROOT))
     )
     (tmp_path / "bin" / "papermill").chmod(0o755)
-    example = yaml.safe_load((places.ROOT / "params" / "grid-example.yaml").read_text())
+    example = yaml.safe_load((paths.ROOT / "params" / "grid-example.yaml").read_text())
     for name in ("one", "two"):
         folder = tmp_path / f"corpus {name} ; $(id)"
         folder.mkdir()
@@ -319,10 +319,10 @@ def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
 
 
 def test_who_waits_is_told_for_whom(tmp_path):
-    wait = f"from pathlib import Path; from kdsuite import places\nwith places.lock(Path({str(tmp_path / 'store')!r})): print('mine')"
-    with places.lock(tmp_path / "store"):
+    wait = f"from pathlib import Path; from kdsuite import places\nwith paths.lock(Path({str(tmp_path / 'store')!r})): print('mine')"
+    with paths.lock(tmp_path / "store"):
         other = subprocess.Popen(
-            [sys.executable, "-c", wait], cwd=places.ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", wait], cwd=paths.ROOT, stdout=subprocess.PIPE, text=True
         )
         assert (
             f"store, which is being made (process and host: {os.getpid()} "
@@ -332,7 +332,7 @@ def test_who_waits_is_told_for_whom(tmp_path):
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    hold = f"import os, signal; from pathlib import Path; from kdsuite import places\nwith places.lock(Path({str(tmp_path / 'store')!r})): os.kill(os.getpid(), signal.SIGKILL)"
-    assert subprocess.run([sys.executable, "-c", hold], cwd=places.ROOT).returncode == -9
-    with places.lock(tmp_path / "store"):
+    hold = f"import os, signal; from pathlib import Path; from kdsuite import places\nwith paths.lock(Path({str(tmp_path / 'store')!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    assert subprocess.run([sys.executable, "-c", hold], cwd=paths.ROOT).returncode == -9
+    with paths.lock(tmp_path / "store"):
         assert (tmp_path / "store.lock").read_text().startswith(f"{os.getpid()} ")

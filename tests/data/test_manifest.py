@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdsuite import demo, places
+from kdsuite import demo, paths
 from kdsuite.data import corpora
 from kdsuite.data.corpora import features
 from kdsuite.parameters import Corpus, Synthetic
@@ -126,10 +126,10 @@ def test_own_split_becomes_the_fold(folder):
 
 
 def test_files_are_looked_for_beside_the_manifest_first(folder):
-    shared = places.CORPORA[0] / "elsewhere"
+    shared = paths.CORPORA[0] / "elsewhere"
     shared.mkdir(parents=True)
     (shared / "far.wav").touch()
-    (places.CORPORA[0] / "a.wav").touch()
+    (paths.CORPORA[0] / "a.wav").touch()
     table = read(folder, HEADER + f"elsewhere/far.wav,A,x\na.wav,A,x\n{folder}/b.wav,A,x\n")
     assert table.audio.to_list() == [
         str(folder / "a.wav"),
@@ -198,7 +198,7 @@ def test_nothing_is_published_or_made():
 
 
 def test_the_example_is_over_real_clips(real, monkeypatch):
-    monkeypatch.setattr(places, "CORPORA", (places.PARAMS / "examples", real))
+    monkeypatch.setattr(paths, "CORPORA", (paths.PARAMS / "examples", real))
     settings = load(dataset="grid-example")
     table = corpora.read(settings.corpus)
     assert table.recording.to_list() == ["bbaf2n", "brbk7n", "lbax4n", "lbbc2a", "lrwp9a", "lwbsza"]

@@ -18,7 +18,7 @@ import torch
 from kdlib import dataset as ragged
 from kdlib.dataset import Ragged
 from kdlib.errors import FullDisk, UnreadableRecording
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data import corpora, store
 from kdsuite.data.store import prepare, prepare_trials
 from kdsuite.data.writer import StoreWriter
@@ -143,7 +143,7 @@ def test_the_same_bytes_however_many_workers(corpus, monkeypatch):
 
     monkeypatch.setattr(store, "_decode", late_first)
     for workers in (1, 2, 4):
-        monkeypatch.setattr(places, "DATA", corpus / f"data-{workers}")
+        monkeypatch.setattr(paths, "DATA", corpus / f"data-{workers}")
         folder = (
             corpus
             / f"data-{workers}"
@@ -191,7 +191,7 @@ def test_killed_at_random_moments_a_store_continues_and_ends_with_the_same_bytes
         command = [sys.executable, "-c", KILLED, str(tmp_path / "list.csv")]
         environment = {**os.environ, "KDLIB_DATA": str(tmp_path / folder)}
         return subprocess.Popen(
-            command, env=environment, cwd=places.ROOT, stdout=subprocess.PIPE, text=True
+            command, env=environment, cwd=paths.ROOT, stdout=subprocess.PIPE, text=True
         )
 
     def stored(folder):

@@ -14,7 +14,7 @@ from kdlib import dataset as ragged
 from kdlib import teacher
 from kdlib.errors import InvalidParameter
 from kdlib.models.network import build_teacher
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data import corpora
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
@@ -191,7 +191,7 @@ def test_a_store_that_does_not_fit_is_streamed_with_the_same_bits(
     settings = small(backbone="resnet", setting=setting, training={"teacher_frames": drawn})
     resident = ensure(settings, noise_store())
     monkeypatch.setattr(ragged, "free_memory", lambda device: 0)
-    monkeypatch.setattr(places, "DATA", own_data / "other")
+    monkeypatch.setattr(paths, "DATA", own_data / "other")
     gather, threads = ragged.Ragged.take, []
     monkeypatch.setattr(
         ragged.Ragged,

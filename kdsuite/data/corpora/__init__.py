@@ -28,7 +28,7 @@ from pathlib import Path
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data import COLUMNS, STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
@@ -53,7 +53,7 @@ def read(corpus: Corpus) -> pd.DataFrame:
     Raises InvalidCorpus where the folder is missing, has no recordings, or holds a file that does
     not belong there.
     """
-    folder = places.corpus(corpus.path)
+    folder = paths.corpus(corpus.path)
     exists = folder.is_file if corpus.layout == "manifest" else folder.is_dir
     if not exists():
         raise InvalidCorpus(
@@ -140,7 +140,7 @@ def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
     if corpus.outside:
         return
     home = folder.parent if folder.is_file() else folder
-    homes = tuple(os.path.join(os.path.realpath(each), "") for each in (home, *places.CORPORA))
+    homes = tuple(os.path.join(os.path.realpath(each), "") for each in (home, *paths.CORPORA))
     for file in files:
         if not os.path.realpath(file).startswith(homes):
             raise InvalidCorpus(
@@ -161,7 +161,7 @@ def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
             "parameter 'corpus.trials' needs a layout with trial lists (voxceleb1), not "
             f"{corpus.layout}."
         )
-    folder = places.corpus(corpus.path)
+    folder = paths.corpus(corpus.path)
     with _reading():
         pairs = voxceleb1.read_trials(folder, corpus.trials)
         files, missing = voxceleb1.trial_files(folder, pairs)
@@ -189,7 +189,7 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
     for column in ("audio", "video"):
         rows[column] = rows[column].map(identify)
     rows["face"] = rows.face.map(lambda face: identify(face) if is_track(face) else face)
-    table = places.corpus(corpus.features).read_bytes() if corpus.features else b""
+    table = paths.corpus(corpus.features).read_bytes() if corpus.features else b""
     return digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
 
 

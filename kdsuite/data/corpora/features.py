@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data.reading import no_table, refuse, separator
 from kdsuite.parameters import Corpus
 
@@ -99,7 +99,7 @@ def _table(path: str) -> pd.DataFrame:
 
     Raises InvalidCorpus where the table is missing or is not made of numbers.
     """
-    file, table = places.corpus(path), _parsed(path).reset_index()
+    file, table = paths.corpus(path), _parsed(path).reset_index()
     table.index += 2  # the number of the line
     name, *numbers = table
     if not {*numbers} - {TIME}:
@@ -126,7 +126,7 @@ def _table(path: str) -> pd.DataFrame:
 
 def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
     """Read the table, or its first rows, by recording."""
-    file = places.corpus(path)
+    file = paths.corpus(path)
     if not file.is_file():
         raise InvalidCorpus(
             f"the table of face measurements {file} does not exist; put it there, or name it with "

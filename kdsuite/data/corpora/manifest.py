@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdsuite import places
+from kdsuite import paths
 from kdsuite.data.decoding.faces import CROP, PARTS
 from kdsuite.data.folds import SPLIT
 from kdsuite.data.reading import read_table, refuse
@@ -118,7 +118,7 @@ def _stems(files: pd.Series) -> pd.Series:
 
 def _located(files: pd.Series, path: Path) -> pd.Series:
     """Return the absolute paths of one column; a video may be a folder of pictures."""
-    homes = path.parent, *places.CORPORA
+    homes = path.parent, *paths.CORPORA
 
     def locate(name: str) -> str | None:
         # by os.path, for a Path raises an error where a name is too long
