@@ -12,7 +12,7 @@ from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 from scipy.signal import resample_poly
 
 from kdsuite.demo.voice import RATE
-from kdsuite.places import replacing
+from kdsuite.paths import replacing
 
 FPS = 30000 / 1001  # frames a second of the videos
 # codecs of video and sound, and ffmpeg's options

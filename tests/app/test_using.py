@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import kdlib
-import kdsuite.places
+import kdsuite.paths
 import kdsuite.settings
 from kdlib import metrics, student
 from kdlib.__main__ import main
@@ -123,7 +123,7 @@ def runs(tmp_path_factory):
                 "REPORTS": home / "reports",
                 "CORPORA": (home,),
             }.items():
-                patch.setattr(kdsuite.places, name, value)
+                patch.setattr(kdsuite.paths, name, value)
             made[inference] = Run(home, inference)
         return made[inference]
 

@@ -319,7 +319,7 @@ def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
 
 
 def test_who_waits_is_told_for_whom(tmp_path):
-    wait = f"from pathlib import Path; from kdsuite import places\nwith paths.lock(Path({str(tmp_path / 'store')!r})): print('mine')"
+    wait = f"from pathlib import Path; from kdsuite import paths\nwith paths.lock(Path({str(tmp_path / 'store')!r})): print('mine')"
     with paths.lock(tmp_path / "store"):
         other = subprocess.Popen(
             [sys.executable, "-c", wait], cwd=paths.ROOT, stdout=subprocess.PIPE, text=True
@@ -332,7 +332,7 @@ def test_who_waits_is_told_for_whom(tmp_path):
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    hold = f"import os, signal; from pathlib import Path; from kdsuite import places\nwith paths.lock(Path({str(tmp_path / 'store')!r})): os.kill(os.getpid(), signal.SIGKILL)"
+    hold = f"import os, signal; from pathlib import Path; from kdsuite import paths\nwith paths.lock(Path({str(tmp_path / 'store')!r})): os.kill(os.getpid(), signal.SIGKILL)"
     assert subprocess.run([sys.executable, "-c", hold], cwd=paths.ROOT).returncode == -9
     with paths.lock(tmp_path / "store"):
         assert (tmp_path / "store.lock").read_text().startswith(f"{os.getpid()} ")

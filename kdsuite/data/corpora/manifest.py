@@ -122,13 +122,13 @@ def _located(files: pd.Series, path: Path) -> pd.Series:
 
     def locate(name: str) -> str | None:
         # by os.path, for a Path raises an error where a name is too long
-        paths = (str(home / name) for home in homes if os.path.exists(home / name))
-        return name if name in WORDS else next(paths, None)
+        there = (str(home / name) for home in homes if os.path.exists(home / name))
+        return name if name in WORDS else next(there, None)
 
-    paths = files.map({name: locate(name) for name in files.unique()})
+    located = files.map({name: locate(name) for name in files.unique()})
     complaint = (
         f"names the {files.name} file {{}}, which does not exist; put it beside the manifest or "
         "into a corpora folder, or mend the name."
     )
-    refuse(paths.isna(), path, complaint, files)
-    return paths
+    refuse(located.isna(), path, complaint, files)
+    return located
