@@ -11,7 +11,7 @@ from kdlib.errors import InvalidParameter
 from kdsuite import paths
 from kdsuite.analysis import known
 from kdsuite.analysis.results import coordinates, variant
-from kdsuite.analysis.statistics import compare
+from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
 from kdsuite.runs.stages import Progress

@@ -43,7 +43,7 @@ from kdsuite.runs.checkpoint import Checkpoint
 from kdsuite.settings import Settings, load
 from tests.conftest import small
 from tests.data.test_media import recording
-from tests.test_training import train
+from tests.kdlib.test_training import train
 
 CASES = int(os.environ.get("KDLIB_FUZZ", 0))
 ALL = list(HealthCheck)
