@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
+from kdsuite import paths
+from kdsuite.parameters import Corpus
 
 
-def walk(folder: Path) -> Iterator[str]:
+def walk(folder: Path, corpus: Corpus) -> Iterator[str]:
     """Yield the paths of the files in a tree of folders, sorted folder by folder.
 
     Hidden files and folders, such as a Mac's ``._*``, are skipped; symbolic links are followed,
-    into each folder once. Raises OSError for a folder that may not be listed.
+    into each folder once. Raises OSError for a folder that may not be listed, InvalidCorpus for a
+    link to one that :func:`check_places` refuses.
     """
     visited = set()
     for parent, folders, files in os.walk(folder, onerror=_stop, followlinks=True):
@@ -24,8 +27,27 @@ def walk(folder: Path) -> Iterator[str]:
             folders.clear()
             continue
         visited.add(real)
+        if os.path.islink(parent):
+            check_places([parent], folder, corpus)
         folders[:] = sorted(name for name in folders if name[0] != ".")
         yield from (os.path.join(parent, name) for name in sorted(files) if name[0] != ".")
+
+
+def check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
+    """Refuse files outside of the corpus and the corpora folders, links followed.
+
+    A manifest or an archive may come from anybody.
+    """
+    if corpus.outside:
+        return
+    home = folder.parent if folder.is_file() else folder
+    homes = tuple(os.path.join(os.path.realpath(each), "") for each in (home, *paths.CORPORA))
+    for file in files:
+        if not os.path.join(os.path.realpath(file), "").startswith(homes):
+            raise InvalidCorpus(
+                f"{file} lies outside of {home} and of the corpora folders; move it there, or "
+                "allow it with -y 'corpus: {outside: true}'."
+            )
 
 
 def _stop(error: OSError) -> None:

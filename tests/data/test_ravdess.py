@@ -232,6 +232,28 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
         read(tmp_path)
 
 
+def test_an_actor_behind_a_link(tmp_path):
+    name, corpus = "01-01-03-01-01-01-01.mp4", tmp_path / "ravdess"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / name).touch()
+    (corpus / "films").mkdir(parents=True)
+    (corpus / "films" / name.replace("-03-", "-04-", 1)).touch()
+    (corpus / "films" / "again").symlink_to(corpus)  # a loop
+    (corpus / "twice").symlink_to(corpus / "films")
+    assert len(read(corpus)) == 1
+    (corpus / "Actor_01").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidCorpus, match="ravdess/Actor_01 lies outside of .*ravdess"):
+        read(corpus)
+    assert len(read(corpus, outside=True)) == 2
+
+
+def test_hidden_folders_are_no_part_of_a_corpus(tmp_path):
+    for folder in ("Actor_01", ".Trash-1000/files", ".ipynb_checkpoints"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "01-01-03-01-01-01-01.mp4").touch()
+    assert len(read(tmp_path)) == 1
+
+
 def test_an_unknown_emotion(tmp_path):
     (tmp_path / "01-01-09-01-01-01-01.mp4").touch()
     with pytest.raises(

@@ -378,7 +378,7 @@ def test_files_that_are_missing_are_listed(tree):
         f"1 id10001/{VIDEO}/00001.wav id10001/{VIDEO}/00002.wav\n0 id10001/{VIDEO}/00001.wav id10270/x/00001.wav\n"
     )
     trials = voxceleb1.read_trials(tree, ["one.txt"])
-    files, missing = voxceleb1.trial_files(tree, trials)
+    files, missing = voxceleb1.trial_files(tree, trials, Corpus())
     assert list(trials.genuine) == [True, False] and missing == ["id10270/x/00001.wav"]
     assert list(files.recording) == [f"id10001/{VIDEO}/00001.wav", f"id10001/{VIDEO}/00002.wav"]
 
@@ -404,7 +404,7 @@ def test_the_real_lists_and_utterances(real):
         len(trials) == 37720 == voxceleb1.PUBLISHED["trials"]["veri_test.txt"]
         and trials.genuine.sum() == 18860
     )
-    files, missing = voxceleb1.trial_files(folder, trials)
+    files, missing = voxceleb1.trial_files(folder, trials, Corpus())
     assert len(files) == 0 and len(missing) == len(set(trials["first"]) | set(trials["second"]))
     people = pd.read_csv(folder / "vox1_meta.csv", sep="\t")
     assert people.Set.value_counts().to_dict() == {"dev": 1211, "test": 40}

@@ -108,7 +108,7 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
     assert "4 of 8 runs are done, 1 failed, 3 were not begun" in said
     listed = said[said.index("1 failed") :]
     assert (
-        "broken/data/all: InvalidCorpus: the corpus folder" in listed
+        "broken/data/all: InvalidCorpus: the ravdess corpus" in listed
         and "runs/broken/data/all/notebook.ipynb" in listed
     )
     site = home / "reports" / "two"

@@ -20,7 +20,7 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds
+from kdsuite.data.reading import check_places
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, parameters_of_stage
 
@@ -129,24 +130,7 @@ def _check(table: pd.DataFrame, folder: Path, corpus: Corpus) -> None:
                     "be a formula in a spreadsheet; rename it."
                 )
     tracks = table.face[table.face.map(is_track)]
-    _check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
-
-
-def _check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
-    """Refuse files outside of the corpus and the corpora folders, links followed.
-
-    A manifest or an archive may come from anybody.
-    """
-    if corpus.outside:
-        return
-    home = folder.parent if folder.is_file() else folder
-    homes = tuple(os.path.join(os.path.realpath(each), "") for each in (home, *paths.CORPORA))
-    for file in files:
-        if not os.path.realpath(file).startswith(homes):
-            raise InvalidCorpus(
-                f"{file} lies outside of {home} and of the corpora folders; move it there, or "
-                "allow it with -y 'corpus: {outside: true}'."
-            )
+    check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
 
 
 def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
@@ -164,8 +148,8 @@ def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     folder = paths.corpus(corpus.path)
     with _reading():
         pairs = voxceleb1.read_trials(folder, corpus.trials)
-        files, missing = voxceleb1.trial_files(folder, pairs)
-    _check_places(files.audio, folder, corpus)
+        files, missing = voxceleb1.trial_files(folder, pairs, corpus)
+    check_places(files.audio, folder, corpus)
     return pairs, files, missing
 
 

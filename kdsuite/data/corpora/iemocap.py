@@ -40,7 +40,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     Times in a table of face measurements are the dialogue's. Raises InvalidCorpus for a label file
     with another name than a dialogue's or with a line that cannot be read.
     """
-    files, tables = set(walk(folder)), []
+    files, tables = set(walk(folder, corpus)), []
     matches = sorted(match.groups("") for match in map(SESSION.fullmatch, files) if match)
     labelled = {session for session, _, dialogue in matches if dialogue}
     for session, name, dialogue in matches:

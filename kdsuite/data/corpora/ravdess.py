@@ -40,7 +40,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     """
     measured = {name.partition("-")[2]: name for name in names(corpus.features)}
     rows, classes = [], _classes(corpus)
-    for take, files in _takes(folder).items():
+    for take, files in _takes(folder, corpus).items():
         channel, emotion, *_, actor = take.split("-")
         if CHANNELS[channel] in corpus.channels:
             # modality 03 is the sound as recorded; that in 01 was compressed with the video
@@ -58,10 +58,10 @@ def _classes(corpus: Corpus) -> dict[str, str | None]:
     return EMOTIONS | {"02": CALM[corpus.calm]}
 
 
-def _takes(folder: Path) -> dict[str, dict[str, str]]:
+def _takes(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
     """Return the files of each take by modality."""
     takes: dict[str, dict[str, str]] = {}
-    for path in walk(folder):
+    for path in walk(folder, corpus):
         stem, ending = os.path.splitext(os.path.basename(path))
         if ending.lower() not in MEDIA:
             continue

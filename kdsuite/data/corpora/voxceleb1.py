@@ -65,7 +65,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     what does not lie as in VoxCeleb1, for an utterance that is there twice, and for malformed lists
     and tracks.
     """
-    files, rows = _files(folder), {}
+    files, rows = _files(folder, corpus), {}
     people, split = _optional(folder / META, *PERSON), _optional(folder / SPLIT, *PART)
     names, parts = dict(zip(people.speaker, people.name)), dict(zip(split.key, split.part))
     reserved = set() if _uses_all(corpus) else {*people.speaker[people.part == "test"]}
@@ -90,10 +90,10 @@ def _uses_all(corpus: Corpus) -> bool:
     return corpus.protocol == "given" and not corpus.trials
 
 
-def _files(folder: Path) -> dict[str, dict[str, str]]:
+def _files(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
     """Return the paths of the files, or folders of pictures, in each tree by their names there."""
     files = {tree: {} for tree in PLACE.groupindex}
-    for path in walk(folder):
+    for path in walk(folder, corpus):
         match = PLACE.fullmatch(path.removeprefix(f"{folder}/"))
         if not match:
             continue
@@ -154,12 +154,14 @@ def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
     return trials.assign(genuine=trials.genuine == "1")
 
 
-def trial_files(folder: Path, trials: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+def trial_files(
+    folder: Path, trials: pd.DataFrame, corpus: Corpus
+) -> tuple[pd.DataFrame, list[str]]:
     """Return the files that trials name and that are there, and the names of those that are not.
 
     The former have the columns recording (the name in the list), speaker and audio.
     """
-    names, sounds = sorted({*trials["first"], *trials["second"]}), _sounds(_files(folder))
+    names, sounds = sorted({*trials["first"], *trials["second"]}), _sounds(_files(folder, corpus))
     rows = [(n, n.partition("/")[0], sounds.get(os.path.splitext(n)[0])) for n in names]
     table = pd.DataFrame(rows, columns=["recording", "speaker", "audio"], dtype=str)
     present = table.audio.notna()
