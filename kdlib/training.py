@@ -196,7 +196,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
         torch.set_rng_state(state["dropout"].cpu())
-        self.history = list(state["history"])
+        self.history = [dict(epoch) for epoch in state["history"]]  # of a damaged file an error
 
 
 def prefetch(
