@@ -73,7 +73,9 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     ]
     table = pd.DataFrame([row for row in rows if row])
     if table.empty:
-        return pd.DataFrame(columns=list(dict.fromkeys([*STUDENT, *COLUMNS, *Comparison._fields])))
+        columns = list(dict.fromkeys([*STUDENT, *COLUMNS, *Comparison._fields]))
+        text = [*STUDENT[:-1], "variant", "targets", "layout", "unit"]
+        return pd.DataFrame(columns=columns, dtype=float).astype(dict.fromkeys(text, object))
     own = table.targets == "teacher"
     families = table[own].groupby(["dataset", "metric", "variant"]).p
     table.loc[own, "p_holm"] = families.transform(corrected)
