@@ -184,7 +184,8 @@ def test_a_notebook_shows_outputs_and_folds_its_code(report):
     )
 
 
-def test_only_notebooks_newer_than_their_page_are_converted(report):
+def test_only_notebooks_newer_than_their_page_are_converted(report, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", report.folder.parents[1] / "params")
     done = [run for run in report.runs if (run.folder / "notebook.ipynb").exists()]
     folder = report.folder / "pages"
     for page in folder.glob("*.html"):
