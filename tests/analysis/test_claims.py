@@ -326,6 +326,7 @@ def simulated(
         place = {
             "dataset": "simulated",
             "layout": layout,
+            "teacher": np.nan,
             "backbone": backbone,
             "setting": setting,
             "method": method,
