@@ -69,7 +69,8 @@ def claims(comparisons: pd.DataFrame, alpha: float = 0.5) -> pd.DataFrame:
             & (comparisons.alpha > 0)
         ]
         for dataset in [*rows.dataset.unique()] or [""]:
-            evidence = rule(rows[rows.dataset == dataset], alpha, *network)
+            here = rows[rows.dataset == dataset]
+            evidence = rule(here, alpha, *network) if len(here) else (here, False)
             verdicts.append((number, corpus, metric, dataset, text, *judge(*evidence)))
     return pd.DataFrame(verdicts, columns=COLUMNS)
 

@@ -327,6 +327,7 @@ def simulated(
             "dataset": "simulated",
             "teacher": np.nan,
             "layout": layout,
+            "teacher": np.nan,
             "backbone": backbone,
             "setting": setting,
             "method": method,
