@@ -1,8 +1,6 @@
 """Recordings as tensors on a device: rows of different length, folds, random crops for training,
 windows for inference."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -39,12 +37,12 @@ class Ragged:
     resident: bool = True
 
     @classmethod
-    def of(cls, values: Tensor, lengths: Tensor) -> Ragged:
+    def of(cls, values: Tensor, lengths: Tensor) -> Self:
         """Lay out ``values`` ``(total, …)`` as consecutive rows of ``lengths`` ``(rows,)``, which
         sum up to the total."""
         return cls(values, lengths.cumsum(0) - lengths, lengths)
 
-    def to(self, device: torch.device) -> Ragged:
+    def to(self, device: torch.device) -> Self:
         """Return the same rows for work on ``device``."""
         fit = self.values.nbytes <= MAX_MEMORY_SHARE * free_memory(device)
         values = self.values.to(device) if fit else self.values

@@ -1,8 +1,6 @@
 """The errors that a user can correct: each message is one sentence that says what is wrong, where, and what
 to do."""
 
-from __future__ import annotations
-
 import re
 
 # line breaks, the terminal's commands, halves of characters (from file names that are no UTF-8),

@@ -15,8 +15,6 @@ whose head learns nothing at α = 1. Scaling the gradient of ℓ_cls between the
 and what follows it gives every row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ field names the first stage whose numbers the field changes: ``OfData``, ``OfTea
 ``OfStudent``; those of ``OfNone`` change none. The string below a field is its help.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Annotated, Any, Literal, TypeVar

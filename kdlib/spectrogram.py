@@ -1,8 +1,6 @@
 """The audio front end: from waveform to normalised spectrogram and its segments, on the waveform's
 device."""
 
-from __future__ import annotations
-
 import torch
 import torchaudio.functional as F
 from torch import Tensor, nn

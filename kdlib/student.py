@@ -1,8 +1,6 @@
 """The student: trained on audio, its embeddings pulled towards the frozen teacher's; evaluated on
 audio alone."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

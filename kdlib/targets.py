@@ -5,8 +5,6 @@ Each control has the budget of the method itself, the same student, epochs and d
 targets differ.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -1,8 +1,6 @@
 """The teacher: trained on video of faces, then frozen; what it says of every recording is the
 privileged information."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

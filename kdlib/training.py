@@ -1,8 +1,6 @@
 """One training loop for teacher and student: Adam, a cyclical learning rate, and batch-norm
 estimated at the end."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import time

@@ -1,7 +1,5 @@
 """The aggregator of the sequential settings: two BiLSTM layers and attention (Table 3)."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity}

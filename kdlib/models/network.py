@@ -1,7 +1,5 @@
 """Teacher and student networks: encoder, aggregator (sequential settings) and head."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

@@ -5,8 +5,6 @@ sizes its tables have lost; the teacher is in :mod:`.resnet_teacher`. Squeeze-an
 al. 2018) sits behind the last batch-norm of a block, before the sum.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

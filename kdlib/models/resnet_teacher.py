@@ -1,8 +1,6 @@
 """The residual teacher: torchvision's ResNet34 (He et al. 2016), plain and with
 squeeze-and-excitation (see :mod:`.resnet`)."""
 
-from __future__ import annotations
-
 from torch import nn
 from torchvision.models import resnet
 

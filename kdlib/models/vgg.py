@@ -1,8 +1,6 @@
 """VGG encoders (Simonyan & Zisserman 2015): the paper's small one for sound, torchvision's VGG16
 for faces."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from kdlib.models.resnet import convolution

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kdlib import STARTED, metrics
+from kdlib import STARTED
 from kdlib.dataset import Fold
 from kdsuite import paths
 from kdsuite.data import corpora, verification
 from kdsuite.data.store import Store
+from kdsuite.runs import metrics
 from kdsuite.runs.run import Run
 
 PACKAGES = (

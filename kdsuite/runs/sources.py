@@ -25,7 +25,7 @@ TRAINING = {
 }
 # what splits the recordings and scores the predictions: results depend on it, trained networks do
 # not
-SCORES = ("kdsuite/data/folds.py", "kdlib/metrics.py")
+SCORES = ("kdsuite/data/folds.py", "kdlib/metrics.py", "kdsuite/runs/metrics.py")
 TRIAL_SCORES = (*SCORES, "kdsuite/data/verification.py")
 SCORING = {
     # with the linear baseline

@@ -327,7 +327,6 @@ def simulated(
             "dataset": "simulated",
             "teacher": np.nan,
             "layout": layout,
-            "teacher": np.nan,
             "backbone": backbone,
             "setting": setting,
             "method": method,

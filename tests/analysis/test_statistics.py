@@ -14,7 +14,6 @@ from scipy import optimize, stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from kdlib import metrics
 from kdlib.errors import UserError
 from kdsuite.analysis.paper import published
 from kdsuite.analysis.statistics import trials as of_trials
@@ -27,6 +26,8 @@ from kdsuite.analysis.statistics.power import (
     standard_error,
 )
 from kdsuite.analysis.statistics.uncertainty import crossed, leave_one_out, right, sign_flip
+from kdlib.metrics import eer as error_rate
+from kdsuite.runs import metrics
 from tests.analysis.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
 from tests.analysis.designs import rates as rates_of
 from tests.analysis.simulation import (
@@ -418,7 +419,7 @@ def trials(world=None, seed=0):
 
 
 def eer(scored):
-    return metrics.eer(scored.score.to_numpy(), scored.genuine.to_numpy())
+    return error_rate(scored.score.to_numpy(), scored.genuine.to_numpy())
 
 
 def test_error_rates_of_weighted_speakers_are_those_of_repeated_trials(monkeypatch):

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_curve
 
-from kdlib.metrics import accuracy, by_fold, error_rates, uar
+from kdlib.metrics import error_rates
+from kdsuite.runs.metrics import accuracy, by_fold, uar
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from kdlib import metrics
 from kdlib.errors import UserError
 from kdsuite.analysis.figures.style import (
     INK,
@@ -21,6 +20,7 @@ from kdsuite.analysis.figures.style import (
     styled,
 )
 from kdsuite.analysis.paper import AGGREGATORS, ENCODERS, network
+from kdsuite.runs import metrics
 
 METRICS = {"uar": "UAR (%)", "accuracy": "accuracy (%)", "eer": "EER (%)"}
 CURVES = {"loss": "loss", "agreement": "cosine of gradients", "rate": "learning rate"}

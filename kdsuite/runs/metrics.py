@@ -1,0 +1,32 @@
+"""How well predictions fit their labels: accuracy and unweighted average recall."""
+
+import pandas as pd
+
+
+def _correct(predictions: pd.DataFrame) -> pd.Series:
+    return predictions.predicted.astype(str) == predictions.label.astype(str)
+
+
+def accuracy(predictions: pd.DataFrame) -> float:
+    """Return the share of recordings whose ``predicted`` is their ``label``."""
+    return float(_correct(predictions).mean())
+
+
+def uar(predictions: pd.DataFrame) -> float:
+    """Return the unweighted average recall: the mean over the classes *present in* ``label`` of the
+    share that is predicted correctly.
+
+    The same as scikit-learn's ``balanced_accuracy_score``; a class that is only predicted does not
+    count.
+    """
+    return float(_correct(predictions).groupby(predictions.label.astype(str)).mean().mean())
+
+
+METRICS = {"uar": uar, "accuracy": accuracy}
+
+
+def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a fold with every metric and the number of recordings."""
+    folds = predictions.groupby("fold")
+    columns = {name: folds.apply(metric) for name, metric in METRICS.items()}
+    return pd.DataFrame({**columns, "recordings": folds.size()}).reset_index()
