@@ -93,7 +93,7 @@ def collect(runs: Iterable[Any]) -> pd.DataFrame:
             for name, value in fold.items()
             if name not in ("fold", "recordings") and isinstance(value, (int, float))
         ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"alpha": float, "value": float})
 
 
 def prevailing(rows: pd.DataFrame) -> pd.DataFrame:
