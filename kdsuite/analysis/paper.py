@@ -16,8 +16,9 @@ AGGREGATORS = {"nonseq": "", "em": "+BiLSTM+EM", "agg": "+BiLSTM+AGG"}
 
 
 def network(backbone: str, setting: str) -> str:
-    """Return a network as the paper's tables spell it, such as ``SEResNet+BiLSTM+AGG``."""
-    return ENCODERS[backbone] + AGGREGATORS[setting]
+    """Return a network as the paper's tables spell it, such as ``SEResNet+BiLSTM+AGG``;
+    a backbone that the paper has not by its own name."""
+    return ENCODERS.get(backbone, backbone) + AGGREGATORS[setting]
 
 
 def published() -> pd.DataFrame:
