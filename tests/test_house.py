@@ -6,8 +6,16 @@ import ast
 import io
 import tokenize
 from pathlib import Path
+from typing import get_args
 
 import pytest
+
+from kdlib import losses, metrics, parameters, targets
+from kdlib.models import network
+from kdsuite.analysis import report
+from kdsuite.analysis.figures import style
+from kdsuite.data import corpora
+from kdsuite.parameters import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 # each room may import those above it and itself
@@ -106,6 +114,22 @@ def tokens(package: str) -> int:
 
 def test_each_room_imports_only_those_above_it():
     assert violations({**modules("kdlib"), **modules("kdsuite")}) == []
+
+
+def test_the_choices_of_a_parameter_are_the_names_in_its_tables():
+    """Who adds a name to one of them alone would learn it late: in training, or in the report."""
+    choices = {
+        (parameters.Settings, "backbone"): [network.BACKBONES],
+        (parameters.Settings, "setting"): [network.SETTINGS],
+        (parameters.Settings, "method"): [losses.METHODS, style.METHODS],
+        (parameters.Training, "targets"): [targets.TARGETS, report.TARGETS],
+        (parameters.Training, "distance"): [losses.DISTANCES],
+        (Corpus, "layout"): [corpora.LAYOUTS],
+    }
+    for (section, name), tables in choices.items():
+        for table in tables:
+            assert {*get_args(section.model_fields[name].annotation)} == {*table}, name
+    assert {*metrics.METRICS} < {*report.METRICS}
 
 
 def test_an_import_in_the_wrong_direction_is_found(tmp_path):

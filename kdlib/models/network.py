@@ -14,7 +14,21 @@ from kdlib.models.aggregator import Aggregator
 from kdlib.parameters import Model, Settings
 from kdlib.spectrogram import FrontEnd
 
-BACKBONES = ("vgg", "resnet", "seresnet")
+# of each backbone: from the sizes to the student's and the teacher's maps, and their channels
+BACKBONES = {
+    "vgg": (
+        lambda model: vgg.student(model.width),
+        lambda model: vgg.teacher(model.teacher_width, model.teacher_batchnorm),
+    ),
+    "resnet": (
+        lambda model: resnet.student(model.width, None, model.stages),
+        lambda model: resnet.teacher(model.teacher_width, None),
+    ),
+    "seresnet": (
+        lambda model: resnet.student(model.width, model.reduction, model.stages),
+        lambda model: resnet.teacher(model.teacher_width, model.reduction),
+    ),
+}
 SETTINGS = ("nonseq", "em", "agg")
 
 
@@ -118,11 +132,7 @@ def student(
     recordings of any length.
     """
     model = Model(**sizes)
-    if backbone == "vgg":
-        maps, channels = vgg.student(model.width)
-    else:
-        reduction = model.reduction if backbone == "seresnet" else None
-        maps, channels = resnet.student(model.width, reduction, model.stages)
+    maps, channels = BACKBONES[backbone][0](model)
     end = fully_connected(channels, model.embedding)
     encoder = nn.Sequential(maps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *end)
     return Network(encoder, classes, setting, model, front_end)
@@ -137,7 +147,7 @@ def teacher(
     Where a frame is a row of face ``measurements``, two fully connected layers encode it. ``sizes``
     are parameters of :class:`kdlib.parameters.Model`, such as ``teacher_width``.
     """
-    model, layers, dropout = Model(**sizes), 2, 0.0
+    model = Model(**sizes)
     if measurements is not None:
         first, last = (
             nn.Linear(measurements, model.embedding),
@@ -145,16 +155,10 @@ def teacher(
         )
         encoder = nn.Sequential(first, nn.ReLU(), last, nn.ReLU())
     else:
+        maps, features = BACKBONES[backbone][1](model)
+        layers, dropout = model.teacher_layers, 0.0
         if backbone == "vgg":
-            dropout = model.teacher_dropout
-            maps, features = vgg.teacher(model.teacher_width, model.teacher_batchnorm)
-        else:
-            # late: torchvision takes two seconds, which no student needs
-            from kdlib.models import resnet_teacher
-
-            layers = model.teacher_layers  # the standard network has none
-            reduction = model.reduction if backbone == "seresnet" else None
-            maps, features = resnet_teacher.teacher(model.teacher_width, reduction)
+            layers, dropout = 2, model.teacher_dropout
         if not layers and features != model.embedding:
             raise InvalidParameter(
                 f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of "
@@ -187,7 +191,7 @@ def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> 
 
 
 # a part of torchvision's names of weights and what this package's teachers have in its place
-RENAMED = {"vgg": ("features.", "0."), "resnet": ("", ""), "seresnet": (".bn2.", ".bn2.0.")}
+RENAMED = {"vgg": ("features.", "0."), "seresnet": (".bn2.", ".bn2.0.")}
 
 
 def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
@@ -210,7 +214,7 @@ def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
                 f"{', '.join(known)}."
             )
         state = known[weights].get_state_dict(progress=False)
-    state = {name.replace(*RENAMED[backbone]): value for name, value in state.items()}
+    state = {name.replace(*RENAMED.get(backbone, ("", ""))): value for name, value in state.items()}
     for name, own in maps.state_dict().items():
         excitation = ".bn2.1." in name
         if not excitation and (name not in state or state[name].shape != own.shape):

@@ -1,8 +1,8 @@
 """Residual encoders, plain and with squeeze-and-excitation.
 
 The student is the thin ResNet-34 of Xie et al. 2019, whose block the paper describes and whose
-sizes its tables have lost; the teacher is in :mod:`.resnet_teacher`. Squeeze-and-excitation (Hu et
-al. 2018) sits behind the last batch-norm of a block, before the sum.
+sizes its tables have lost; the teacher is torchvision's ResNet34 (He et al. 2016).
+Squeeze-and-excitation (Hu et al. 2018) sits behind the last batch-norm of a block, before the sum.
 """
 
 import torch
@@ -74,3 +74,27 @@ def student(
         # with ceil_mode short recordings keep at least one row and column
         layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
     return nn.Sequential(*layers), channels
+
+
+def teacher(width: float, reduction: int | None) -> tuple[nn.Module, int]:
+    """Return torchvision's ResNet34 without its classifier, ``(batch, 3, side, side)`` to pooled
+    channels, and their number.
+
+    ``width`` multiplies the channels of the stages; the stem keeps its 64.
+    """
+    # late: torchvision takes two seconds, which no student needs
+    from torchvision.models.resnet import BasicBlock, ResNet
+
+    class ExcitedBlock(BasicBlock):
+        def __init__(self, inplanes: int, planes: int, *arguments, **options) -> None:
+            super().__init__(inplanes, planes, *arguments, **options)
+            self.bn2 = nn.Sequential(self.bn2, *excitation(planes, reduction))
+
+    class ScaledResNet(ResNet):
+        def _make_layer(self, block: type[nn.Module], planes: int, *arguments, **options):
+            return super()._make_layer(block, max(1, round(planes * width)), *arguments, **options)
+
+    block = BasicBlock if reduction is None else ExcitedBlock
+    network = ScaledResNet(block, [3, 4, 6, 3], num_classes=1)
+    network.fc = nn.Identity()
+    return network, max(1, round(512 * width))

@@ -23,6 +23,7 @@ from pandas.io.formats.style import Styler
 
 from kdsuite import paths
 from kdsuite.analysis import paper
+from kdsuite.analysis.paper import METRICS
 from kdsuite.analysis.statistics.power import MIN_UNITS
 
 TEMPLATES = Path(__file__).parent / "pages" / "templates"
@@ -33,7 +34,6 @@ SETTINGS = {
     "agg": "sequential, AGG",
     "sequential": "sequential",
 }
-METRICS = {"uar": "UAR", "accuracy": "accuracy", "eer": "EER"}
 TARGETS = {
     "teacher": "of the teacher",
     "shuffled": "of another recording",

@@ -20,7 +20,7 @@ from kdlib.models.network import Network, build_student, build_teacher
 from kdlib.models.resnet import SqueezeExcitation
 from kdlib.spectrogram import FrontEnd
 from kdlib.teacher import PrivilegedInformation
-from kdsuite.analysis.paper import ENCODERS
+from kdsuite.analysis import paper
 from kdsuite.data.corpora import features
 from kdsuite.settings import Settings
 
@@ -103,7 +103,7 @@ def student(settings: Settings) -> Structure:
     shape = FrontEnd(media, settings.sequential)(waveform).shape
     with torch.device("meta"):
         network = build_student(settings, CLASSES)
-        return _read(ENCODERS[settings.backbone], network, torch.empty(shape))
+        return _read(paper.network(settings.backbone, "nonseq"), network, torch.empty(shape))
 
 
 def teacher(settings: Settings) -> Structure:
@@ -115,7 +115,7 @@ def teacher(settings: Settings) -> Structure:
     with torch.device("meta"):
         x = torch.empty(_frames(settings), *shape[2:], *shape[:2])  # (frames, 3, height, width)
         network = build_teacher(settings, CLASSES, torch.Size(shape))
-        family = "measurements" if measured else ENCODERS[settings.backbone]
+        family = "measurements" if measured else paper.network(settings.backbone, "nonseq")
         return _read(family, network, x[None] if settings.sequential else x)
 
 

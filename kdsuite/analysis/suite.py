@@ -264,7 +264,7 @@ def title(run: Run) -> str:
     student = run.stage == "student"
     setting = settings.setting if student and settings.alpha else ""
     parts = [
-        f"{BACKBONES[settings.backbone]} {run.stage}",
+        f"{BACKBONES.get(settings.backbone, settings.backbone)} {run.stage}",
         SETTINGS[setting or ("sequential" if settings.sequential else "nonseq")],
     ]
     if student:

@@ -194,7 +194,7 @@ class Explorer:
         if not len(self.store.frames.values):
             return ["The recordings of this corpus have no video, so no teacher saw them."]
         teacher = stages.trained_teacher(Run("teacher", self.settings), self.store, self.folds[row])
-        name = f"{SETTINGS['sequential' if self.settings.sequential else 'nonseq']} {BACKBONES[self.settings.backbone]} teacher"
+        name = f"{SETTINGS['sequential' if self.settings.sequential else 'nonseq']} {BACKBONES.get(self.settings.backbone, self.settings.backbone)} teacher"
         if teacher is None:
             return [f"No {name} is trained yet. {to_make('teacher', self.settings)}"]
         return [

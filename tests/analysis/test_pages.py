@@ -35,7 +35,7 @@ def all_pages(folder: Path) -> list[Path]:
 def test_every_link_leads_somewhere(report):
     own = {page.stem for page in report.folder.glob("*.html")}
     questions = {file.stem for file in (paths.ROOT / "notebooks" / "questions").glob("*.ipynb")}
-    assert own == {"index", "runs", "tutorial", *questions} and questions == set(pages.QUESTIONS)
+    assert own == {"index", "runs", "tutorial", *questions} and set(pages.QUESTIONS) <= questions
     notebooks = len(list((paths.ROOT / "notebooks").rglob("*.ipynb")))
     assert (
         len(list((report.folder / "pages").glob("*.html"))) == len(report.runs) - 1 + 1 + notebooks

@@ -15,6 +15,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from kdlib.errors import UserError
+from kdlib.metrics import eer as error_rate
 from kdsuite.analysis.paper import published
 from kdsuite.analysis.statistics import trials as of_trials
 from kdsuite.analysis.statistics.comparison import compare, corrected, interval, with_seed
@@ -26,7 +27,6 @@ from kdsuite.analysis.statistics.power import (
     standard_error,
 )
 from kdsuite.analysis.statistics.uncertainty import crossed, leave_one_out, right, sign_flip
-from kdlib.metrics import eer as error_rate
 from kdsuite.runs import metrics
 from tests.analysis.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
 from tests.analysis.designs import rates as rates_of

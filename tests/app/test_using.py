@@ -410,7 +410,6 @@ def test_the_command_line_needs_one_file_and_imports_nothing_for_pictures(runs, 
             "teacher",
             "student",
             "training",
-            "models.resnet_teacher",
         )
     }
     assert not set(modules) & training and "kdsuite.app.using" in modules

@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from kdlib.errors import InvalidParameter
-from kdlib.models import resnet, resnet_teacher, vgg
+from kdlib.models import resnet, vgg
 from kdlib.models.aggregator import Aggregator
 from kdlib.models.network import BACKBONES, build_student, build_teacher
 from kdsuite.settings import load
@@ -29,8 +29,8 @@ def test_full_size_teachers_are_torchvisions():
             maps[0]
             for maps in (
                 vgg.teacher(1.0, False),
-                resnet_teacher.teacher(1.0, None),
-                resnet_teacher.teacher(1.0, 16),
+                resnet.teacher(1.0, None),
+                resnet.teacher(1.0, 16),
             )
         )
         assert count(plain_vgg) == count(torchvision.models.vgg16().features)
@@ -43,7 +43,7 @@ def test_full_size_teachers_are_torchvisions():
 
 
 def test_plain_resnet_teacher_computes_what_torchvision_does():
-    teacher, _ = resnet_teacher.teacher(1.0, None)
+    teacher, _ = resnet.teacher(1.0, None)
     reference = torchvision.models.resnet34()
     reference.fc = nn.Identity()
     reference.load_state_dict(teacher.state_dict())

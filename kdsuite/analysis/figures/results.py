@@ -19,10 +19,9 @@ from kdsuite.analysis.figures.style import (
     draw_table,
     styled,
 )
-from kdsuite.analysis.paper import AGGREGATORS, ENCODERS, network
+from kdsuite.analysis.paper import AGGREGATORS, ENCODERS, METRICS, network
 from kdsuite.runs import metrics
 
-METRICS = {"uar": "UAR (%)", "accuracy": "accuracy (%)", "eer": "EER (%)"}
 CURVES = {"loss": "loss", "agreement": "cosine of gradients", "rate": "learning rate"}
 
 
@@ -151,7 +150,8 @@ def accuracy_against_alpha(
         for key, part in means.groupby(["backbone", "setting"])
         if part.alpha.nunique() > 1
     }
-    networks = [key for key in product(ENCODERS, AGGREGATORS) if key in groups]
+    backbones = ENCODERS | dict.fromkeys(means.backbone)  # the paper's first
+    networks = [key for key in product(backbones, AGGREGATORS) if key in groups]
     if not networks or results.dataset.nunique() > 1:
         raise UserError(
             f"a picture over alpha needs runs of one dataset with two alphas and metric '{metric}'; give such rows only."
@@ -178,5 +178,5 @@ def accuracy_against_alpha(
     add_legend(picture)
     explained = f"line: mean over up to {means.folds.max()} folds, band: ± 1 standard error"
     picture.supxlabel(f"imitation parameter α\n{explained}")
-    picture.supylabel(METRICS[metric])
+    picture.supylabel(f"{METRICS[metric]} (%)")
     return picture

@@ -158,9 +158,8 @@ def published(corpus: Corpus) -> dict[str, int]:
 
     It is empty where there are none, as of synthetic corpora and recordings of one's own.
     """
-    if corpus.synthetic or corpus.layout == "manifest":
-        return {}
-    return LAYOUTS[corpus.layout].published(corpus)
+    counts = getattr(LAYOUTS[corpus.layout], "published", None)
+    return {} if corpus.synthetic or counts is None else counts(corpus)
 
 
 def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
