@@ -10,12 +10,13 @@ from typing import get_args
 
 import pytest
 
-from kdlib import losses, metrics, parameters, targets
+from kdlib import losses, parameters, targets
 from kdlib.models import network
 from kdsuite.analysis import report
 from kdsuite.analysis.figures import style
 from kdsuite.data import corpora
 from kdsuite.parameters import Corpus
+from kdsuite.runs import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 # each room may import those above it and itself
