@@ -176,7 +176,9 @@ def accuracy_against_alpha(
     for axes in panels[len(networks) :]:
         axes.set_axis_off()
     add_legend(picture)
-    explained = f"line: mean over up to {means.folds.max()} folds, band: ± 1 standard error"
+    folds = means.folds.max()
+    explained = f"line: mean over up to {folds} folds, band: ± 1 standard error"
+    explained = explained if folds > 1 else "line: one fold"
     picture.supxlabel(f"imitation parameter α\n{explained}")
     picture.supylabel(f"{METRICS[metric]} (%)")
     return picture
