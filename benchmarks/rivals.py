@@ -25,7 +25,7 @@ from benchmarks.timing import DEVICE
 from kdlib.dataset import random_starts
 from kdlib.losses import Targets, build_objective
 from kdlib.models.network import Network, Output, build_student
-from kdlib.spectrogram import FrontEnd
+from kdlib.spectrogram import Spectrogram
 from kdlib.student import crop_waveforms
 from kdlib.teacher import FRAMES_PER_PASS, peak_score, to_input
 from kdsuite.data.decoding.media import read_recording
@@ -185,7 +185,7 @@ def cropped(settings: Settings, store: Store) -> Iterator[tuple[torch.Tensor, ..
     labels of random crops."""
     media, front_end = (
         settings.media,
-        FrontEnd(settings.media, settings.sequential).to(store.device),
+        Spectrogram(settings.media, settings.sequential).to(store.device),
     )
     for rows, draws in batches(
         len(store.recordings), settings.training.batch_size, torch.default_generator
@@ -211,7 +211,7 @@ class Clips(Dataset):
     """
 
     def __init__(self, settings: Settings, recordings: pd.DataFrame) -> None:
-        self.settings, self.front_end = settings, FrontEnd(settings.media, settings.sequential)
+        self.settings, self.front_end = settings, Spectrogram(settings.media, settings.sequential)
         self.rows, self.labels = list(recordings.itertuples()), recordings.label.cat.codes.tolist()
 
     def __len__(self) -> int:

@@ -56,6 +56,3 @@ class Spectrogram(nn.Module):
         width = columns // segments
         cut = spectrogram[..., : width * segments].unflatten(-1, (segments, width))
         return cut.permute(0, 3, 1, 2, 4)  # (batch, segments, 1, bins, width)
-
-
-FrontEnd = Spectrogram

@@ -92,8 +92,6 @@ class Settings(parameters.Settings, Selection):
             if getattr(ours, parameter) != getattr(theirs, parameter)
         }
 
-    departures = overrides  # the former name, which the analysis uses
-
 
 @cache
 def known(section: type[Section], stage: str, numbers: bool = True) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from kdlib.losses import scale_gradient
 from kdlib.models import resnet, vgg
 from kdlib.models.aggregator import Aggregator
 from kdlib.parameters import Model, Settings
-from kdlib.spectrogram import FrontEnd
+from kdlib.spectrogram import Spectrogram
 
 # of each backbone: from the sizes to the student's and the teacher's maps, and their channels
 BACKBONES = {
@@ -126,7 +126,7 @@ def student(
 ) -> Network:  # fmt: skip
     """Return an audio network: spectrograms ``(batch, [segments,] 1, bins, columns)`` to classes.
 
-    With a ``front_end`` (:class:`kdlib.spectrogram.FrontEnd`) it takes waveforms ``(batch,
+    With a ``front_end`` (:class:`kdlib.spectrogram.Spectrogram`) it takes waveforms ``(batch,
     samples)`` too. ``sizes`` are parameters of :class:`kdlib.parameters.Model`, such as ``width``
     and ``embedding``. Global average pooling before the fully connected layers lets it take
     recordings of any length.
@@ -174,7 +174,7 @@ def teacher(
 
 def build_student(settings: Settings, classes: int) -> Network:
     """Return the audio network of a run: :func:`student` with the settings' values."""
-    front_end = FrontEnd(settings.media, settings.sequential)
+    front_end = Spectrogram(settings.media, settings.sequential)
     return student(settings.backbone, classes, settings.setting, front_end, **dict(settings.model))
 
 

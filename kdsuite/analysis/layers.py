@@ -126,7 +126,7 @@ def _parts(network: Network) -> list[nn.Module]:
 
 
 def _watch(module: nn.Module, rows: list[dict], network: Network) -> object:
-    def note(module: nn.Module, _: object, output: object) -> None:
+    def _note(module: nn.Module, _: object, output: object) -> None:
         if type(module) in JOINED:
             rows[-1]["layer"] += JOINED[type(module)]
             rows[-1]["parameters"] += size(module)
@@ -153,7 +153,7 @@ def _watch(module: nn.Module, rows: list[dict], network: Network) -> object:
         row["output"] = _shape(output[None] if module is network.encoder else output)
         rows.append({**row, "parameters": size(module)})
 
-    return module.register_forward_hook(note)
+    return module.register_forward_hook(_note)
 
 
 def _shape(x: torch.Tensor) -> str:

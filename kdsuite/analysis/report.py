@@ -175,7 +175,7 @@ class Table:
     def remarks(self) -> list[str]:
         """Notes for the foot of the table, those on its marks included."""
         used = "".join(sign for signs in self.marks.values() for sign in signs)
-        return [*self.notes, *(told for mark, told in MARKS.items() if mark in used)]
+        return [*self.notes, *(meaning for mark, meaning in MARKS.items() if mark in used)]
 
     def _repr_html_(self) -> str:
         shown = self.text().map(html.escape)

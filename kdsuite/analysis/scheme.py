@@ -18,7 +18,7 @@ from kdlib.dataset import Ragged
 from kdlib.losses import Embedding, Targets
 from kdlib.models.network import Network, build_student, build_teacher
 from kdlib.models.resnet import SqueezeExcitation
-from kdlib.spectrogram import FrontEnd
+from kdlib.spectrogram import Spectrogram
 from kdlib.teacher import PrivilegedInformation
 from kdsuite.analysis import paper
 from kdsuite.data.corpora import features
@@ -100,7 +100,7 @@ def student(settings: Settings) -> Structure:
     """Read the student of these settings."""
     media = settings.media
     waveform = torch.zeros(1, round(media.duration * media.sample_rate))
-    shape = FrontEnd(media, settings.sequential)(waveform).shape
+    shape = Spectrogram(media, settings.sequential)(waveform).shape
     with torch.device("meta"):
         network = build_student(settings, CLASSES)
         return _read(paper.network(settings.backbone, "nonseq"), network, torch.empty(shape))

@@ -216,8 +216,8 @@ class Suite:
         ]
         tested, folds = of.frame[["recordings", "folds"]].max()
         if pd.notna(tested):
-            told = f"{tested:,.0f} recordings tested in {folds:.0f} fold{'s' * (folds > 1)}"
-            facts.append(f"{told} (paper: {PAPER_RECORDINGS[int(of.name[5])]})")
+            counts = f"{tested:,.0f} recordings tested in {folds:.0f} fold{'s' * (folds > 1)}"
+            facts.append(f"{counts} (paper: {PAPER_RECORDINGS[int(of.name[5])]})")
         for name, (ours, paper) in sizes(of.settings).items():
             facts.append(f"{name} {ours:g}" + f" (paper: {paper:g})" * (ours != paper))
         return facts

@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 from kdlib.errors import InvalidParameter
-from kdlib.parameters import GRADIENTS  # noqa: F401, which the analysis takes from here
 from kdsuite import paths
 from kdsuite.runs.run import STAGES, Run, needed
 from kdsuite.settings import SECTIONS, Settings, load, read_yaml, unknown

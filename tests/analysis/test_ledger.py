@@ -110,14 +110,14 @@ def students() -> list[grid.Run]:
 def test_the_suite_varies_one_entry_at_a_time():
     known = {entry["parameter"] for entry in SWITCHED}
     for run in students():
-        changed = set(run.settings.departures())
+        changed = set(run.settings.overrides())
         # of one pair the second parameter says nothing without the first
         together = changed == {"training.temperature", "training.softened"}
         assert (len(changed) <= 1 or together) and changed <= known, run.key
 
 
 def test_the_suite_varies_every_entry_that_the_small_corpus_can_tell():
-    varied = {parameter for run in students() for parameter in run.settings.departures()}
+    varied = {parameter for run in students() for parameter in run.settings.overrides()}
     varied |= {
         axis
         for axis in ("alpha", "seed")
@@ -130,7 +130,7 @@ def test_each_varied_run_has_its_counterpart_in_the_middle():
     plain = {
         grid.key(settings.load(**axes(run)), "student")
         for run in students()
-        if not run.settings.departures()
+        if not run.settings.overrides()
     }
     for run in students():
         assert grid.key(settings.load(**axes(run)), "student") in plain

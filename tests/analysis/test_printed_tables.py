@@ -12,34 +12,13 @@ from kdsuite.analysis.report import Table
 from kdsuite.analysis.suite import Suite
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
-from kdsuite.settings import load
+from tests.analysis.filed import finish, student
 
 
 @pytest.fixture(autouse=True)
 def reports(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "REPORTS", tmp_path)
     return tmp_path
-
-
-def student(alpha=0.5, stage="student", layout="ravdess", **axes) -> Run:
-    base = load(dataset="demo-ravdess", alpha=alpha, **axes)
-    return Run(
-        stage,
-        base.model_copy(update={"corpus": base.corpus.model_copy(update={"layout": layout})}),
-        {},
-    )
-
-
-def finish(run: Run, folds: dict[int, float], metric="uar", recordings=52, **more) -> Run:
-    """Write the result of a run whose folds have these values."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"fold": fold, metric: value, "recordings": recordings} for fold, value in folds.items()
-    ]
-    (run.folder / "result.json").write_text(
-        json.dumps({"stage": run.stage, "key": run.folder.name, "folds": rows, **more})
-    )
-    return run
 
 
 def table(name: str, runs: list[Run], alpha=0.5) -> Table:

@@ -8,7 +8,7 @@ import scipy.signal
 import torch
 
 from kdlib.parameters import Media
-from kdlib.spectrogram import FLOOR, FrontEnd, Spectrogram
+from kdlib.spectrogram import FLOOR, Spectrogram
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_segments_are_cut_in_order(waveform):
     out."""
     media = Media(segment=0.6, hop=0.011)
     x, whole = waveform[:, :28800], Spectrogram(media)(waveform[:, :28800])
-    segments = FrontEnd(media, True)(x)
+    segments = Spectrogram(media, True)(x)
     assert whole.shape[-1] == 163 and segments.shape == (3, 3, 1, 257, 54)
     torch.testing.assert_close(segments[1, 2], whole[1, :, :, 108:162])
-    assert torch.equal(FrontEnd(media, False)(x), whole)
+    assert torch.equal(Spectrogram(media, False)(x), whole)

@@ -20,6 +20,7 @@ import pandas as pd
 from kdsuite import paths
 from kdsuite.analysis.pages import notebooks
 from kdsuite.analysis.report import METRICS, NOTHING, environment, number
+from kdsuite.analysis.results import RUNS
 from kdsuite.analysis.suite import Suite, not_comparable, plain
 from kdsuite.runs import grid
 
@@ -43,17 +44,6 @@ FILES = {
     "audit.csv": "every derived number of the paper’s Tables 4 to 7 recomputed, one row a check",
     "ledger.csv": "everything the paper leaves open, and what this suite does",
 }
-COLUMNS = [
-    "dataset",
-    "stage",
-    "key",
-    "state",
-    "seconds",
-    "device",
-    "commit",
-    "uncommitted",
-    "finished",
-]
 OPEN_UP_TO = 40  # a longer list of runs is closed at first
 
 
@@ -74,7 +64,7 @@ def ask(suite: Suite, alpha: float = 0.5) -> list[str]:
     """Execute the question notebooks side by side; return a sentence for each that stopped."""
     import papermill
 
-    def execute(notebook: Path) -> str:
+    def _execute(notebook: Path) -> str:
         target = suite.folder / "questions" / notebook.name
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -86,18 +76,16 @@ def ask(suite: Suite, alpha: float = 0.5) -> list[str]:
         return ""
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        return [error for error in pool.map(execute, _sources("questions")) if error]
+        return [error for error in pool.map(_execute, _sources("questions")) if error]
 
 
 def build(suite: Suite) -> Path:
     """Write the report of a suite and return its ``index.html``.
 
-    The page of a run's notebook is written anew where the notebook is newer.
+    The page of a run's notebook is written again where the notebook is newer.
     """
     _write(suite.folder / "results.csv", suite.results.to_csv(index=False, float_format="%.6g"))
-    _write(
-        suite.folder / "runs.csv", suite.states[COLUMNS].to_csv(index=False, float_format="%.6g")
-    )
+    _write(suite.folder / "runs.csv", suite.states[RUNS].to_csv(index=False, float_format="%.6g"))
     pages = _questions(suite)
     done = f"{(suite.states.state == 'done').sum()} of {len(suite.states)} runs are done"
     common = {
@@ -107,7 +95,9 @@ def build(suite: Suite) -> Path:
         "warnings": warnings(suite.states),
         "provenance": provenance(suite.states),
         "done": done,
-        "files": {name: told for name, told in FILES.items() if (suite.folder / name).is_file()},
+        "files": {
+            name: content for name, content in FILES.items() if (suite.folder / name).is_file()
+        },
     }
 
     def render(name: str, **more: Any) -> str:
@@ -280,8 +270,8 @@ def warnings(states: pd.DataFrame) -> dict[str, str]:
     differing = {
         name: not_comparable(run.settings) for name, run in used.items() if name not in drawn
     }
-    if told := "; ".join(f"{name}: {why}" for name, why in differing.items() if why):
-        found["Not the paper’s protocol"] = f"{told}."
+    if reasons := "; ".join(f"{name}: {why}" for name, why in differing.items() if why):
+        found["Not the paper’s protocol"] = f"{reasons}."
     undone, failed = ((states.state != "done").sum(), (states.state == "failed").sum())
     if undone:
         some = f", {failed} of them failed" if failed else ""
