@@ -1,15 +1,16 @@
 """Pictures of the recordings, and of the teacher's outputs for them."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 
-from kdlib.spectrogram import Spectrogram
-from kdlib.teacher import PrivilegedInformation
 from kdsuite.analysis.figures.style import (
     BLUE,
     MANY_NAMES,
@@ -19,8 +20,11 @@ from kdsuite.analysis.figures.style import (
     draw_table,
     styled,
 )
-from kdsuite.data.store import Store
-from kdsuite.settings import Settings
+
+if TYPE_CHECKING:  # the question notebooks need no torch
+    from kdlib.teacher import PrivilegedInformation
+    from kdsuite.data.store import Store
+    from kdsuite.settings import Settings
 
 FRAMES_SHOWN = 8  # in a strip
 CLASSES_SHOWN = 12  # the most probable
@@ -98,6 +102,8 @@ def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
 
 
 def _spectrogram(axes: Axes, store: Store, row: int, settings: Settings) -> None:
+    from kdlib.spectrogram import Spectrogram
+
     media = settings.media
     waveform = store.waveforms[row].float()[None] / 32768
     values = Spectrogram(media).to(waveform.device)(waveform)[0, 0].cpu().numpy()  # (bins, columns)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kdsuite.analysis import scheme
 from kdsuite.settings import Settings
 
 # the settings that a figure shows; Figure 1 shows that of the run
@@ -37,7 +36,10 @@ def draw(name: str, settings: Settings) -> Drawing:
 
     Raises InvalidCorpus where a table of face measurements is named and missing.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # only questions need it
+    # only the question on the method needs these
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from kdsuite.analysis import scheme
 
     loader = FileSystemLoader(Path(__file__).parent / "templates")
     options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
