@@ -34,19 +34,24 @@ class Ragged:
     values: Tensor
     starts: Tensor
     lengths: Tensor
+    longest: int
     resident: bool = True
 
     @classmethod
     def of(cls, values: Tensor, lengths: Tensor) -> Self:
         """Lay out ``values`` ``(total, …)`` as consecutive rows of ``lengths`` ``(rows,)``, which
         sum up to the total."""
-        return cls(values, lengths.cumsum(0) - lengths, lengths)
+        longest = max(lengths.tolist(), default=0)  # read once, for a GPU would wait
+        return cls(values, lengths.cumsum(0) - lengths, lengths, longest)
 
-    def to(self, device: torch.device) -> Self:
-        """Return the same rows for work on ``device``."""
-        fit = self.values.nbytes <= MAX_MEMORY_SHARE * free_memory(device)
+    def to(self, device: torch.device, upload: bool = True) -> Self:
+        """Return the same rows for work on ``device``; without ``upload``, or where they do not
+        fit, ``values`` stay."""
+        upload = upload or device.type == "cpu"
+        fit = upload and self.values.nbytes <= MAX_MEMORY_SHARE * free_memory(device)
         values = self.values.to(device) if fit else self.values
-        return Ragged(values, self.starts.to(device), self.lengths.to(device), fit)
+        starts, lengths = self.starts.to(device), self.lengths.to(device)
+        return Ragged(values, starts, lengths, self.longest, fit)
 
     def take(self, items: Tensor) -> Tensor:
         """Return ``(*items.shape, …)``: items by their place in ``values``, on the device of
@@ -74,7 +79,7 @@ class Ragged:
     def whole(self, rows: Tensor) -> Tensor:
         """Return all items of each of ``rows``, ``(rows, length of the longest, …)``; shorter rows
         start over."""
-        return self.windows(rows, torch.zeros_like(rows), int(self.lengths.max()))
+        return self.windows(rows, torch.zeros_like(rows), self.longest)
 
     def windows(self, rows: Tensor, start: Tensor, length: int, step: int = 1) -> Tensor:
         """Return ``length`` items of each of ``rows`` from ``start`` on, every ``step``-th:
@@ -144,10 +149,11 @@ class Dataset:
         """Where the arrays lie."""
         return self.labels.device
 
-    def to(self, device: torch.device) -> Self:
-        """Return the same recordings on ``device``."""
-        moved = {name: getattr(self, name).to(device) for name in ("waveforms", "frames", "labels")}
-        return replace(self, **moved)
+    def to(self, device: torch.device, frames: bool = True) -> Self:
+        """Return the same recordings on ``device``; without ``frames`` those stay on the CPU, for
+        students need none."""
+        moved = {name: getattr(self, name).to(device) for name in ("waveforms", "labels")}
+        return replace(self, frames=self.frames.to(device, frames), **moved)
 
     def audio(self, rows: Tensor, start: Tensor, samples: int) -> Tensor:
         """Return windows of the waveforms as float32 in -1 to 1, ``(rows, samples)``."""

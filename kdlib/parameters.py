@@ -144,8 +144,8 @@ class Training(Section):
     """statistics of batch-norm at inference: estimated over the training recordings after the last epoch, or the running averages of training"""
     betas: OfTeacher[tuple[float, float]] = (0.9, 0.999)
     """decay rates of Adam's moments"""
-    precision: OfTeacher[Literal["float32", "bf16"]] = "float32"
-    """arithmetic of the forward pass; bf16 is autocast"""
+    precision: OfTeacher[Literal["auto", "float32", "tf32", "bf16"]] = "auto"
+    """arithmetic of the forward pass: float32, TF32 in its place on a GPU, or bf16 by autocast; auto is bf16 on a GPU, float32 on a CPU"""
     distance: OfStudent[Literal["mse", "cosine", "smooth_l1"]] = "mse"
     """distance between student and teacher embeddings"""
     distance_reduction: OfStudent[Literal["mean", "sum"]] = "mean"
@@ -174,6 +174,12 @@ class Training(Section):
     """keep the weights of the students beside their results"""
     device: OfNone[Literal["auto", "cpu", "cuda"]] = "auto"
     """where networks run; auto takes a GPU where there is one"""
+    graph: OfNone[Literal["auto", "off"]] = "auto"
+    """training steps on a GPU are replayed as CUDA graphs, or not"""
+    compile: OfNone[bool] = False
+    """compile the student's encoder on a GPU with torch.compile, which takes a minute; for long trainings of wide networks"""
+    deterministic: OfNone[bool] = False
+    """ask torch for deterministic kernels on a GPU, which may be slower; else results repeat but for rounding"""
 
 
 class Settings(Section):

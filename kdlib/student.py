@@ -1,7 +1,6 @@
 """The student: trained on audio, its embeddings pulled towards the frozen teacher's; evaluated on
 audio alone."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from kdlib.dataset import Dataset, Fold, inference_windows, random_starts
-from kdlib.losses import Gradients, Objective, Terms, build_objective, gradients
+from kdlib.device import autocast, place
+from kdlib.losses import Objective, Terms, build_objective, gradients
 from kdlib.models.network import Network, Output, build_student
 from kdlib.parameters import GRADIENTS, Settings, digest
 from kdlib.targets import TARGETS, Source, TargetFunction
 from kdlib.teacher import PrivilegedInformation
-from kdlib.training import Part, Task, Trainer, autocast, seeded
+from kdlib.training import Part, Task, Trainer, seeded
 
 
 @dataclass(eq=False)
@@ -24,7 +24,7 @@ class DistillationTask(Task):
 
     objective: Objective
     targets: TargetFunction | None
-    _compared: Gradients | None = None  # of this epoch's first micro-batch
+    MEASURED = GRADIENTS  # cosine and norms of the gradients of label and teacher
 
     def load(self, part: Part) -> tuple[Tensor, Tensor, Tensor]:
         """Return spectrograms of random crops, their rows and their start frames."""
@@ -33,7 +33,7 @@ class DistillationTask(Task):
         waveform = crop_waveforms(self.settings, self.dataset, rows, start, self.settings.segments)
         return self.network.front_end(waveform), rows, start
 
-    def loss(self, loaded: tuple[Tensor, ...], batch: Tensor) -> Tensor:
+    def loss(self, loaded: tuple[Tensor, ...], batch: Tensor, first: bool) -> Tensor:
         """Return the objective of a micro-batch as its part of the ``batch``'s."""
         spectrogram, rows, start = loaded
         with autocast(self.settings.training, self.dataset.device):
@@ -41,22 +41,15 @@ class DistillationTask(Task):
             targets = self.targets and self.targets(rows, start, spectrogram)
         logits, embedding, labels = output.logits.float(), output.distilled.float(), self.labels
         terms = self.objective.terms(logits, embedding, labels[rows], targets)
-        if self.targets and self._compared is None:
-            weights = self.objective.weights
-            self._compared = gradients(terms, weights, self.network.encoder.parameters())
+        if self.targets and first:
+            weights, encoder = self.objective.weights, self.network.encoder
+            self.measured.copy_(torch.stack(gradients(terms, weights, encoder.parameters())))
         if len(rows) < len(batch):
             # the label's mean is over the labelled recordings, the teacher's over all
             ours, all_labelled = ((labels[of] >= 0).sum() for of in (rows, self.rows[batch]))
             label = terms.label * ours / all_labelled.clamp(min=1)
             terms = Terms(label, terms.teacher * (len(rows) / len(batch)))
         return self.objective.total(terms)
-
-    def epoch_values(self) -> dict[str, float]:
-        """Return cosine and norms of the gradients of label and teacher, on the epoch's first
-        micro-batch."""
-        compared, self._compared = self._compared or (), None
-        values = zip(GRADIENTS, (value.item() for value in compared))
-        return {name: value for name, value in values if not math.isnan(value)}
 
 
 def crop_waveforms(
@@ -79,7 +72,9 @@ def student_trainer(
     """Return the trainer of one fold's student; ``purpose`` gives an audio teacher other weights
     and crops."""
     generator = seeded(settings.seed, purpose, settings.backbone, settings.sequential, fold.number)
-    network = build_student(settings, len(dataset.classes)).to(dataset.device)
+    network = place(build_student(settings, len(dataset.classes)), dataset.device)
+    if settings.training.compile and dataset.device.type == "cuda":
+        network.compiled_encoder = torch.compile(network.encoder.forward)
     objective = build_objective(settings).to(dataset.device)
     task = DistillationTask(network, settings, dataset, fold, objective, targets)
     return Trainer(network, nn.ModuleList([network, objective]), task, settings.training, generator)

@@ -3,22 +3,22 @@ privileged information."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kdlib.dataset import Dataset, Fold, Ragged, inference_windows, random_starts
+from kdlib.device import autocast, place
 from kdlib.errors import InvalidParameter
 from kdlib.losses import Targets
 from kdlib.models.network import Network, build_teacher
 from kdlib.parameters import Settings
-from kdlib.training import Part, Task, Trainer, autocast, seeded
+from kdlib.training import Part, Task, Trainer, seeded
 
 # mean and standard deviation of ImageNet's pixels, which pretrained teachers expect
-PIXEL_MEAN, PIXEL_STD = (
-    255 * torch.tensor(values) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-)
+PIXELS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # frames a forward pass at inference
 FRAMES_PER_PASS = 256
 
@@ -93,7 +93,7 @@ def build_privileged(
             )
         network = build_teacher(settings, len(dataset.classes), dataset.frames.values.shape[1:])
         load(network)
-        network.eval().requires_grad_(False).to(dataset.device)
+        place(network.eval().requires_grad_(False), dataset.device)
     return PrivilegedInformation(
         Ragged.of(moved["frames"], moved["lengths"]), moved.get("peak"), moved.get("confidence"),
         moved["whole"], moved["probabilities"], network,
@@ -114,7 +114,7 @@ class _TeacherTask(Task):
         rows = self.rows[part.items]
         return to_input(self.frames(rows, part)), self.labels[rows]
 
-    def loss(self, loaded: tuple[Tensor, ...], batch: Tensor) -> Tensor:
+    def loss(self, loaded: tuple[Tensor, ...], batch: Tensor, first: bool) -> Tensor:
         """Return the cross-entropy of a micro-batch as its part of the ``batch``."""
         inputs, labels = loaded
         with autocast(self.settings.training, self.dataset.device):
@@ -161,7 +161,7 @@ def teacher_trainer(settings: Settings, dataset: Dataset, fold: Fold) -> Trainer
         settings.seed, "teacher", settings.backbone, settings.sequential, fold.number
     )
     network = build_teacher(settings, len(dataset.classes), dataset.frames.values.shape[1:])
-    network.to(dataset.device)
+    place(network, dataset.device)
     task = (SequenceTask if settings.sequential else FrameTask)(network, settings, dataset, fold)
     streamed = not dataset.frames.resident
     return Trainer(network, network, task, settings.teacher_training(), generator, streamed)
@@ -172,10 +172,15 @@ def to_input(frames: Tensor) -> Tensor:
     measurements stay."""
     if frames.dtype != torch.uint8:
         return frames
-    mean, std = PIXEL_MEAN.to(frames.device), PIXEL_STD.to(frames.device)
-    # contiguous: torch 2.11 on a CPU corrupts memory in the backward pass of narrow channels-last
-    # convolutions
-    return ((frames - mean) / std).movedim(-1, -3).contiguous()
+    mean, std = _pixel_statistics(frames.device)
+    images = ((frames - mean) / std).movedim(-1, -3)  # channels last, as a GPU likes them
+    return images.contiguous() if frames.device.type == "cpu" else images
+
+
+@cache
+def _pixel_statistics(device: torch.device) -> tuple[Tensor, ...]:
+    """Return mean and standard deviation, ``(3,)`` each, uploaded once."""
+    return tuple(255 * torch.tensor(values).to(device) for values in PIXELS)
 
 
 @torch.no_grad()

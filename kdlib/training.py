@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,13 +14,10 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from kdlib.dataset import Dataset, Fold
+from kdlib.device import autocast
 from kdlib.errors import NotFinite
+from kdlib.graph import Batch, StepGraphs
 from kdlib.parameters import Settings, Training, digest
-
-
-def autocast(training: Training, device: torch.device) -> AbstractContextManager:
-    """Return the context of forward passes: bf16 where asked, float32 else."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=training.precision == "bf16")
 
 
 def seeded(seed: int, *purpose: object) -> torch.Generator:
@@ -61,8 +57,10 @@ class Task:
     that training uses of each recording in ``labels``.
 
     ``load(part)`` returns the network's input for a micro-batch, then what else ``loss`` takes.
-    ``loss(loaded, batch)`` returns the scalar loss of a micro-batch; those of a ``batch`` of items
-    sum up to the batch's mean. Where ``crops``, each example draws a random number in each epoch.
+    ``loss(loaded, batch, first)`` returns the scalar loss of a micro-batch; those of a ``batch`` of
+    items sum up to the batch's mean. ``first`` is true of an epoch's first one, of which values
+    ``MEASURED`` may be written into the tensor ``measured``. Where ``crops``, each example draws a
+    random number in each epoch.
     """
 
     network: nn.Module
@@ -70,19 +68,18 @@ class Task:
     dataset: Dataset
     fold: Fold
     crops = True
+    MEASURED = ()
 
     def __post_init__(self) -> None:
+        device = self.dataset.device
         self.labels = self.dataset.training_labels(self.fold)
-        self.rows = torch.from_numpy(self.fold.train).to(self.dataset.device)
+        self.rows = torch.from_numpy(self.fold.train).to(device)
+        self.measured = torch.full((len(self.MEASURED),), torch.nan, device=device)
 
     @property
     def examples(self) -> int:
         """How many examples an epoch has."""
         return len(self.rows)
-
-    def epoch_values(self) -> dict[str, float]:
-        """Return what was measured in an epoch that ends."""
-        return {}
 
 
 @dataclass(eq=False)
@@ -92,7 +89,8 @@ class Trainer:
     ``epochs()`` yields each epoch's ``loss``, ``rate``, ``seconds`` and the task's own values,
     which ``history`` keeps. ``state_dict()`` is all that the next epoch depends on: a training that
     continues from it ends, on a CPU, with the same bits. ``prefetch`` loads a micro-batch while the
-    one before is trained on.
+    one before is trained on. An epoch's order and draws are moved to the device at once and its
+    values read at its end: no step waits for a GPU, and steps can be replayed as CUDA graphs.
     """
 
     network: nn.Module
@@ -104,9 +102,17 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.device = next(self.network.parameters()).device
-        low, betas = self.training.learning_rate[0], self.training.betas
+        gpu, low = self.device.type == "cuda", self.training.learning_rate[0]
+        # a graph reads the rate from a tensor; a number keeps a CPU's bits
+        self.rate = torch.tensor(low, device=self.device) if gpu else low
+        self.total = torch.zeros((), device=self.device)
         # fused: one pass over each weight, on a CPU too
-        self.optimizer = torch.optim.Adam(self.module.parameters(), low, betas, fused=True)
+        self.optimizer = torch.optim.Adam(
+            self.module.parameters(), self.rate, self.training.betas, fused=True, capturable=gpu
+        )
+        # gradient checkpointing reads the random state, which cannot be captured
+        graph = gpu and self.training.graph == "auto" and not self.network.items_at_once
+        self.step = StepGraphs(self._step) if graph else self._step
         self.history: list[dict[str, float]] = []
 
     def epochs(self) -> Iterator[dict[str, float]]:
@@ -118,22 +124,16 @@ class Trainer:
         self._estimate_batchnorm()
 
     def _epoch(self) -> dict[str, float]:
-        began, total = time.monotonic(), torch.zeros((), device=self.device)
-        batches = self._batches()
+        began, batches = time.monotonic(), self._batches()
         steps, parts = len(batches), itertools.chain(*batches)
-        load = self.task.load
-        loaded = prefetch(load, parts, self.device) if self.prefetch else map(load, parts)
-        for step, batch in enumerate(batches, len(self.history) * steps):
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.training, steps, step)
-            self.optimizer.zero_grad()
+        inputs = prefetch(self.task.load, parts, self.device) if self.prefetch else parts
+        self.total.zero_()
+        for number, batch in enumerate(batches):
+            self._set_rate(learning_rate(self.training, steps, len(self.history) * steps + number))
             items = torch.cat([part.items for part in batch])
-            for _ in batch:
-                loss = self.task.loss(next(loaded), items)
-                loss.backward()
-                total += loss.detach()  # stays on the device: reading it would wait for every step
-            self.optimizer.step()
-        mean = total.item() / steps
+            self.step(not number, [(items,), *itertools.islice(inputs, len(batch))])
+        total, *measured = torch.cat([self.total[None], self.task.measured]).tolist()
+        mean = total / steps
         if not math.isfinite(mean):
             raise NotFinite(
                 f"the loss became {mean} in epoch {len(self.history) + 1}; lower training.learning_rate, or use "
@@ -141,8 +141,28 @@ class Trainer:
             )
         rate = learning_rate(self.training, steps, (len(self.history) + 1) * steps)
         values = {"loss": mean, "rate": rate, "seconds": time.monotonic() - began}
-        self.history.append({**values, **self.task.epoch_values()})
-        return self.history[-1]
+        named = zip(self.task.MEASURED, measured)
+        values |= {name: value for name, value in named if not math.isnan(value)}
+        self.history.append(values)
+        return values
+
+    def _set_rate(self, rate: float) -> None:
+        if isinstance(self.rate, torch.Tensor):
+            rate = self.rate.fill_(rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate  # again and again: a checkpoint brings a tensor of its own
+
+    def _step(self, first: bool, batch: Batch) -> None:
+        """Train on the items ``batch[0]``, whose micro-batches follow as parts or, where
+        ``prefetch``, loaded."""
+        (items,), *inputs = batch
+        self.optimizer.zero_grad()
+        for number, part in enumerate(inputs):
+            loaded = part if self.prefetch else self.task.load(Part(*part))
+            loss = self.task.loss(loaded, items, first and not number)
+            loss.backward()
+            self.total += loss.detach()
+        self.optimizer.step()
 
     def _batches(self) -> list[list[Part]]:
         """Return an epoch's shuffled examples as batches of micro-batches, drawn and moved to the

@@ -1,5 +1,6 @@
 """The aggregator of the sequential settings: two BiLSTM layers and attention (Table 3)."""
 
+import torch
 from torch import Tensor, nn
 
 ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity}
@@ -13,7 +14,9 @@ class Aggregator(nn.Module):
     ``activation`` "none" left out. With ``norm`` "layer" the input and each LSTM's output are
     normalised (Ba et al. 2016): else differences between recordings shrink tenfold on their way
     through the two layers, and short trainings do not find them. The attention is additive
-    (Bahdanau et al. 2015): a weighted mean with weights softmax(v · tanh(W h)).
+    (Bahdanau et al. 2015): a weighted mean with weights softmax(v · tanh(W h)). All of it is in
+    float32: under autocast torch 2.11 runs an LSTM on CUDA in float16, whose range is too small for
+    its gradients.
     """
 
     def __init__(self, embedding: int, activation: str = "relu", norm: str = "none") -> None:
@@ -32,8 +35,9 @@ class Aggregator(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return ``(batch, embedding)`` of ``(batch, segments, embedding)``."""
-        hidden = self.norms[0](segments)
-        for layer, norm in zip(self.layers, self.norms[1:], strict=True):
-            hidden = self.activation(norm(layer(hidden)[0]))  # (batch, segments, embedding)
-        weights = self.attention(hidden).softmax(dim=1)  # (batch, segments, 1)
-        return (weights * hidden).sum(dim=1)
+        with torch.autocast(segments.device.type, enabled=False):
+            hidden = self.norms[0](segments.float())
+            for layer, norm in zip(self.layers, self.norms[1:], strict=True):
+                hidden = self.activation(norm(layer(hidden)[0]))  # (batch, segments, embedding)
+            weights = self.attention(hidden).softmax(dim=1)  # (batch, segments, 1)
+            return (weights * hidden).sum(dim=1)

@@ -1,5 +1,6 @@
 """Teacher and student networks: encoder, aggregator (sequential settings) and head."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,8 +52,11 @@ class Network(nn.Module):
 
     With ``items_at_once`` the encoder of a sequence keeps activations of so many items and computes
     the others' again in the backward pass (gradient checkpointing, Chen et al. 2016). It must have
-    no batch-norm, which would see its items in parts, and twice.
+    no batch-norm, which would see its items in parts, and twice. ``compiled_encoder`` may hold what
+    torch.compile makes of the encoder, for training.
     """
+
+    compiled_encoder: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self, encoder: nn.Module, classes: int, setting: str, model: Model,
@@ -70,16 +74,18 @@ class Network(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Return ``(batch, [segments,] embedding)``: without an aggregator ``x`` is a batch, with
         one, of sequences."""
-        if self.aggregator is None:
-            return self.encoder(x)
-        items = x.flatten(0, 1)
+        items = x if self.aggregator is None else x.flatten(0, 1)
+        if items.dim() == 4 and items.device.type != "cpu":
+            # `to` sets the strides of a single channel too, `contiguous` does not
+            items = items.to(memory_format=torch.channels_last)
         if self.items_at_once and torch.is_grad_enabled():
             # checkpoint restores the generator: dropout is the same twice
             parts = items.split(self.items_at_once)
             e = torch.cat([checkpoint(self.encoder, part, use_reentrant=False) for part in parts])
         else:
-            e = self.encoder(items)
-        return e.unflatten(0, x.shape[:2])
+            compiled = self.compiled_encoder if self.training else None
+            e = (compiled or self.encoder)(items)
+        return e if self.aggregator is None else e.unflatten(0, x.shape[:2])
 
     def forward(self, x: Tensor, gradient_scale: float = 1.0) -> Output:
         """Classify ``x``, shaped as :meth:`encode` takes it, or waveforms ``(batch, samples)`` for

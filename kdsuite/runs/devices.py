@@ -60,18 +60,20 @@ def claim(count: int) -> int:
 
 
 def device_of(training: Training) -> torch.device:
-    """Return the device to train on, of several GPUs one that is free; raise InvalidParameter where
-    CUDA is asked for and absent."""
+    """Return the device to train on, of several GPUs one that is free, and set torch's switches for
+    it; raise InvalidParameter where CUDA is asked for and absent."""
     import torch
+
+    from kdlib.device import configure
 
     available = torch.cuda.is_available()
     if training.device == "cuda" and not available:
         raise InvalidParameter(
             "parameter 'training.device' is 'cuda', but no CUDA device is there; use auto or cpu."
         )
-    if training.device == "cpu" or not available:
-        return torch.device("cpu")
+    device = torch.device("cpu" if training.device == "cpu" or not available else "cuda")
     # a scheduler or the user may have chosen the GPU, or none is to be locked
-    if "CUDA_VISIBLE_DEVICES" in os.environ or share() == 0:
-        return torch.device("cuda")
-    return torch.device("cuda", claim(torch.cuda.device_count()))
+    if device.type == "cuda" and "CUDA_VISIBLE_DEVICES" not in os.environ and share():
+        device = torch.device("cuda", claim(torch.cuda.device_count()))
+    configure(training, device)
+    return device

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
 
 from kdlib.dataset import Fold
+from kdlib.device import place
 from kdlib.errors import InvalidCorpus
 from kdlib.models.network import Network, build_student
 from kdlib.parameters import digest
@@ -132,10 +133,11 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
 
 def _teacher(run: Run, data: Store, fold: Fold, progress: Progress) -> TrainedTeacher:
     def make(temporary: Path, checkpoint: Checkpoint) -> None:
-        trainer = teacher_trainer(run.settings, data, fold)
+        on_device = data.to(data.device)  # the frames too
+        trainer = teacher_trainer(run.settings, on_device, fold)
         network, history = trained(trainer, fold, progress, checkpoint)
-        arrays = extract_privileged(network, run.settings, data)
-        save_model(network, str(temporary.with_name(WEIGHTS)))
+        arrays = extract_privileged(network, run.settings, on_device)
+        save_file(student_file.weights(network), temporary.with_name(WEIGHTS))
         arrays = {name: value.contiguous() for name, value in arrays.items()}
         save_file(arrays, temporary.with_name(TARGETS))
         temporary.write_text(json.dumps({"fold": fold.number, "history": history}))
@@ -152,7 +154,7 @@ def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
         return None
     privileged = build_privileged(
         load_file(file.with_name(TARGETS)), run.settings, data,
-        lambda network: load_model(network, str(file.with_name(WEIGHTS))),
+        lambda network: network.load_state_dict(load_file(file.with_name(WEIGHTS))),
     )  # fmt: skip
     history = json.loads(file.read_text())["history"]
     return TrainedTeacher(**vars(privileged), history=history, folder=file.parent)
@@ -270,12 +272,13 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     def make(temporary: Path, checkpoint: Checkpoint) -> None:
         trainer = student_trainer(run.settings, data, fold, None, "audio teacher")
         epochs = Progress("audio teacher", progress.epochs)
-        save_model(trained(trainer, fold, epochs, checkpoint)[0], str(temporary))
+        network, _ = trained(trainer, fold, epochs, checkpoint)
+        save_file(student_file.weights(network), temporary)
 
     _once(file, run, make)
-    network = build_student(settings, len(data.classes)).to(data.device)
-    load_model(network, str(file))
-    return network.eval().requires_grad_(False)
+    network = build_student(settings, len(data.classes))
+    network.load_state_dict(load_file(file))
+    return place(network.eval().requires_grad_(False), data.device)
 
 
 def trial_embeddings(

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pydantic
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_model
+from safetensors.torch import save_file
 
 from kdlib.errors import InvalidStudent, printable
 from kdlib.models.network import Network, build_student
@@ -63,7 +63,13 @@ def write(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write a student in one step; ``facts`` are those of :class:`Facts` but for the version."""
     entry = {ENTRY: json.dumps({"version": VERSION, **facts}, allow_nan=False)}
     with paths.replacing(path) as temporary:
-        save_model(network, str(temporary), metadata=entry)
+        save_file(weights(network), temporary, metadata=entry)
+
+
+def weights(network: Network) -> dict[str, torch.Tensor]:
+    """Return what :func:`safetensors.torch.save_file` takes; its ``save_model`` refuses the LSTMs of
+    a GPU, whose weights share one memory."""
+    return {name: value.contiguous() for name, value in network.state_dict().items()}
 
 
 def read(path: str | os.PathLike) -> tuple[Network, Settings, Facts]:

@@ -20,7 +20,7 @@ from tests.conftest import noise_store, small
 class OneWeight:
     """A task of ``examples`` whose loss is that of one weight; it notes the rate of each step."""
 
-    crops = False
+    crops, measured, MEASURED = False, torch.empty(0), ()
 
     def __init__(self, examples: int, loss=None):
         self.examples, self.rates, self.betas = examples, [], []
@@ -29,14 +29,11 @@ class OneWeight:
     def load(self, part):
         return (part.items,)
 
-    def loss(self, loaded, batch):
+    def loss(self, loaded, batch, first):
         (group,) = self.trainer.optimizer.param_groups
         self.rates.append(group["lr"])
         self.betas.append(group["betas"])
         return self.function(self.trainer.network[0])
-
-    def epoch_values(self):
-        return {}
 
 
 def run(training: Training, items: int = 8, epochs: int = 4, loss=None):
@@ -183,6 +180,7 @@ class Noisy:
     """Recordings to which each epoch adds noise of its own draw, as crops do."""
 
     examples, crops = 24, True
+    measured, MEASURED = torch.empty(0), ()
 
     def __init__(self, network, die_in_epoch):
         self.network, self.die_in_epoch = network, die_in_epoch
@@ -193,7 +191,7 @@ class Noisy:
         self.threads.add(threading.current_thread())
         return (self.x[part.items] + part.draws[:, None],)
 
-    def loss(self, loaded, batch):
+    def loss(self, loaded, batch, first):
         (x,) = loaded
         self.steps += 1
         if (
@@ -201,9 +199,6 @@ class Noisy:
         ):  # in the middle of its five steps
             raise Killed
         return (self.network(x) ** 2).mean() * (len(x) / len(batch))
-
-    def epoch_values(self):
-        return {"steps": self.steps}
 
 
 def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True, dropout=0.0):

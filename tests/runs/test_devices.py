@@ -69,11 +69,20 @@ def gpus(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "LOCKS", tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv(devices.SHARE, raising=False)
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     devices.claim.cache_clear()
-    yield
+    yield current
     devices.claim.cache_clear()
     while devices._held:
         devices._held.pop().release()
+
+
+def test_the_claimed_gpu_is_the_current_one(gpus):
+    """Else a graph is captured, and memory pinned, on the first GPU while the run is on another."""
+    devices.claim(3)
+    device_of(Training())
+    assert gpus == [torch.device("cuda", 0)]
 
 
 def test_a_process_keeps_its_gpu(gpus):
