@@ -23,11 +23,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import report, timing
-from benchmarks.material import CLASSES, USUAL, noise, sized, train_student
+from benchmarks.material import CLASSES, USUAL, crop_waveforms, noise, sized, train_student
 from benchmarks.timing import DEVICE, Epochs
 from kdlib.dataset import Fold
 from kdlib.models.network import build_student, build_teacher
-from kdlib.student import crop_waveforms
 from kdlib.teacher import to_input
 from kdsuite.data.store import Store
 from kdsuite.runs import stages

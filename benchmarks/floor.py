@@ -22,6 +22,7 @@ from benchmarks.material import (
     STUDENTS,
     TEACHERS,
     USUAL,
+    crop_waveforms,
     noise,
     sized,
     told,
@@ -31,7 +32,6 @@ from benchmarks.material import (
 from benchmarks.timing import DEVICE, Epochs
 from kdlib.losses import Targets, build_objective, gradients
 from kdlib.models.network import build_student, build_teacher
-from kdlib.student import crop_waveforms
 from kdlib.teacher import to_input
 from kdsuite.settings import Settings
 

@@ -17,7 +17,6 @@ from benchmarks.timing import DEVICE, Epochs
 from kdlib.dataset import Fold, Ragged
 from kdlib.models.network import BACKBONES, SETTINGS
 from kdlib.teacher import PrivilegedInformation, teacher_trainer
-from kdlib.training import Part
 from kdsuite.data.store import Store
 from kdsuite.runs import stages
 from kdsuite.settings import Settings, load
@@ -79,22 +78,24 @@ def fold_of(store: Store) -> Fold:
     return Fold(0, "all", np.arange(len(store.recordings)), np.arange(2))
 
 
-def batches(recordings: int, size: int, generator: torch.Generator) -> list[Part]:
+def crop_waveforms(
+    settings: Settings, dataset: Store, rows: torch.Tensor, start: torch.Tensor, segments: int
+) -> torch.Tensor:
+    """Return windows of ``segments`` that start at frames ``start``, ``(rows, samples)``."""
+    media = settings.media
+    return dataset.audio(
+        rows, start * media.samples_per_frame, segments * media.samples_per_segment
+    )
+
+
+def batches(
+    recordings: int, size: int, generator: torch.Generator
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Return an epoch's shuffled rows in batches, with what their crops draw, as
-    :class:`kdlib.training.Trainer` deals them."""
-    order, draws = (
-        torch.randperm(recordings, generator=generator),
-        torch.rand(recordings, generator=generator),
-    )
-    return list(
-        map(
-            Part,
-            *(
-                values.to(DEVICE).tensor_split(math.ceil(recordings / size))
-                for values in (order, draws)
-            ),
-        )
-    )
+    :class:`kdlib.training.Trainer` draws them."""
+    order = torch.randperm(recordings, generator=generator)
+    draws, split = torch.rand(recordings, generator=generator), math.ceil(recordings / size)
+    return list(zip(*(values.to(DEVICE).tensor_split(split) for values in (order, draws))))
 
 
 def told(settings: Settings, store: Store) -> PrivilegedInformation:

@@ -95,9 +95,8 @@ def asked(
     took."""
     told: dict[str, torch.Tensor] = {}
     seconds = timing.seconds(lambda: told.update(extract_privileged(network, settings, store)))
-    return build_privileged(
-        told, settings, store, lambda copy: copy.load_state_dict(network.state_dict())
-    ), seconds
+    crop = settings.training.target_stretch == "crop"
+    return build_privileged(told, store.device, network if crop else None), seconds
 
 
 def against(

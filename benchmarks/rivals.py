@@ -20,13 +20,12 @@ from torch import nn
 from torch.optim.lr_scheduler import CyclicLR
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.material import batches
+from benchmarks.material import batches, crop_waveforms
 from benchmarks.timing import DEVICE
 from kdlib.dataset import random_starts
 from kdlib.losses import Targets, build_objective
 from kdlib.models.network import Network, Output, build_student
 from kdlib.spectrogram import Spectrogram
-from kdlib.student import crop_waveforms
 from kdlib.teacher import FRAMES_PER_PASS, peak_score, to_input
 from kdsuite.data.decoding.media import read_recording
 from kdsuite.data.store import Store

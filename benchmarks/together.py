@@ -72,9 +72,9 @@ def shared(pupil: Trainer) -> Iterator[Batch]:
     """Yield the batches of all epochs, as any of the students would draw them."""
     training, task = pupil.training, pupil.task
     for epoch in range(training.epochs):
-        parts = batches(task.examples, training.batch_size, pupil.generator)
+        parts = batches(len(task.rows), training.batch_size, pupil.generator)
         for step, part in enumerate(parts):
-            spectrogram, rows, start = task.load(part)
+            spectrogram, rows, start = task.load(*part)
             rate = learning_rate(training, len(parts), epoch * len(parts) + step)
             yield Batch(
                 spectrogram,

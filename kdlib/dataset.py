@@ -70,23 +70,19 @@ class Ragged:
     def every(self, step: int, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the places in ``values`` of every ``step``-th item of ``rows``, ``(items,)``, and
         the number of each row, ``(rows,)``."""
-        counts = (self.lengths[rows] + step - 1) // step
-        # the place of each row's first item, less that of the item in the answer
-        shifts = self.starts[rows] - step * (counts.cumsum(0) - counts)
-        items = torch.arange(int(counts.sum()), device=rows.device)
-        return shifts.repeat_interleave(counts) + step * items, counts
+        rows = zip(self.starts[rows].tolist(), self.lengths[rows].tolist())
+        items = [torch.arange(start, start + length, step) for start, length in rows]
+        counts = torch.tensor([*map(len, items)])
+        return torch.cat(items).to(self.starts.device), counts.to(self.starts.device)
 
-    def whole(self, rows: Tensor) -> Tensor:
-        """Return all items of each of ``rows``, ``(rows, length of the longest, …)``; shorter rows
-        start over."""
-        return self.windows(rows, torch.zeros_like(rows), self.longest)
-
-    def windows(self, rows: Tensor, start: Tensor, length: int, step: int = 1) -> Tensor:
+    def windows(self, rows: Tensor, start: Tensor | None, length: int, step: int = 1) -> Tensor:
         """Return ``length`` items of each of ``rows`` from ``start`` on, every ``step``-th:
-        ``(rows, length, …)``.
+        ``(rows, length, …)``; where that is None all items, as many as the longest row has.
 
         A row that ends too soon starts over, which is the paper's padding by repetition.
         """
+        if start is None:
+            start, length, step = torch.zeros_like(rows), self.longest, 1
         if self.resident and rows.device.type == "cpu":
             # an index for each sample would take longer than a slice
             pairs = zip(rows.tolist(), start.tolist())
@@ -97,7 +93,7 @@ class Ragged:
         return self.take(self.starts[rows, None] + items % self.lengths[rows, None])
 
 
-def _window(row: Tensor, start: int, length: int) -> Tensor:
+def _window(row, start, length):
     """Return ``length`` items of one row from ``start`` on; a row that ends too soon starts over."""
     times = -(-(start + length) // len(row))
     return (row if times == 1 else torch.cat([row] * times))[start : start + length]

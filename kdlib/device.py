@@ -12,8 +12,9 @@ from kdlib.parameters import Training
 
 def precision(training: Training, device: torch.device) -> str:
     """Return the arithmetic of forward passes: ``auto`` is bf16 on a GPU, float32 on a CPU."""
-    automatic = "bf16" if device.type == "cuda" else "float32"
-    return automatic if training.precision == "auto" else training.precision
+    if training.precision != "auto":
+        return training.precision
+    return "bf16" if device.type == "cuda" else "float32"
 
 
 def autocast(training: Training, device: torch.device) -> AbstractContextManager:

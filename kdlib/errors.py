@@ -17,12 +17,12 @@ class UserError(ValueError):
     """Shown in notebooks as its sentence alone, without a traceback; names in it may come from
     strangers."""
 
-    def __init__(self, sentence: str) -> None:
+    def __init__(self, sentence: str):
         super().__init__(printable(sentence))
 
     def _render_traceback_(
         self,
-    ) -> list[str]:  # the hook by which IPython lets an exception show itself
+    ):  # the hook by which IPython lets an exception show itself
         return [f"{type(self).__name__}: {self}"]
 
 

@@ -22,9 +22,9 @@ class StepGraphs:
     write tensors that stay, and read none back.
     """
 
-    def __init__(self, step: Callable[[bool, Batch], None]) -> None:
+    def __init__(self, step: Callable[..., None]):
         self.step, self.calls, self.pool = step, Counter(), None
-        self.graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, Batch]] = {}
+        self.graphs = {}  # of each kind the graph, and the tensors that it reads
 
     def __call__(self, first: bool, batch: Batch) -> None:
         """Do one step."""

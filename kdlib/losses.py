@@ -66,17 +66,20 @@ class Terms(NamedTuple):
 
 
 class Objective(nn.Module):
-    """The weighted sum of the two losses of a batch; without a method, that of the labels alone.
+    """The weighted sum of the two losses of a batch; of this class, that of the labels alone.
 
     ``gradient_scale`` is the share of the classification gradient that passes below the distilled
-    embedding.
+    embedding, of ``embedding`` units.
     """
 
     def __init__(
-        self, weights: tuple[float, float] = (1.0, 0.0), gradient_scale: float = 1.0
-    ) -> None:
+        self, alpha: float = 0.0, distance: str = "mse", embedding: int = 1, reduction: str = "mean",
+        temperature: float = 1.0, multitask_label: str = "scaled",
+    ):  # fmt: skip
         super().__init__()
-        self.weights, self.gradient_scale = weights, gradient_scale
+        self.weights, self.gradient_scale = (1.0, alpha), 1 - alpha
+        self.distance, self.elements = DISTANCES[distance], embedding if reduction == "sum" else 1
+        self.temperature = temperature
 
     def forward(self, *batch: Any) -> Tensor:
         """Return the scalar objective of a batch; arguments as of :meth:`terms`."""
@@ -100,12 +103,6 @@ class Objective(nn.Module):
 class Embedding(Objective):
     """The paper's method: the student's embedding is pulled towards the teacher's (Eqs. 8, 12 and 13)."""
 
-    def __init__(
-        self, alpha: float, distance: str, embedding: int, reduction: str = "mean", **others: Any
-    ) -> None:
-        super().__init__((1.0, alpha), 1 - alpha)
-        self.distance, self.elements = DISTANCES[distance], embedding if reduction == "sum" else 1
-
     def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
         """Return the mean distance of the embeddings to their targets."""
         return self.elements * self.distance(embedding, targets.embedding)
@@ -113,13 +110,15 @@ class Embedding(Objective):
 
 class SoftLabel(Objective):
     """Generalised distillation (Lopez-Paz et al. 2016, Eq. 1): the teacher's class probabilities
-    are a second label."""
+    are a second label.
 
-    def __init__(self, alpha: float, *others: Any, temperature: float = 1.0, **more: Any) -> None:
-        super().__init__((1 - alpha, alpha))
-        # of the student: Hinton et al. 2015 soften both networks and multiply by T², Lopez-Paz et
-        # al. 2016 the teacher alone (T = 1 here)
-        self.temperature = temperature
+    ``temperature`` is the student's: Hinton et al. 2015 soften both networks and multiply by T²,
+    Lopez-Paz et al. 2016 the teacher alone (T = 1 here).
+    """
+
+    def __init__(self, alpha: float, *others: Any, **options: Any):
+        super().__init__(alpha, *others, **options)
+        self.weights, self.gradient_scale = (1 - alpha, alpha), 1.0
 
     def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
         """Return the cross-entropy with the soft labels."""
@@ -132,15 +131,13 @@ class Multitask(Embedding):
     recording as the video shows it.
 
     The decoder has two fully connected layers, its target is the teacher's embedding: the feature
-    space of the video.
+    space of the video. With ``multitask_label`` "whole" the label's gradient is not scaled.
     """
 
-    def __init__(
-        self, alpha: float, distance: str, embedding: int, multitask_label: str = "scaled",
-        **others: Any,
-    ) -> None:  # fmt: skip
-        super().__init__(alpha, distance, embedding, **others)
-        self.gradient_scale = 1 - alpha if multitask_label == "scaled" else 1.0
+    def __init__(self, alpha: float, distance: str, embedding: int, **options: Any):
+        super().__init__(alpha, distance, embedding, **options)
+        if options.get("multitask_label") == "whole":
+            self.gradient_scale = 1.0
         self.decoder = nn.Sequential(
             nn.Linear(embedding, embedding), nn.ReLU(), nn.Linear(embedding, embedding)
         )
@@ -173,7 +170,7 @@ def gradients(
     """
     learned = list(parameters)
 
-    def gradient(weight: float, term: Tensor) -> Tensor:
+    def gradient(weight, term):
         parts = torch.autograd.grad(term, learned, retain_graph=True, materialize_grads=True)
         return weight * torch.cat([part.flatten() for part in parts])
 

@@ -37,7 +37,7 @@ def eer(scores: ndarray, genuine: ndarray, convention: str = "interpolated") -> 
     return EER[convention](*error_rates(scores, genuine)[:2])
 
 
-def _interpolated(accepted: ndarray, rejected: ndarray) -> float:
+def _interpolated(accepted, rejected):
     after = int(np.argmax(accepted >= rejected))  # never the first point, where all are rejected
     before = after - 1
     gap = accepted - rejected
@@ -45,7 +45,7 @@ def _interpolated(accepted: ndarray, rejected: ndarray) -> float:
     return float(accepted[before] + share * (accepted[after] - accepted[before]))
 
 
-def _nearest(accepted: ndarray, rejected: ndarray) -> int:
+def _nearest(accepted, rejected):
     """Return the place of the threshold where the two rates are nearest to each other."""
     return int(np.argmin(np.abs(accepted - rejected)))
 
@@ -80,17 +80,3 @@ def min_dcf(scores: ndarray, genuine: ndarray, target: float = 0.01) -> float:
     accepted, rejected, _ = error_rates(scores, genuine)
     cost = target * rejected + (1 - target) * accepted
     return float(cost.min() / min(target, 1 - target))
-
-
-def verification(scores: ndarray, genuine: ndarray) -> dict[str, float]:
-    """Return every metric of one trial list: the EER by each convention (``eer`` is the
-    interpolated one) and ``min_dcf``.
-
-    Arguments and errors are as of :func:`eer`.
-    """
-    return {
-        "eer": eer(scores, genuine),
-        "eer_mean": eer(scores, genuine, "mean"),
-        "eer_max": eer(scores, genuine, "max"),
-        "min_dcf": min_dcf(scores, genuine),
-    }

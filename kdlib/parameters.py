@@ -126,12 +126,8 @@ class Training(Section):
     """frames a step for the teacher without aggregator where they differ"""
     accumulate: OfTeacher[PositiveInt] = 1
     """parts that go through the network one after the other before each step, their gradients being summed; batch-norm sees one part at a time"""
-    frames_at_once: OfNone[PositiveInt | None] = Field(
-        None,
-        description="frames whose activations the sequential VGG teacher keeps in training, those "
-        "of the others being computed again (gradient checkpointing: the same numbers but for "
-        "rounding, a third more work); default: all",
-    )
+    frames_at_once: OfNone[PositiveInt | None] = None
+    """frames whose activations the sequential VGG teacher keeps in training, those of the others being computed again (gradient checkpointing: the same but for rounding, slower); default: all"""
     learning_rate: OfTeacher[tuple[float, float]] = (0.0001, 0.001)
     """lowest and highest rate of the cycle"""
     teacher_learning_rate: OfTeacher[tuple[float, float] | None] = None
@@ -162,12 +158,8 @@ class Training(Section):
     """score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set"""
     targets: OfStudent[
         Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"]
-    ] = Field(
-        "teacher",
-        description="what the student is distilled from: the teacher's outputs; as a control those "
-        "for another recording, or for another one of the class, random vectors, the outputs of an "
-        "audio teacher, or equal probabilities (label smoothing)",
-    )
+    ] = "teacher"
+    """what the student is distilled from: the teacher's outputs; as a control those for another recording or for another of its class, random vectors, an audio teacher's, or equal probabilities"""
     checkpoint: OfNone[NonNegativeFloat] = 60.0
     """seconds between two checkpoints of a training, from which a run that broke off goes on"""
     keep_students: OfNone[bool] = False

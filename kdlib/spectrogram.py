@@ -19,7 +19,7 @@ class Spectrogram(nn.Module):
     code), Hamming.
     """
 
-    def __init__(self, media: Media, sequential: bool = False) -> None:
+    def __init__(self, media: Media, sequential: bool = False):
         super().__init__()
         self.fft, self.hop = media.fft, round(media.hop * media.sample_rate)
         self.over = (-2, -1) if media.normalise == "utterance" else (-1,)
@@ -38,18 +38,19 @@ class Spectrogram(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, 1, bins, samples // hop)`` of ``waveform`` ``(batch, samples)`` in -1 to
         1, or ``(batch, segments, 1, bins, columns)`` of whole segments."""
-        power, size = 1.0 if self.bands is None else 2.0, len(self.window)
-        magnitude = F.spectrogram(
-            waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False
-        )
-        if self.bands is not None:
-            magnitude = (magnitude.transpose(-1, -2) @ self.bands).transpose(-1, -2)
-        # windows are centred on multiples of the hop; without the one centred behind the end, a
-        # second has 100
-        columns = waveform.shape[-1] // self.hop
-        logarithm = (magnitude[..., :columns] + FLOOR).log()
-        variance, mean = torch.var_mean(logarithm, dim=self.over, keepdim=True, correction=0)
-        spectrogram = ((logarithm - mean) / (variance + 1e-6).sqrt())[:, None]
+        with torch.autocast(waveform.device.type, enabled=False):  # a logarithm needs float32
+            power, size = 1.0 if self.bands is None else 2.0, len(self.window)
+            magnitude = F.spectrogram(
+                waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False
+            )
+            if self.bands is not None:
+                magnitude = (magnitude.transpose(-1, -2) @ self.bands).transpose(-1, -2)
+            # windows are centred on multiples of the hop; without the one centred behind the end, a
+            # second has 100
+            columns = waveform.shape[-1] // self.hop
+            logarithm = (magnitude[..., :columns] + FLOOR).log()
+            variance, mean = torch.var_mean(logarithm, dim=self.over, keepdim=True, correction=0)
+            spectrogram = ((logarithm - mean) / (variance + 1e-6).sqrt())[:, None]
         if self.segment is None:
             return spectrogram
         segments = waveform.shape[-1] // self.segment

@@ -14,7 +14,7 @@ from kdlib.models.network import Network, Output, build_student
 from kdlib.parameters import GRADIENTS, Settings, digest
 from kdlib.targets import TARGETS, Source, TargetFunction
 from kdlib.teacher import PrivilegedInformation
-from kdlib.training import Part, Task, Trainer, seeded
+from kdlib.training import Task, Trainer, seeded
 
 
 @dataclass(eq=False)
@@ -26,14 +26,15 @@ class DistillationTask(Task):
     targets: TargetFunction | None
     MEASURED = GRADIENTS  # cosine and norms of the gradients of label and teacher
 
-    def load(self, part: Part) -> tuple[Tensor, Tensor, Tensor]:
+    def load(self, items: Tensor, draws: Tensor) -> tuple[Tensor, ...]:
         """Return spectrograms of random crops, their rows and their start frames."""
-        rows = self.rows[part.items]
-        start = random_starts(self.dataset, rows, part.draws, self.settings.media)
-        waveform = crop_waveforms(self.settings, self.dataset, rows, start, self.settings.segments)
+        rows, media = self.rows[items], self.settings.media
+        start = random_starts(self.dataset, rows, draws, media)
+        samples = self.settings.segments * media.samples_per_segment
+        waveform = self.dataset.audio(rows, start * media.samples_per_frame, samples)
         return self.network.front_end(waveform), rows, start
 
-    def loss(self, loaded: tuple[Tensor, ...], batch: Tensor, first: bool) -> Tensor:
+    def loss(self, loaded, batch, first) -> Tensor:
         """Return the objective of a micro-batch as its part of the ``batch``'s."""
         spectrogram, rows, start = loaded
         with autocast(self.settings.training, self.dataset.device):
@@ -42,24 +43,14 @@ class DistillationTask(Task):
         logits, embedding, labels = output.logits.float(), output.distilled.float(), self.labels
         terms = self.objective.terms(logits, embedding, labels[rows], targets)
         if self.targets and first:
-            weights, encoder = self.objective.weights, self.network.encoder
-            self.measured.copy_(torch.stack(gradients(terms, weights, encoder.parameters())))
+            learned = self.network.encoder.parameters()
+            self.measured.copy_(torch.stack(gradients(terms, self.objective.weights, learned)))
         if len(rows) < len(batch):
             # the label's mean is over the labelled recordings, the teacher's over all
             ours, all_labelled = ((labels[of] >= 0).sum() for of in (rows, self.rows[batch]))
             label = terms.label * ours / all_labelled.clamp(min=1)
             terms = Terms(label, terms.teacher * (len(rows) / len(batch)))
         return self.objective.total(terms)
-
-
-def crop_waveforms(
-    settings: Settings, dataset: Dataset, rows: Tensor, start: Tensor, segments: int
-) -> Tensor:
-    """Return windows of ``segments`` that start at frames ``start``, ``(rows, samples)``."""
-    media = settings.media
-    return dataset.audio(
-        rows, start * media.samples_per_frame, segments * media.samples_per_segment
-    )
 
 
 def student_trainer(
@@ -87,29 +78,23 @@ def build_targets(
     """Return what the student is distilled from, None at alpha = 0."""
     if not settings.alpha:
         return None
-    # a generator of its own, so that the targets leave the student's crops and their order as they
-    # are
-    kind, generator = settings.training.targets, torch.Generator()
-    generator.manual_seed(int(digest([settings.seed, kind, fold.number]), 16))
+    kind = settings.training.targets
+    number = int(digest([settings.seed, kind, fold.number]), 16)
+    # a generator of its own, so that the targets leave the student's crops and their order alone
+    generator = torch.Generator().manual_seed(number)
     return TARGETS[kind](Source(settings, dataset, fold, privileged, generator, audio_teacher))
-
-
-def full_length(settings: Settings) -> Settings:
-    """Return settings under which recordings are taken in full length, as verification does (paper,
-    section 4)."""
-    media = settings.media.model_copy(update={"inference": "whole"})
-    return settings.model_copy(update={"media": media})
 
 
 @torch.no_grad()
 def predict(network: Network, settings: Settings, dataset: Dataset, rows: np.ndarray) -> Output:
     """Return logits and embeddings of recordings ``rows``, in their order."""
     network.eval()
-    done, outputs, chosen = [], [], torch.from_numpy(rows).to(dataset.device)
+    media, done, outputs, chosen = settings.media, [], [], torch.from_numpy(rows).to(dataset.device)
     for part, start, segments in inference_windows(dataset, chosen, settings):
-        spectrogram = network.front_end(crop_waveforms(settings, dataset, part, start, segments))
+        samples = segments * media.samples_per_segment
+        waveform = dataset.audio(part, start * media.samples_per_frame, samples)
         with autocast(settings.training, dataset.device):
-            output = network(spectrogram)
+            output = network(waveform)
         done.append(part)
         outputs.append((output.logits.float(), output.final.float()))
     order = torch.cat(done).argsort()

@@ -72,7 +72,7 @@ def shuffled_in_class(source: Source) -> TargetFunction:
     return _exchanged(source, groups)
 
 
-def _exchanged(source: Source, groups: list[Tensor]) -> TargetFunction:
+def _exchanged(source, groups):
     other = torch.arange(len(source.dataset.labels))
     for group in groups:
         order = group[torch.randperm(len(group), generator=source.generator)]
@@ -92,7 +92,7 @@ def random(source: Source) -> TargetFunction:
     settings, privileged = source.settings, source.privileged
     train = source.train.to(source.dataset.device)
 
-    def mixed(values: Tensor) -> Tensor:
+    def mixed(values):
         draws = torch.rand(len(train), values.shape[1], generator=source.generator)
         order = draws.argsort(dim=0).to(values.device)
         return values.index_copy(0, train, values[train].gather(0, order))
@@ -100,9 +100,7 @@ def random(source: Source) -> TargetFunction:
     embedding = privileged.recording_embedding
     if em := settings.setting == "em":
         frames = privileged.frames
-        owner = torch.repeat_interleave(frames.lengths)
-        total = torch.zeros_like(embedding).index_add_(0, owner, frames.values.to(owner.device))
-        embedding = total / frames.lengths[:, None]  # the mean over each recording's frames
+        embedding = torch.segment_reduce(frames.values, "mean", lengths=frames.lengths)
     embedding, probabilities = mixed(embedding), mixed(privileged.probabilities)
     if em:
         embedding = embedding[:, None].expand(-1, settings.segments, -1)
@@ -114,7 +112,7 @@ def audio(source: Source) -> TargetFunction:
     """The outputs of a trained and frozen student for the same audio: a teacher without privileged
     information."""
 
-    def targets(rows: Tensor, start: Tensor, spectrogram: Tensor) -> Targets:
+    def targets(rows, start, spectrogram):
         output = source.audio_teacher(spectrogram)
         return Targets(output.distilled.float(), output.logits.float().softmax(dim=-1))
 

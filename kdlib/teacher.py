@@ -1,7 +1,6 @@
 """The teacher: trained on video of faces, then frozen; what it says of every recording is the
 privileged information."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,11 +10,10 @@ from torch import Tensor
 
 from kdlib.dataset import Dataset, Fold, Ragged, inference_windows, random_starts
 from kdlib.device import autocast, place
-from kdlib.errors import InvalidParameter
 from kdlib.losses import Targets
 from kdlib.models.network import Network, build_teacher
 from kdlib.parameters import Settings
-from kdlib.training import Part, Task, Trainer, seeded
+from kdlib.training import Task, Trainer, seeded
 
 # mean and standard deviation of ImageNet's pixels, which pretrained teachers expect
 PIXELS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,10 +35,10 @@ class PrivilegedInformation:
     """
 
     frames: Ragged
-    peak: Tensor | None
-    confidence: Tensor | None
     recording_embedding: Tensor
     probabilities: Tensor
+    peak: Tensor | None = None
+    confidence: Tensor | None = None
     network: Network | None = None
 
     def targets(self, rows: Tensor, start: Tensor, settings: Settings, timed: bool) -> Targets:
@@ -53,8 +51,7 @@ class PrivilegedInformation:
         embedding, logits = self.recording_embedding[rows], self.probabilities[rows].log()
         if em or self.network:
             first, count = start // media.frame_stride, segments * media.frames_per_segment
-            frames = self.frames
-            window = frames.windows(rows, first, count) if timed else frames.whole(rows)
+            window = self.frames.windows(rows, first if timed else None, count)
             if self.network:
                 embedding, logits = self._of_crops(window)
             if em:  # Eq. 6
@@ -63,7 +60,7 @@ class PrivilegedInformation:
         return Targets(embedding, (logits / settings.training.temperature).softmax(dim=-1))
 
     @torch.no_grad()
-    def _of_crops(self, window: Tensor) -> tuple[Tensor, Tensor]:
+    def _of_crops(self, window):
         """Return embedding and logits of crops from their frames' embeddings ``(batch, frames,
         embedding)``."""
         if self.network.aggregator is not None:
@@ -75,84 +72,57 @@ class PrivilegedInformation:
 
 
 def build_privileged(
-    arrays: dict[str, Tensor], settings: Settings, dataset: Dataset,
-    load: Callable[[Network], None],
-) -> PrivilegedInformation:  # fmt: skip
+    arrays: dict[str, Tensor], device: torch.device, network: Network | None = None
+) -> PrivilegedInformation:
     """Return the privileged information of ``arrays``, which :func:`extract_privileged` returned,
-    on the dataset's device.
+    on a device.
 
-    ``load`` fills in the teacher's weights where ``training.target_stretch`` is ``crop``. Raises
-    InvalidParameter where that asks for the frames of a crop and they carry no time.
+    ``network`` is the teacher where ``training.target_stretch`` is ``crop``.
     """
-    moved, network = {name: value.to(dataset.device) for name, value in arrays.items()}, None
-    if settings.training.target_stretch == "crop":
-        if dataset.fps is None:
-            raise InvalidParameter(
-                "parameter 'training.target_stretch' is 'crop', but the face measurements of this corpus carry no time; "
-                "use recording."
-            )
-        network = build_teacher(settings, len(dataset.classes), dataset.frames.values.shape[1:])
-        load(network)
-        place(network.eval().requires_grad_(False), dataset.device)
-    return PrivilegedInformation(
-        Ragged.of(moved["frames"], moved["lengths"]), moved.get("peak"), moved.get("confidence"),
-        moved["whole"], moved["probabilities"], network,
-    )  # fmt: skip
+    arrays = {name: value.to(device) for name, value in arrays.items()}
+    frames = Ragged.of(arrays.pop("frames"), arrays.pop("lengths"))
+    if network:
+        place(network.eval().requires_grad_(False), device)
+    return PrivilegedInformation(frames, **arrays, network=network)
 
 
-class _TeacherTask(Task):
-    """Classify faces of the labelled training recordings; ``frames(rows, part)`` of a subclass
-    returns the frames of the examples of ``part``, whose recordings are ``rows``."""
+class TeacherTask(Task):
+    """Classify faces of the labelled training recordings.
 
-    def __post_init__(self) -> None:
+    An example is a crop of the training duration, or without aggregator a frame: each one, or
+    ``teacher_frames`` of each recording, drawn in each epoch. Measurements without time are taken
+    as they are.
+    """
+
+    def __post_init__(self):
         super().__post_init__()
         self.rows = self.rows[self.labels[self.rows] >= 0]
+        if not self.settings.sequential:
+            drawn, dataset = self.settings.training.teacher_frames, self.dataset
+            self.crops = drawn is not None
+            stride = self.settings.media.frame_stride if dataset.fps else 1
+            self.places, count = dataset.frames.every(stride, self.rows)
+            self.rows = self.rows.repeat_interleave(drawn if self.crops else count)
 
-    def load(self, part: Part) -> tuple[Tensor, Tensor]:
+    def load(self, items: Tensor, draws: Tensor) -> tuple[Tensor, ...]:
         """Return images ``(part, [frames,] 3, height, width)`` or measurements, and labels
         ``(part,)``."""
-        rows = self.rows[part.items]
-        return to_input(self.frames(rows, part)), self.labels[rows]
+        rows, frames, media = self.rows[items], self.dataset.frames, self.settings.media
+        if self.settings.sequential:
+            start = self.dataset.fps and random_starts(self.dataset, rows, draws, media)
+            count = self.settings.segments * media.frames_per_segment
+            examples = frames.windows(rows, start, count, media.frame_stride)
+        else:
+            drawn = frames.starts[rows] + (draws * frames.lengths[rows]).long()
+            examples = frames.take(drawn if self.crops else self.places[items])
+        return to_input(examples), self.labels[rows]
 
-    def loss(self, loaded: tuple[Tensor, ...], batch: Tensor, first: bool) -> Tensor:
+    def loss(self, loaded, batch, first) -> Tensor:
         """Return the cross-entropy of a micro-batch as its part of the ``batch``."""
         inputs, labels = loaded
         with autocast(self.settings.training, self.dataset.device):
             logits = self.network(inputs).logits
         return F.cross_entropy(logits.float(), labels) * (len(labels) / len(batch))
-
-
-class FrameTask(_TeacherTask):
-    """Each frame is an example with its recording's label, or ``teacher_frames`` frames of each
-    recording, drawn in each epoch."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        drawn, dataset = self.settings.training.teacher_frames, self.dataset
-        self.crops = drawn is not None
-        stride = self.settings.media.frame_stride if dataset.fps else 1
-        self.places, count = dataset.frames.every(stride, self.rows)
-        self.rows = self.rows.repeat_interleave(drawn if self.crops else count)
-
-    def frames(self, rows: Tensor, part: Part) -> Tensor:
-        """Return one frame of each example, ``(part, …)``."""
-        frames = self.dataset.frames
-        drawn = frames.starts[rows] + (part.draws * frames.lengths[rows]).long()
-        return frames.take(drawn if self.crops else self.places[part.items])
-
-
-class SequenceTask(_TeacherTask):
-    """A crop of the training duration is one example; measurements without time are taken as they
-    are."""
-
-    def frames(self, rows: Tensor, part: Part) -> Tensor:
-        """Return the frames of each crop, ``(part, frames, …)``."""
-        media, frames = self.settings.media, self.dataset.frames
-        if not self.dataset.fps:
-            return frames.whole(rows)
-        start = random_starts(self.dataset, rows, part.draws, media)
-        count = self.settings.segments * media.frames_per_segment
-        return frames.windows(rows, start, count, media.frame_stride)
 
 
 def teacher_trainer(settings: Settings, dataset: Dataset, fold: Fold) -> Trainer:
@@ -162,7 +132,7 @@ def teacher_trainer(settings: Settings, dataset: Dataset, fold: Fold) -> Trainer
     )
     network = build_teacher(settings, len(dataset.classes), dataset.frames.values.shape[1:])
     place(network, dataset.device)
-    task = (SequenceTask if settings.sequential else FrameTask)(network, settings, dataset, fold)
+    task = TeacherTask(network, settings, dataset, fold)
     streamed = not dataset.frames.resident
     return Trainer(network, network, task, settings.teacher_training(), generator, streamed)
 
@@ -178,7 +148,7 @@ def to_input(frames: Tensor) -> Tensor:
 
 
 @cache
-def _pixel_statistics(device: torch.device) -> tuple[Tensor, ...]:
+def _pixel_statistics(device):
     """Return mean and standard deviation, ``(3,)`` each, uploaded once."""
     return tuple(255 * torch.tensor(values).to(device) for values in PIXELS)
 
@@ -187,8 +157,8 @@ def _pixel_statistics(device: torch.device) -> tuple[Tensor, ...]:
 def extract_privileged(network: Network, settings: Settings, dataset: Dataset) -> dict[str, Tensor]:
     """Freeze the teacher and return its outputs for every recording.
 
-    Keys as in :class:`PrivilegedInformation`, but for ``whole``, the recording's embedding, and
-    ``lengths``, the number of frames of each recording.
+    Keys as in :class:`PrivilegedInformation`, and ``lengths``, the number of frames of each
+    recording.
     """
     network.eval().requires_grad_(False)
     rows, media = torch.arange(len(dataset.labels), device=dataset.device), settings.media
@@ -201,16 +171,17 @@ def extract_privileged(network: Network, settings: Settings, dataset: Dataset) -
         whole = embeddings.new_empty(len(rows), embeddings.shape[1])
         for chosen, start, segments in inference_windows(dataset, rows, settings):
             first, count = start // media.frame_stride, segments * media.frames_per_segment
-            window = frames.windows(chosen, first, count) if dataset.fps else frames.whole(chosen)
+            window = frames.windows(chosen, first if dataset.fps else None, count)
             whole[chosen] = network.aggregator(window)
-        return {**arrays, "whole": whole, "probabilities": network.head(whole).softmax(dim=-1)}
+        probabilities = network.head(whole).softmax(dim=-1)
+        return {**arrays, "recording_embedding": whole, "probabilities": probabilities}
     logits = network.head(embeddings)  # (total, classes)
     by_frame = logits.softmax(dim=-1)
     peak = torch.stack([row.argmax() for row in peak_score(logits).split(lengths.tolist())])
     best = frames.starts + peak
     confidence = by_frame.max(dim=1).values
     return {
-        **arrays, "peak": peak, "confidence": confidence, "whole": embeddings[best], "probabilities": by_frame[best],
+        **arrays, "peak": peak, "confidence": confidence, "recording_embedding": embeddings[best], "probabilities": by_frame[best],
     }  # fmt: skip
 
 

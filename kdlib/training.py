@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import update_bn
 from kdlib.dataset import Dataset, Fold
 from kdlib.device import autocast
 from kdlib.errors import NotFinite
-from kdlib.graph import Batch, StepGraphs
+from kdlib.graph import StepGraphs
 from kdlib.parameters import Settings, Training, digest
 
 
@@ -43,20 +43,13 @@ def learning_rate(training: Training, steps: int, step: int) -> float:
     return low + (high - low) * height / 2**halvings
 
 
-class Part(NamedTuple):
-    """A micro-batch: numbers of its examples ``items`` ``(part,)``, a uniform random number of
-    each, ``draws``."""
-
-    items: torch.Tensor
-    draws: torch.Tensor
-
-
 @dataclass(eq=False)
 class Task:
     """What ``network`` learns of a fold: the recording of each example is in ``rows``, the label
     that training uses of each recording in ``labels``.
 
-    ``load(part)`` returns the network's input for a micro-batch, then what else ``loss`` takes.
+    A micro-batch has the numbers of its ``items`` ``(part,)`` and a uniform random number of each,
+    ``draws``; ``load(items, draws)`` returns the network's input, then what else ``loss`` takes.
     ``loss(loaded, batch, first)`` returns the scalar loss of a micro-batch; those of a ``batch`` of
     items sum up to the batch's mean. ``first`` is true of an epoch's first one, of which values
     ``MEASURED`` may be written into the tensor ``measured``. Where ``crops``, each example draws a
@@ -70,16 +63,11 @@ class Task:
     crops = True
     MEASURED = ()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         device = self.dataset.device
         self.labels = self.dataset.training_labels(self.fold)
         self.rows = torch.from_numpy(self.fold.train).to(device)
         self.measured = torch.full((len(self.MEASURED),), torch.nan, device=device)
-
-    @property
-    def examples(self) -> int:
-        """How many examples an epoch has."""
-        return len(self.rows)
 
 
 @dataclass(eq=False)
@@ -100,15 +88,13 @@ class Trainer:
     generator: torch.Generator
     prefetch: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self):
         self.device = next(self.network.parameters()).device
-        gpu, low = self.device.type == "cuda", self.training.learning_rate[0]
-        # a graph reads the rate from a tensor; a number keeps a CPU's bits
-        self.rate = torch.tensor(low, device=self.device) if gpu else low
-        self.total = torch.zeros((), device=self.device)
+        gpu = self.device.type == "cuda"
+        self.rate, self.total = torch.zeros(2, device=self.device)
         # fused: one pass over each weight, on a CPU too
         self.optimizer = torch.optim.Adam(
-            self.module.parameters(), self.rate, self.training.betas, fused=True, capturable=gpu
+            self.module.parameters(), 0.0, self.training.betas, fused=True, capturable=gpu
         )
         # gradient checkpointing reads the random state, which cannot be captured
         graph = gpu and self.training.graph == "auto" and not self.network.items_at_once
@@ -123,14 +109,17 @@ class Trainer:
             yield self._epoch()
         self._estimate_batchnorm()
 
-    def _epoch(self) -> dict[str, float]:
+    def _epoch(self):
         began, batches = time.monotonic(), self._batches()
         steps, parts = len(batches), itertools.chain(*batches)
         inputs = prefetch(self.task.load, parts, self.device) if self.prefetch else parts
         self.total.zero_()
         for number, batch in enumerate(batches):
-            self._set_rate(learning_rate(self.training, steps, len(self.history) * steps + number))
-            items = torch.cat([part.items for part in batch])
+            rate = learning_rate(self.training, steps, len(self.history) * steps + number)
+            if self.device.type == "cuda":  # a graph reads a tensor; a number keeps a CPU's bits
+                rate = self.rate.fill_(rate)
+            self.optimizer.param_groups[0]["lr"] = rate
+            items = torch.cat([items for items, _ in batch])
             self.step(not number, [(items,), *itertools.islice(inputs, len(batch))])
         total, *measured = torch.cat([self.total[None], self.task.measured]).tolist()
         mean = total / steps
@@ -141,47 +130,39 @@ class Trainer:
             )
         rate = learning_rate(self.training, steps, (len(self.history) + 1) * steps)
         values = {"loss": mean, "rate": rate, "seconds": time.monotonic() - began}
-        named = zip(self.task.MEASURED, measured)
-        values |= {name: value for name, value in named if not math.isnan(value)}
+        measured = zip(self.task.MEASURED, measured)
+        values |= {name: value for name, value in measured if not math.isnan(value)}
         self.history.append(values)
         return values
 
-    def _set_rate(self, rate: float) -> None:
-        if isinstance(self.rate, torch.Tensor):
-            rate = self.rate.fill_(rate)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate  # again and again: a checkpoint brings a tensor of its own
-
-    def _step(self, first: bool, batch: Batch) -> None:
+    def _step(self, first, batch):
         """Train on the items ``batch[0]``, whose micro-batches follow as parts or, where
         ``prefetch``, loaded."""
         (items,), *inputs = batch
         self.optimizer.zero_grad()
         for number, part in enumerate(inputs):
-            loaded = part if self.prefetch else self.task.load(Part(*part))
+            loaded = part if self.prefetch else self.task.load(*part)
             loss = self.task.loss(loaded, items, first and not number)
             loss.backward()
             self.total += loss.detach()
         self.optimizer.step()
 
-    def _batches(self) -> list[list[Part]]:
+    def _batches(self):
         """Return an epoch's shuffled examples as batches of micro-batches, drawn and moved to the
         device at once.
 
         Batches are as even as can be, at most ``training.batch_size``: no tiny batch upsets a
         batch-norm.
         """
-        count, accumulate = self.task.examples, self.training.accumulate
+        count, accumulate = len(self.task.rows), self.training.accumulate
         order, draws = torch.randperm(count, generator=self.generator), torch.zeros(count)
         if self.task.crops:
             draws.uniform_(generator=self.generator)
         split = math.ceil(count / self.training.batch_size)
         batches = zip(*(values.to(self.device).tensor_split(split) for values in (order, draws)))
-        return [
-            list(map(Part, *(values.chunk(accumulate) for values in batch))) for batch in batches
-        ]
+        return [list(zip(*(values.chunk(accumulate) for values in batch))) for batch in batches]
 
-    def _estimate_batchnorm(self) -> None:
+    def _estimate_batchnorm(self):
         """Compute batch-norm's statistics from one pass over all examples, where
         ``training.batchnorm`` is ``estimated``.
 
@@ -189,16 +170,9 @@ class Trainer:
         the weights moved. Each micro-batch counts the same (torch's ``update_bn``).
         """
         if self.training.batchnorm == "estimated":
+            inputs = itertools.starmap(self.task.load, itertools.chain(*self._batches()))
             with autocast(self.training, self.device):
-                update_bn(self._inputs(), self.network)
-
-    def _inputs(self) -> Iterator[tuple]:
-        """Yield what the task loads of an epoch's micro-batches; loading is in float32 as in
-        training."""
-        for part in itertools.chain(*self._batches()):
-            with torch.autocast(self.device.type, enabled=False):
-                loaded = self.task.load(part)
-            yield loaded
+                update_bn(inputs, self.network)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that the next epoch depends on."""
@@ -218,7 +192,7 @@ class Trainer:
 
 
 def prefetch(
-    load: Callable[[Any], tuple], parts: Iterable[Any], device: torch.device
+    load: Callable[..., tuple], parts: Iterable[tuple], device: torch.device
 ) -> Iterator[tuple]:
     """Yield what ``load`` makes of each part; a thread loads the next one while the ``device``
     works on this one."""
@@ -227,10 +201,10 @@ def prefetch(
         work, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
         side.wait_stream(work)
 
-    def loaded(part: Any) -> tuple:
+    def loaded(part):
         """Load on a stream of its own, which need not wait for the training's kernels."""
         with torch.cuda.stream(side):
-            tensors = load(part)
+            tensors = load(*part)
         if side:
             side.synchronize()
             for tensor in tensors:

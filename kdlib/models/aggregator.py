@@ -15,11 +15,11 @@ class Aggregator(nn.Module):
     normalised (Ba et al. 2016): else differences between recordings shrink tenfold on their way
     through the two layers, and short trainings do not find them. The attention is additive
     (Bahdanau et al. 2015): a weighted mean with weights softmax(v · tanh(W h)). All of it is in
-    float32: under autocast torch 2.11 runs an LSTM on CUDA in float16, whose range is too small for
-    its gradients.
+    its weights' own type: under autocast torch 2.11 runs an LSTM on CUDA in float16, whose range is
+    too small for its gradients.
     """
 
-    def __init__(self, embedding: int, activation: str = "relu", norm: str = "none") -> None:
+    def __init__(self, embedding: int, activation: str = "relu", norm: str = "none"):
         super().__init__()
         self.layers = nn.ModuleList(
             nn.LSTM(embedding, embedding // 2, batch_first=True, bidirectional=True)
@@ -36,7 +36,7 @@ class Aggregator(nn.Module):
     def forward(self, segments: Tensor) -> Tensor:
         """Return ``(batch, embedding)`` of ``(batch, segments, embedding)``."""
         with torch.autocast(segments.device.type, enabled=False):
-            hidden = self.norms[0](segments.float())
+            hidden = self.norms[0](segments.to(self.attention[0].weight.dtype))
             for layer, norm in zip(self.layers, self.norms[1:], strict=True):
                 hidden = self.activation(norm(layer(hidden)[0]))  # (batch, segments, embedding)
             weights = self.attention(hidden).softmax(dim=1)  # (batch, segments, 1)

@@ -1,7 +1,6 @@
 """Teacher and student networks: encoder, aggregator (sequential settings) and head."""
 
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,18 +16,9 @@ from kdlib.spectrogram import Spectrogram
 
 # of each backbone: from the sizes to the student's and the teacher's maps, and their channels
 BACKBONES = {
-    "vgg": (
-        lambda model: vgg.student(model.width),
-        lambda model: vgg.teacher(model.teacher_width, model.teacher_batchnorm),
-    ),
-    "resnet": (
-        lambda model: resnet.student(model.width, None, model.stages),
-        lambda model: resnet.teacher(model.teacher_width, None),
-    ),
-    "seresnet": (
-        lambda model: resnet.student(model.width, model.reduction, model.stages),
-        lambda model: resnet.teacher(model.teacher_width, model.reduction),
-    ),
+    "vgg": (vgg.student, vgg.teacher),
+    "resnet": (resnet.student, resnet.teacher),
+    "seresnet": (partial(resnet.student, excited=True), partial(resnet.teacher, excited=True)),
 }
 SETTINGS = ("nonseq", "em", "agg")
 
@@ -56,12 +46,12 @@ class Network(nn.Module):
     torch.compile makes of the encoder, for training.
     """
 
-    compiled_encoder: Callable[[Tensor], Tensor] | None = None
+    compiled_encoder = None
 
     def __init__(
         self, encoder: nn.Module, classes: int, setting: str, model: Model,
         front_end: nn.Module | None = None, items_at_once: int | None = None,
-    ) -> None:  # fmt: skip
+    ):  # fmt: skip
         super().__init__()
         self.front_end, self.encoder, self.aggregator = front_end, encoder, None
         if setting != "nonseq":
@@ -83,8 +73,7 @@ class Network(nn.Module):
             parts = items.split(self.items_at_once)
             e = torch.cat([checkpoint(self.encoder, part, use_reentrant=False) for part in parts])
         else:
-            compiled = self.compiled_encoder if self.training else None
-            e = (compiled or self.encoder)(items)
+            e = (self.training and self.compiled_encoder or self.encoder)(items)
         return e if self.aggregator is None else e.unflatten(0, x.shape[:2])
 
     def forward(self, x: Tensor, gradient_scale: float = 1.0) -> Output:
@@ -96,14 +85,13 @@ class Network(nn.Module):
         """
         if self.front_end is not None and x.dim() == 2:
             x = self.front_end(x)
-        e = self.encode(x)
-        if self.setting == "nonseq":
-            return Output(self.head(scale_gradient(e, gradient_scale)), e, e)
+        distilled = self.encode(x)
+        if self.setting == "agg":
+            distilled = self.aggregator(distilled)
+        final = scale_gradient(distilled, gradient_scale)
         if self.setting == "em":
-            a = self.aggregator(scale_gradient(e, gradient_scale))
-            return Output(self.head(a), e, a)
-        a = self.aggregator(e)
-        return Output(self.head(scale_gradient(a, gradient_scale)), a, a)
+            final = self.aggregator(final)
+        return Output(self.head(final), distilled, final)
 
 
 def fully_connected(
@@ -151,7 +139,8 @@ def teacher(
     """Return a video network, ``(batch, [frames,] 3, side, side)`` to classes.
 
     Where a frame is a row of face ``measurements``, two fully connected layers encode it. ``sizes``
-    are parameters of :class:`kdlib.parameters.Model`, such as ``teacher_width``.
+    are parameters of :class:`kdlib.parameters.Model`, such as ``teacher_width``; pretrained weights
+    are left to :mod:`kdsuite.runs.pretrained`.
     """
     model = Model(**sizes)
     if measurements is not None:
@@ -170,8 +159,6 @@ def teacher(
                 f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of "
                 f"{model.embedding}; give 1 or 2, or set 'model.embedding' to {features}."
             )
-        if model.teacher_weights:
-            load_pretrained(maps, backbone, model.teacher_weights)
         end = fully_connected(features, model.embedding, layers, dropout)
         encoder = nn.Sequential(maps, *end)
     setting, at_once = ("agg", frames_at_once) if sequential else ("nonseq", None)
@@ -194,38 +181,3 @@ def build_teacher(settings: Settings, classes: int, frame_shape: torch.Size) -> 
         settings.backbone, classes, settings.sequential, measurements,
         settings.training.frames_at_once, **dict(settings.model),
     )  # fmt: skip
-
-
-# a part of torchvision's names of weights and what this package's teachers have in its place
-RENAMED = {"vgg": ("features.", "0."), "seresnet": (".bn2.", ".bn2.0.")}
-
-
-def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
-    """Load the convolutions of a torchvision VGG16 or ResNet34 from a state dict file or by the
-    name of its weights.
-
-    The excitation modules of the SE teacher, which torchvision's networks lack, keep their initial
-    weights. Raises InvalidParameter where file or name is unknown, or where the weights are not
-    this network's.
-    """
-    from torchvision.models import get_model_weights
-
-    if Path(weights).is_file():
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-    else:
-        known = get_model_weights("vgg16" if backbone == "vgg" else "resnet34").__members__
-        if weights not in known:
-            raise InvalidParameter(
-                f"parameter 'model.teacher_weights' is {weights!r}, neither a file nor one of torchvision's "
-                f"{', '.join(known)}."
-            )
-        state = known[weights].get_state_dict(progress=False)
-    state = {name.replace(*RENAMED.get(backbone, ("", ""))): value for name, value in state.items()}
-    for name, own in maps.state_dict().items():
-        excitation = ".bn2.1." in name
-        if not excitation and (name not in state or state[name].shape != own.shape):
-            raise InvalidParameter(
-                f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the {backbone} teacher (the "
-                f"first is {name}); use those of the standard network, with teacher_width 1."
-            )
-    maps.load_state_dict(state, strict=False)

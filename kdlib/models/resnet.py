@@ -8,6 +8,8 @@ Squeeze-and-excitation (Hu et al. 2018) sits behind the last batch-norm of a blo
 import torch
 from torch import Tensor, nn
 
+from kdlib.parameters import Model
+
 STEM = 64
 STAGES = (((48, 48, 96), 2), ((96, 96, 128), 3), ((128, 128, 256), 3), ((256, 256, 512), 3))
 
@@ -16,7 +18,7 @@ class SqueezeExcitation(nn.Module):
     """torchvision's module of that name, weight for weight: who uses a student need not load a
     library of pictures and videos."""
 
-    def __init__(self, channels: int, squeezed: int) -> None:
+    def __init__(self, channels: int, squeezed: int):
         super().__init__()
         self.fc1, self.fc2 = nn.Conv2d(channels, squeezed, 1), nn.Conv2d(squeezed, channels, 1)
 
@@ -40,7 +42,7 @@ def convolution(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
 class Block(nn.Module):
     """1×1, 3×3 and 1×1 convolutions, each with batch-norm, around which the input is added."""
 
-    def __init__(self, inputs: int, sizes: tuple[int, ...], reduction: int | None) -> None:
+    def __init__(self, inputs: int, sizes: tuple[int, ...], reduction: int | None):
         super().__init__()
         first, middle, last = sizes
         self.residual = nn.Sequential(
@@ -59,42 +61,44 @@ class Block(nn.Module):
         return torch.relu(self.residual(x) + self.shortcut(x))
 
 
-def student(
-    width: float, reduction: int | None, stages: int = len(STAGES)
-) -> tuple[nn.Module, int]:
-    """Return the first ``stages`` of the audio ResNet, ``(batch, 1, bins, columns)`` to feature
-    maps, and their channels."""
-    channels = max(1, round(STEM * width))
+def student(model: Model, excited: bool = False) -> tuple[nn.Module, int]:
+    """Return the stages of the audio ResNet, ``(batch, 1, bins, columns)`` to feature maps, and
+    their channels; ``excited`` by
+    squeeze-and-excitation or plain."""
+    width, channels = model.width, max(1, round(STEM * model.width))
     layers = [*convolution(1, channels, 7), nn.MaxPool2d(2, 2)]
-    for sizes, repeats in STAGES[:stages]:
+    for sizes, repeats in STAGES[: model.stages]:
         scaled = tuple(max(1, round(size * width)) for size in sizes)
         for _ in range(repeats):
-            layers.append(Block(channels, scaled, reduction))
+            layers.append(Block(channels, scaled, model.reduction if excited else None))
             channels = scaled[-1]
         # with ceil_mode short recordings keep at least one row and column
         layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
     return nn.Sequential(*layers), channels
 
 
-def teacher(width: float, reduction: int | None) -> tuple[nn.Module, int]:
+def teacher(model: Model, excited: bool = False) -> tuple[nn.Module, int]:
     """Return torchvision's ResNet34 without its classifier, ``(batch, 3, side, side)`` to pooled
     channels, and their number.
 
-    ``width`` multiplies the channels of the stages; the stem keeps its 64.
+    ``teacher_width`` multiplies the channels of the stages; the stem keeps its 64.
     """
     # late: torchvision takes two seconds, which no student needs
     from torchvision.models.resnet import BasicBlock, ResNet
 
     class ExcitedBlock(BasicBlock):
-        def __init__(self, inplanes: int, planes: int, *arguments, **options) -> None:
+        def __init__(self, inplanes, planes, *arguments, **options):
             super().__init__(inplanes, planes, *arguments, **options)
-            self.bn2 = nn.Sequential(self.bn2, *excitation(planes, reduction))
+            self.bn2 = nn.Sequential(self.bn2, *excitation(planes, model.reduction))
 
     class ScaledResNet(ResNet):
-        def _make_layer(self, block: type[nn.Module], planes: int, *arguments, **options):
-            return super()._make_layer(block, max(1, round(planes * width)), *arguments, **options)
+        def _make_layer(self, block, planes, *arguments, **options):
+            return super()._make_layer(block, scaled(planes), *arguments, **options)
 
-    block = BasicBlock if reduction is None else ExcitedBlock
+    def scaled(channels):
+        return max(1, round(channels * model.teacher_width))
+
+    block = ExcitedBlock if excited else BasicBlock
     network = ScaledResNet(block, [3, 4, 6, 3], num_classes=1)
     network.fc = nn.Identity()
-    return network, max(1, round(512 * width))
+    return network, scaled(512)

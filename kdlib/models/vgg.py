@@ -4,32 +4,34 @@ for faces."""
 from torch import nn
 
 from kdlib.models.resnet import convolution
+from kdlib.parameters import Model
 
 # Table 1 as its activation column can be read: two groups of three convolutions. Channels are not
 # in the paper.
 STUDENT_CHANNELS = ((64, 64, 64), (128, 128, 128))
 
 
-def student(width: float) -> tuple[nn.Module, int]:
+def student(model: Model) -> tuple[nn.Module, int]:
     """Return the convolutions of the audio VGG, ``(batch, 1, bins, columns)`` to feature maps, and
     their channels."""
     layers: list[nn.Module] = []
     channels = 1
     for group in STUDENT_CHANNELS:
         for item in group:
-            inputs, channels = channels, max(1, round(item * width))
+            inputs, channels = channels, max(1, round(item * model.width))
             layers += convolution(inputs, channels, 3)
         layers.append(nn.MaxPool2d(2, 2))
     return nn.Sequential(*layers), channels
 
 
-def teacher(width: float, batch_norm: bool) -> tuple[nn.Module, int]:
+def teacher(model: Model) -> tuple[nn.Module, int]:
     """Return torchvision's VGG16 up to its fully connected layers, ``(batch, 3, side, side)`` to
     7×7 maps, and the maps' size."""
     from torchvision.models import vgg
 
+    width = model.teacher_width
     configuration = [item if item == "M" else max(1, round(item * width)) for item in vgg.cfgs["D"]]
-    maps = vgg.make_layers(configuration, batch_norm=batch_norm)
+    maps = vgg.make_layers(configuration, batch_norm=model.teacher_batchnorm)
     # torchvision's initial weights; its VGG would first draw 120 million of a classifier that is
     # not used
     for layer in maps.modules():

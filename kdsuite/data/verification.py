@@ -139,7 +139,10 @@ def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
     """
     rows: dict[int, dict[str, float]] = {}
     for (fold, name), part in scored.groupby(["fold", "list"], sort=False):
-        values = metrics.verification(part.score.to_numpy(), part.genuine.to_numpy(bool))
+        sides = part.score.to_numpy(), part.genuine.to_numpy(bool)
+        values = {"eer": metrics.eer(*sides)}
+        values |= {f"eer_{name}": metrics.eer(*sides, name) for name in ("mean", "max")}
+        values["min_dcf"] = metrics.min_dcf(*sides)
         values["trials_scored"] = len(part) / trials.named[name]
         suffix = "" if name == next(iter(trials.named)) else f":{name}"
         row = rows.setdefault(fold, {"fold": fold})

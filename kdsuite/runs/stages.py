@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from kdlib.dataset import Fold
 from kdlib.device import place
-from kdlib.errors import InvalidCorpus
-from kdlib.models.network import Network, build_student
+from kdlib.errors import InvalidCorpus, InvalidParameter
+from kdlib.models.network import Network, build_student, build_teacher
 from kdlib.parameters import digest
-from kdlib.student import build_targets, full_length, predict, student_trainer
+from kdlib.student import build_targets, predict, student_trainer
 from kdlib.teacher import (
     PrivilegedInformation,
     build_privileged,
@@ -36,6 +36,7 @@ from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows
 from kdsuite.runs import sources, student_file
 from kdsuite.runs.checkpoint import Checkpoint
+from kdsuite.runs.pretrained import load_pretrained
 from kdsuite.runs.results import provenance
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
@@ -135,6 +136,8 @@ def _teacher(run: Run, data: Store, fold: Fold, progress: Progress) -> TrainedTe
     def make(temporary: Path, checkpoint: Checkpoint) -> None:
         on_device = data.to(data.device)  # the frames too
         trainer = teacher_trainer(run.settings, on_device, fold)
+        if weights := run.settings.model.teacher_weights:
+            load_pretrained(trainer.network.encoder[0], run.settings.backbone, weights)
         network, history = trained(trainer, fold, progress, checkpoint)
         arrays = extract_privileged(network, run.settings, on_device)
         save_file(student_file.weights(network), temporary.with_name(WEIGHTS))
@@ -152,10 +155,17 @@ def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
     file = _cached("teachers", run, data, fold, "/fold.json")
     if not file.exists():
         return None
-    privileged = build_privileged(
-        load_file(file.with_name(TARGETS)), run.settings, data,
-        lambda network: network.load_state_dict(load_file(file.with_name(WEIGHTS))),
-    )  # fmt: skip
+    network = None
+    if run.settings.training.target_stretch == "crop":
+        if data.fps is None:
+            raise InvalidParameter(
+                "parameter 'training.target_stretch' is 'crop', but the face measurements of this corpus carry no time; "
+                "use recording."
+            )
+        shape = data.frames.values.shape[1:]
+        network = build_teacher(run.settings, len(data.classes), shape)
+        network.load_state_dict(load_file(file.with_name(WEIGHTS)))
+    privileged = build_privileged(load_file(file.with_name(TARGETS)), data.device, network)
     history = json.loads(file.read_text())["history"]
     return TrainedTeacher(**vars(privileged), history=history, folder=file.parent)
 
@@ -279,6 +289,13 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     network = build_student(settings, len(data.classes))
     network.load_state_dict(load_file(file))
     return place(network.eval().requires_grad_(False), data.device)
+
+
+def full_length(settings: Settings) -> Settings:
+    """Return settings under which recordings are taken in full length, as verification does (paper,
+    section 4)."""
+    media = settings.media.model_copy(update={"inference": "whole"})
+    return settings.model_copy(update={"media": media})
 
 
 def trial_embeddings(

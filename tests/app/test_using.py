@@ -170,7 +170,7 @@ def test_it_says_what_the_run_said_of_its_test_recordings(runs, inference):
 def test_embeddings_are_of_the_whole_recording_as_those_of_trials_are(run):
     rows = run.fold.test
     heard = student.predict(
-        student_file.read(run.file)[0], student.full_length(run.settings), run.store, rows
+        student_file.read(run.file)[0], stages.full_length(run.settings), run.store, rows
     ).final
     loaded = kdlib.load_student(run.file)
     np.testing.assert_allclose(

@@ -138,7 +138,7 @@ def privileged(settings, device) -> PrivilegedInformation:
     )
     probabilities = torch.rand(12, CLASSES).softmax(-1)
     return PrivilegedInformation(
-        frames, None, None, torch.rand(12, embedding).to(device), probabilities.to(device)
+        frames, torch.rand(12, embedding).to(device), probabilities.to(device)
     )
 
 
@@ -268,6 +268,7 @@ def test_no_step_of_a_teacher_waits_for_a_gpu(on_meta, setting, drawn, measureme
     assert +within == Counter() and transfers == {"upload": 2, "reading": 1}
 
 
+@pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")
 @pytest.mark.parametrize("backbone,setting", NINE)
 def test_convolutions_are_channels_last_from_the_first_to_the_last(backbone, setting):
     """Torch's fake tensors stand for those of a GPU and know their strides."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import nn
 
+from kdlib.dataset import Fold
 from kdlib.errors import InvalidParameter
 from kdlib.models import resnet, vgg
 from kdlib.models.aggregator import Aggregator
 from kdlib.models.network import BACKBONES, build_student, build_teacher
+from kdlib.parameters import Model
+from kdsuite.runs import stages
+from kdsuite.runs.pretrained import load_pretrained
 from kdsuite.settings import load
-from tests.conftest import small
+from tests.conftest import noise_store, small
 
 
 def count(module: nn.Module) -> int:
@@ -28,9 +33,9 @@ def test_full_size_teachers_are_torchvisions():
         plain_vgg, plain, excited = (
             maps[0]
             for maps in (
-                vgg.teacher(1.0, False),
-                resnet.teacher(1.0, None),
-                resnet.teacher(1.0, 16),
+                vgg.teacher(Model()),
+                resnet.teacher(Model()),
+                resnet.teacher(Model(), excited=True),
             )
         )
         assert count(plain_vgg) == count(torchvision.models.vgg16().features)
@@ -43,7 +48,7 @@ def test_full_size_teachers_are_torchvisions():
 
 
 def test_plain_resnet_teacher_computes_what_torchvision_does():
-    teacher, _ = resnet.teacher(1.0, None)
+    teacher, _ = resnet.teacher(Model())
     reference = torchvision.models.resnet34()
     reference.fc = nn.Identity()
     reference.load_state_dict(teacher.state_dict())
@@ -52,7 +57,7 @@ def test_plain_resnet_teacher_computes_what_torchvision_does():
 
 
 def test_vgg_teacher_computes_what_torchvision_does_and_begins_as_it_does():
-    teacher, features = vgg.teacher(1.0, False)
+    teacher, features = vgg.teacher(Model())
     weights = teacher.state_dict()
     assert features == 512 * 7 * 7
     # He's initial weights: of 512 channels and 3x3 kernels the standard deviation is sqrt(2 / (512
@@ -143,7 +148,7 @@ def test_full_size_student_shapes(backbone, channels):
 
 def test_thin_resnet_has_the_blocks_of_xie():
     with torch.device("meta"):
-        student, _ = resnet.student(1.0, None)
+        student, _ = resnet.student(Model())
     ends = [block.residual[6].out_channels for block in student if hasattr(block, "residual")]
     assert ends == [96] * 2 + [128] * 3 + [256] * 3 + [512] * 3
     assert all(conv.stride == (1, 1) for conv in student.modules() if isinstance(conv, nn.Conv2d))
@@ -152,7 +157,7 @@ def test_thin_resnet_has_the_blocks_of_xie():
 def test_the_audio_resnet_of_two_stages():
     with torch.device("meta"):
         settings = load(dataset="ravdess", backbone="resnet", model={"stages": 2})
-        student, channels = resnet.student(settings.model.width, None, settings.model.stages)
+        student, channels = resnet.student(settings.model)
         # stem, and one max-pool after each stage
         assert channels == 128 and student(torch.randn(2, 1, 257, 400)).shape == (
             2,
@@ -248,38 +253,38 @@ def test_layer_normalisation_of_the_aggregator():
         torch.testing.assert_close(aggregator(x), torch.einsum("bso,bse->be", weights, hidden))
 
 
+def pretrained(backbone: str, weights: str):
+    """Return the maps of a full-size teacher that begins with ``weights``."""
+    maps = full_teacher(backbone).encoder[0]
+    load_pretrained(maps, backbone, weights)
+    return maps
+
+
 def test_pretrained_weights_from_a_file(tmp_path):
     reference = torchvision.models.resnet34()
     torch.save(reference.state_dict(), tmp_path / "resnet34.pth")
-    settings = load(
-        dataset="ravdess",
-        backbone="seresnet",
-        model={"teacher_weights": str(tmp_path / "resnet34.pth")},
-    )
-    teacher = build_teacher(settings, 7, torch.Size([64, 64, 3]))
+    ours = pretrained("seresnet", str(tmp_path / "resnet34.pth"))
+    torch.testing.assert_close(ours.layer4[2].conv2.weight, reference.layer4[2].conv2.weight)
     torch.testing.assert_close(
-        teacher.encoder[0].layer4[2].conv2.weight, reference.layer4[2].conv2.weight
-    )
-    torch.testing.assert_close(
-        teacher.encoder[0].layer1[0].bn2[0].running_var, reference.layer1[0].bn2.running_var
+        ours.layer1[0].bn2[0].running_var, reference.layer1[0].bn2.running_var
     )
 
 
 def test_pretrained_weights_that_do_not_fit(tmp_path):
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "odd.pth")
     with pytest.raises(InvalidParameter, match="teacher_weights.*do not fit"):
-        build_teacher(
-            load(
-                dataset="ravdess",
-                backbone="vgg",
-                model={"teacher_weights": str(tmp_path / "odd.pth")},
-            ),
-            7,
-            torch.Size([64, 64, 3]),
-        )
+        pretrained("vgg", str(tmp_path / "odd.pth"))
     with pytest.raises(InvalidParameter, match="IMAGENET1K_V1"):
-        build_teacher(
-            load(dataset="ravdess", backbone="vgg", model={"teacher_weights": "IMAGENET"}),
-            7,
-            torch.Size([64, 64, 3]),
-        )
+        pretrained("vgg", "IMAGENET")
+
+
+def test_a_teacher_begins_with_its_pretrained_weights(own_data, monkeypatch):
+    """They are loaded once, into the maps of the network that is trained."""
+    calls = []
+    monkeypatch.setattr(stages, "load_pretrained", lambda *arguments: calls.append(arguments))
+    settings = small(backbone="vgg", model={"teacher_weights": "IMAGENET1K_V1"})
+    fold = Fold(0, "one", np.arange(8), np.arange(8, 12))
+    stages.teachers(settings, noise_store(), [fold])
+    ((maps, backbone, weights),) = calls
+    assert isinstance(maps[0][0], nn.Conv2d)
+    assert (backbone, weights) == ("vgg", "IMAGENET1K_V1")

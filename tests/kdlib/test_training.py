@@ -23,11 +23,11 @@ class OneWeight:
     crops, measured, MEASURED = False, torch.empty(0), ()
 
     def __init__(self, examples: int, loss=None):
-        self.examples, self.rates, self.betas = examples, [], []
+        self.rows, self.rates, self.betas = range(examples), [], []
         self.function = loss or (lambda weight: (weight * 2).square().sum())
 
-    def load(self, part):
-        return (part.items,)
+    def load(self, items, draws):
+        return (items,)
 
     def loss(self, loaded, batch, first):
         (group,) = self.trainer.optimizer.param_groups
@@ -78,7 +78,7 @@ def test_batches_are_even_and_lose_nothing():
     trainer = Trainer(
         module, module, OneWeight(33), Training(batch_size=32), torch.Generator().manual_seed(0)
     )
-    batches = [parts[0].items for parts in trainer._batches()]
+    batches = [parts[0][0] for parts in trainer._batches()]
     assert sorted(map(len, batches)) == [16, 17] and sorted(torch.cat(batches).tolist()) == list(
         range(33)
     )
@@ -152,11 +152,11 @@ def test_batchnorm_is_estimated_over_the_training_set(batchnorm):
     seen = []
 
     class Items:
-        examples, crops = 24, False
+        rows, crops = range(24), False
 
-        def load(self, part):
-            seen.append(part.items)
-            return (x[part.items],)
+        def load(self, items, draws):
+            seen.append(items)
+            return (x[items],)
 
     Trainer(norm, norm, Items(), training, torch.Generator().manual_seed(0))._estimate_batchnorm()
     if batchnorm == "running":
@@ -179,7 +179,7 @@ class Killed(Exception):
 class Noisy:
     """Recordings to which each epoch adds noise of its own draw, as crops do."""
 
-    examples, crops = 24, True
+    rows, crops = range(24), True
     measured, MEASURED = torch.empty(0), ()
 
     def __init__(self, network, die_in_epoch):
@@ -187,9 +187,9 @@ class Noisy:
         self.x = torch.randn(24, 4, generator=torch.Generator().manual_seed(1))
         self.steps, self.threads = 0, set()
 
-    def load(self, part):
+    def load(self, items, draws):
         self.threads.add(threading.current_thread())
-        return (self.x[part.items] + part.draws[:, None],)
+        return (self.x[items] + draws[:, None],)
 
     def loss(self, loaded, batch, first):
         (x,) = loaded
@@ -235,7 +235,7 @@ def test_what_goes_wrong_while_loading_ahead_is_told():
         raise Killed
 
     with pytest.raises(Killed):
-        list(prefetch(load, torch.arange(4).split(2), torch.device("cpu")))
+        list(prefetch(load, zip(torch.arange(4).split(2)), torch.device("cpu")))
 
 
 def test_gradients_of_parts_add_up_to_the_batch_unless_there_is_batch_norm():
