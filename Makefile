@@ -8,6 +8,8 @@ PYTHON ?= python3.11 python3.12 python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
 PYTEST_FLAGS ?=
+# processes side by side, a file of tests in one of them; each takes some 2 GB
+TEST_WORKERS ?= 2
 VERIFY_FLAGS ?=
 PLAN_FLAGS ?=
 LAB_FLAGS ?=
@@ -67,7 +69,7 @@ plan: $(READY)  ## what a suite will cost before it is started: runs, FLOPs, hou
 	@"$(BIN)/python" -m kdlib plan $(SUITE) --cores $(CORES) $(PLAN_FLAGS)
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
-	@"$(BIN)/python" -m pytest $(PYTEST_FLAGS)
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} "$(BIN)/python" -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 bench: $(READY)  ## measure how fast the suite is and write reports/benchmarks/README.md (BENCH_FLAGS="floor --quick")
 	@"$(BIN)/python" -m benchmarks $(BENCH_FLAGS)

@@ -25,6 +25,20 @@ SMALL = {
 }  # fmt: skip
 
 
+# files whose tests start commands and take minutes: begun first, so that no worker ends long after
+# the others
+LONG = (
+    "test_readme", "test_notebooks", "test_killed", "test_lab", "test_stale", "test_cluster", "test_browser",
+    "test_reproduce", "test_pages",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """Put the long files first, the others in their order."""
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONG)))
+
+
 def small(**given):
     """Return settings of networks that train in a blink."""
     sections = {name: {**values, **given.pop(name, {})} for name, values in SMALL.items()}
