@@ -47,10 +47,10 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports plan docs verify test bench lab setup-git lint lock clean python active-environment
+.PHONY: help env reports plan docs verify test bench gpu-check lab setup-git lint lock clean python active-environment
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
@@ -73,6 +73,9 @@ test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 
 bench: $(READY)  ## measure how fast the suite is and write reports/benchmarks/README.md (BENCH_FLAGS="floor --quick")
 	@"$(BIN)/python" -m benchmarks $(BENCH_FLAGS)
+
+gpu-check: $(READY)  ## what this GPU does: right results, no waits, ms and TFLOP/s of each network; `make plan` uses them
+	@"$(BIN)/python" -m benchmarks.gpu_check $(BENCH_FLAGS)
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	@KDLIB_GPU_SHARE=0 "$(BIN)/jupyter" lab notebooks $(LAB_FLAGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import sys
 from importlib.util import find_spec
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as entry
-from benchmarks import material, peers, report, rivals, timing, together
+from benchmarks import gpu_check, material, peers, report, rivals, timing, together
 from kdlib.models.network import build_teacher
 
 
@@ -242,3 +243,51 @@ def test_ways_that_cannot_go_are_told(monkeypatch):
     row, missing = together.compared("demo", "vgg", "nonseq", 8, (0, 1))
     assert missing == ["stacked with vgg nonseq: out of memory"]
     assert "ratio_together" in row and "ratio_stacked" not in row
+
+
+def test_the_check_of_a_gpu_works_on_a_cpu(tmp_path, monkeypatch, capsys):
+    """In its smallest form: one backbone, networks and file as on a GPU."""
+    monkeypatch.setattr(gpu_check, "BACKBONES", ("vgg",))
+    output = tmp_path / "gpu.json"
+    monkeypatch.setattr(sys, "argv", ["gpu_check", "--device", "cpu", "--output", str(output)])
+    assert gpu_check.main() == 0, capsys.readouterr().out
+    results = json.loads(output.read_text())
+    assert [row["largest_difference"] for row in results["end_to_end"]] == [0, 0]
+    assert [row["network"] for row in results["networks"]] == [
+        f"{stage} vgg {setting}"
+        for stage in ("student", "teacher")
+        for setting in ("nonseq", "em", "agg")
+    ]
+    assert all(row["tflops_a_second"] > 0 for row in results["networks"])
+    assert results["fold"]["epoch_by_steps"] > 0.5 and results["failures"] == []
+
+
+def test_what_fails_on_a_gpu_is_told_and_the_rest_goes_on(monkeypatch):
+    def waits(device):
+        raise RuntimeError("called a synchronizing CUDA operation")
+
+    for part in ("end_to_end", "networks", "fold_of_ravdess"):
+        monkeypatch.setattr(gpu_check, part, lambda device, until=None: [])
+    monkeypatch.setattr(gpu_check, "waits", waits)
+    results = gpu_check.measure(torch.device("cpu"))
+    assert results["failures"] == [
+        "waits_in_a_step: RuntimeError: called a synchronizing CUDA operation"
+    ]
+    assert results["networks"] == []
+
+
+def test_the_check_of_a_gpu_needs_kdlib_alone():
+    code = "import sys, benchmarks.gpu_check; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    absent = {
+        "kdsuite",
+        "papermill",
+        "moviepy",
+        "matplotlib",
+        "seaborn",
+        "IPython",
+        "pandas",
+        "sklearn",
+        "safetensors",
+    }
+    assert not absent & {*done.stdout.split()}

@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
+PYTEST = "-m pytest -n 2 --dist loadfile --no-loadscope-reorder"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = [Requirement(line) for line in sum(EXTRAS.values(), PROJECT["dependencies"])]
@@ -265,7 +266,7 @@ def test_make_lists_its_targets():
     run = make(ROOT)
     assert [
         line.split()[1] for line in run.stdout.splitlines()
-    ] == "help reports docs verify plan test bench lab setup-git lint lock clean env".split()
+    ] == "help reports docs verify plan test bench gpu-check lab setup-git lint lock clean env".split()
 
 
 def test_make_says_which_pythons_it_needs(checkout, tmp_path):
@@ -321,7 +322,7 @@ def test_make_builds_once_and_again_when_the_lock_changes(checkout, tmp_path, uv
 def test_make_takes_the_active_environment(checkout, environment, variable):
     folder, calls = environment
     assert make(checkout, "test", **{variable: str(folder)}).returncode == 0
-    assert calls.read_text().splitlines() == ["-I .ci/active_environment.py", "-m pytest"]
+    assert calls.read_text().splitlines() == ["-I .ci/active_environment.py", PYTEST]
     assert not (checkout / ".venv").exists()
 
 
@@ -363,4 +364,4 @@ def test_make_with_its_own_environment_activated_is_the_same_as_without(checkout
         make(checkout, "test"),
         make(checkout, "test", VIRTUAL_ENV=str(checkout / ".venv")),
     )
-    assert plain.stdout == activated.stdout == "-m pytest\n"
+    assert plain.stdout == activated.stdout == f"{PYTEST}\n"
