@@ -6,12 +6,9 @@ from collections.abc import Callable
 from itertools import chain
 
 import torch
-from torch import Tensor
 
 # steps of a kind before it is recorded, in which cuBLAS, cuDNN and Adam allocate what they keep
 WARM_UP = 3
-
-Batch = list[tuple[Tensor, ...]]
 
 
 class StepGraphs:
@@ -26,8 +23,8 @@ class StepGraphs:
         self.step, self.calls, self.pool = step, Counter(), None
         self.graphs = {}  # of each kind the graph, and the tensors that it reads
 
-    def __call__(self, first: bool, batch: Batch) -> None:
-        """Do one step."""
+    def __call__(self, first, batch) -> None:
+        """Do one step; ``batch`` is a list of tuples of tensors."""
         kind = first, *(tensor.shape for part in batch for tensor in part)
         if self.calls[kind] < WARM_UP:
             self.calls[kind] += 1

@@ -150,20 +150,11 @@ class Multitask(Embedding):
 METHODS = {"embedding": Embedding, "softlabel": SoftLabel, "multitask": Multitask}
 
 
-class Gradients(NamedTuple):
-    """What label and teacher ask of some weights on one batch: the ``cosine`` of the two gradients
-    and the norm of each, weighted as in the sum."""
-
-    cosine: Tensor
-    label: Tensor
-    teacher: Tensor
-
-
 def gradients(
     terms: Terms, weights: tuple[float, float], parameters: Iterable[nn.Parameter]
-) -> Gradients:
-    """Compare the gradients of the two terms, weighted as :class:`Objective` sums them; three
-    scalars.
+) -> Tensor:
+    """Return what label and teacher ask of some weights on one batch, ``(3,)``: the cosine of the
+    gradients of the two terms and the norm of each, weighted as :class:`Objective` sums them.
 
     A cosine of 1: they pull the same way; 0: they know nothing of each other; NaN where one of them
     is zero (the label's at α = 1).
@@ -176,7 +167,7 @@ def gradients(
 
     label, teacher = map(gradient, weights, terms)
     norms = label.norm(), teacher.norm()
-    return Gradients(label @ teacher / (norms[0] * norms[1]), *norms)
+    return torch.stack([label @ teacher / (norms[0] * norms[1]), *norms])
 
 
 def build_objective(settings: Settings) -> Objective:

@@ -26,7 +26,7 @@ class DistillationTask(Task):
     targets: TargetFunction | None
     MEASURED = GRADIENTS  # cosine and norms of the gradients of label and teacher
 
-    def load(self, items: Tensor, draws: Tensor) -> tuple[Tensor, ...]:
+    def load(self, items, draws) -> tuple:
         """Return spectrograms of random crops, their rows and their start frames."""
         rows, media = self.rows[items], self.settings.media
         start = random_starts(self.dataset, rows, draws, media)
@@ -44,7 +44,7 @@ class DistillationTask(Task):
         terms = self.objective.terms(logits, embedding, labels[rows], targets)
         if self.targets and first:
             learned = self.network.encoder.parameters()
-            self.measured.copy_(torch.stack(gradients(terms, self.objective.weights, learned)))
+            self.measured.copy_(gradients(terms, self.objective.weights, learned))
         if len(rows) < len(batch):
             # the label's mean is over the labelled recordings, the teacher's over all
             ours, all_labelled = ((labels[of] >= 0).sum() for of in (rows, self.rows[batch]))

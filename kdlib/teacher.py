@@ -77,12 +77,11 @@ def build_privileged(
     """Return the privileged information of ``arrays``, which :func:`extract_privileged` returned,
     on a device.
 
-    ``network`` is the teacher where ``training.target_stretch`` is ``crop``.
+    ``network`` is the frozen teacher, on that device, where ``training.target_stretch`` is
+    ``crop``.
     """
     arrays = {name: value.to(device) for name, value in arrays.items()}
     frames = Ragged.of(arrays.pop("frames"), arrays.pop("lengths"))
-    if network:
-        place(network.eval().requires_grad_(False), device)
     return PrivilegedInformation(frames, **arrays, network=network)
 
 
@@ -104,7 +103,7 @@ class TeacherTask(Task):
             self.places, count = dataset.frames.every(stride, self.rows)
             self.rows = self.rows.repeat_interleave(drawn if self.crops else count)
 
-    def load(self, items: Tensor, draws: Tensor) -> tuple[Tensor, ...]:
+    def load(self, items, draws) -> tuple:
         """Return images ``(part, [frames,] 3, height, width)`` or measurements, and labels
         ``(part,)``."""
         rows, frames, media = self.rows[items], self.dataset.frames, self.settings.media

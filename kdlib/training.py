@@ -1,6 +1,7 @@
 """One training loop for teacher and student: Adam, a cyclical learning rate, and batch-norm
 estimated at the end."""
 
+import inspect
 import itertools
 import math
 import time
@@ -41,6 +42,17 @@ def learning_rate(training: Training, steps: int, step: int) -> float:
     height = 2 * min(place, 1 - place)
     halvings = number - 1 if training.cycle_shape == "triangular2" else 0
     return low + (high - low) * height / 2**halvings
+
+
+class Adam(torch.optim.Adam):
+    """torch's Adam, to the bit, whose methods do not import torch's compiler: that takes a second
+    of every training."""
+
+    step = torch.no_grad()(torch.optim.Adam.step.__wrapped__)
+    add_param_group, state_dict, load_state_dict, zero_grad = (
+        inspect.unwrap(getattr(torch.optim.Adam, name))
+        for name in ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
+    )
 
 
 @dataclass(eq=False)
@@ -93,7 +105,7 @@ class Trainer:
         gpu = self.device.type == "cuda"
         self.rate, self.total = torch.zeros(2, device=self.device)
         # fused: one pass over each weight, on a CPU too
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = Adam(
             self.module.parameters(), 0.0, self.training.betas, fused=True, capturable=gpu
         )
         # gradient checkpointing reads the random state, which cannot be captured

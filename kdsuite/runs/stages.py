@@ -165,6 +165,7 @@ def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
         shape = data.frames.values.shape[1:]
         network = build_teacher(run.settings, len(data.classes), shape)
         network.load_state_dict(load_file(file.with_name(WEIGHTS)))
+        place(network.eval().requires_grad_(False), data.device)
     privileged = build_privileged(load_file(file.with_name(TARGETS)), data.device, network)
     history = json.loads(file.read_text())["history"]
     return TrainedTeacher(**vars(privileged), history=history, folder=file.parent)

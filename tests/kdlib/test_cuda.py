@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kdlib import device as kdlib_device
-from kdlib import graph, teacher
+from kdlib import graph, teacher, training
 from kdlib.dataset import Dataset, Fold, Ragged
 from kdlib.models.network import BACKBONES, SETTINGS, build_student, build_teacher, student
 from kdlib.parameters import GRADIENTS, Training
@@ -182,7 +182,7 @@ class Transfers(TorchDispatchMode):
 def on_meta(monkeypatch):
     """Return a function that moves a training to ``meta``, which has neither autocast nor a fused
     Adam; within its steps ``torch.tensor`` must not upload."""
-    adam, plain = torch.optim.Adam, torch.tensor
+    adam, plain = training.Adam, torch.tensor
 
     def tensor(values, *given, device=None, **named):
         assert device in (None, torch.device("cpu")) or not Step.running, "torch.tensor uploads"
@@ -198,7 +198,7 @@ def on_meta(monkeypatch):
 
     monkeypatch.setattr(torch, "autocast", lambda *given, **named: nullcontext())
     monkeypatch.setattr(
-        torch.optim, "Adam", lambda *given, fused, capturable, **named: adam(*given, **named)
+        training, "Adam", lambda *given, fused, capturable, **named: adam(*given, **named)
     )
     monkeypatch.setattr(torch, "tensor", tensor)
     teacher._pixel_statistics.cache_clear()

@@ -162,14 +162,12 @@ def test_agreement_is_the_cosine_of_the_two_gradients(case):
     objective = METHODS["embedding"](0.3, "mse", 8)
     output = network(x, objective.gradient_scale)
     terms = objective.terms(output.logits, output.distilled, labels, targets)
-    found = compared(terms, objective.weights, network.encoder.parameters())
+    cosine, label, teacher = compared(terms, objective.weights, network.encoder.parameters())
     cls, emb = apart(network, x, labels, F.mse_loss, targets.embedding)
-    torch.testing.assert_close(
-        found.cosine, F.cosine_similarity(cls["encoder"], emb["encoder"], dim=0)
-    )
+    torch.testing.assert_close(cosine, F.cosine_similarity(cls["encoder"], emb["encoder"], dim=0))
     # what arrives at the encoder: the label's gradient times 1 - alpha, the teacher's times alpha
-    torch.testing.assert_close(found.label, 0.7 * cls["encoder"].norm())
-    torch.testing.assert_close(found.teacher, 0.3 * emb["encoder"].norm())
+    torch.testing.assert_close(label, 0.7 * cls["encoder"].norm())
+    torch.testing.assert_close(teacher, 0.3 * emb["encoder"].norm())
 
 
 def test_at_alpha_one_there_is_nothing_to_agree_with(case):
@@ -177,8 +175,8 @@ def test_at_alpha_one_there_is_nothing_to_agree_with(case):
     objective = METHODS["embedding"](1.0, "mse", 8)
     output = network(x, objective.gradient_scale)
     terms = objective.terms(output.logits, output.distilled, labels, targets)
-    found = compared(terms, objective.weights, network.encoder.parameters())
-    assert found.cosine.isnan() and found.label == 0 and found.teacher > 0
+    cosine, label, teacher = compared(terms, objective.weights, network.encoder.parameters())
+    assert cosine.isnan() and label == 0 and teacher > 0
 
 
 def test_hidden_labels_leave_the_label_term_to_the_others(case):

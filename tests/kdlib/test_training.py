@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,7 +13,7 @@ from torch import nn
 from kdlib.dataset import inference_windows, random_starts
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.parameters import Training
-from kdlib.training import Trainer, learning_rate, prefetch, seeded
+from kdlib.training import Adam, Trainer, learning_rate, prefetch, seeded
 from kdsuite.runs.checkpoint import Checkpoint
 from kdsuite.runs.devices import device_of
 from tests.conftest import noise_store, small
@@ -286,3 +288,54 @@ def test_checkpoints_are_written_no_more_often_than_asked(tmp_path):
     checkpoint = Checkpoint(tmp_path / "epochs.pt", 3600)
     train(checkpoint)
     assert not checkpoint.file.exists()
+
+
+TRAINING = """
+import sys
+import numpy
+from kdlib.dataset import Fold
+from kdlib.student import student_trainer
+from kdlib.teacher import teacher_trainer
+from tests.conftest import noise_store, small
+settings, fold = small(alpha=0.0), Fold(0, "one", *map(numpy.arange, (8, 2)))
+store = noise_store(measurements=5)  # for pictures torchvision is needed, which imports the compiler
+for trainer in (student_trainer(settings, store, fold, None), teacher_trainer(settings, store, fold)):
+    list(trainer.epochs())
+    trainer.load_state_dict(trainer.state_dict())
+print(*sys.modules)
+"""
+
+
+def test_a_training_imports_no_compiler_and_no_plots():
+    """Each run would pay for them: torch's compiler alone takes a second."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING], capture_output=True, text=True, check=True
+    )
+    absent = {
+        "torch._dynamo",
+        "torch._inductor",
+        "sympy",
+        "sklearn",
+        "matplotlib.pyplot",
+        "seaborn",
+        "papermill",
+    }
+    assert not absent & {*done.stdout.split()}
+
+
+def test_adam_is_torchs_to_the_bit():
+    def trained(kind):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 4))
+        optimizer = kind(network.parameters(), 0.0, (0.8, 0.99), fused=True)
+        x = torch.randn(8, 20)
+        for step in range(20):
+            optimizer.param_groups[0]["lr"] = 1e-3 * (step + 1)
+            optimizer.zero_grad()
+            network(x).square().mean().backward()
+            optimizer.step()
+            if step == 7:
+                optimizer.load_state_dict(optimizer.state_dict())
+        return [weight.detach() for weight in network.parameters()]
+
+    assert all(map(torch.equal, trained(Adam), trained(torch.optim.Adam)))
