@@ -4,6 +4,7 @@ bits of a run that nobody disturbed."""
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 import random
 import signal
@@ -29,8 +30,10 @@ from kdsuite.runs.run import Run
 from kdsuite.runs.stages import prepare
 
 settings = load(
-    backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [], "seconds": 2.4}, "groups": 2},
-    training={"epochs": 5, "teacher_epochs": 3, "cycle": 0.5, "checkpoint": 0.0},
+    backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [], "seconds": 1.2}, "groups": 2},
+    media={"frame_size": 32, "frame_stride": 5, "duration": 1.6, "segment": 0.8, "bins": 16, "hop": 0.04, "window": 0.03},
+    model={"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4},
+    training={"epochs": 5, "teacher_epochs": 3, "cycle": 0.5, "checkpoint": 0.0, "teacher_frames": 2},
 )
 print("begun", flush=True)
 data = prepare(settings)
@@ -42,8 +45,7 @@ history = {number: trained.history for number, trained in students.items()}
 results.write(run, results.RunResult(store=data, predictions=predictions, history=history))
 """
 KILLS = 4
-# kilobytes: too few for the recordings, the store, the teachers, the students
-SIZES = (100, 400, 800, 1200)
+STAGES = ("corpora", "stores", "teachers")
 
 
 def start(folder, **options):
@@ -129,18 +131,27 @@ def disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def kilobytes(folder) -> float:
+    """Return what the files of a folder take in pages of 4 kB."""
+    return sum(4 * -(-file.stat().st_size // 4096) for file in folder.rglob("*") if file.is_file())
+
+
 def test_on_a_full_disk_a_run_says_so_and_goes_on_when_there_is_room(disk, undisturbed):
     folder, resize = disk
-    for kilobytes in SIZES:
-        assert resize(kilobytes)
+    reached, needed = [], [kilobytes(undisturbed[0] / "data" / name) for name in STAGES]
+    # too few for the recordings, the store, the teachers; students need less than these
+    for share in ((0.5, 0, 0), (1, 0.5, 0), (1, 1, 0.6)):
+        assert resize(round(sum(map(operator.mul, share, needed))))
         process = start(folder, stderr=subprocess.PIPE)
         said = process.communicate()[1].splitlines()
+        reached.append(sum((folder / "data" / name).exists() for name in STAGES))
         assert (
             process.returncode
             and f"FullDisk: the disk of {folder}" in said[-1]
             and "make room and start this again" in said[-1]
         ), said
         assert not list(folder.rglob("result.json"))
+    assert reached == [1, 2, 3]
     assert resize(2**20)
     last = start(folder)
     assert last.stdout.read() and last.wait() == 0 and bits(folder) == bits(undisturbed[0])
