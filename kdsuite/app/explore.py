@@ -5,38 +5,31 @@ explorer = Explorer(settings)
 explorer.show(explorer.listen)       # controls, and below them what they choose
 """
 
-from __future__ import annotations
-
-import inspect
 import json
 import shlex
 from base64 import b64encode
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from html import escape
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Audio
+from ipywidgets import HTML, Dropdown, SelectionSlider, VBox
 from sklearn.metrics.pairwise import cosine_similarity
 
-from kdlib.dataset import Fold
 from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import METHODS, Picture
 from kdsuite.analysis.paper import network as network_name
-from kdsuite.analysis.report import BACKBONES, SETTINGS
 from kdsuite.app.using import Student, load_student
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
-from kdsuite.runs.grid import Run
-from kdsuite.runs.stages import prepare
+from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
-
-if TYPE_CHECKING:
-    from ipywidgets import Widget
 
 CHOICES = 300  # recordings in the list, of corpora that have more
 NEIGHBOURS = 5  # of a recording that are shown
@@ -44,49 +37,29 @@ WINDOWS = 4  # a segment: how often a student is asked
 COLUMNS = ["recording", "speaker", "label"]
 
 
-def networks(settings: Settings) -> dict[str, dict[float, Run]]:
-    """Return, by the network's name, the finished runs by alpha that kept their students.
-
-    They have the dataset, sections, folds and seed of ``settings``; the network of ``settings``
-    comes first. The undistilled student, alpha = 0, stands in each.
-    """
-    training = settings.training.model_copy(update={"keep_students": True})
-    kept, networks = settings.model_copy(update={"training": training}), {}
-    own = f"{settings.backbone}-{settings.setting}-{settings.method}-"
-    folder = paths.REPORTS / "runs" / settings.dataset / "student"
+def students(settings: Settings) -> list[Run]:
+    """Return the finished runs of distilled students that were kept, of the dataset, sections,
+    folds and seed of ``settings``, which keep their students."""
+    runs, folder = [], paths.REPORTS / "runs" / settings.dataset / "student"
     # in the order of networks and alphas, as folders are called by them
-    files = sorted(folder.glob("*/result.json"))
-    for file in sorted(files, key=lambda file: not file.parent.name.startswith(own)):
+    for file in sorted(folder.glob("*/result.json")):
         values = json.loads(file.read_bytes())["settings"]
         axes = {axis: values[axis] for axis in ("backbone", "setting", "method", "alpha")}
-        run = Run("student", kept.model_copy(update=axes), {})
-        if values["alpha"] and run.folder == file.parent and _kept(run):
-            name = f"{network_name(values['backbone'], values['setting'])}, {METHODS[values['method']][2]}"
-            undistilled = Run("student", run.settings.undistilled(), {})
-            by_alpha = networks.setdefault(name, {0.0: undistilled} if _kept(undistilled) else {})
-            by_alpha[values["alpha"]] = run
-    return networks
+        run = Run("student", settings.model_copy(update=axes))
+        kept = any(file.parent.glob("fold-*.safetensors"))
+        if kept and values["alpha"] and run.folder == file.parent and run.done:
+            runs.append(run)
+    return runs
 
 
-def _kept(run: Run) -> bool:
-    return run.done and any(run.folder.glob("fold-*.safetensors"))
-
-
-def to_make(stage: str, settings: Settings) -> str:
-    """Return the sentence that tells which command makes a run, of a student one that keeps it."""
-    sections: dict[str, dict[str, Any]] = (
-        {"training": {"keep_students": True}} if stage == "student" else {}
-    )
-    for name, value in settings.overrides(stage).items():
+def to_make(run: Run) -> str:
+    """Return the sentence that tells which command makes a run."""
+    values = {axis: getattr(run.settings, axis) for axis in grid.AXES}
+    for name, value in run.settings.overrides(run.stage).items():
         section, parameter = name.split(".")
-        sections.setdefault(section, {})[parameter] = value
-    given = grid.as_yaml({**{axis: getattr(settings, axis) for axis in grid.AXES}, **sections})
-    command = f"papermill notebooks/{grid.STAGES[stage]}.ipynb OUT.ipynb -y {shlex.quote(given)}"
-    usual = grid.runs("demo") if "demo" in grid.suites() else []
-    whole = (
-        "make reports, or " if Run(stage, settings).folder in [run.folder for run in usual] else ""
-    )
-    return f"Run {whole}{command}, then this notebook again."
+        values.setdefault(section, {})[parameter] = value
+    given, notebook = shlex.quote(grid.as_yaml(values)), f"notebooks/{run.notebook.name}"
+    return f"Run papermill {notebook} OUT.ipynb -y {given}, then this notebook again."
 
 
 def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:
@@ -103,8 +76,7 @@ def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:
     with torch.inference_mode():
         logits = torch.cat([student.classify(each[None], "fixed").logits for each in windows])
     middles = (np.arange(len(windows)) * step + length / 2) / media.sample_rate
-    index = pd.Index(middles, name="seconds")
-    return pd.DataFrame(logits.softmax(dim=-1).numpy(), index, student.classes)
+    return pd.DataFrame(logits.softmax(dim=-1).numpy(), middles, student.classes)
 
 
 def nearest(embeddings: np.ndarray, chosen: int) -> pd.Series:
@@ -127,146 +99,119 @@ class Explorer:
     recordings.
 
     Every view returns what is to be shown of one recording, chosen by its row in the store, and
-    where students are asked, a network and an alpha of :func:`networks`; :meth:`show` puts the
-    controls above it.
+    where students are asked, one of ``networks`` and an alpha; :meth:`show` puts the controls above
+    it.
     """
 
     def __init__(self, settings: Settings) -> None:
-        from ipywidgets import Dropdown, SelectionSlider
-
-        self.settings, self.store = settings, prepare(settings)
+        training = settings.training.model_copy(update={"keep_students": True})
+        alpha = settings.alpha or Settings.model_fields["alpha"].default
+        own = settings.model_copy(update={"training": training, "alpha": alpha})
+        self.settings, self.store = settings, stages.prepare(settings)
         folds = corpora.chosen_folds(self.store.recordings, settings)
-        self.folds: dict[int, Fold] = {row: fold for fold in folds for row in fold.test}
-        self.networks = networks(settings)
-        rows = sorted(self.folds)[:: -(-len(self.folds) // CHOICES)]
-        names = self.store.recordings.loc[rows, COLUMNS].astype(str).agg(" · ".join, axis=1)
-        wide = {"layout": {"width": "34em"}, "style": {"description_width": "6em"}}
-        self.controls: dict[str, Widget] = {
-            "row": Dropdown(options=list(zip(names, rows)), description="recording", **wide),
-            "network": Dropdown(options=list(self.networks), description="network", **wide),
-            "alpha": SelectionSlider(options=[("no student yet", 0.0)], description="α", **wide),
+        self.folds = {row: fold for fold in folds for row in fold.test}
+        self.students = students(own)
+        every = [own, *(run.settings for run in self.students)]
+        # settings by the name of their network, that of the notebook first
+        self.networks = {
+            f"{network_name(of.backbone, of.setting)}, {METHODS[of.method][2]}": of for of in every
         }
-        self._offer_alphas(settings.alpha)
-        self.controls["network"].observe(
-            lambda change: self._offer_alphas(self.controls["alpha"].value), names="value"
-        )
-        self._student = lru_cache(maxsize=64)(load_student)
-        self._embeddings = lru_cache(maxsize=64)(self._embed)
+        rows = _few(sorted(self.folds))
+        names = self.store.recordings.loc[rows, COLUMNS].astype(str).agg(" · ".join, axis=1)
+        alphas = sorted({of.alpha for of in every})
+        wide = {"layout": {"width": "34em"}, "style": {"description_width": "6em"}}
+        self.controls = {
+            "row": Dropdown(options=list(zip(names, rows)), description="recording", **wide),
+            "network": Dropdown(options=list(self.networks.items()), description="network", **wide),
+            "alpha": SelectionSlider(options=alphas, value=alpha, description="α", **wide),
+        }
+        self._student, self._embedding = cache(load_student), cache(self._embedding)
 
-    def _offer_alphas(self, wanted: float) -> None:
-        """Give the slider the alphas of the chosen network, and set it to the one nearest to that
-        wanted."""
-        if alphas := list(self.networks.get(self.controls["network"].value, {})):
-            self.controls["alpha"].options = [(f"{alpha:g}", alpha) for alpha in alphas]
-            self.controls["alpha"].value = min(alphas, key=lambda alpha: abs(alpha - wanted))
-
-    def show(self, view: Callable[..., list[Any]]) -> Widget:
+    def show(self, view: Callable[..., list[Any]]) -> VBox:
         """Return the controls that ``view`` asks for by the names of its parameters, above what it
         returns for them.
 
         That is put into widgets of HTML: an ``Output`` widget now and then hangs a notebook that
         papermill executes.
         """
-        import ipywidgets
+        chosen, drawn = [self.controls[name] for name in signature(view).parameters], VBox()
 
-        chosen = {name: self.controls[name] for name in inspect.signature(view).parameters}
-        drawn = ipywidgets.VBox()
+        def draw(*change) -> None:
+            drawn.children = [
+                HTML(as_html(shown)) for shown in view(*(each.value for each in chosen))
+            ]
 
-        def draw(change: Any = None) -> None:
-            shown = view(**{name: control.value for name, control in chosen.items()})
-            drawn.children = [ipywidgets.HTML(as_html(each)) for each in shown]
-
-        for control in chosen.values():
+        for control in chosen:
             control.observe(draw, names="value")
         draw()
-        return ipywidgets.VBox([*chosen.values(), drawn])
+        return VBox([*chosen, drawn])
 
     def listen(self, row: int) -> list[Any]:
         """Return a recording's sound, and its faces over its spectrogram."""
-        return [
-            Audio(self._waveform(row).numpy(), rate=self.store.sample_rate, normalize=False),
-            figures.recordings(self.store, [row], self.settings),
-        ]
+        sound = Audio(self._waveform(row).numpy(), rate=self.store.sample_rate, normalize=False)
+        return [sound, figures.recordings(self.store, [row], self.settings)]
 
     def saw(self, row: int) -> list[Any]:
         """Return what the frozen teacher of ``settings`` says of a recording that it never saw in
         training: peak frame, probabilities."""
+        of, run = self.settings, Run("teacher", self.settings)
         if not len(self.store.frames.values):
             return ["The recordings of this corpus have no video, so no teacher saw them."]
-        teacher = stages.trained_teacher(Run("teacher", self.settings), self.store, self.folds[row])
-        name = f"{SETTINGS['sequential' if self.settings.sequential else 'nonseq']} {BACKBONES.get(self.settings.backbone, self.settings.backbone)} teacher"
+        name = f"{network_name(of.backbone, of.setting)} teacher"
+        teacher = stages.trained_teacher(run, self.store, self.folds[row])
         if teacher is None:
-            return [f"No {name} is trained yet. {to_make('teacher', self.settings)}"]
-        return [
-            f"This is the {name}.",
-            figures.recordings(self.store, [row], self.settings, teacher),
-        ]
+            return [f"No {name} is trained yet. {to_make(run)}"]
+        return [f"This is the {name}.", figures.recordings(self.store, [row], of, teacher)]
 
-    def opinions(self, row: int, network: str | None, alpha: float) -> list[Any]:
+    def opinions(self, row: int, network: Settings, alpha: float) -> list[Any]:
         """Return the class probabilities of the undistilled and the distilled student over a
         recording."""
         students, shown = self._students(row, network, alpha)
-        if students:
-            waveform, label = self._waveform(row), str(self.store.recordings.label[row])
-            outputs = {name: opinion(student, waveform) for name, student in students.items()}
-            shown.append(figures.opinions(outputs, label))
-        return shown
+        waveform, label = self._waveform(row), str(self.store.recordings.label[row])
+        outputs = {name: opinion(student, waveform) for name, student in students.items()}
+        return [*shown, figures.opinions(outputs, label)] if outputs else shown
 
-    def neighbours(self, row: int, network: str | None, alpha: float) -> list[Any]:
+    def neighbours(self, row: int, network: Settings, alpha: float) -> list[Any]:
         """Return which of the fold's test recordings lie nearest to one, for the undistilled and
         the distilled student."""
         students, shown = self._students(row, network, alpha)
         if not students:
             return shown
-        tested = self.folds[row].test
-        rows = np.union1d(tested[:: -(-len(tested) // CHOICES)], [row])
+        rows = np.union1d(_few(self.folds[row].test), [row])
         chosen = int(np.searchsorted(rows, row))
         recordings = self.store.recordings.iloc[rows].reset_index(drop=True)
-        embeddings = {
-            name: self._embeddings(student.path, tuple(rows)) for name, student in students.items()
-        }
-        near = {name: nearest(each, chosen) for name, each in embeddings.items()}
-        tables = {
-            name: recordings.loc[cosines.index, COLUMNS]
-            .assign(cosine=cosines)
-            .reset_index(drop=True)
-            for name, cosines in near.items()
-        }
-        table = pd.concat(tables, axis=1).rename(lambda number: number + 1).style
-        places = {name: cosines.index.to_numpy() for name, cosines in near.items()}
-        return [
-            *shown,
-            figures.neighbourhoods(embeddings, recordings, chosen, places),
-            table.format(precision=3, escape="html").format_index(escape="html", axis=1),
-        ]
+        embeddings, near, tables = {}, {}, {}
+        for name, student in students.items():
+            embeddings[name] = np.stack([self._embedding(student, each) for each in rows])
+            cosines = nearest(embeddings[name], chosen)
+            near[name], table = cosines.index, recordings.loc[cosines.index, COLUMNS]
+            tables[name] = table.assign(cosine=cosines).reset_index(drop=True)
+        table = pd.concat(tables, axis=1).style.format(precision=3, escape="html")
+        picture = figures.neighbourhoods(embeddings, recordings, chosen, near)
+        return [*shown, picture, table.format_index(escape="html", axis=1)]
 
-    def _students(
-        self, row: int, network: str | None, alpha: float
-    ) -> tuple[dict[str, Student], list[Any]]:
-        """Return the students to ask by name, undistilled first, and a sentence that names the
-        command for one that is missing."""
-        runs, students = self.networks.get(network, {}), {}
-        for each in (0.0, alpha):
-            if each in runs:
-                file = runs[each].folder / f"fold-{self.folds[row].number}.safetensors"
-                if file.exists():
-                    name = f"α = {each:g}" if each else "undistilled"
-                    students[name] = self._student(str(file))
-        if not students:
-            usual = self.settings.alpha or Settings.model_fields["alpha"].default
-            command = to_make("student", self.settings.model_copy(update={"alpha": usual}))
-            return students, [f"No student of this dataset and seed was kept. {command}"]
-        if "undistilled" in students:
-            return students, []
-        command = to_make("student", runs[alpha].settings.undistilled())
-        return students, [f"No undistilled student of this network was kept. {command}"]
+    def _students(self, row: int, network: Settings, alpha: float) -> tuple[dict, list[Any]]:
+        """Return the students to ask by name, undistilled first, and for each that is missing a
+        sentence with the command that makes it."""
+        students, missing = {}, []
+        for name, each in (("undistilled", 0.0), (f"α = {alpha:g}", alpha)):
+            run = Run("student", network.model_copy(update={"alpha": each}))
+            file = run.folder / f"fold-{self.folds[row].number}.safetensors"
+            if run.done and file.exists():
+                students[name] = self._student(file)
+            else:
+                missing.append(f"No {name} student of this network was kept. {to_make(run)}")
+        return students, missing
 
     def _waveform(self, row: int) -> torch.Tensor:
         return self.store.waveforms[row].float() / 32768
 
     @torch.inference_mode()
-    def _embed(self, path: str, rows: tuple[int, ...]) -> np.ndarray:
-        """Return a student's embeddings ``(rows, embedding)`` of whole recordings."""
-        student = self._student(path)
-        outputs = [student.classify(self._waveform(row)[None], "whole") for row in rows]
-        return torch.cat([output.final for output in outputs]).numpy()
+    def _embedding(self, student: Student, row: int) -> np.ndarray:
+        """Return a student's embedding ``(embedding,)`` of a whole recording."""
+        return student.classify(self._waveform(row)[None], "whole").final[0].numpy()
+
+
+def _few(rows):
+    """Return every n-th of ``rows``, of many :data:`CHOICES`."""
+    return rows[:: -(-len(rows) // CHOICES)]

@@ -1,8 +1,6 @@
 """A student as an ONNX file: from the waveform on, so that whoever runs it needs neither torch nor
 a spectrogram of their own."""
 
-from __future__ import annotations
-
 import copy
 import json
 import warnings
@@ -14,9 +12,6 @@ from torch import nn
 from kdlib.errors import InvalidParameter
 from kdsuite import paths
 from kdsuite.app.using import Student
-
-# what the file calls its input (1, samples) and outputs (1, classes) and (1, embedding)
-NAMES = {"input_names": ["waveform"], "output_names": ["probabilities", "embedding"]}
 
 
 class Recurrent(nn.Module):
@@ -77,7 +72,8 @@ def export(student: Student, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what will change in the exporter's next versions
         program = torch.onnx.export(
-            student, (example,), dynamo=True, dynamic_shapes={"waveform": {1: samples}}, verbose=False, **NAMES
+            student, (example,), dynamic_shapes={"waveform": {1: samples}}, verbose=False,
+            input_names=["waveform"], output_names=["probabilities", "embedding"],
         )  # fmt: skip
     program.model.metadata_props.update(
         classes=json.dumps(student.classes),

@@ -168,6 +168,6 @@ def test_where_something_is_missing_it_says_what_to_run(home, tmp_path):
     assert done.returncode == 0, done.stderr
     told = (tmp_path / "out.ipynb").read_text()
     assert (
-        "No non-sequential SE-ResNet teacher is trained yet" in told
-        and "No student of this dataset and seed was kept" in told
+        "No SEResNet teacher is trained yet" in told
+        and "No α = 0.5 student of this network was kept" in told
     )
