@@ -1,8 +1,6 @@
 """Where things live (the repository, its parameters, data and reports), and how files are written:
 once, in one step, with a sentence where the disk is full."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -24,12 +22,8 @@ REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
 NEEDED = 4096
 
 # $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
-FURTHER = [
-    Path(folder).absolute()
-    for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep)
-    if folder
-]
-CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples")
+FURTHER = filter(None, os.environ.get("KDLIB_CORPORA", "").split(os.pathsep))
+CORPORA = (DATA / "corpora", *(Path(each).absolute() for each in FURTHER), PARAMS / "examples")
 
 
 def corpus(path: str) -> Path:
@@ -50,10 +44,7 @@ def report_full_disk(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        full = getattr(error, "errno", None) in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-        ) or "No space left" in str(error)
+        full = getattr(error, "errno", 0) == errno.EDQUOT or "No space left" in str(error)
         if full or shutil.disk_usage(folder).free < NEEDED:
             raise FullDisk(
                 f"the disk of {folder} is full; make room and start this again, it goes on from what is done."

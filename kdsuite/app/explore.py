@@ -54,12 +54,8 @@ def students(settings: Settings) -> list[Run]:
 
 def to_make(run: Run) -> str:
     """Return the sentence that tells which command makes a run."""
-    values = {axis: getattr(run.settings, axis) for axis in grid.AXES}
-    for name, value in run.settings.overrides(run.stage).items():
-        section, parameter = name.split(".")
-        values.setdefault(section, {})[parameter] = value
-    given, notebook = shlex.quote(grid.as_yaml(values)), f"notebooks/{run.notebook.name}"
-    return f"Run papermill {notebook} OUT.ipynb -y {given}, then this notebook again."
+    given = shlex.quote(grid.as_yaml(run.given))
+    return f"Run papermill notebooks/{run.notebook.name} OUT.ipynb -y {given}, then this notebook again."
 
 
 def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:

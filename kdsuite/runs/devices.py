@@ -1,8 +1,6 @@
 """One GPU a run: where a machine has several and none is assigned, each process takes one and keeps
 it until it ends."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import tempfile
@@ -10,15 +8,12 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
 from filelock import FileLock, Timeout
 
 from kdlib.errors import InvalidParameter
 from kdlib.parameters import Training
-
-if TYPE_CHECKING:
-    import torch
 
 SHARE = "KDLIB_GPU_SHARE"
 # on the machine's own disk, for GPUs are the machine's; one folder a user, who may not write into
@@ -62,14 +57,11 @@ def claim(count: int) -> int:
 def device_of(training: Training) -> torch.device:
     """Return the device to train on, of several GPUs one that is free; raise InvalidParameter where
     CUDA is asked for and absent."""
-    import torch
-
-    available = torch.cuda.is_available()
-    if training.device == "cuda" and not available:
-        raise InvalidParameter(
-            "parameter 'training.device' is 'cuda', but no CUDA device is there; use auto or cpu."
-        )
-    if training.device == "cpu" or not available:
+    if training.device == "cpu" or not torch.cuda.is_available():
+        if training.device == "cuda":
+            raise InvalidParameter(
+                "parameter 'training.device' is 'cuda', but no CUDA device is there; use auto or cpu."
+            )
         return torch.device("cpu")
     # a scheduler or the user may have chosen the GPU, or none is to be locked
     if "CUDA_VISIBLE_DEVICES" in os.environ or share() == 0:
