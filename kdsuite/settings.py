@@ -51,6 +51,13 @@ PLAIN = re.compile(r"\w[\w.-]*")
 class Settings(parameters.Settings, Selection):
     """The settings of a run, as :func:`load` merges and checks them."""
 
+    def changed(self, **values: Any) -> "Settings":
+        """Return the settings with other ``values``, in a mapping those of a section."""
+        for name, value in values.items():
+            if isinstance(value, dict):
+                values[name] = getattr(self, name).model_copy(update=value)
+        return self.model_copy(update=values)
+
     def canonical(self) -> "Settings":
         """Return the settings under which this run's result is filed.
 
@@ -61,13 +68,12 @@ class Settings(parameters.Settings, Selection):
         if self.alpha > 0:
             return self
         usual = of_dataset(self.dataset).training.model_dump(include=DISTILLATION)
-        training = self.training.model_copy(update=usual)
-        axes = {"method": "embedding", "setting": "em" if self.sequential else "nonseq"}
-        return self.model_copy(update={**axes, "training": training})
+        setting = "em" if self.sequential else "nonseq"
+        return self.changed(method="embedding", setting=setting, training=usual)
 
     def undistilled(self) -> "Settings":
         """Return the settings of the student that has no teacher and is otherwise the same."""
-        return self.model_copy(update={"alpha": 0.0}).canonical()
+        return self.changed(alpha=0.0).canonical()
 
     def overrides(self, stage: str = "student", numbers: bool = False) -> dict[str, Any]:
         """Return the parameters of the sections that differ from the dataset's file, by their
@@ -75,44 +81,42 @@ class Settings(parameters.Settings, Selection):
 
         With ``numbers``, only those that its numbers depend on.
         """
-        names = {section: _of_run(stage, numbers)[section] for section in SECTIONS}
         ours, usual = (
-            of.model_dump(mode="json", include=names) for of in (self, of_dataset(self.dataset))
+            of.model_dump(mode="json", include=known(stage, numbers))
+            for of in (self, of_dataset(self.dataset))
         )
         return {
             f"{section}.{name}": value
-            for section, values in ours.items()
-            for name, value in values.items()
+            for section in SECTIONS
+            for name, value in ours[section].items()
             if value != usual[section][name]
         }
 
 
 @cache
-def known(section: type[Section], stage: str, numbers: bool = True) -> dict[str, Any]:
-    """Return the parameters of a section that a stage knows, nested as pydantic's ``include``.
+def known(stage: str, numbers: bool = True, decoding: bool = False) -> dict[str, Any]:
+    """Return the parameters that a run of the stage knows, nested as pydantic's ``include``; of a
+    data run with ``decoding`` those of the recordings alone.
 
     Those are the parameters that the numbers of the stage or of an earlier one depend on and,
     without ``numbers``, those that no number depends on, such as the device.
     """
-    stages = {*STAGES[: STAGES.index(stage) + 1], *[None][numbers:]}
-    return {
-        name: known(MODELS[name], stage, numbers) if name in SECTIONS else True
-        for name, field in section.model_fields.items()
-        if name in SECTIONS or field.json_schema_extra["stage"] in stages
-    }
 
+    def names(model, stage):
+        stages = {*STAGES[: STAGES.index(stage) + 1], *[None][numbers:]}
+        fields = model.model_fields.items()
+        return {name: True for name, field in fields if field.json_schema_extra["stage"] in stages}
 
-def _of_run(stage: str, numbers: bool = True) -> dict[str, Any]:
-    """Return the parameters that a run of the stage knows: the data run fits the linear baseline on
-    every fold, so it knows all of the corpus."""
-    corpus = known(Corpus, "student" if stage == "data" else stage, numbers)
-    return known(Settings, stage, numbers) | {"corpus": corpus}
+    sections = {name: names(MODELS[name], stage) for name in SECTIONS}
+    if stage == "data" and not decoding:  # the linear baseline, which depends on the folds
+        sections["corpus"] = names(Corpus, "student")
+    return names(Settings, stage) | sections
 
 
 def parameters_of_stage(settings: Settings, stage: str) -> dict[str, Any]:
     """Return the parameters that the numbers of a stage depend on, nested as in the dataset's file;
     for ``data`` those of decoding."""
-    return settings.model_dump(include=known(Settings, stage))
+    return settings.model_dump(include=known(stage, decoding=True))
 
 
 def relevant(settings: Settings, stage: str) -> dict[str, Any]:
@@ -126,7 +130,7 @@ def relevant(settings: Settings, stage: str) -> dict[str, Any]:
     if stage == "student" and not settings.needs_teacher:
         unused = unused | OF_TEACHER | (set() if settings.alpha else DISTILLATION)
     exclude = {"model": unused, "training": unused}
-    facts = settings.model_dump(include=_of_run(stage), exclude=exclude)
+    facts = settings.model_dump(include=known(stage), exclude=exclude)
     # em and agg have one teacher
     return facts | ({"sequential": settings.sequential} if stage == "teacher" else {})
 
@@ -156,7 +160,7 @@ def read_yaml(path: Path, aliases: bool = False) -> dict[str, Any]:
 
 
 @lru_cache
-def _read_yaml(path: Path, changed: int, aliases: bool) -> dict[str, Any]:
+def _read_yaml(path, changed, aliases):
     try:
         text = path.read_text(encoding="utf-8")
         events = () if aliases else yaml.parse(text, yaml.SafeLoader)
@@ -214,7 +218,7 @@ def of_dataset(dataset: str) -> Settings:
     return load(dataset=dataset)
 
 
-def _in_words(error: pydantic.ValidationError) -> InvalidParameter:
+def _in_words(error):
     """Return pydantic's first complaint as one sentence."""
     first = error.errors()[0]
     # numbers of list items and pydantic's names for the branches of a union say nothing to a user
@@ -229,7 +233,7 @@ def _in_words(error: pydantic.ValidationError) -> InvalidParameter:
     return InvalidParameter(f"parameter '{name}' is {value!r}: {why[0].lower()}{why[1:]}.")
 
 
-def _check_together(settings: Settings) -> None:
+def _check_together(settings):
     """Refuse parameters that contradict each other."""
     media, training = settings.media, settings.training
     frames = media.fps * media.segment

@@ -7,7 +7,7 @@ Torch takes a second to import, for which ``--help`` and typing errors need not 
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -67,7 +67,7 @@ def answer(
 
     loaded, unreadable = load_student(student), []
 
-    def rows() -> Iterator[Row]:
+    def rows():
         for files in [sounds] if ask is verify else zip(sounds):
             try:
                 row = ask(loaded, *files, **options).items()

@@ -1,8 +1,8 @@
-"""One recording at a time in JupyterLab: what the teacher saw of it, and what finished students of
-several alpha make of it.
+"""One recording at a time in JupyterLab: what the teacher saw of it, and what the students of each
+alpha make of it.
 
 explorer = Explorer(settings)
-explorer.show(explorer.listen)       # controls, and below them what they choose
+explorer.show(explorer.listen)       # the list of recordings, and below it the chosen one
 """
 
 import json
@@ -11,20 +11,18 @@ from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
 from html import escape
-from inspect import signature
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Audio
-from ipywidgets import HTML, Dropdown, SelectionSlider, VBox
+from ipywidgets import HTML, Dropdown, VBox
 from sklearn.metrics.pairwise import cosine_similarity
 
-from kdsuite import paths
 from kdsuite.analysis import figures
-from kdsuite.analysis.figures.style import METHODS, Picture
-from kdsuite.analysis.paper import network as network_name
+from kdsuite.analysis.figures.style import Picture
+from kdsuite.analysis.paper import network
 from kdsuite.app.using import Student, load_student
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
@@ -38,18 +36,15 @@ COLUMNS = ["recording", "speaker", "label"]
 
 
 def students(settings: Settings) -> list[Run]:
-    """Return the finished runs of distilled students that were kept, of the dataset, sections,
-    folds and seed of ``settings``, which keep their students."""
-    runs, folder = [], paths.REPORTS / "runs" / settings.dataset / "student"
-    # in the order of networks and alphas, as folders are called by them
-    for file in sorted(folder.glob("*/result.json")):
-        values = json.loads(file.read_bytes())["settings"]
-        axes = {axis: values[axis] for axis in ("backbone", "setting", "method", "alpha")}
-        run = Run("student", settings.model_copy(update=axes))
-        kept = any(file.parent.glob("fold-*.safetensors"))
-        if kept and values["alpha"] and run.folder == file.parent and run.done:
-            runs.append(run)
-    return runs
+    """Return the runs of the students of a network at alpha = 0, at that of ``settings`` and at
+    every alpha that has a result, which keep their students."""
+    own = settings.changed(training={"keep_students": True})
+    alphas, folder = {0.0, settings.alpha}, Run("student", own).folder.parent
+    for file in folder.glob("*/result.json"):
+        alpha = json.loads(file.read_bytes())["settings"]["alpha"]
+        if Run("student", own.changed(alpha=alpha)).folder == file.parent:
+            alphas.add(alpha)
+    return [Run("student", own.changed(alpha=alpha)) for alpha in sorted(alphas)]
 
 
 def to_make(run: Run) -> str:
@@ -91,56 +86,38 @@ def as_html(shown: Any) -> str:
 
 
 class Explorer:
-    """The recordings of a dataset, and the finished students that were not trained on a fold's test
-    recordings.
+    """The recordings of a dataset, and the finished students of a network, at each alpha, that were
+    not trained on a fold's test recordings.
 
-    Every view returns what is to be shown of one recording, chosen by its row in the store, and
-    where students are asked, one of ``networks`` and an alpha; :meth:`show` puts the controls above
-    it.
+    Every view returns what is to be shown of one recording, chosen by its row in the store;
+    :meth:`show` puts the list of recordings above it.
     """
 
     def __init__(self, settings: Settings) -> None:
-        training = settings.training.model_copy(update={"keep_students": True})
-        alpha = settings.alpha or Settings.model_fields["alpha"].default
-        own = settings.model_copy(update={"training": training, "alpha": alpha})
         self.settings, self.store = settings, stages.prepare(settings)
-        folds = corpora.chosen_folds(self.store.recordings, settings)
+        table, self.students = self.store.recordings, students(settings)
+        folds = corpora.chosen_folds(table, settings)
         self.folds = {row: fold for fold in folds for row in fold.test}
-        self.students = students(own)
-        every = [own, *(run.settings for run in self.students)]
-        # settings by the name of their network, that of the notebook first
-        self.networks = {
-            f"{network_name(of.backbone, of.setting)}, {METHODS[of.method][2]}": of for of in every
-        }
         rows = _few(sorted(self.folds))
-        names = self.store.recordings.loc[rows, COLUMNS].astype(str).agg(" · ".join, axis=1)
-        alphas = sorted({of.alpha for of in every})
-        wide = {"layout": {"width": "34em"}, "style": {"description_width": "6em"}}
-        self.controls = {
-            "row": Dropdown(options=list(zip(names, rows)), description="recording", **wide),
-            "network": Dropdown(options=list(self.networks.items()), description="network", **wide),
-            "alpha": SelectionSlider(options=alphas, value=alpha, description="α", **wide),
-        }
+        names = table.loc[rows, COLUMNS].astype(str).agg(" · ".join, axis=1)
+        # one for all views
+        self.recording = Dropdown(options=list(zip(names, rows)), layout={"width": "34em"})
         self._student, self._embedding = cache(load_student), cache(self._embedding)
 
-    def show(self, view: Callable[..., list[Any]]) -> VBox:
-        """Return the controls that ``view`` asks for by the names of its parameters, above what it
-        returns for them.
+    def show(self, view: Callable[[int], list[Any]]) -> VBox:
+        """Return the list of recordings, above what ``view`` returns for the chosen one.
 
         That is put into widgets of HTML: an ``Output`` widget now and then hangs a notebook that
         papermill executes.
         """
-        chosen, drawn = [self.controls[name] for name in signature(view).parameters], VBox()
+        drawn = VBox()
 
-        def draw(*change) -> None:
-            drawn.children = [
-                HTML(as_html(shown)) for shown in view(*(each.value for each in chosen))
-            ]
+        def draw(*change):
+            drawn.children = [HTML(as_html(shown)) for shown in view(self.recording.value)]
 
-        for control in chosen:
-            control.observe(draw, names="value")
+        self.recording.observe(draw, names="value")
         draw()
-        return VBox([*chosen, drawn])
+        return VBox([self.recording, drawn])
 
     def listen(self, row: int) -> list[Any]:
         """Return a recording's sound, and its faces over its spectrogram."""
@@ -153,45 +130,43 @@ class Explorer:
         of, run = self.settings, Run("teacher", self.settings)
         if not len(self.store.frames.values):
             return ["The recordings of this corpus have no video, so no teacher saw them."]
-        name = f"{network_name(of.backbone, of.setting)} teacher"
         teacher = stages.trained_teacher(run, self.store, self.folds[row])
         if teacher is None:
-            return [f"No {name} is trained yet. {to_make(run)}"]
-        return [f"This is the {name}.", figures.recordings(self.store, [row], of, teacher)]
+            return [f"No {network(of.backbone, of.setting)} teacher is trained yet. {to_make(run)}"]
+        return [figures.recordings(self.store, [row], of, teacher)]
 
-    def opinions(self, row: int, network: Settings, alpha: float) -> list[Any]:
-        """Return the class probabilities of the undistilled and the distilled student over a
-        recording."""
-        students, shown = self._students(row, network, alpha)
+    def opinions(self, row: int) -> list[Any]:
+        """Return each student's class probabilities over a recording."""
+        students, shown = self._students(row)
         waveform, label = self._waveform(row), str(self.store.recordings.label[row])
-        outputs = {name: opinion(student, waveform) for name, student in students.items()}
-        return [*shown, figures.opinions(outputs, label)] if outputs else shown
+        for name, student in students.items():
+            shown.append(figures.opinions({name: opinion(student, waveform)}, label))
+        return shown
 
-    def neighbours(self, row: int, network: Settings, alpha: float) -> list[Any]:
-        """Return which of the fold's test recordings lie nearest to one, for the undistilled and
-        the distilled student."""
-        students, shown = self._students(row, network, alpha)
-        if not students:
-            return shown
+    def neighbours(self, row: int) -> list[Any]:
+        """Return which of the fold's test recordings lie nearest to one, for each student."""
+        students, shown = self._students(row)
         rows = np.union1d(_few(self.folds[row].test), [row])
         chosen = int(np.searchsorted(rows, row))
         recordings = self.store.recordings.iloc[rows].reset_index(drop=True)
-        embeddings, near, tables = {}, {}, {}
         for name, student in students.items():
-            embeddings[name] = np.stack([self._embedding(student, each) for each in rows])
-            cosines = nearest(embeddings[name], chosen)
-            near[name], table = cosines.index, recordings.loc[cosines.index, COLUMNS]
-            tables[name] = table.assign(cosine=cosines).reset_index(drop=True)
-        table = pd.concat(tables, axis=1).style.format(precision=3, escape="html")
-        picture = figures.neighbourhoods(embeddings, recordings, chosen, near)
-        return [*shown, picture, table.format_index(escape="html", axis=1)]
+            embeddings = np.stack([self._embedding(student, each) for each in rows])
+            cosines = nearest(embeddings, chosen)
+            near, table = cosines.index, recordings.loc[cosines.index, COLUMNS]
+            table = table.assign(cosine=cosines).style.format(precision=3, escape="html")
+            shown += [
+                figures.neighbourhoods({name: embeddings}, recordings, chosen, {name: near}),
+                table.hide().set_caption(name),
+            ]
+        return shown
 
-    def _students(self, row: int, network: Settings, alpha: float) -> tuple[dict, list[Any]]:
+    def _students(self, row):
         """Return the students to ask by name, undistilled first, and for each that is missing a
         sentence with the command that makes it."""
         students, missing = {}, []
-        for name, each in (("undistilled", 0.0), (f"α = {alpha:g}", alpha)):
-            run = Run("student", network.model_copy(update={"alpha": each}))
+        for run in self.students:
+            alpha = run.settings.alpha
+            name = f"α = {alpha:g}" if alpha else "undistilled"
             file = run.folder / f"fold-{self.folds[row].number}.safetensors"
             if run.done and file.exists():
                 students[name] = self._student(file)
@@ -199,11 +174,11 @@ class Explorer:
                 missing.append(f"No {name} student of this network was kept. {to_make(run)}")
         return students, missing
 
-    def _waveform(self, row: int) -> torch.Tensor:
+    def _waveform(self, row):
         return self.store.waveforms[row].float() / 32768
 
     @torch.inference_mode()
-    def _embedding(self, student: Student, row: int) -> np.ndarray:
+    def _embedding(self, student, row):
         """Return a student's embedding ``(embedding,)`` of a whole recording."""
         return student.classify(self._waveform(row)[None], "whole").final[0].numpy()
 

@@ -42,7 +42,7 @@ class Recurrent(nn.Module):
         return (both.permute(2, 0, 1, 3).flatten(2),)
 
 
-def _gates(weights: torch.Tensor) -> torch.Tensor:
+def _gates(weights):
     """Order gates as ONNX does: input, output, forget, cell; torch has input, forget, cell,
     output."""
     input, forget, cell, output = weights.chunk(4)

@@ -78,7 +78,7 @@ class Student(nn.Module):
         return output.logits.softmax(dim=-1), whole.final
 
     @torch.inference_mode()
-    def _average(self, path: str | Path, inference: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _average(self, path, inference):
         """Return class probabilities and embedding of a file's sound, which is rounded as in the
         run's store.
 

@@ -143,7 +143,7 @@ def predicted(model: Pipeline, statistics: np.ndarray, classes: int) -> np.ndarr
     return probabilities
 
 
-def _splits(labels, speakers, rows, fold: Fold) -> list[tuple[np.ndarray, np.ndarray]]:
+def _splits(labels, speakers, rows, fold):
     """Return the inner folds as positions in ``rows``; none where the labelled recordings are too
     few for them."""
     deal, groups, most = StratifiedKFold, None, np.unique(labels, return_counts=True)[1].min()

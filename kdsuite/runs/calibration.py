@@ -36,8 +36,7 @@ class Step:
     def __init__(self, settings: Settings, stage: str, classes: int) -> None:
         media, training, self.items = settings.media, settings.training, 1
         # the weights of a file take time, and change no cost
-        model = settings.model.model_copy(update={"teacher_weights": ""})
-        settings = settings.model_copy(update={"model": model})
+        settings = settings.changed(model={"teacher_weights": ""})
         if stage == "student":
             samples = settings.segments * media.samples_per_segment
             sound = Spectrogram(media, settings.sequential)(torch.zeros(1, samples))
@@ -53,7 +52,7 @@ class Step:
         self.training, self.classes = training, classes
         most = math.ceil(training.batch_size / training.accumulate) * self.items
         self.at_once = min(most, self.items > 1 and training.frames_at_once or most)
-        kind = stage, settings.backbone, model.model_dump(), training.precision
+        kind = stage, settings.backbone, settings.model.model_dump(), training.precision
         self.name = digest([*kind, self.shape, self.at_once])
 
     @cached_property
@@ -68,7 +67,7 @@ class Step:
             network = self.build(self.classes)
             items = torch.empty(2, *self.shape)
 
-        def save(value: torch.Tensor) -> torch.Tensor:
+        def save(value):
             storage = value.untyped_storage()
             saved[storage._cdata] = storage.nbytes()
             return value
@@ -112,7 +111,7 @@ class Step:
             options = {"timer": time.process_time}
         items = torch.rand(count, *self.shape, device=device)
 
-        def step() -> None:
+        def step():
             with autocast(self.training, device):
                 loss = network.encoder(items).float().sum()
             loss.backward()

@@ -36,7 +36,7 @@ class Checkpoint:
                     torch.save(trainer.state_dict(), temporary)
                 written = time.monotonic()
 
-    def _restore(self, trainer: Trainer) -> None:
+    def _restore(self, trainer):
         """Continue from the file, if there is one that is neither corrupt nor of an incompatible
         torch."""
         if not self.file.exists():

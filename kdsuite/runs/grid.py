@@ -4,7 +4,6 @@ Light: Snakemake reads it at every start.
 """
 
 import itertools
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import yaml
@@ -12,7 +11,7 @@ import yaml
 from kdlib.errors import InvalidParameter
 from kdsuite import paths
 from kdsuite.runs.run import STAGES, Run, needed
-from kdsuite.settings import Settings, load, read_yaml, unknown
+from kdsuite.settings import load, read_yaml, unknown
 
 # what an entry of a suite says beside parameters
 TRUTH = ("benefit", "about", "over")
@@ -43,18 +42,16 @@ def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """
     values = read_suite(suite)
     own, included = values.get("runs"), values.get("include", [])
-    if not isinstance(own, list) or not all(isinstance(entry, dict) for entry in own):
+    lists = isinstance(own, list) and isinstance(included, list) and suite not in within
+    if not lists or not all(isinstance(entry, dict) for entry in own):
         raise InvalidParameter(
-            f"params/grids/{suite}.yaml has no list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}; correct that file."
-        )
-    if not isinstance(included, list) or suite in within:
-        raise InvalidParameter(
-            f"'include' of params/grids/{(within or (suite,))[-1]}.yaml is no list of other suites such as [controls]; correct that file."
+            f"params/grids/{suite}.yaml needs a list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}, "
+            "and under 'include' may have a list of other suites such as [controls]; correct that file."
         )
     return own + [entry for other in included for entry in entries(str(other), (*within, suite))]
 
 
-def _students(entry: dict[str, Any]) -> Iterator[Settings]:
+def _students(entry):
     """Yield the settings of each student of an entry: one for each combination of the values in its
     lists."""
     parameters = {name: value for name, value in entry.items() if name not in TRUTH}

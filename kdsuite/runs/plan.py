@@ -58,10 +58,9 @@ def size(settings: Settings) -> Size:
     corpus, made = settings.corpus, settings.corpus.synthetic
     seconds = made.seconds if made else SECONDS.get(corpus.layout, settings.media.duration)
     counts = corpora.published(corpus.model_copy(update={"synthetic": None}))
+    if made:
+        counts |= {"speakers": made.actors, "recordings": made.actors * made.takes}
     try:
-        if made:  # reading it would write it
-            counts |= {"speakers": made.actors, "recordings": made.actors * made.takes}
-            raise InvalidCorpus("")
         table, source = corpora.read(corpus), "found"
     except InvalidCorpus:
         if "recordings" not in counts:
@@ -106,7 +105,7 @@ def work(run: Run, sizes: dict[str, Size], steps: dict[str, Step]) -> dict[str, 
         frames = 4 * MEASUREMENTS if features else 3 * media.fps * media.frame_size**2
         seconds = corpus.recordings * corpus.seconds
         return row | dict.fromkeys(("items", "flops", "memory_bytes"), 0) | {
-            "seconds": seconds / DECODED * (corpus.source != "synthetic"),
+            "seconds": seconds / DECODED * (not of.corpus.synthetic),
             "disk": seconds * (2 * media.sample_rate + frames),
             "folder": digest(parameters_of_stage(of, stage)),
         }  # fmt: skip
@@ -171,32 +170,17 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
 
 def in_words(forecast: dict[str, Any]) -> str:
     """Return a plan as a table with a few sentences, to be read in a minute."""
-    shown = {
-        "runs": "{:,.0f}".format,
-        "missing": "{:,.0f}".format,
-        "flops": "{:.3g}".format,
-        "hours": duration,
-        "longest_hours": duration,
-        "memory_bytes": lambda count: f"{count / 1e9:,.3g} GB",
-    }
     stages = pd.DataFrame.from_dict(forecast["stages"], orient="index")
+    stages["memory_gb"] = stages.pop("memory_bytes") / 1e9
     device, side_by_side = forecast["machine"].values()
     return f"""Suite {forecast["suite"]}: {forecast["title"]}
 
-{stages.to_string(columns=list(shown), formatters=shown)}
+{stages.to_string(float_format="{:,.3g}".format)}
 
-This machine ({device}, {side_by_side} run(s) side by side): {duration(forecast["hours"])} for all, {duration(forecast["hours_missing"])} for what is missing.
+This machine ({device}, {side_by_side} run(s) side by side): {forecast["hours"]:,.3g} hours for all, {forecast["hours_missing"]:,.3g} for what is missing.
 Measured now were the encoders' passes and Adam; small networks take longer, for crops and spectrograms.
-One H200: {duration(forecast["h200_hours"])} of training at an ASSUMED {", ".join(f"{rate / 1e12:.0f} TFLOP/s ({name})" for name, rate in H200.items())}, not measured.
+One H200: {forecast["h200_hours"]:,.3g} hours of training at an ASSUMED {", ".join(f"{rate / 1e12:.0f} TFLOP/s ({name})" for name, rate in H200.items())}, not measured.
 Disk: {", ".join(f"{name} {size / 1e9:,.3g} GB" for name, size in forecast["disk_bytes"].items())}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.
 Assumed seconds of a run beside training: {", ".join(f"{name} {each:.0f}" for name, each in OVERHEAD.items())}; a core decodes {DECODED:.0f} seconds of video in a second.
 Memory is that of the largest training step: weights, gradients, Adam's moments and activations."""
-
-
-def duration(hours: float) -> str:
-    """Return hours in words: minutes, hours, days or years, whichever are few."""
-    for unit, length, least in (("years", 8766, 8766), ("days", 24, 48), ("hours", 1, 1)):
-        if hours >= least:
-            return f"{hours / length:,.3g} {unit}"
-    return f"{60 * hours:.3g} minutes"

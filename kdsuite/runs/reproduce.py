@@ -14,14 +14,11 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import grid
-from kdsuite.runs.run import Run
 
 # of a result: what differs by nature, or says how it was made
 IGNORED = {"settings", "seconds", "finished"}
@@ -51,7 +48,7 @@ def reproduce(suite: str, sample: int = 3, seed: int = 0, from_scratch: bool = F
     return same
 
 
-def _again(run: Run, scratch: Path, from_scratch: bool) -> list[str]:
+def _again(run, scratch, from_scratch):
     """Run a run again below ``scratch`` and return what differs."""
     (scratch / "data").mkdir()
     for name in ("corpora", "stores", *["teachers"][from_scratch:]):
@@ -87,7 +84,7 @@ def differences(before: Path, after: Path) -> list[str]:
     ]
 
 
-def _contents(folder: Path) -> dict[str, Any]:
+def _contents(folder):
     """Return a run's result, and the rows of its tables."""
     contents = json.loads((folder / "result.json").read_text())
     for file in filter(Path.exists, (folder / name for name in TABLES)):
@@ -95,7 +92,7 @@ def _contents(folder: Path) -> dict[str, Any]:
     return contents
 
 
-def _leaves(value: Any, *place: object) -> Iterator[tuple[str, Any]]:
+def _leaves(value, *place):
     inner = dict(enumerate(value)) if isinstance(value, list) else value
     if isinstance(inner, dict):
         for name in [name for name in inner if name not in IGNORED]:

@@ -133,7 +133,7 @@ def provenance(store: Store) -> dict[str, Any]:
 
 
 @cache  # the code that a process has read is that of its beginning
-def _git(*arguments: str) -> str | None:
+def _git(*arguments):
     """Return what git says of the repository, None outside of one."""
     with suppress(OSError, subprocess.CalledProcessError):
         command = ["git", "-C", paths.ROOT, *arguments]

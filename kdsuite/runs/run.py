@@ -82,7 +82,7 @@ class Run:
     @cached_property
     def folder(self) -> Path:
         """Where the run leaves its result, predictions and executed notebook."""
-        return paths.REPORTS / "runs" / self.settings.dataset / self.stage / self.key
+        return paths.REPORTS / "runs" / self.name
 
     @property
     def name(self) -> str:
@@ -203,7 +203,7 @@ def status(run: Run, now: bool = False) -> Status:
     return Status("outdated" if changed else "done", changed, saved)
 
 
-def _read(run: Run) -> dict[str, Any] | None:
+def _read(run):
     """Return what is asked of a run's result; None where there is none."""
     file = run.folder / "result.json"
     with suppress(FileNotFoundError):
@@ -212,7 +212,7 @@ def _read(run: Run) -> dict[str, Any] | None:
 
 
 @cache
-def _read_result(file: Path, stage: str, *version: int) -> dict[str, Any]:
+def _read_result(file, stage, *version):
     """Return the part of a result that is asked for, read once for each ``version`` of the file:
     all of fifty thousand would not fit into memory.
 

@@ -59,7 +59,7 @@ def meaning(source: str) -> str:
     return _plain(tree)
 
 
-def _plain(part) -> str:
+def _plain(part):
     """Return a syntax tree as text, without empty fields: each version of Python has others of
     them, and ast.dump names them."""
     if isinstance(part, list):

@@ -86,19 +86,19 @@ def trained(
     return trainer.network, history
 
 
-def _cached(kind, run: Run, data: Store, fold: Fold, name, *inputs) -> Path:
+def _cached(kind, run, data, fold, name, *inputs):
     """Return the file of a fold's training: other recordings, parameters, code, folds or ``inputs``
     make it another one."""
     facts = [data.fingerprint, run.fingerprint, sources.fingerprint(run.kind), *inputs]
     return paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
 
 
-def _finished(run: Run, data: Store, fold: Fold, trials) -> Path:
+def _finished(run, data, fold, trials):
     """Return the file of a finished student's outputs."""
     return _cached("checkpoints", run, data, fold, ".safetensors", trials and trials.fingerprint)
 
 
-def _once(file: Path, run: Run, make, *others) -> None:
+def _once(file, run, make, *others):
     """Make the file of a training as :func:`kdsuite.paths.once` does, with a checkpoint until it is
     there."""
     checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), run.settings.training.checkpoint)
@@ -129,7 +129,7 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
     return {fold.number: _teacher(run, data, fold, progress) for fold in folds}
 
 
-def _teacher(run: Run, data: Store, fold: Fold, progress: Progress) -> TrainedTeacher:
+def _teacher(run, data, fold, progress):
     def make(temporary, checkpoint):
         trainer = teacher_trainer(run.settings, data, fold)
         network, history = trained(trainer, fold, progress, checkpoint)
@@ -192,14 +192,13 @@ def students(
     }
 
 
-def _student(run: Run, data: Store, fold: Fold, privileged, progress, trials) -> Student:
+def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
-    weights = run.folder / f"fold-{fold.number}.safetensors"
-    kept = [weights] * settings.training.keep_students
+    kept = [run.folder / f"fold-{fold.number}.safetensors"] * settings.training.keep_students
 
     def make(temporary, checkpoint):
         student = train_student(settings, data, fold, privileged, progress, trials, checkpoint)
-        if kept:
+        for weights in kept:
             facts = {
                 "classes": list(map(str, data.classes)),
                 "settings": settings.model_dump(mode="json"),

@@ -91,7 +91,7 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
         ) from None
 
 
-def _settings(facts: Facts) -> Settings:
+def _settings(facts):
     """Return a student's settings; raise ValueError where they ask for too much."""
     if any(printable(name) != name or facts.classes.count(name) > 1 for name in facts.classes):
         raise ValueError("its class labels are not different words")
@@ -102,11 +102,10 @@ def _settings(facts: Facts) -> Settings:
     if not all(limits) or max(media.bins, media.fft // 2 + 1) / media.hop > 200_000:
         raise ValueError("its sound or spectrograms would take too much memory")
     # using a student does not depend on the arithmetic of its training
-    training = settings.training.model_copy(update={"precision": "float32", "device": "cpu"})
-    return settings.model_copy(update={"training": training})
+    return settings.changed(training={"precision": "float32", "device": "cpu"})
 
 
-def _network(file, settings: Settings, classes: int) -> Network:
+def _network(file, settings, classes):
     """Return the network with the file's weights; raise ValueError where they are not those of the
     settings to the last shape."""
     with torch.device("meta"):  # no memory before it is known that the file has that much
