@@ -14,9 +14,10 @@ from typing import Any
 from kdlib.errors import FullDisk, UserError
 
 ROOT = Path(__file__).resolve().parent.parent
-PARAMS = Path(os.environ.get("KDLIB_PARAMS", ROOT / "params")).absolute()
-DATA = Path(os.environ.get("KDLIB_DATA", ROOT / "data")).absolute()
-REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
+PARAMS, DATA, REPORTS = (
+    Path(os.environ.get(f"KDLIB_{name.upper()}", ROOT / name)).absolute()
+    for name in ("params", "data", "reports")
+)
 
 # bytes: less than this is a full disk
 NEEDED = 4096
@@ -63,21 +64,18 @@ def lock(path: Path) -> Iterator[None]:
     file_lock = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
     with report_full_disk(path.parent):
         try:
-            file_lock.acquire(timeout=0)
+            held = file_lock.acquire(timeout=0)
         except Timeout:
             print(
                 f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})",
                 flush=True,
             )
-            file_lock.acquire()
-        try:
-            if not isinstance(
-                file_lock, SoftFileLock
-            ):  # on file systems without locks, whose file says this by itself
+            held = file_lock.acquire()
+        with held:
+            # on file systems without locks the file says this by itself
+            if not isinstance(file_lock, SoftFileLock):
                 file.write_text(f"{os.getpid()} {platform.node()}\n")
             yield
-        finally:
-            file_lock.release()
 
 
 def sync(path: Path) -> None:

@@ -25,14 +25,8 @@ from kdlib.parameters import STAGES, Media, Model, Section, Training, digest  # 
 from kdsuite import paths
 from kdsuite.parameters import ALL_FOLDS, Corpus, Selection, Synthetic
 
-SECTIONS = ("corpus", "media", "model", "training")
-MODELS = {
-    "corpus": Corpus,
-    "media": Media,
-    "model": Model,
-    "training": Training,
-    "synthetic": Synthetic,
-}
+MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training}
+SECTIONS = tuple(MODELS)
 # parameters of the training that an undistilled student does not depend on
 DISTILLATION = {
     "distance", "distance_reduction", "multitask_label", "target_stretch", "temperature", "softened", "targets",
@@ -167,13 +161,13 @@ def _read_yaml(path, changed, aliases):
         if any(isinstance(event, yaml.AliasEvent) for event in events):
             raise yaml.YAMLError("aliases (*name) are not allowed")
         values = yaml.safe_load(text) or {}
+        if not isinstance(values, dict):
+            raise yaml.YAMLError("a mapping of parameters is needed")
     except Exception as error:  # PyYAML lets errors of every kind through, a KeyError for !!bool
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidParameter(
             f"{path.name} is not valid YAML ({reason}); correct that file."
         ) from None
-    if not isinstance(values, dict):
-        raise InvalidParameter(f"{path.name} must hold a mapping of parameters; correct that file.")
     return values
 
 
@@ -225,7 +219,8 @@ def _in_words(error):
     place = [part for part in first["loc"] if part not in ("int", "str", *range(999))]
     name, value, why = ".".join(map(str, place)), first["input"], first["msg"]
     if first["type"] == "extra_forbidden":
-        choices = MODELS[place[-2]].model_fields if place[1:] else Settings.model_fields
+        sections = {**MODELS, "synthetic": Synthetic}
+        choices = (sections[place[-2]] if place[1:] else Settings).model_fields
         return unknown(f"unknown parameter '{name}'", place[-1], choices)
     if first["type"] == "literal_error":
         choices = re.findall("'(.*?)'", first["ctx"]["expected"])

@@ -25,8 +25,7 @@ class Recurrent(nn.Module):
             torch.stack([_gates(weights) for weights in directions])
             for directions in zip(*layer.all_weights)
         )
-        self.inputs, self.states = nn.Buffer(inputs), nn.Buffer(states)
-        self.biases = nn.Buffer(torch.cat(biases, dim=1))
+        self.weights = inputs, states, torch.cat(biases, dim=1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
         """Return ``((batch, segments, 2 * hidden),)`` of ``(batch, segments, inputs)``, as
@@ -34,7 +33,7 @@ class Recurrent(nn.Module):
         # (segments, 2, batch, hidden)
         both = torch.onnx.ops.symbolic(
             "LSTM",
-            (x.transpose(0, 1), self.inputs, self.states, self.biases),
+            (x.transpose(0, 1), *self.weights),
             {"hidden_size": self.hidden, "direction": "bidirectional"},
             dtype=x.dtype,
             shape=(x.shape[1], 2, x.shape[0], self.hidden),

@@ -79,11 +79,11 @@ class Progress:
 
 
 def trained(
-    trainer: Trainer, fold: Fold, progress: Progress, checkpoint: Checkpoint | None = None
+    trainer: Trainer, fold: Fold, progress: Progress, epochs=Trainer.epochs
 ) -> tuple[Network, History]:
-    """Train to the end and return the network and its epochs."""
-    history = progress.follow(fold, checkpoint.epochs(trainer) if checkpoint else trainer.epochs())
-    return trainer.network, history
+    """Train to the end and return the network and its epochs; ``epochs`` may be those of a
+    :class:`Checkpoint`."""
+    return trainer.network, progress.follow(fold, epochs(trainer))
 
 
 def _cached(kind, run, data, fold, name, *inputs):
@@ -102,7 +102,7 @@ def _once(file, run, make, *others):
     """Make the file of a training as :func:`kdsuite.paths.once` does, with a checkpoint until it is
     there."""
     checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), run.settings.training.checkpoint)
-    paths.once(file, lambda temporary: make(temporary, checkpoint), *others)
+    paths.once(file, lambda temporary: make(temporary, checkpoint.epochs), *others)
     checkpoint.remove()
 
 
@@ -130,9 +130,9 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
 
 
 def _teacher(run, data, fold, progress):
-    def make(temporary, checkpoint):
+    def make(temporary, epochs):
         trainer = teacher_trainer(run.settings, data, fold)
-        network, history = trained(trainer, fold, progress, checkpoint)
+        network, history = trained(trainer, fold, progress, epochs)
         save_model(network, str(temporary.with_name(WEIGHTS)))
         arrays = extract_privileged(network, run.settings, data).items()
         arrays = {name: value.contiguous() for name, value in arrays}
@@ -196,8 +196,8 @@ def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
     kept = [run.folder / f"fold-{fold.number}.safetensors"] * settings.training.keep_students
 
-    def make(temporary, checkpoint):
-        student = train_student(settings, data, fold, privileged, progress, trials, checkpoint)
+    def make(temporary, epochs):
+        student = train_student(settings, data, fold, privileged, progress, trials, epochs)
         for weights in kept:
             facts = {
                 "classes": list(map(str, data.classes)),
@@ -228,7 +228,7 @@ def remove_checkpoints(
 
 def train_student(
     settings: Settings, data: Store, fold: Fold, privileged: PrivilegedInformation | None, progress: Progress,
-    trials: Store | None = None, checkpoint: Checkpoint | None = None,
+    trials: Store | None = None, epochs=Trainer.epochs,
 ) -> Student:  # fmt: skip
     """Train one fold's student and return its outputs for the test recordings, and those of
     ``trials``.
@@ -239,7 +239,7 @@ def train_student(
     teacher = audio_teacher(settings, data, fold, progress) if audio else None
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
-    network, history = trained(trainer, fold, progress, checkpoint)
+    network, history = trained(trainer, fold, progress, epochs)
     tested = predict(network, settings, data, fold.test)
     validation = tested.logits[:0]
     if len(fold.validation):
@@ -255,10 +255,10 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     run = Run("student", settings.undistilled())
     file = _cached("teachers", run, data, fold, ".safetensors", "audio")
 
-    def make(temporary, checkpoint):
+    def make(temporary, epochs):
         trainer = student_trainer(run.settings, data, fold, None, "audio teacher")
-        epochs = Progress("audio teacher", progress.epochs)
-        save_model(trained(trainer, fold, epochs, checkpoint)[0], str(temporary))
+        lines = Progress("audio teacher", progress.epochs)
+        save_model(trained(trainer, fold, lines, epochs)[0], str(temporary))
 
     _once(file, run, make)
     network = build_student(settings, len(data.classes)).to(data.device)
