@@ -128,12 +128,9 @@ class Explorer:
         """Return what the frozen teacher of ``settings`` says of a recording that it never saw in
         training: peak frame, probabilities."""
         of, run = self.settings, Run("teacher", self.settings)
-        if not len(self.store.frames.values):
-            return ["The recordings of this corpus have no video, so no teacher saw them."]
-        teacher = stages.trained_teacher(run, self.store, self.folds[row])
-        if teacher is None:
-            return [f"No {network(of.backbone, of.setting)} teacher is trained yet. {to_make(run)}"]
-        return [figures.recordings(self.store, [row], of, teacher)]
+        if teacher := stages.trained_teacher(run, self.store, self.folds[row]):
+            return [figures.recordings(self.store, [row], of, teacher)]
+        return [f"No {network(of.backbone, of.setting)} teacher is trained yet. {to_make(run)}"]
 
     def opinions(self, row: int) -> list[Any]:
         """Return each student's class probabilities over a recording."""

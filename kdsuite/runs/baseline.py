@@ -103,7 +103,8 @@ def of_frames(store: Store) -> np.ndarray:
     """Return mean and standard deviation over a recording's grey pictures, ``(recordings, 512)``,
     or over its rows of measurements."""
     rows = []
-    for frames in map(store.frames.__getitem__, range(len(store.recordings))):
+    for row in range(len(store.recordings)):
+        frames = store.frames[row]
         if frames.dtype == torch.uint8:
             chosen = torch.linspace(0, len(frames) - 1, min(PICTURES, len(frames))).round().long()
             grey = frames[chosen.to(frames.device)].float().mean(-1)

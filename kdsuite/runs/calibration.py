@@ -4,11 +4,11 @@ one, on noise."""
 import math
 import os
 import time
+import timeit
 from functools import cached_property, partial
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.benchmark import Timer
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdlib.models.network import build_student, build_teacher
@@ -22,7 +22,6 @@ from kdsuite.settings import Settings
 MEASUREMENTS = 35
 # a step of more FLOPs is measured on a CPU with fewer items, but two at least
 LARGE = 3e10
-SECONDS = 0.5  # that measuring a network takes, or two steps
 
 
 class Step:
@@ -97,18 +96,18 @@ class Step:
 
     @cached_property
     def seconds(self) -> float:
-        """The seconds that training takes for an item: forwards, backwards and Adam, measured for
-        :data:`SECONDS`.
+        """The seconds that training takes for an item: forwards, backwards and Adam, measured for a
+        fifth of a second or one step.
 
         Crops, spectrograms, aggregator and distance, which take little in networks of usual size,
         are not measured.
         """
-        device, count, options = device_of(self.training), self.at_once, {}
+        device, count, clock = device_of(self.training), self.at_once, time.monotonic
+        if device.type == "cpu":  # one thread, and seconds of work, whatever else goes on there
+            torch.set_num_threads(1)
+            count, clock = max(2, min(count, int(LARGE / self.cost[0]))), time.process_time
         network = self.build(self.classes).to(device)
         optimizer = torch.optim.Adam(network.parameters(), fused=True)
-        if device.type == "cpu":  # seconds of work, whatever else goes on there
-            count = max(2, min(count, int(LARGE / self.cost[0])))
-            options = {"timer": time.process_time}
         items = torch.rand(count, *self.shape, device=device)
 
         def step():
@@ -116,9 +115,11 @@ class Step:
                 loss = network.encoder(items).float().sum()
             loss.backward()
             optimizer.step()
+            loss.item()  # waits for a GPU
 
-        timer = Timer("step()", globals={"step": step}, **options)  # with one thread
-        return timer.blocked_autorange(min_run_time=SECONDS).median / count
+        step()  # warms up
+        number, seconds = timeit.Timer(step, timer=clock).autorange()
+        return seconds / number / count
 
 
 def workers(device: torch.device) -> int:

@@ -137,7 +137,7 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     """Return the plan of a suite as JSON holds it: what is to do, and what was measured for it.
 
     ``side_by_side`` runs (all of the machine where not given) share the machine; each network is
-    measured for half a second. Raises InvalidParameter where the suite does not exist,
+    measured for a fraction of a second. Raises InvalidParameter where the suite does not exist,
     InvalidCorpus as :func:`size` does.
     """
     runs, known = grid.runs(suite), ({}, {})
