@@ -68,8 +68,8 @@ class Run:
         if self.stage == "teacher":
             names = [of.backbone, "sequential" if of.sequential else "nonseq"]
         elif self.stage == "student":
-            short = f"{of.alpha:.2f}"
-            alpha = short if float(short) == of.alpha else repr(of.alpha)
+            # two digits, or as many as it has
+            alpha = max(f"{of.alpha:.2f}", repr(of.alpha), key=len)
             names = [of.backbone, of.setting, of.method, f"a{alpha}"]
         if self.stage != "data":
             names.append(f"s{of.seed}")
@@ -113,7 +113,7 @@ class Run:
         """A short hash of every parameter that the run's numbers depend on."""
         return digest(relevant(self.settings, self.stage))
 
-    @cached_property
+    @property
     def kind(self) -> str:
         """What the run is by the code behind it: its stage, or ``undistilled``."""
         return "undistilled" if self.stage == "student" and not self.settings.alpha else self.stage
@@ -143,7 +143,8 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """What an analysis asks of the run's result; empty where it is not done."""
-        return status(self).result if self.done else {}
+        now = status(self)
+        return now.result if now.state == "done" else {}
 
     @property
     def error(self) -> str:
