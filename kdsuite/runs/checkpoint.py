@@ -30,8 +30,7 @@ class Checkpoint:
         written = time.monotonic()
         for epoch in trainer.epochs():
             yield epoch
-            over = len(trainer.history) >= trainer.training.epochs
-            if not over and time.monotonic() - written >= self.seconds:
+            if time.monotonic() - written >= self.seconds:
                 with paths.replacing(self.file) as temporary:
                     torch.save(trainer.state_dict(), temporary)
                 written = time.monotonic()
