@@ -8,7 +8,7 @@ parameter with the first stage whose numbers depend on it; :func:`relevant` read
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from fractions import Fraction
 from functools import cache, lru_cache
 from itertools import chain
@@ -129,13 +129,14 @@ def relevant(settings: Settings, stage: str) -> dict[str, Any]:
     return facts | ({"sequential": settings.sequential} if stage == "teacher" else {})
 
 
-def unknown(what: str, name: object, choices: Iterable[str], remedy: str = "") -> InvalidParameter:
+def unknown(
+    what: str, name: object, choices: Collection[str], remedy: str = ""
+) -> InvalidParameter:
     """Return the error for a ``name`` that is none of the ``choices``, with the nearest spelling;
     ``what`` is how the sentence begins."""
-    names = list(choices)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    meant = f"did you mean '{close[0]}'? " if close else ""
-    return InvalidParameter(f"{what}; {meant}choose from {', '.join(names)}{remedy}.")
+    close = difflib.get_close_matches(str(name), choices, n=1)
+    meant = "".join(f"did you mean '{each}'? " for each in close)
+    return InvalidParameter(f"{what}; {meant}choose from {', '.join(choices)}{remedy}.")
 
 
 def datasets() -> list[str]:
@@ -296,7 +297,7 @@ class NotebookParameters:
     sees what was added.
     """
 
-    def __init__(self, namespace: dict[str, Any], names: Iterable[str] = Settings.model_fields):
+    def __init__(self, namespace: dict[str, Any], names: Collection[str] = Settings.model_fields):
         self._namespace, self._names = namespace, names
         self._before = namespace.keys() - {*names}
 
