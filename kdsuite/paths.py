@@ -64,14 +64,14 @@ def lock(path: Path) -> Iterator[None]:
     file_lock = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
     with report_full_disk(path.parent):
         try:
-            held = file_lock.acquire(timeout=0)
+            acquired = file_lock.acquire(timeout=0)
         except Timeout:
             print(
                 f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})",
                 flush=True,
             )
-            held = file_lock.acquire()
-        with held:
+            acquired = file_lock.acquire()
+        with acquired:
             # on file systems without locks the file says this by itself
             if not isinstance(file_lock, SoftFileLock):
                 file.write_text(f"{os.getpid()} {platform.node()}\n")

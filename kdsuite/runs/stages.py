@@ -194,11 +194,13 @@ def students(
 
 def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
-    kept = [run.folder / f"fold-{fold.number}.safetensors"] * settings.training.keep_students
+    student_files = [
+        run.folder / f"fold-{fold.number}.safetensors"
+    ] * settings.training.keep_students
 
     def make(temporary, epochs):
         student = train_student(settings, data, fold, privileged, progress, trials, epochs)
-        for weights in kept:
+        for weights in student_files:
             facts = {
                 "classes": list(map(str, data.classes)),
                 "settings": settings.model_dump(mode="json"),
@@ -210,7 +212,7 @@ def _student(run, data, fold, privileged, progress, trials):
         arrays = {name: getattr(student, name) for name in ARRAYS}
         save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
 
-    _once(file, run, make, *kept)
+    _once(file, run, make, *student_files)
     with safe_open(file, "numpy") as saved:
         arrays = {name: saved.get_tensor(name) for name in ARRAYS}
         return Student(**arrays, history=json.loads(saved.metadata()["history"]))
