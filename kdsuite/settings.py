@@ -186,7 +186,9 @@ def load(**overrides: Any) -> Settings:
     """
     dataset = overrides.get("dataset", Settings.model_fields["dataset"].default)
     if dataset not in datasets():
-        remedy = ", or write params/NAME.yaml, its name of letters, digits, '.', '-' and '_'"
+        remedy = (
+            ", or write a file of that name in params, made of letters, digits, '.', '-' and '_'"
+        )
         raise unknown(f"unknown dataset {dataset!r}", dataset, datasets(), remedy)
     return checked(_merge(read_yaml(paths.PARAMS / f"{dataset}.yaml"), overrides))
 
