@@ -66,7 +66,7 @@ verify: $(READY)  ## run a sample of a suite's finished runs again and tell each
 	@"$(BIN)/python" -m kdlib reproduce $(SUITE) --sample $(SAMPLE) $(VERIFY_FLAGS)
 
 plan: $(READY)  ## what a suite will cost before it is started: runs, FLOPs, hours, memory, disk (SUITE=paper, CORES=all)
-	@"$(BIN)/python" -m kdlib plan $(SUITE) --cores $(CORES) $(PLAN_FLAGS)
+	@"$(BIN)/python" -m kdlib plan $(SUITE) $(addprefix --cores ,$(filter-out all,$(CORES))) $(PLAN_FLAGS)
 
 test: $(READY)  ## run the tests (PYTEST_FLAGS="-k losses")
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} "$(BIN)/python" -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)

@@ -1,8 +1,6 @@
 """The parameters of the suite beside those of the method: which recordings, how they are split,
 which run."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt
@@ -15,33 +13,33 @@ ALL_FOLDS = "all"
 class Synthetic(Section):
     """The small corpus the suite makes itself, in the tree and the file formats of the real one."""
 
-    actors: OfData[int] = Field(6, ge=2, le=99)
+    actors: int = Field(6, ge=2, le=99)
     """number of speakers; odd ones male, as in RAVDESS; IEMOCAP has two a session"""
-    takes: OfData[int] = Field(26, ge=1, le=104)
+    takes: int = Field(26, ge=1, le=104)
     """recordings a speaker, spread evenly over the emotions; RAVDESS has 104"""
-    outsiders: OfData[NonNegativeInt] = Field(0, le=99)
+    outsiders: NonNegativeInt = Field(0, le=99)
     """further speakers whom only a verification trial list names (voxceleb1)"""
-    actors_without_song: OfData[list[int]] = [18]
+    actors_without_song: list[int] = [18]
     """actors who only speak, as actor 18 of RAVDESS"""
-    modalities: OfData[list[Literal["01", "02", "03"]]] = ["01"]
+    modalities: list[Literal["01", "02", "03"]] = ["01"]
     """files a take: 01 sound and video, 02 video only, 03 sound only"""
-    seconds: OfData[float] = Field(2.4, ge=0.5, le=10)
+    seconds: float = Field(2.4, ge=0.5, le=10)
     """mean length of a recording in seconds"""
-    video_size: OfData[tuple[int, int]] = (160, 90)
+    video_size: tuple[int, int] = (160, 90)
     """width and height of the video in pixels, both even"""
-    video_information: OfData[Share] = 0.95
+    video_information: Share = 0.95
     """probability that the face shows the labelled emotion and not one drawn at random"""
-    audio_information: OfData[Share] = 0.75
+    audio_information: Share = 0.75
     """probability that the voice carries the labelled emotion and not one drawn at random"""
-    shared: OfData[Share] = Field(
+    shared: Share = Field(
         0.0,
         description="probability that the face shows what the voice expresses (voxceleb1: whose "
         "voice it is), whatever the label says; else video_information alone decides, and face and "
         "voice are independent given the label",
     )
-    noise: OfData[float] = Field(0.0, ge=0, le=10)
+    noise: float = Field(0.0, ge=0, le=10)
     """white noise behind the voice: its root mean square relative to the speech's"""
-    seed: OfData[NonNegativeInt] = 0
+    seed: NonNegativeInt = 0
     """seed of faces, voices and takes"""
 
 

@@ -1,8 +1,6 @@
 """Where things live (the repository, its parameters, data and reports), and how files are written:
 once, in one step, with a sentence where the disk is full."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -16,20 +14,17 @@ from typing import Any
 from kdlib.errors import FullDisk, UserError
 
 ROOT = Path(__file__).resolve().parent.parent
-PARAMS = Path(os.environ.get("KDLIB_PARAMS", ROOT / "params")).absolute()
-DATA = Path(os.environ.get("KDLIB_DATA", ROOT / "data")).absolute()
-REPORTS = Path(os.environ.get("KDLIB_REPORTS", ROOT / "reports")).absolute()
+PARAMS, DATA, REPORTS = (
+    Path(os.environ.get(f"KDLIB_{name.upper()}", ROOT / name)).absolute()
+    for name in ("params", "data", "reports")
+)
 
 # bytes: less than this is a full disk
 NEEDED = 4096
 
 # $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
-FURTHER = [
-    Path(folder).absolute()
-    for folder in os.environ.get("KDLIB_CORPORA", "").split(os.pathsep)
-    if folder
-]
-CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples")
+FURTHER = filter(None, os.environ.get("KDLIB_CORPORA", "").split(os.pathsep))
+CORPORA = (DATA / "corpora", *(Path(each).absolute() for each in FURTHER), PARAMS / "examples")
 
 
 def corpus(path: str) -> Path:
@@ -50,10 +45,7 @@ def report_full_disk(folder: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        full = getattr(error, "errno", None) in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-        ) or "No space left" in str(error)
+        full = getattr(error, "errno", 0) == errno.EDQUOT or "No space left" in str(error)
         if full or shutil.disk_usage(folder).free < NEEDED:
             raise FullDisk(
                 f"the disk of {folder} is full; make room and start this again, it goes on from what is done."
@@ -72,21 +64,18 @@ def lock(path: Path) -> Iterator[None]:
     file_lock = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
     with report_full_disk(path.parent):
         try:
-            file_lock.acquire(timeout=0)
+            acquired = file_lock.acquire(timeout=0)
         except Timeout:
             print(
                 f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})",
                 flush=True,
             )
-            file_lock.acquire()
-        try:
-            if not isinstance(
-                file_lock, SoftFileLock
-            ):  # on file systems without locks, whose file says this by itself
+            acquired = file_lock.acquire()
+        with acquired:
+            # on file systems without locks the file says this by itself
+            if not isinstance(file_lock, SoftFileLock):
                 file.write_text(f"{os.getpid()} {platform.node()}\n")
             yield
-        finally:
-            file_lock.release()
 
 
 def sync(path: Path) -> None:

@@ -5,14 +5,14 @@ What the sections hold is declared in :mod:`kdlib.parameters` and :mod:`kdsuite.
 parameter with the first stage whose numbers depend on it; :func:`relevant` reads that table.
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from fractions import Fraction
 from functools import cache, lru_cache
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,8 @@ from kdlib.parameters import STAGES, Media, Model, Section, Training, digest  # 
 from kdsuite import paths
 from kdsuite.parameters import ALL_FOLDS, Corpus, Selection, Synthetic
 
-SECTIONS = ("corpus", "media", "model", "training")
-MODELS = {
-    "corpus": Corpus,
-    "media": Media,
-    "model": Model,
-    "training": Training,
-    "synthetic": Synthetic,
-}
+MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training}
+SECTIONS = tuple(MODELS)
 # parameters of the training that an undistilled student does not depend on
 DISTILLATION = {
     "distance", "distance_reduction", "multitask_label", "target_stretch", "temperature", "softened", "targets",
@@ -41,10 +35,7 @@ DISTILLATION = {
 OF_AGGREGATOR = {"lstm_activation", "aggregator_norm"}
 # parameters that only the teacher depends on
 OF_TEACHER = {
-    name
-    for model in (Model, Training)
-    for name in model.model_fields
-    if name.startswith("teacher_")
+    name for name in (*Model.model_fields, *Training.model_fields) if name.startswith("teacher_")
 }
 # what a file in params or params/grids may be called: its name becomes that of folders, links and
 # files
@@ -54,7 +45,14 @@ PLAIN = re.compile(r"\w[\w.-]*")
 class Settings(parameters.Settings, Selection):
     """The settings of a run, as :func:`load` merges and checks them."""
 
-    def canonical(self) -> Settings:
+    def changed(self, **values: Any) -> "Settings":
+        """Return the settings with other ``values``, in a mapping those of a section."""
+        for name, value in values.items():
+            if isinstance(value, dict):
+                values[name] = getattr(self, name).model_copy(update=value)
+        return self.model_copy(update=values)
+
+    def canonical(self) -> "Settings":
         """Return the settings under which this run's result is filed.
 
         The undistilled student (alpha = 0) is one network whatever the method, and in the
@@ -63,18 +61,13 @@ class Settings(parameters.Settings, Selection):
         """
         if self.alpha > 0:
             return self
-        usual = of_dataset(self.dataset).training
-        training = self.training.model_copy(
-            update={name: getattr(usual, name) for name in DISTILLATION}
-        )
+        usual = of_dataset(self.dataset).training.model_dump(include=DISTILLATION)
         setting = "em" if self.sequential else "nonseq"
-        return self.model_copy(
-            update={"method": "embedding", "setting": setting, "training": training}
-        )
+        return self.changed(method="embedding", setting=setting, training=usual)
 
-    def undistilled(self) -> Settings:
+    def undistilled(self) -> "Settings":
         """Return the settings of the student that has no teacher and is otherwise the same."""
-        return self.model_copy(update={"alpha": 0.0}).canonical()
+        return self.changed(alpha=0.0).canonical()
 
     def overrides(self, stage: str = "student", numbers: bool = False) -> dict[str, Any]:
         """Return the parameters of the sections that differ from the dataset's file, by their
@@ -82,36 +75,42 @@ class Settings(parameters.Settings, Selection):
 
         With ``numbers``, only those that its numbers depend on.
         """
-        usual, all_of = of_dataset(self.dataset), {("corpus", "data"): "student"}
+        ours, usual = (
+            of.model_dump(mode="json", include=known(stage, numbers))
+            for of in (self, of_dataset(self.dataset))
+        )
         return {
-            f"{name}.{parameter}": ours.model_dump(mode="json")[parameter]
-            for name in SECTIONS
-            if (ours := getattr(self, name)) != (theirs := getattr(usual, name))
-            # the data run fits the linear baseline, so it knows all of the corpus
-            for parameter in known(MODELS[name], all_of.get((name, stage), stage), numbers)
-            if getattr(ours, parameter) != getattr(theirs, parameter)
+            f"{section}.{name}": value
+            for section in SECTIONS
+            for name, value in ours[section].items()
+            if value != usual[section][name]
         }
 
 
 @cache
-def known(section: type[Section], stage: str, numbers: bool = True) -> dict[str, Any]:
-    """Return the parameters of a section that a stage knows, nested as pydantic's ``include``.
+def known(stage: str, numbers: bool = True, decoding: bool = False) -> dict[str, Any]:
+    """Return the parameters that a run of the stage knows, nested as pydantic's ``include``; of a
+    data run with ``decoding`` those of the recordings alone.
 
     Those are the parameters that the numbers of the stage or of an earlier one depend on and,
     without ``numbers``, those that no number depends on, such as the device.
     """
-    stages = {*STAGES[: STAGES.index(stage) + 1], *(() if numbers else [None])}
-    return {
-        name: known(MODELS[name], stage, numbers) if name in SECTIONS else True
-        for name, field in section.model_fields.items()
-        if name in SECTIONS or field.json_schema_extra["stage"] in stages
-    }
+
+    def names(model, stage):
+        stages = {*STAGES[: STAGES.index(stage) + 1], *[None][numbers:]}
+        fields = model.model_fields.items()
+        return {name: True for name, field in fields if field.json_schema_extra["stage"] in stages}
+
+    sections = {name: names(MODELS[name], stage) for name in SECTIONS}
+    if stage == "data" and not decoding:  # the linear baseline, which depends on the folds
+        sections["corpus"] = names(Corpus, "student")
+    return names(Settings, stage) | sections
 
 
 def parameters_of_stage(settings: Settings, stage: str) -> dict[str, Any]:
     """Return the parameters that the numbers of a stage depend on, nested as in the dataset's file;
     for ``data`` those of decoding."""
-    return settings.model_dump(include=known(Settings, stage))
+    return settings.model_dump(include=known(stage, decoding=True))
 
 
 def relevant(settings: Settings, stage: str) -> dict[str, Any]:
@@ -124,23 +123,20 @@ def relevant(settings: Settings, stage: str) -> dict[str, Any]:
     unused = set() if settings.sequential else OF_AGGREGATOR
     if stage == "student" and not settings.needs_teacher:
         unused = unused | OF_TEACHER | (set() if settings.alpha else DISTILLATION)
-    facts = settings.model_dump(
-        include=known(Settings, stage), exclude={"model": unused, "training": unused}
-    )
-    if stage == "data":  # the linear baseline depends on the folds
-        facts["corpus"] = settings.corpus.model_dump(include=known(Corpus, "student"))
-    elif stage == "teacher":  # em and agg have one teacher
-        facts["sequential"] = settings.sequential
-    return facts
+    exclude = {"model": unused, "training": unused}
+    facts = settings.model_dump(include=known(stage), exclude=exclude)
+    # em and agg have one teacher
+    return facts | ({"sequential": settings.sequential} if stage == "teacher" else {})
 
 
-def unknown(what: str, name: object, choices: Iterable[str], remedy: str = "") -> InvalidParameter:
+def unknown(
+    what: str, name: object, choices: Collection[str], remedy: str = ""
+) -> InvalidParameter:
     """Return the error for a ``name`` that is none of the ``choices``, with the nearest spelling;
     ``what`` is how the sentence begins."""
-    names = list(choices)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    meant = f"did you mean '{close[0]}'? " if close else ""
-    return InvalidParameter(f"{what}; {meant}choose from {', '.join(names)}{remedy}.")
+    close = difflib.get_close_matches(str(name), choices, n=1)
+    meant = "".join(f"did you mean '{each}'? " for each in close)
+    return InvalidParameter(f"{what}; {meant}choose from {', '.join(choices)}{remedy}.")
 
 
 def datasets() -> list[str]:
@@ -159,29 +155,28 @@ def read_yaml(path: Path, aliases: bool = False) -> dict[str, Any]:
 
 
 @lru_cache
-def _read_yaml(path: Path, changed: int, aliases: bool) -> dict[str, Any]:
+def _read_yaml(path, changed, aliases):
     try:
         text = path.read_text(encoding="utf-8")
         events = () if aliases else yaml.parse(text, yaml.SafeLoader)
         if any(isinstance(event, yaml.AliasEvent) for event in events):
             raise yaml.YAMLError("aliases (*name) are not allowed")
         values = yaml.safe_load(text) or {}
+        if not isinstance(values, dict):
+            raise yaml.YAMLError("a mapping of parameters is needed")
     except Exception as error:  # PyYAML lets errors of every kind through, a KeyError for !!bool
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidParameter(
             f"{path.name} is not valid YAML ({reason}); correct that file."
         ) from None
-    if not isinstance(values, dict):
-        raise InvalidParameter(f"{path.name} must hold a mapping of parameters; correct that file.")
     return values
 
 
-def _merge(base: Any, overrides: Any) -> Any:
+def _merge(base, overrides):
     """Return ``base`` with ``overrides`` laid over it, section by section."""
-    if not (isinstance(base, dict) and isinstance(overrides, dict)):
-        return overrides
-    merged = {name: _merge(base.get(name), value) for name, value in overrides.items()}
-    return {**base, **merged}
+    if isinstance(base, dict) and isinstance(overrides, dict):
+        return base | {name: _merge(base.get(name), value) for name, value in overrides.items()}
+    return overrides
 
 
 def load(**overrides: Any) -> Settings:
@@ -207,13 +202,9 @@ def checked(values: dict[str, Any]) -> Settings:
         _check_together(settings)
     except pydantic.ValidationError as error:
         raise _in_words(error) from None
-    except (TypeError, RecursionError) as error:
+    except (TypeError, RecursionError, ArithmeticError) as error:
         raise InvalidParameter(
-            f"a parameter holds something that is neither number, text, list nor mapping ({error})."
-        ) from None
-    except ArithmeticError:
-        raise InvalidParameter(
-            "the parameters of the sections 'media' and 'training' have no common scale; give seconds, rates and cycles of usual size."
+            f"the parameters cannot be used ({error}); give text, lists, mappings, and numbers of usual size."
         ) from None
     return settings
 
@@ -224,61 +215,60 @@ def of_dataset(dataset: str) -> Settings:
     return load(dataset=dataset)
 
 
-def _in_words(error: pydantic.ValidationError) -> InvalidParameter:
+def _in_words(error):
     """Return pydantic's first complaint as one sentence."""
     first = error.errors()[0]
     # numbers of list items and pydantic's names for the branches of a union say nothing to a user
-    place = [part for part in first["loc"] if part not in ("int", "str") and part not in range(999)]
-    name, value = ".".join(map(str, place)), first["input"]
+    place = [part for part in first["loc"] if part not in ("int", "str", *range(999))]
+    name, value, why = ".".join(map(str, place)), first["input"], first["msg"]
     if first["type"] == "extra_forbidden":
-        choices = MODELS[place[-2]].model_fields if place[1:] else Settings.model_fields
+        sections = {**MODELS, "synthetic": Synthetic}
+        choices = (sections[place[-2]] if place[1:] else Settings).model_fields
         return unknown(f"unknown parameter '{name}'", place[-1], choices)
     if first["type"] == "literal_error":
         choices = re.findall("'(.*?)'", first["ctx"]["expected"])
         return unknown(f"parameter '{name}' is {value!r}", value, choices)
-    return InvalidParameter(
-        f"parameter '{name}' is {value!r}: {first['msg'][0].lower()}{first['msg'][1:]}."
-    )
+    return InvalidParameter(f"parameter '{name}' is {value!r}: {why[0].lower()}{why[1:]}.")
 
 
-def _check_together(settings: Settings) -> None:
+def _check_together(settings):
     """Refuse parameters that contradict each other."""
-    media, training, sequential = settings.media, settings.training, settings.sequential
+    media, training = settings.media, settings.training
     frames = media.fps * media.segment
     # after any other number of epochs the learning rate is not at its lowest
     cycle = Fraction(2 * training.cycle).limit_denominator(10**6)
     whole = cycle.numerator
     batchnorm = settings.backbone != "vgg" or settings.model.teacher_batchnorm
     rules = [
-        ("media", "duration", abs(settings.segments * media.segment - media.duration) > 1e-9,
+        ("media.duration", abs(settings.segments * media.segment - media.duration) > 1e-9,
          f"which is no whole number of segments of {media.segment} s"),
-        ("media", "frame_stride", abs(frames - round(frames)) > 1e-9 or round(frames) % media.frame_stride,
+        ("media.frame_stride", abs(frames - round(frames)) > 1e-9 or round(frames) % media.frame_stride,
          f"which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} frames a second"),
-        ("media", "sample_rate", media.sample_rate % media.fps,
+        ("media.sample_rate", media.sample_rate % media.fps,
          f"which is no whole number of samples a frame at {media.fps} frames a second"),
-        ("media", "fft", media.window * media.sample_rate > media.fft,
+        ("media.fft", media.window * media.sample_rate > media.fft,
          f"shorter than the window of {media.window} s at {media.sample_rate} samples a second"),
-        ("training", "distance_reduction", training.distance == "cosine" and training.distance_reduction == "sum",
+        ("training.distance_reduction", training.distance == "cosine" and training.distance_reduction == "sum",
          "but the cosine has no elements to sum over; use mse"),
-        ("training", "targets", training.targets == "uniform" and settings.alpha and settings.method != "softlabel",
+        ("training.targets", training.targets == "uniform" and settings.alpha and settings.method != "softlabel",
          f"label smoothing, which has no embedding; set method to softlabel, not {settings.method}"),
-        ("training", "frames_at_once", training.frames_at_once and sequential and batchnorm,
+        ("training.frames_at_once", training.frames_at_once and settings.sequential and batchnorm,
          f"but the {settings.backbone} teacher has batch-norm, which needs all frames; use training.accumulate"),
     ]  # fmt: skip
-    for name in ("learning_rate", "teacher_learning_rate"):
-        low, high = getattr(training, name) or training.learning_rate
+    for name in ("training.learning_rate", "training.teacher_learning_rate"):
+        low, high = attrgetter(name)(settings) or training.learning_rate
         why = "but it is the lowest rate, above 0, then the highest"
-        rules.append(("training", name, not 0 < low <= high, why))
-    for name in ("epochs", "teacher_epochs"):
-        epochs = getattr(training, name) or whole
+        rules.append((name, not 0 < low <= high, why))
+    for name in ("training.epochs", "training.teacher_epochs"):
+        epochs = attrgetter(name)(settings) or whole
         below = epochs - epochs % whole
         near = " or ".join(str(count) for count in (below, below + whole) if count)
         why = f"which is no whole number of cycles of {float(cycle):g} epochs (twice training.cycle); the nearest that are: {near}"
-        rules.append(("training", name, epochs % whole, why))
-    for section, name, wrong, why in rules:
+        rules.append((name, epochs % whole, why))
+    for name, wrong, why in rules:
         if wrong:
-            value = getattr(getattr(settings, section), name)
-            raise InvalidParameter(f"parameter '{section}.{name}' is {value!r}, {why}.")
+            value = attrgetter(name)(settings)
+            raise InvalidParameter(f"parameter '{name}' is {value!r}, {why}.")
     choose_folds(settings.folds, None)
 
 
@@ -287,20 +277,18 @@ def choose_folds(folds: int | str, count: int | None) -> list[int]:
     (None: unknown yet)."""
     if str(folds).strip() == ALL_FOLDS:
         return list(range(count or 0))
-    chosen = set()
-    for part in str(folds).split(","):
-        # it becomes part of a folder's name
-        numbers = re.fullmatch(r" *([0-9]{1,5}) *(?:- *([0-9]{1,5}) *)?", part)
-        if not numbers:
-            raise InvalidParameter(
-                f"parameter 'folds' is {folds!r}; give all, one number, a range such as 0-7 or a list such as 0,4,9."
-            )
-        chosen.update(range(int(numbers[1]), int(numbers[2] or numbers[1]) + 1))
-    if not chosen or (count is not None and max(chosen) >= count):
-        raise InvalidParameter(
-            f"parameter 'folds' is {folds!r}, but the folds of this corpus are numbered 0 to {(count or 1) - 1}."
-        )
-    return sorted(chosen)
+    # it becomes part of a folder's name
+    pattern = " *([0-9]{1,5}) *(?:- *([0-9]{1,5}) *)?"
+    parts = [re.fullmatch(pattern, part) for part in str(folds).split(",")]
+    if all(parts):
+        ranges = [range(int(part[1]), int(part[2] or part[1]) + 1) for part in parts]
+        chosen = sorted({*chain(*ranges)})
+        if chosen and (count is None or chosen[-1] < count):
+            return chosen
+    numbers = f" from 0 to {count - 1}" if count else ""
+    raise InvalidParameter(
+        f"parameter 'folds' is {folds!r}; give all, or numbers{numbers} such as 3, 0-7 or 0,4,9."
+    )
 
 
 class NotebookParameters:
@@ -311,10 +299,9 @@ class NotebookParameters:
     sees what was added.
     """
 
-    def __init__(self, namespace: dict[str, Any], names: Iterable[str] = ()) -> None:
-        self._namespace = namespace
-        self._names = tuple(names or Settings.model_fields)
-        self._before = namespace.keys() - set(self._names)
+    def __init__(self, namespace: dict[str, Any], names: Collection[str] = Settings.model_fields):
+        self._namespace, self._names = namespace, names
+        self._before = namespace.keys() - {*names}
 
     def given(self) -> dict[str, Any]:
         """Return what the parameters cell and papermill set; raise InvalidParameter for a name that
@@ -322,9 +309,9 @@ class NotebookParameters:
         added = {
             name: value
             for name, value in self._namespace.items()
-            if name not in self._before and not name.startswith("_") and value is not self
+            if name not in self._before and name[0] != "_" and value is not self
         }
-        for name in added.keys() - set(self._names):
+        for name in added.keys() - {*self._names}:
             raise unknown(f"unknown parameter '{name}'", name, self._names)
         return added
 

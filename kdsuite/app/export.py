@@ -1,8 +1,6 @@
 """A student as an ONNX file: from the waveform on, so that whoever runs it needs neither torch nor
 a spectrogram of their own."""
 
-from __future__ import annotations
-
 import copy
 import json
 import warnings
@@ -14,9 +12,6 @@ from torch import nn
 from kdlib.errors import InvalidParameter
 from kdsuite import paths
 from kdsuite.app.using import Student
-
-# what the file calls its input (1, samples) and outputs (1, classes) and (1, embedding)
-NAMES = {"input_names": ["waveform"], "output_names": ["probabilities", "embedding"]}
 
 
 class Recurrent(nn.Module):
@@ -30,8 +25,7 @@ class Recurrent(nn.Module):
             torch.stack([_gates(weights) for weights in directions])
             for directions in zip(*layer.all_weights)
         )
-        self.inputs, self.states = nn.Buffer(inputs), nn.Buffer(states)
-        self.biases = nn.Buffer(torch.cat(biases, dim=1))
+        self.weights = inputs, states, torch.cat(biases, dim=1)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor]:
         """Return ``((batch, segments, 2 * hidden),)`` of ``(batch, segments, inputs)``, as
@@ -39,7 +33,7 @@ class Recurrent(nn.Module):
         # (segments, 2, batch, hidden)
         both = torch.onnx.ops.symbolic(
             "LSTM",
-            (x.transpose(0, 1), self.inputs, self.states, self.biases),
+            (x.transpose(0, 1), *self.weights),
             {"hidden_size": self.hidden, "direction": "bidirectional"},
             dtype=x.dtype,
             shape=(x.shape[1], 2, x.shape[0], self.hidden),
@@ -47,7 +41,7 @@ class Recurrent(nn.Module):
         return (both.permute(2, 0, 1, 3).flatten(2),)
 
 
-def _gates(weights: torch.Tensor) -> torch.Tensor:
+def _gates(weights):
     """Order gates as ONNX does: input, output, forget, cell; torch has input, forget, cell,
     output."""
     input, forget, cell, output = weights.chunk(4)
@@ -77,7 +71,8 @@ def export(student: Student, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what will change in the exporter's next versions
         program = torch.onnx.export(
-            student, (example,), dynamo=True, dynamic_shapes={"waveform": {1: samples}}, verbose=False, **NAMES
+            student, (example,), dynamic_shapes={"waveform": {1: samples}}, verbose=False,
+            input_names=["waveform"], output_names=["probabilities", "embedding"],
         )  # fmt: skip
     program.model.metadata_props.update(
         classes=json.dumps(student.classes),

@@ -4,11 +4,9 @@ or two out.
 Decoding, rounding, windows and spectrograms are those of the run that trained it.
 """
 
-from __future__ import annotations
-
 import math
-import os
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -80,31 +78,36 @@ class Student(nn.Module):
         return output.logits.softmax(dim=-1), whole.final
 
     @torch.inference_mode()
-    def _outputs(self, path: str | os.PathLike, inference: str) -> list[Output]:
-        """Return the outputs for a file's sound, which is rounded as in the run's store; ``whole``
-        sound is cut into the fewest equal pieces that are none longer than :data:`LONGEST`."""
+    def _average(self, path, inference):
+        """Return class probabilities and embedding of a file's sound, which is rounded as in the
+        run's store.
+
+        ``whole`` sound is cut into the fewest equal pieces that are none longer than
+        :data:`LONGEST`, whose outputs are averaged.
+        """
         media = self.settings.media
-        samples = as_stored(read_sound(os.fspath(path), media))
+        samples = as_stored(read_sound(str(path), media))
         waveform = torch.from_numpy(samples)[None].float() / 32768
         count = math.ceil(len(samples) / (LONGEST * media.sample_rate))
         pieces = waveform.tensor_split(1 if inference == "fixed" else count, dim=-1)
-        return [self.classify(piece, inference) for piece in pieces]
+        outputs = [self.classify(piece, inference) for piece in pieces]
+        values = [(output.logits.softmax(dim=-1), output.final) for output in outputs]
+        probabilities, embedding = (torch.cat(parts).mean(dim=0) for parts in zip(*values))
+        return probabilities, embedding
 
-    def predict(self, path: str | os.PathLike) -> dict[str, float]:
+    def predict(self, path: str | Path) -> dict[str, float]:
         """Return the probability of each class; of sound of more than a minute the average over its
         pieces."""
-        outputs = self._outputs(path, self.settings.media.inference)
-        shares = torch.cat([output.logits.softmax(dim=-1) for output in outputs]).mean(dim=0)
-        return dict(zip(self.classes, shares.tolist()))
+        probabilities, _ = self._average(path, self.settings.media.inference)
+        return dict(zip(self.classes, probabilities.tolist()))
 
-    def embed(self, path: str | os.PathLike) -> np.ndarray:
+    def embed(self, path: str | Path) -> np.ndarray:
         """Return the embedding ``(embedding,)`` of the whole recording; of more than a minute the
         average over its pieces."""
-        outputs = self._outputs(path, "whole")
-        return torch.cat([output.final for output in outputs]).mean(dim=0).numpy()
+        return self._average(path, "whole")[1].numpy()
 
     def verify(
-        self, first: str | os.PathLike, second: str | os.PathLike, threshold: float | None = None
+        self, first: str | Path, second: str | Path, threshold: float | None = None
     ) -> Verdict:
         """Return whether two recordings are of one speaker, by the calibrated threshold or one's
         own (a cosine, -1 to 1).
@@ -135,7 +138,7 @@ def fused(network: Network) -> Network:
     return network.to(memory_format=torch.channels_last)
 
 
-def load_student(path: str | os.PathLike) -> Student:
+def load_student(path: str | Path) -> Student:
     """Return the student that a run with ``training.keep_students`` left as ``fold-N.safetensors``;
     the file is all it takes.
 
@@ -143,11 +146,11 @@ def load_student(path: str | os.PathLike) -> Student:
     another kind.
     """
     network, settings, facts = student_file.read(path)
-    student = Student(fused(network), settings, facts, os.fspath(path)).eval()
+    student = Student(fused(network), settings, facts, str(path)).eval()
     try:  # sizes that are allowed one by one may leave nothing of a spectrogram
         student(torch.zeros(1, settings.media.samples_per_segment))
     except RuntimeError:
         raise InvalidStudent(
-            f"the student {student.path} cannot process a segment of sound, which its settings make too short; train it anew."
+            f"the student {path} cannot process a segment of sound, which its settings make too short; train it anew."
         ) from None
     return student

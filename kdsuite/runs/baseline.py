@@ -6,24 +6,26 @@ A network below it has not learned what the recordings show at first sight. The 
 are), so that the baseline of a corpus is one number whatever networks it stands beside.
 """
 
-from __future__ import annotations
-
+import math
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from kdlib.dataset import Fold
 from kdlib.parameters import Media
 from kdlib.spectrogram import Spectrogram
 from kdsuite.data.store import Store
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
 
 # values of C, the inverse strength of the penalty, to choose from: at a tie the first is taken, and
 # the middle one where there is nothing to choose on
@@ -59,20 +61,21 @@ def trained(store: Store, folds: list[Fold], trials: Store | None = None) -> Bas
 
     ``trials`` holds the sound of the files that verification compares.
     """
-    began, probabilities, penalties, standardised = time.monotonic(), {}, {}, {}
-    compared = of_sound(trials) if trials else None
-    for kind, of in (("sound", of_sound), ("frames", of_frames)):
-        probabilities[kind], penalties[kind] = {}, {}
-        statistics = of(store) if kind == "sound" or len(store.frames.values) else None
-        for fold in [] if statistics is None else folds:
-            model = fitted(statistics, store, fold)
-            tested = statistics[fold.test]
-            probabilities[kind][fold.number] = predicted(model, tested, len(store.classes))
+    began, penalties = time.monotonic(), {"sound": {}, "frames": {}}
+    linear = Baseline({}, {}, {}, {"penalties": penalties})
+    compared, statistics = trials and of_sound(trials), {"sound": of_sound(store)}
+    if len(store.frames.values):
+        statistics["frames"] = of_frames(store)
+    for kind, values in statistics.items():
+        for fold in folds:
+            model = fitted(values, store, fold)
+            tested = predicted(model, values[fold.test], len(store.classes))
+            getattr(linear, kind)[fold.number] = tested
             penalties[kind][fold.number] = getattr(model[-1], "C", None)
-            if kind == "sound" and trials:
-                standardised[fold.number] = model[0].transform(compared)
-    facts = {"penalties": penalties, "seconds": time.monotonic() - began}
-    return Baseline(**probabilities, trials=standardised, facts=facts)
+            if trials and kind == "sound":
+                linear.trials[fold.number] = model[0].transform(compared)
+    linear.facts["seconds"] = time.monotonic() - began
+    return linear
 
 
 @torch.no_grad()
@@ -82,15 +85,16 @@ def of_sound(store: Store) -> np.ndarray:
 
     A recording shorter than one Fourier transform is repeated.
     """
-    media = Media(front_end="logmel", sample_rate=store.sample_rate)
+    usual, rate = Media(), store.sample_rate
     # the next power of two, for a window of 25 ms does not fit into 512 points of a faster rate
-    fft = max(media.fft, 2 ** int(np.ceil(np.log2(media.window * store.sample_rate))))
-    front_end = Spectrogram(media.model_copy(update={"fft": fft})).to(store.device)
+    fft = max(usual.fft, 2 ** math.ceil(math.log2(usual.window * rate)))
+    media = Media(front_end="logmel", sample_rate=rate, fft=fft)
+    front_end = Spectrogram(media).to(store.device)
     rows, start = [], torch.zeros(1, dtype=torch.long, device=store.device)
     for row, length in enumerate(store.waveforms.lengths.tolist()):
         bands = front_end(store.audio(start + row, start, max(length, fft)))[0, 0]  # (40, columns)
-        changes = bands.diff(dim=1).std(1, correction=0)
-        rows.append(torch.cat([bands.mean(1), bands.std(1, correction=0), changes]))
+        deviations = [values.std(1, correction=0) for values in (bands, bands.diff(dim=1))]
+        rows.append(torch.cat([bands.mean(1), *deviations]))
     return torch.stack(rows).cpu().numpy()
 
 
@@ -102,9 +106,9 @@ def of_frames(store: Store) -> np.ndarray:
     for row in range(len(store.recordings)):
         frames = store.frames[row]
         if frames.dtype == torch.uint8:
-            count = min(PICTURES, len(frames))
-            chosen = torch.linspace(0, len(frames) - 1, count, device=frames.device).round().long()
-            frames = F.adaptive_avg_pool2d(frames[chosen].float().mean(-1), SIDE)
+            chosen = torch.linspace(0, len(frames) - 1, min(PICTURES, len(frames))).round().long()
+            grey = frames[chosen.to(frames.device)].float().mean(-1)
+            frames = F.adaptive_avg_pool2d(grey, SIDE)
         frames = frames.flatten(1)
         rows.append(torch.cat([frames.mean(0), frames.std(0, correction=0)]))
     return torch.stack(rows).cpu().numpy()
@@ -117,18 +121,11 @@ def fitted(statistics: np.ndarray, store: Store, fold: Fold) -> Pipeline:
     The penalty is the one that does best on training recordings left out in turn: whole speakers
     where the fold tests unknown ones.
     """
-    from sklearn.dummy import DummyClassifier  # late: scikit-learn takes a second
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     labels = fold.training_labels(store.labels.cpu().numpy())
     rows = np.flatnonzero(labels >= 0)
     scaler = StandardScaler().fit(statistics[fold.train])
     model = LogisticRegression(C=PENALTIES[1], max_iter=ITERATIONS)
-    if len(set(labels[rows])) == 1:
+    if len({*labels[rows]}) == 1:
         model = DummyClassifier()
     elif splits := _splits(labels[rows], store.recordings.speaker.to_numpy(str), rows, fold):
         model = GridSearchCV(model, {"C": PENALTIES}, cv=splits)
@@ -147,17 +144,14 @@ def predicted(model: Pipeline, statistics: np.ndarray, classes: int) -> np.ndarr
     return probabilities
 
 
-def _splits(
-    labels: np.ndarray, speakers: np.ndarray, rows: np.ndarray, fold: Fold
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _splits(labels, speakers, rows, fold):
     """Return the inner folds as positions in ``rows``; none where the labelled recordings are too
     few for them."""
-    from sklearn.model_selection import GroupKFold, StratifiedKFold
-
-    unknown = not set(speakers[fold.test]) & set(speakers[fold.train])
-    most = len(set(speakers[rows])) if unknown else np.unique(labels, return_counts=True)[1].min()
+    deal, groups, most = StratifiedKFold, None, np.unique(labels, return_counts=True)[1].min()
+    if not {*speakers[fold.test]} & {*speakers[fold.train]}:
+        deal, groups = GroupKFold, speakers[rows]
+        most = len({*groups})
     if most < 2:
         return []
-    inner = (GroupKFold if unknown else StratifiedKFold)(min(INNER_FOLDS, most))
-    splits = list(inner.split(labels, labels, speakers[rows] if unknown else None))
-    return splits if all(len(set(labels[train])) > 1 for train, _ in splits) else []
+    splits = list(deal(min(INNER_FOLDS, most)).split(labels, labels, groups))
+    return splits if all(len({*labels[train]}) > 1 for train, _ in splits) else []

@@ -1,20 +1,19 @@
 """What a step of training costs: counted on a device that computes nothing, and measured on this
 one, on noise."""
 
-from __future__ import annotations
-
 import math
 import os
 import time
-from statistics import median
-from typing import NamedTuple
+import timeit
+from functools import cached_property, partial
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from kdlib.models.network import Network, build_student, build_teacher
-from kdlib.parameters import Training
+from kdlib.models.network import build_student, build_teacher
+from kdlib.parameters import digest
+from kdlib.spectrogram import Spectrogram
 from kdlib.training import autocast
 from kdsuite.runs.devices import device_of, share
 from kdsuite.settings import Settings
@@ -23,113 +22,104 @@ from kdsuite.settings import Settings
 MEASUREMENTS = 35
 # a step of more FLOPs is measured on a CPU with fewer items, but two at least
 LARGE = 3e10
-SECONDS = 0.5  # that measuring a network takes, or one step
 
 
-class Cost(NamedTuple):
-    """What training asks of the encoder for one item (a picture or a spectrogram).
+class Step:
+    """A training step of the ``teacher`` or ``student`` of ``settings``, whose training is
+    ``training``.
 
-    That is ``flops`` forwards and backwards, and ``bytes`` saved between; ``parameters`` are the
-    whole network's. The aggregator's share, a thousandth, is not counted.
+    One example has ``items`` (pictures or spectrograms; 1 without aggregator) of ``shape``; the
+    activations of ``at_once`` items are kept at once. Steps of one ``name`` cost the same.
     """
 
-    flops: int
-    bytes: int
-    parameters: int
+    def __init__(self, settings: Settings, stage: str, classes: int) -> None:
+        media, training, self.items = settings.media, settings.training, 1
+        # the weights of a file take time, and change no cost
+        settings = settings.changed(model={"teacher_weights": ""})
+        if stage == "student":
+            samples = settings.segments * media.samples_per_segment
+            sound = Spectrogram(media, settings.sequential)(torch.zeros(1, samples))
+            self.items, self.shape = sound.shape[:-3].numel(), sound.shape[-3:]
+            self.build = partial(build_student, settings)
+        else:
+            training = settings.teacher_training()
+            side = media.frame_size
+            self.shape = torch.Size([MEASUREMENTS] if settings.corpus.features else [3, side, side])
+            if settings.sequential and not settings.corpus.features:
+                self.items = settings.segments * media.frames_per_segment
+            self.build = partial(build_teacher, settings, frame_shape=self.shape)
+        self.training, self.classes = training, classes
+        most = math.ceil(training.batch_size / training.accumulate) * self.items
+        self.at_once = min(most, self.items > 1 and training.frames_at_once or most)
+        kind = stage, settings.backbone, settings.model.model_dump(), training.precision
+        self.name = digest([*kind, self.shape, self.at_once])
 
+    @cached_property
+    def cost(self) -> tuple[int, int, int]:
+        """What an item asks of the encoder: FLOPs forwards and backwards, and bytes saved between;
+        and the parameters of the whole network. All are counted on the meta device.
 
-def training_of(settings: Settings, stage: str) -> Training:
-    """Return the training of a stage."""
-    return settings.teacher_training() if stage == "teacher" else settings.training
+        The aggregator's share, a thousandth, is not counted.
+        """
+        saved = {}
+        with torch.device("meta"):
+            network = self.build(self.classes)
+            items = torch.empty(2, *self.shape)
 
+        def save(value):
+            storage = value.untyped_storage()
+            saved[storage._cdata] = storage.nbytes()
+            return value
 
-def item(settings: Settings, stage: str) -> tuple[int, tuple[int, ...]]:
-    """Return how many items one example of a stage's training has (1 without aggregator), and the
-    shape of an item."""
-    media, segments = settings.media, settings.segments if settings.sequential else 1
-    if stage == "student":
-        bins = media.bins if media.front_end == "logmel" else media.fft // 2 + 1
-        columns = round(media.duration * media.sample_rate) // round(media.hop * media.sample_rate)
-        return segments, (1, bins, columns // segments)
-    if settings.corpus.features:
-        return 1, (MEASUREMENTS,)
-    pictures = segments * round(media.segment * media.fps) // media.frame_stride
-    return pictures if settings.sequential else 1, (3, media.frame_size, media.frame_size)
+        with (
+            FlopCounterMode(display=False) as flops,
+            saved_tensors_hooks(save, lambda value: value),
+        ):
+            network.encoder(items).sum().backward()
+        weights = list(network.parameters())
+        for value in weights:
+            saved.pop(value.untyped_storage()._cdata, None)
+        halved = 4 if self.training.precision == "bf16" else 2
+        parameters = sum(value.numel() for value in weights)
+        return flops.get_total_flops() // 2, sum(saved.values()) // halved, parameters
 
+    @property
+    def memory(self) -> int:
+        """About how many bytes the step takes: weights, gradients and Adam's moments, and what is
+        saved of the items at once.
 
-def at_once(settings: Settings, stage: str) -> int:
-    """Return the items whose activations a training step keeps at once."""
-    training, items = training_of(settings, stage), item(settings, stage)[0]
-    most = math.ceil(training.batch_size / training.accumulate) * items
-    return min(most, (training.frames_at_once or most) if items > 1 else most)
+        Gradients of activations come on top while they are made: a tenth is added for them. On a
+        CPU, teachers took 0.9 to 1.1 times that, students up to 1.8 times.
+        """
+        _, saved, parameters = self.cost
+        return round(16 * parameters + 1.1 * self.at_once * saved)
 
+    @cached_property
+    def seconds(self) -> float:
+        """The seconds that training takes for an item: forwards, backwards and Adam, measured for a
+        fifth of a second or one step.
 
-def _network(settings: Settings, stage: str, classes: int) -> Network:
-    """Return a network of a stage; its weights are not those of a file."""
-    model = settings.model.model_copy(update={"teacher_weights": ""})
-    settings = settings.model_copy(update={"model": model})
-    if stage == "student":
-        return build_student(settings, classes)
-    return build_teacher(settings, classes, torch.Size(item(settings, stage)[1]))
+        Crops, spectrograms, aggregator and distance, which take little in networks of usual size,
+        are not measured.
+        """
+        device, count, clock = device_of(self.training), self.at_once, time.monotonic
+        if device.type == "cpu":  # one thread, and seconds of work, whatever else goes on there
+            torch.set_num_threads(1)
+            count, clock = max(2, min(count, int(LARGE / self.cost[0]))), time.process_time
+        network = self.build(self.classes).to(device)
+        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        items = torch.rand(count, *self.shape, device=device)
 
+        def step():
+            with autocast(self.training, device):
+                loss = network.encoder(items).float().sum()
+            loss.backward()
+            optimizer.step()
+            loss.item()  # waits for a GPU
 
-def cost(settings: Settings, stage: str, classes: int) -> Cost:
-    """Return the cost of one item of ``teacher`` or ``student``, counted on the meta device."""
-    saved: dict[int, int] = {}
-    with torch.device("meta"):
-        network = _network(settings, stage, classes)
-        items = torch.empty(2, *item(settings, stage)[1])
-
-    def save(value: torch.Tensor) -> torch.Tensor:
-        storage = value.untyped_storage()
-        saved[storage._cdata] = storage.nbytes()
-        return value
-
-    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(save, lambda value: value):
-        network.encoder(items).sum().backward()
-    weights = list(network.parameters())
-    for value in weights:
-        saved.pop(value.untyped_storage()._cdata, None)
-    halved = 4 if settings.training.precision == "bf16" else 2
-    parameters = sum(value.numel() for value in weights)
-    return Cost(counter.get_total_flops() // 2, sum(saved.values()) // halved, parameters)
-
-
-def peak_memory(of: Cost, items: int) -> int:
-    """Return about how many bytes a training step takes: weights, gradients and Adam's moments, and
-    what is saved of the ``items`` at once.
-
-    Gradients of activations come on top while they are made: a tenth is added for them. On a CPU,
-    teachers took 0.9 to 1.1 times that, students up to 1.8 times.
-    """
-    return round(16 * of.parameters + 1.1 * items * of.bytes)
-
-
-def seconds_an_item(settings: Settings, stage: str, flops: int) -> float:
-    """Return the seconds that training takes for an item of ``flops``: forwards, backwards and
-    Adam, measured for :data:`SECONDS`; the first of several steps warms up.
-
-    Crops, spectrograms, aggregator and distance, which take little in networks of usual size, are
-    not measured.
-    """
-    device = device_of(settings.training)
-    network, count = _network(settings, stage, 2).to(device), at_once(settings, stage)
-    optimizer = torch.optim.Adam(network.parameters(), fused=True)
-    clock = time.monotonic
-    if device.type == "cpu":  # one thread, and seconds of work, whatever else goes on there
-        torch.set_num_threads(1)
-        count, clock = max(2, min(count, int(LARGE / flops))), time.process_time
-    items = torch.rand(count, *item(settings, stage)[1], device=device)
-    times, end = [], time.monotonic() + SECONDS
-    while not times or time.monotonic() < end:
-        began = clock()
-        with autocast(settings.training, device):
-            loss = network.encoder(items).float().sum()
-        loss.backward()
-        optimizer.step()
-        loss.item()  # waits for a GPU
-        times.append(clock() - began)
-    return median(times[1:] or times) / count
+        step()  # warms up
+        number, seconds = timeit.Timer(step, timer=clock).autorange()
+        return seconds / number / count
 
 
 def workers(device: torch.device) -> int:

@@ -1,8 +1,6 @@
 """A training's file of everything that its next epoch depends on, written now and then, removed
 when it is over."""
 
-from __future__ import annotations
-
 import time
 import zipfile
 from collections.abc import Iterator
@@ -32,23 +30,23 @@ class Checkpoint:
         written = time.monotonic()
         for epoch in trainer.epochs():
             yield epoch
-            over = len(trainer.history) >= trainer.training.epochs
-            if not over and time.monotonic() - written >= self.seconds:
+            if time.monotonic() - written >= self.seconds:
                 with paths.replacing(self.file) as temporary:
                     torch.save(trainer.state_dict(), temporary)
                 written = time.monotonic()
 
-    def _restore(self, trainer: Trainer) -> None:
+    def _restore(self, trainer):
         """Continue from the file, if there is one that is neither corrupt nor of an incompatible
         torch."""
-        try:
-            with zipfile.ZipFile(self.file) as archive:
-                if archive.testzip():  # torch looks at no checksum
-                    raise zipfile.BadZipFile
-            state = torch.load(self.file, map_location=trainer.device, weights_only=True)
-        except FileNotFoundError:
+        if not self.file.exists():
             return
+        try:
+            # torch looks at no checksum
+            intact = zipfile.ZipFile(self.file).testzip() is None
+            state = intact and torch.load(self.file, trainer.device, weights_only=True)
         except Exception:  # errors of many kinds
+            state = None
+        if not state:
             print(
                 f"the checkpoint {self.file} cannot be read; this training starts again", flush=True
             )

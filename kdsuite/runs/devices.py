@@ -1,8 +1,6 @@
 """One GPU a run: where a machine has several and none is assigned, each process takes one and keeps
 it until it ends."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import tempfile
@@ -10,15 +8,13 @@ import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
 from filelock import FileLock, Timeout
 
+from kdlib.device import configure
 from kdlib.errors import InvalidParameter
 from kdlib.parameters import Training
-
-if TYPE_CHECKING:
-    import torch
 
 SHARE = "KDLIB_GPU_SHARE"
 # on the machine's own disk, for GPUs are the machine's; one folder a user, who may not write into
@@ -62,10 +58,6 @@ def claim(count: int) -> int:
 def device_of(training: Training) -> torch.device:
     """Return the device to train on, of several GPUs one that is free, and set torch's switches for
     it; raise InvalidParameter where CUDA is asked for and absent."""
-    import torch
-
-    from kdlib.device import configure
-
     available = torch.cuda.is_available()
     if training.device == "cuda" and not available:
         raise InvalidParameter(

@@ -7,8 +7,6 @@ Plain kernels choose TCP ports, which another kernel may take in the meantime, a
 are not encrypted.
 """
 
-from __future__ import annotations
-
 import tempfile
 from typing import Any
 
@@ -33,10 +31,5 @@ class SocketEngine(NBClientEngine):
             )
             # on a busy machine what a cell printed may arrive long after it ended; nbclient gives
             # up after four seconds
-            options = {
-                "iopub_timeout": 300,
-                "config": sockets,
-                "shutdown_kernel": "immediate",
-                **options,
-            }
-            super().execute_managed_notebook(nb_man, kernel_name, **options)
+            usual = {"iopub_timeout": 300, "config": sockets, "shutdown_kernel": "immediate"}
+            super().execute_managed_notebook(nb_man, kernel_name, **usual | options)

@@ -3,42 +3,20 @@
 Light: Snakemake reads it at every start.
 """
 
-from __future__ import annotations
-
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from kdlib.errors import InvalidParameter
 from kdsuite import paths
 from kdsuite.runs.run import STAGES, Run, needed
-from kdsuite.settings import SECTIONS, Settings, load, read_yaml, unknown
+from kdsuite.settings import load, read_yaml, unknown
 
-AXES = tuple(name for name in Settings.model_fields if name not in SECTIONS)
-# the axes that the notebook of a stage has as parameters
-AXES_OF = {
-    "data": ("dataset",),
-    "teacher": ("dataset", "backbone", "setting", "folds", "seed"),
-    "student": AXES,
-}
 # what an entry of a suite says beside parameters
 TRUTH = ("benefit", "about", "over")
 # libyaml's, where PyYAML was built with it, writes the same ten times as fast
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-def key(settings: Settings, stage: str) -> str:
-    """Return the name of a run's folder."""
-    return Run(stage, settings).key
-
-
-def folder(settings: Settings, stage: str) -> Path:
-    """Return the folder of a run."""
-    return Run(stage, settings).folder
 
 
 def suites() -> list[str]:
@@ -64,25 +42,22 @@ def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """
     values = read_suite(suite)
     own, included = values.get("runs"), values.get("include", [])
-    if not isinstance(own, list) or not all(isinstance(entry, dict) for entry in own):
+    lists = isinstance(own, list) and isinstance(included, list) and suite not in within
+    if not lists or not all(isinstance(entry, dict) for entry in own):
         raise InvalidParameter(
-            f"params/grids/{suite}.yaml has no list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}; correct that file."
-        )
-    if not isinstance(included, list) or suite in within:
-        raise InvalidParameter(
-            f"'include' of params/grids/{(within or (suite,))[-1]}.yaml is no list of other suites such as [controls]; correct that file."
+            f"params/grids/{suite}.yaml needs a list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}, "
+            "and under 'include' may have a list of other suites such as [controls]; correct that file."
         )
     return own + [entry for other in included for entry in entries(str(other), (*within, suite))]
 
 
-def _multiplied(entry: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Settings]]:
-    """Yield parameters and settings of each student of an entry: one for each combination of the
-    values in its lists."""
+def _students(entry):
+    """Yield the settings of each student of an entry: one for each combination of the values in its
+    lists."""
     parameters = {name: value for name, value in entry.items() if name not in TRUTH}
     axes = [value if isinstance(value, list) else [value] for value in parameters.values()]
     for values in itertools.product(*axes):
-        one = dict(zip(parameters, values))
-        yield one, load(**one)
+        yield load(**dict(zip(parameters, values)))
 
 
 def runs(suite: str) -> list[Run]:
@@ -92,29 +67,15 @@ def runs(suite: str) -> list[Run]:
     under ``include`` follow. Students that differ in nothing that matters (alpha = 0 with any
     method) are one run; data and teacher runs follow from the students.
     """
-    by_folder: dict[Path, Run] = {}
-    for entry in entries(suite):
-        for parameters, settings in _multiplied(entry):
-            for stage in needed(settings):
-                run = Run(stage, settings, _for_papermill(parameters, settings.canonical(), stage))
-                by_folder.setdefault(run.folder, run)
+    by_folder = {}
+    for settings in itertools.chain(*map(_students, entries(suite))):
+        for stage in needed(settings):
+            run = Run(stage, settings)
+            by_folder.setdefault(run.folder, run)
     return sorted(by_folder.values(), key=lambda run: list(STAGES).index(run.stage))
 
 
-def _for_papermill(parameters: dict[str, Any], settings: Settings, stage: str) -> dict[str, Any]:
-    """Return the parameters for papermill: every axis that the notebook has, and the sections that
-    are overridden."""
-    # the sections whole: what a stage does not know can still decide whether the others' values are
-    # allowed
-    values = {name: getattr(settings, name) for name in AXES_OF[stage]}
-    values |= {name: parameters[name] for name in SECTIONS if name in parameters}
-    # em and agg have one teacher: equal runs get the same, however a suite spells them
-    same = {"setting": "em"} if stage == "teacher" and settings.sequential else {}
-    return values | same
-
-
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """A distilled student of which a suite says whether there is a ``benefit`` for it to find, and
     what the comparison is ``about``.
 
@@ -133,14 +94,14 @@ def known(suite: str) -> list[Known]:
     of the suite, each seed by itself."""
     return [
         Known(
-            Run("student", settings, parameters),
+            Run("student", settings),
             bool(entry["benefit"]),
             str(entry.get("about", "")),
             bool(entry.get("over")),
         )
         for entry in entries(suite)
         if "benefit" in entry
-        for parameters, settings in _multiplied(entry)
+        for settings in _students(entry)
         if settings.alpha > 0
     ]
 

@@ -1,23 +1,20 @@
 """What a suite will cost, before it is started: runs, arithmetic, hours, memory and disk (``python
 -m kdlib plan SUITE``)."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdlib.parameters import digest
 from kdsuite.data import corpora
-from kdsuite.data.corpora.voxceleb1 import PUBLISHED
-from kdsuite.runs import calibration, grid
+from kdsuite.runs import grid
+from kdsuite.runs.calibration import MEASUREMENTS, Step, workers
 from kdsuite.runs.devices import device_of
 from kdsuite.runs.run import Run
-from kdsuite.settings import Settings, choose_folds, parameters_of_stage
+from kdsuite.settings import Settings, parameters_of_stage
 
 # --- what is taken as given where nothing better is known; all of it is printed with the plan
 # mean seconds of a recording, as published; those of RAVDESS have about the training duration
@@ -30,11 +27,9 @@ DECODED = 15.0
 # FLOP/s that trainings are assumed to reach on an H200: a quarter of its 989 (bf16) and 494 (TF32)
 # TFLOP/s. Nobody has measured it.
 H200 = {"bf16": 250e12, "float32": 120e12}
-# bytes of an executed notebook with its pictures, and of a line of predictions and of trials beside
-# the class probabilities
-NOTEBOOK, LINE, TRIAL = 700_000, 70, 90
-# files that verification compares
-VERIFIED = PUBLISHED["test"]["utterance"]
+# bytes of an executed notebook with its pictures, and of a line of predictions beside the class
+# probabilities
+NOTEBOOK, LINE = 700_000, 70
 
 
 class Size(NamedTuple):
@@ -55,194 +50,137 @@ class Size(NamedTuple):
 
 
 def size(settings: Settings) -> Size:
-    """Return the size of a run's corpus and folds; of one that cannot be split yet the published
-    one, whose folds are taken as equal.
+    """Return the size of a run's corpus and folds; of one that is not here the published one, whose
+    speakers are taken as equal.
 
     Raises InvalidCorpus where a corpus is neither here nor published.
     """
     corpus, made = settings.corpus, settings.corpus.synthetic
     seconds = made.seconds if made else SECONDS.get(corpus.layout, settings.media.duration)
     counts = corpora.published(corpus.model_copy(update={"synthetic": None}))
-    if made:  # reading it would write it
+    if made:
         counts |= {"speakers": made.actors, "recordings": made.actors * made.takes}
-    else:
-        try:
-            table = corpora.read(corpus)
-            folds = corpora.chosen_folds(table, settings)
-            trained, tested = (
-                sum(len(getattr(fold, side)) for fold in folds) for side in ("train", "test")
-            )
-            seconds = table.seconds.fillna(seconds).mean()
-            return Size(
-                len(table), table.label.nunique(), seconds, len(folds), trained, tested, "found"
-            )
-        except InvalidCorpus:
-            if "recordings" not in counts:
-                raise
-    total, speakers = counts["recordings"], counts["speakers"]
-    every = {
-        "speakers": corpus.groups or speakers,
-        "random": corpus.groups,
-        "given": max(1, speakers // 2),
-        "portions": 1,
-    }[corpus.protocol]
-    train, _, test = corpus.portions
-    if corpus.protocol != "portions":
-        train, test = 1 - 1 / every - corpus.validation / speakers, 1 / every
-    folds = len(choose_folds(settings.folds, every))
-    trained, tested = folds * round(total * train * corpus.fraction), folds * round(total * test)
-    classes = speakers if corpus.target == "speaker" else len(counts) - 2
-    source = "synthetic" if made else "published"
-    return Size(total, classes, seconds, folds, trained, tested, source)
+    try:
+        table, source = corpora.read(corpus), "found"
+    except InvalidCorpus:
+        if "recordings" not in counts:
+            raise
+        number, source = np.arange(counts["recordings"]), "synthetic" if made else "published"
+        speaker, label = number % counts["speakers"], number // counts["speakers"]
+        classes = speaker if corpus.target == "speaker" else label % (len(counts) - 2)
+        table = pd.DataFrame({"label": pd.Categorical(classes), "seconds": math.nan})
+        # portions of each speaker's recordings are those of all
+        table["speaker"] = (speaker * (corpus.protocol != "portions")).astype(str)
+        table["fold"] = (speaker // 2).astype(str)  # a session has two
+    folds = corpora.chosen_folds(table, settings)
+    trained, tested = (
+        sum(len(getattr(each, side)) for each in folds) for side in ("train", "test")
+    )
+    seconds = table.seconds.fillna(seconds).mean()
+    return Size(len(table), table.label.nunique(), seconds, len(folds), trained, tested, source)
 
 
-@dataclass
-class Planner:
-    """Counts the work of runs; each corpus is read and each network measured once."""
+def work(run: Run, sizes: dict[str, Size], steps: dict[str, Step]) -> dict[str, Any]:
+    """Return what a run does: ``items`` that its trainings go through, their ``flops`` forwards and
+    backwards, ``seconds`` (of a core where it decodes), ``memory_bytes`` at its peak and ``disk``,
+    bytes that runs which share a ``folder`` take once.
 
-    sizes: dict[str, Size] = field(default_factory=dict)
-    # what an item costs, and the seconds of training that it takes here
-    networks: dict[str, tuple[calibration.Cost, float]] = field(default_factory=dict)
-
-    def work(self, run: Run) -> dict[str, Any]:
-        """Return what a run does: ``items`` that its trainings go through, their ``flops`` forwards
-        and backwards, ``seconds``, peak ``memory`` and ``disk`` in bytes, and the ``size`` of its
-        corpus.
-
-        Evaluation, one or two parts in a hundred of it in runs of any length, is not counted.
-        """
-        of, stage, media = run.settings, run.stage, run.settings.media
-        name = digest([of.corpus.model_dump(), str(of.folds), media.duration])
-        corpus = self.sizes[name] = self.sizes.get(name) or size(of)
-        lists = [] if of.corpus.synthetic else of.corpus.trials
-        frames = math.ceil(corpus.seconds * media.fps / media.frame_stride)
-        work = {"run": run, "stage": stage, "missing": not run.done, "size": corpus}
-        if stage == "data":
-            sound, row = 2 * media.sample_rate, 3 * media.fps * media.frame_size**2
-            if of.corpus.features:
-                row = 4 * calibration.MEASUREMENTS
-            disk = corpus.recordings * (sound + row) + bool(lists) * VERIFIED * sound
-            store = digest(parameters_of_stage(of, "data"))
-            nothing = dict.fromkeys(("items", "flops", "seconds", "memory"), 0)
-            return work | nothing | {"disk": corpus.seconds * disk, "folder": store}
-        training, (items, shape) = calibration.training_of(of, stage), calibration.item(of, stage)
-        at_once = calibration.at_once(of, stage)
-        name = digest(
-            [stage, of.backbone, of.model.model_dump(), training.precision, shape, at_once]
-        )
-        if name not in self.networks:
-            cost = calibration.cost(of, stage, corpus.classes)
-            self.networks[name] = cost, calibration.seconds_an_item(of, stage, cost.flops)
-        cost, seconds = self.networks[name]
-        if stage == "teacher":  # leaves weights and targets
-            frames = 1 if of.corpus.features else frames
-            items = items if of.sequential else training.teacher_frames or frames
-            targets = corpus.recordings * ((frames + 1) * of.model.embedding + corpus.classes)
-            disk = 4 * (targets + cost.parameters)
-        else:
-            items *= 2 if training.targets == "audio" else 1  # its teacher is a student too
-            disk = TRIAL * sum(PUBLISHED["trials"].get(name, 0) for name in lists)
-            disk += 4 * cost.parameters * training.keep_students
-        items *= training.epochs * corpus.trained
-        tables = NOTEBOOK + corpus.tested * (LINE + 9 * corpus.classes)
-        return work | {
-            "items": items,
-            "flops": float(items * cost.flops),
-            "seconds": items * seconds,
-            "memory": calibration.peak_memory(cost, at_once),
-            "disk": corpus.folds * disk + tables,
-            "folder": run.folder,
-        }
+    Each corpus is read once into ``sizes``, each network measured once, as one of ``steps``.
+    Evaluation, one or two parts in a hundred of it in runs of any length, is not counted.
+    """
+    of, stage, media, features = (
+        run.settings,
+        run.stage,
+        run.settings.media,
+        run.settings.corpus.features,
+    )
+    name = digest([of.corpus.model_dump(), str(of.folds), media.duration])
+    if name not in sizes:
+        sizes[name] = size(of)
+    corpus = sizes[name]
+    row = {"runs": 1, "stage": stage, "missing": not run.done, "dataset": of.dataset}
+    row["precision"] = of.training.precision
+    row["corpus"] = f"{corpus.recordings:,} recordings in {corpus.folds} fold(s), {corpus.source}"
+    if stage == "data":
+        frames = 4 * MEASUREMENTS if features else 3 * media.fps * media.frame_size**2
+        seconds = corpus.recordings * corpus.seconds
+        return row | dict.fromkeys(("items", "flops", "memory_bytes"), 0) | {
+            "seconds": seconds / DECODED * (not of.corpus.synthetic),
+            "disk": seconds * (2 * media.sample_rate + frames),
+            "folder": digest(parameters_of_stage(of, stage)),
+        }  # fmt: skip
+    step = Step(of, stage, corpus.classes)
+    training, items = step.training, step.items
+    step = steps.setdefault(step.name, step)
+    flops, _, parameters = step.cost
+    disk = parameters * training.keep_students
+    if stage == "teacher":  # leaves weights and targets
+        frames = 1 if features else math.ceil(corpus.seconds * media.fps / media.frame_stride)
+        items = items if of.sequential else training.teacher_frames or frames
+        targets = (frames + 1) * of.model.embedding + corpus.classes
+        disk = parameters + corpus.recordings * targets
+    elif training.targets == "audio":
+        items *= 2  # its teacher is a student too
+    items *= training.epochs * corpus.trained
+    tables = NOTEBOOK + corpus.tested * (LINE + 9 * corpus.classes)
+    return row | {
+        "items": items,
+        "flops": float(items * flops),
+        "seconds": items * step.seconds,
+        "memory_bytes": step.memory,
+        "disk": 4 * corpus.folds * disk + tables,
+        "folder": run.folder,
+    }
 
 
 def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
-    """Return the plan of a suite as JSON holds it: what is to do, what was measured for it, and
-    what is assumed.
+    """Return the plan of a suite as JSON holds it: what is to do, and what was measured for it.
 
     ``side_by_side`` runs (all of the machine where not given) share the machine; each network is
-    measured for half a second. Raises InvalidParameter where the suite does not exist,
+    measured for a fraction of a second. Raises InvalidParameter where the suite does not exist,
     InvalidCorpus as :func:`size` does.
     """
-    runs, planner = grid.runs(suite), Planner()
-    works = pd.DataFrame([planner.work(run) for run in runs])
+    runs, known = grid.runs(suite), ({}, {})
+    works = pd.DataFrame([work(run, *known) for run in runs])
     device = device_of(runs[0].settings.training)
-    side_by_side = side_by_side or calibration.workers(device)
+    side_by_side, data = side_by_side or workers(device), works.stage == "data"
     # data runs, which have the machine to themselves, decode
-    decoded = [of.recordings * of.seconds * (of.source != "synthetic") for of in works["size"]]
-    decoding = (works.stage == "data") * decoded / DECODED / side_by_side
-    works["hours"] = (works.stage.map(OVERHEAD) + decoding + works.seconds) / 3600
+    seconds = works.stage.map(OVERHEAD) + works.seconds / np.where(data, side_by_side, 1)
+    works["hours"] = works["longest_hours"] = seconds / 3600
     works["hours_missing"] = works.hours * works.missing
-    stages = works.groupby("stage", sort=False).agg(
-        runs=("stage", "size"),
-        missing=("missing", "sum"),
-        flops=("flops", "sum"),
-        hours=("hours", "sum"),
-        hours_missing=("hours_missing", "sum"),
-        longest_hours=("hours", "max"),
-        memory_bytes=("memory", "max"),
-    )
-    columns, data = ["hours", "hours_missing"], works.stage == "data"
+    stages, columns = works.groupby("stage", sort=False), ["hours", "hours_missing"]
+    longest = stages[["longest_hours", "memory_bytes"]].max()
     # none faster than the longest run
     trained = works[~data][columns]
     together = (trained.sum() / side_by_side).clip(lower=trained.max())
-    precision = works.run.map(lambda run: run.settings.training.precision)
     return {
         "suite": suite,
         "title": grid.read_suite(suite).get("title", ""),
         "machine": {"device": device.type, "side_by_side": side_by_side},
-        "stages": stages.to_dict("index"),
-        **(works[data][columns].sum() + together + REPORT / 3600).to_dict(),
-        "h200_hours": (works.flops / precision.map(H200)).sum() / 3600,
-        "h200_assumed_flops_a_second": {name: H200[name] for name in precision.unique()},
+        "stages": stages[["runs", "missing", "flops", *columns]]
+        .sum()
+        .join(longest)
+        .to_dict("index"),
+        **(works[data][columns].sum() + together + REPORT / 3600),
+        "h200_hours": (works.flops / works.precision.map(H200)).sum() / 3600,
         "disk_bytes": works.drop_duplicates("folder").groupby("stage").disk.sum().to_dict(),
-        "corpora": {
-            run.settings.dataset: f"{of.recordings:,} recordings in {of.folds} fold(s), {of.source}"
-            for run, of in zip(runs, works["size"])
-        },
-        "overhead_seconds": OVERHEAD,
+        "corpora": dict(zip(works.dataset, works.corpus)),
     }
 
 
 def in_words(forecast: dict[str, Any]) -> str:
     """Return a plan as a table with a few sentences, to be read in a minute."""
-    shown = {
-        "runs": "{:,.0f}".format,
-        "missing": "{:,.0f}".format,
-        "flops": "{:.3g}".format,
-        "hours": duration,
-        "longest_hours": duration,
-        "memory_bytes": gigabytes,
-    }
-    stages, machine = (
-        pd.DataFrame.from_dict(forecast["stages"], orient="index"),
-        forecast["machine"],
-    )
-    rates = forecast["h200_assumed_flops_a_second"].items()
-
-    def listed(items: Iterable[tuple[str, Any]], pattern: str, scale: float = 1) -> str:
-        return ", ".join(pattern.format(name, value / scale) for name, value in items)
-
+    stages = pd.DataFrame.from_dict(forecast["stages"], orient="index")
+    stages["memory_gb"] = stages.pop("memory_bytes") / 1e9
+    device, side_by_side = forecast["machine"].values()
     return f"""Suite {forecast["suite"]}: {forecast["title"]}
 
-{stages.to_string(columns=list(shown), formatters=shown)}
+{stages.to_string(float_format="{:,.3g}".format)}
 
-This machine ({machine["device"]}, {machine["side_by_side"]} run(s) side by side): {duration(forecast["hours"])} for all, {duration(forecast["hours_missing"])} for what is missing.
+This machine ({device}, {side_by_side} run(s) side by side): {forecast["hours"]:,.3g} hours for all, {forecast["hours_missing"]:,.3g} for what is missing.
 Measured now were the encoders' passes and Adam; small networks take longer, for crops and spectrograms.
-One H200: {duration(forecast["h200_hours"])} of training at an ASSUMED {listed(rates, "{1:.0f} TFLOP/s ({0})", 1e12)}, not measured.
-Disk: {listed(forecast["disk_bytes"].items(), "{} {:,.3g} GB", 1e9)}.
+One H200: {forecast["h200_hours"]:,.3g} hours of training at an ASSUMED {", ".join(f"{rate / 1e12:.0f} TFLOP/s ({name})" for name, rate in H200.items())}, not measured.
+Disk: {", ".join(f"{name} {size / 1e9:,.3g} GB" for name, size in forecast["disk_bytes"].items())}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.
-Assumed seconds of a run beside training: {listed(forecast["overhead_seconds"].items(), "{} {:.0f}")}; a core decodes {DECODED:.0f} seconds of video in a second.
+Assumed seconds of a run beside training: {", ".join(f"{name} {each:.0f}" for name, each in OVERHEAD.items())}; a core decodes {DECODED:.0f} seconds of video in a second.
 Memory is that of the largest training step: weights, gradients, Adam's moments and activations."""
-
-
-def gigabytes(count: float) -> str:
-    """Return bytes in words."""
-    return f"{count / 1e9:,.3g} GB"
-
-
-def duration(hours: float) -> str:
-    """Return hours in words: minutes, hours, days or years, whichever are few."""
-    for unit, length, least in (("years", 8766, 8766), ("days", 24, 48), ("hours", 1, 1)):
-        if hours >= least:
-            return f"{hours / length:,.3g} {unit}"
-    return f"{60 * hours:.3g} minutes"

@@ -6,8 +6,6 @@ elsewhere and compared number by number.
 On one machine, with the same packages and threads, every number has the same bits.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -16,23 +14,20 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import grid
-from kdsuite.runs.run import Run
 
 # of a result: what differs by nature, or says how it was made
-IGNORED = ("settings", "seconds", "provenance", "finished")
+IGNORED = {"settings", "seconds", "finished"}
 TABLES = ("predictions.csv", "trials.csv")
 SHOWN = 10  # differences a run
 
 
-def reproduce(suite: str, count: int = 3, seed: int = 0, from_scratch: bool = False) -> bool:
-    """Run ``count`` finished runs of a suite again, print what differs, and return whether nothing
+def reproduce(suite: str, sample: int = 3, seed: int = 0, from_scratch: bool = False) -> bool:
+    """Run ``sample`` finished runs of a suite again, print what differs, and return whether nothing
     does; raise UserError where no run is finished.
 
     ``seed`` draws the runs. Trained teachers are used again unless ``from_scratch``, which trains
@@ -45,19 +40,18 @@ def reproduce(suite: str, count: int = 3, seed: int = 0, from_scratch: bool = Fa
         )
     done.sort(key=lambda run: run.name)
     same = True
-    for run in random.Random(seed).sample(done, min(count, len(done))):
+    for run in random.Random(seed).sample(done, min(sample, len(done))):
         with tempfile.TemporaryDirectory(prefix="kdlib-") as scratch:
-            lines = list(_again(run, Path(scratch), from_scratch))
-        print(f"{run.name}: {lines[0] if lines else 'every number is the same'}")
-        print(*(f"    {line}\n" for line in lines[1:]), sep="", end="", flush=True)
+            lines = _again(run, Path(scratch), from_scratch)
+        print(f"{run.name}:", "\n    ".join(lines or ["every number is the same"]), flush=True)
         same &= not lines
     return same
 
 
-def _again(run: Run, scratch: Path, from_scratch: bool) -> Iterator[str]:
-    """Run a run again below ``scratch`` and yield what differs."""
+def _again(run, scratch, from_scratch):
+    """Run a run again below ``scratch`` and return what differs."""
     (scratch / "data").mkdir()
-    for name in ("corpora", "stores", *([] if from_scratch else ["teachers"])):
+    for name in ("corpora", "stores", *["teachers"][from_scratch:]):
         if (paths.DATA / name).exists():
             (scratch / "data" / name).symlink_to(paths.DATA / name)
     environment = {"KDLIB_DATA": f"{scratch}/data", "KDLIB_REPORTS": f"{scratch}/reports"}
@@ -70,44 +64,38 @@ def _again(run: Run, scratch: Path, from_scratch: bool) -> Iterator[str]:
         stdin=subprocess.DEVNULL, capture_output=True, text=True, env=os.environ | environment,
     )  # fmt: skip
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["nothing was said"]
-        yield f"the run failed: {lines[-1]}"
-        return
-    again = scratch / "reports" / run.folder.relative_to(paths.REPORTS)
-    if lines := list(differences(run.folder, again)):
-        yield f"{len(lines)} numbers differ"
-        yield from lines[:SHOWN]
-        before, after = (_contents(folder)["provenance"] for folder in (run.folder, again))
-        yield from (f"provenance: {line}" for line in _changed(before, after))
+        return [f"the run failed: {(done.stderr.strip() or 'nothing was said').splitlines()[-1]}"]
+    lines = differences(run.folder, scratch / "reports" / run.folder.relative_to(paths.REPORTS))
+    numbers = [line for line in lines if not line.startswith("provenance")]
+    if not numbers:
+        return []
+    provenance = [line for line in lines if line not in numbers]
+    return [f"{len(numbers)} numbers differ", *numbers[:SHOWN], *provenance]
 
 
-def differences(before: Path, after: Path) -> Iterator[str]:
-    """Yield a line for each number that differs between two folders of one run."""
-    return _changed(_contents(before), _contents(after))
+def differences(before: Path, after: Path) -> list[str]:
+    """Return a line for each number, and each entry of the provenance, that differs between two
+    folders of one run."""
+    old, new = (dict(_leaves(_contents(folder))) for folder in (before, after))
+    return [
+        f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
+        for name in old | new
+        if old.get(name) != new.get(name)
+    ]
 
 
-def _contents(folder: Path) -> dict[str, Any]:
+def _contents(folder):
     """Return a run's result, and the rows of its tables."""
     contents = json.loads((folder / "result.json").read_text())
     for file in filter(Path.exists, (folder / name for name in TABLES)):
-        with open(file, newline="", encoding="utf-8") as stream:
-            contents[file.name] = list(csv.DictReader(stream))
+        contents[file.name] = list(csv.DictReader(file.read_text("utf-8").splitlines()))
     return contents
 
 
-def _changed(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each leaf of two nested mappings that is not the same in both."""
-    old, new = dict(_leaves(before)), dict(_leaves(after))
-    for name in old | new:
-        if old.get(name) != new.get(name):
-            yield f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
-
-
-def _leaves(value: Any, *place: object) -> Iterator[tuple[str, Any]]:
+def _leaves(value, *place):
     inner = dict(enumerate(value)) if isinstance(value, list) else value
     if isinstance(inner, dict):
-        for name in inner:
-            if name not in IGNORED:
-                yield from _leaves(inner[name], *place, name)
+        for name in [name for name in inner if name not in IGNORED]:
+            yield from _leaves(inner[name], *place, name)
     else:
         yield ".".join(map(str, place)), value

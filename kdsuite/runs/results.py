@@ -1,13 +1,12 @@
 """What a run leaves in ``reports/runs/<dataset>/<stage>/<key>``: predictions, then ``result.json``,
 written last."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,7 @@ class RunResult:
         """Return one row a fold with all metrics; those of validation recordings are called
         ``validation_…``, those of the frames ``frames_…``."""
         folds = metrics.by_fold(self.predictions)
-        for name in ("validation", "frames"):
-            table = getattr(self, name)
+        for name, table in (("validation", self.validation), ("frames", self.frames)):
             if table is not None and len(table):
                 values = metrics.by_fold(table).drop(columns="recordings").set_index("fold")
                 folds = folds.join(values.add_prefix(f"{name}_"), on="fold", how="inner")
@@ -89,62 +87,54 @@ def write(run: Run, result: RunResult) -> Path:
     ``result.json``; return that file."""
     file, store, trials = run.folder / "result.json", result.store, result.trials
     file.unlink(missing_ok=True)  # an earlier result must not stand beside new predictions
-    for name, table in (
-        ("predictions.csv", result.predictions),
-        ("trials.csv", result.trial_scores),
-    ):
+    tables = {"predictions.csv": result.predictions, "trials.csv": result.trial_scores}
+    for name, table in tables.items():
         if table is not None:
             with paths.replacing(run.folder / name) as temporary:
                 table.to_csv(temporary, index=False, float_format="%.6g")
     folds = result.by_fold()
-    averaged = [name for name in folds if name not in ("fold", "recordings")]
-    epochs = [epoch for history in result.history.values() for epoch in history]
+    averaged = folds.columns.drop(["fold", "recordings"])
+    epochs = [epoch["seconds"] for history in result.history.values() for epoch in history]
+    compared = corpora.trials_on_disk(run.settings) if trials else ""
     values = {
         "stage": run.stage,
         "key": run.key,
         "settings": run.settings.model_dump(mode="json"),
         "metrics": {name: float(folds[name].mean()) for name in averaged},
         "folds": folds.to_dict("records"),
-        **({"history": result.history} if result.history else {}),
+        "history": result.history,
         **result.facts,
         "incomplete": store.recordings.attrs.get("incomplete", {}),
         "left_out": store.left_out,
         **(trials.facts() if trials else {}),
-        "seconds": {
-            "wall": time.time() - STARTED,
-            "device": sum(epoch["seconds"] for epoch in epochs),
-        },
-        "provenance": {
-            **provenance(store),
-            "code": run.code,
-            "trials": corpora.trials_on_disk(run.settings) if trials else "",
-        },
+        "seconds": {"wall": time.time() - STARTED, "device": sum(epochs)},
+        "provenance": {**provenance(store), "code": run.code, "trials": compared},
     }
+    if not epochs:
+        del values["history"]
     paths.write_json(file, values)
     return file
 
 
 def provenance(store: Store) -> dict[str, Any]:
     """Return where the numbers come from: commit, versions, device, recordings."""
-    gpu = store.device.type == "cuda"
-    cpu = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    device = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+    if store.device.type == "cuda":
+        device = torch.cuda.get_device_name(store.device)
     return {
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "device": torch.cuda.get_device_name(store.device) if gpu else cpu,
+        "device": device,
         "store": store.fingerprint,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
 
-@lru_cache  # the code that a process has read is that of its beginning
-def _git(*arguments: str) -> str | None:
+@cache  # the code that a process has read is that of its beginning
+def _git(*arguments):
     """Return what git says of the repository, None outside of one."""
-    command = ["git", "-C", str(paths.ROOT), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    except OSError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    with suppress(OSError, subprocess.CalledProcessError):
+        command = ["git", "-C", paths.ROOT, *arguments]
+        return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()

@@ -4,13 +4,12 @@ there and still right.
 Light: Snakemake reads it at every start.
 """
 
-from __future__ import annotations
-
 import json
 import math
-from collections.abc import Set
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +18,16 @@ from kdlib.parameters import GRADIENTS, digest
 from kdsuite import paths
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import sources
-from kdsuite.settings import Settings, relevant
+from kdsuite.settings import SECTIONS, Settings, relevant
 
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
 LOG = "papermill.log"
+# the axes that the notebook of a stage has as parameters
+AXES_OF = {
+    "data": ("dataset",),
+    "teacher": ("dataset", "backbone", "setting", "folds", "seed"),
+    "student": tuple(name for name in Settings.model_fields if name not in SECTIONS),
+}
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
 # trials, the code
 INPUTS = ("store", "trials", "code")
@@ -38,18 +43,16 @@ class Status(NamedTuple):
     """
 
     state: str
-    changed: Set[str] = frozenset()
+    changed: set[str] = frozenset()
     result: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One executed notebook: ``stage`` with ``settings``, which become those it is filed under;
-    ``given`` is what papermill gets beside the dataset's file."""
+    """One executed notebook: ``stage`` with ``settings``, which become those it is filed under."""
 
     stage: str
     settings: Settings
-    given: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "settings", self.settings.canonical())
@@ -61,25 +64,25 @@ class Run:
         ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's
         file in what the stage knows.
         """
-        of, stage, names = self.settings, self.stage, []
-        if stage == "data":
-            names = ["all"]
-        elif stage == "teacher":
-            names = [of.backbone, "sequential" if of.sequential else "nonseq", f"s{of.seed}"]
-        else:
-            short = f"{of.alpha:.2f}"
-            alpha = short if float(short) == of.alpha else repr(of.alpha)
-            names = [of.backbone, of.setting, of.method, f"a{alpha}", f"s{of.seed}"]
-        if str(of.folds) != ALL_FOLDS and stage != "data":
-            names.append(f"f{str(of.folds).replace(' ', '').replace(',', '_')}")
-        if overrides := of.overrides(stage):
+        of, names = self.settings, ["all"]
+        if self.stage == "teacher":
+            names = [of.backbone, "sequential" if of.sequential else "nonseq"]
+        elif self.stage == "student":
+            # two digits, or as many as it has
+            alpha = max(f"{of.alpha:.2f}", repr(of.alpha), key=len)
+            names = [of.backbone, of.setting, of.method, f"a{alpha}"]
+        if self.stage != "data":
+            names.append(f"s{of.seed}")
+            if str(of.folds) != ALL_FOLDS:
+                names.append(f"f{str(of.folds).replace(' ', '').replace(',', '_')}")
+        if overrides := of.overrides(self.stage):
             names.append("x" + digest(overrides, 6))
         return "-".join(names)
 
     @cached_property
     def folder(self) -> Path:
         """Where the run leaves its result, predictions and executed notebook."""
-        return paths.REPORTS / "runs" / self.settings.dataset / self.stage / self.key
+        return paths.REPORTS / "runs" / self.name
 
     @property
     def name(self) -> str:
@@ -91,12 +94,26 @@ class Run:
         """The notebook that the run executes."""
         return paths.ROOT / "notebooks" / f"{STAGES[self.stage]}.ipynb"
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters for papermill: every axis that the notebook has, and what differs from the
+        dataset's file."""
+        of = self.settings
+        values = {name: getattr(of, name) for name in AXES_OF[self.stage]}
+        if self.stage == "teacher" and of.sequential:
+            values["setting"] = "em"  # em and agg have one teacher
+        # all of them: what a stage does not know can still decide whether others are allowed
+        for name, value in of.overrides().items():
+            section, parameter = name.split(".")
+            values.setdefault(section, {})[parameter] = value
+        return values
+
     @cached_property
     def fingerprint(self) -> str:
         """A short hash of every parameter that the run's numbers depend on."""
         return digest(relevant(self.settings, self.stage))
 
-    @cached_property
+    @property
     def kind(self) -> str:
         """What the run is by the code behind it: its stage, or ``undistilled``."""
         return "undistilled" if self.stage == "student" and not self.settings.alpha else self.stage
@@ -107,10 +124,10 @@ class Run:
         return sources.fingerprint(self.kind, scored=True)
 
     @property
-    def needs(self) -> list[Run]:
+    def needs(self) -> list["Run"]:
         """The runs whose results this one reads, in their order."""
-        stages = needed(self.settings)
-        return [Run(stage, self.settings) for stage in stages[: stages.index(self.stage)]]
+        before = takewhile(lambda stage: stage != self.stage, needed(self.settings))
+        return [Run(stage, self.settings) for stage in before]
 
     @property
     def state(self) -> str:
@@ -132,12 +149,13 @@ class Run:
     @property
     def error(self) -> str:
         """What stopped a run that failed: the last line that papermill said."""
-        log = self.folder / LOG
-        text = log.read_text(encoding="utf-8", errors="replace").strip() if log.exists() else ""
-        return (text or "nothing was said; was it killed, or is the disk full?").split("\n")[-1]
+        text = ""
+        with suppress(FileNotFoundError):
+            text = (self.folder / LOG).read_text("utf-8", "replace").strip()
+        return text.split("\n")[-1] or "nothing was said; was it killed, or is the disk full?"
 
     @cached_property
-    def data(self) -> Run:
+    def data(self) -> "Run":
         """The data run of these settings, one for all runs of a corpus, so that it is read once."""
         data = Run("data", self.settings)
         return _DATA_RUNS.setdefault(data.folder, data)
@@ -158,9 +176,10 @@ class Run:
         """
         now = {"store": "", "trials": "", "code": self.code}
         if self.settings.corpus.synthetic is None:
-            # a teacher has no trials
-            for name in ("store",) if self.stage == "teacher" else ("store", "trials"):
-                now[name] = self.data.corpus_on_disk[name] or self.result.get(name) or ""
+            for name, value in self.data.corpus_on_disk.items():
+                now[name] = value or self.result.get(name) or ""
+        if self.stage == "teacher":  # it has no trials
+            now["trials"] = ""
         return now
 
 
@@ -174,11 +193,10 @@ def status(run: Run, now: bool = False) -> Status:
     ``now`` compares also with :meth:`Run.inputs`. What a former result does not tell counts as the
     same.
     """
-    saved = _read(run)
+    saved, data = _read(run), _read(run.data) or {}
     if saved is None:
         began = any((run.folder / name).exists() for name in ("notebook.ipynb", LOG))
         return Status("failed" if began else "missing")
-    data = _read(run.data) or {}
     expected = [("fingerprint", run.fingerprint)]
     expected += [(name, data.get(name)) for name in ("store", "trials")]
     expected += run.inputs().items() if now else []
@@ -186,18 +204,16 @@ def status(run: Run, now: bool = False) -> Status:
     return Status("outdated" if changed else "done", changed, saved)
 
 
-def _read(run: Run) -> dict[str, Any] | None:
+def _read(run):
     """Return what is asked of a run's result; None where there is none."""
     file = run.folder / "result.json"
-    try:
+    with suppress(FileNotFoundError):
         stat = file.stat()
-    except FileNotFoundError:
-        return None
-    return _read_result(file, run.stage, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        return _read_result(file, run.stage, stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
 @cache
-def _read_result(file: Path, stage: str, *version: int) -> dict[str, Any]:
+def _read_result(file, stage, *version):
     """Return the part of a result that is asked for, read once for each ``version`` of the file:
     all of fifty thousand would not fit into memory.
 
@@ -210,25 +226,24 @@ def _read_result(file: Path, stage: str, *version: int) -> dict[str, Any]:
         raise UserError(
             f"{file} is no valid JSON; delete that file and run its notebook again."
         ) from None
-    fingerprint = None
-    if "settings" in saved:
-        try:
-            settings = Settings.model_validate_json(json.dumps(saved["settings"]))
-            fingerprint = digest(relevant(settings, stage))
-        except ValueError:
-            fingerprint = "-"
-    agreement = {
-        int(fold): [
-            (epoch["epoch"], *(epoch.get(name, math.nan) for name in GRADIENTS))
-            for epoch in epochs
-            if {*GRADIENTS} & {*epoch}
+    try:
+        settings = Settings.model_validate_json(json.dumps(saved["settings"]))
+        fingerprint = digest(relevant(settings, stage))
+    except KeyError:
+        fingerprint = None
+    except ValueError:
+        fingerprint = "-"
+    agreement = {}
+    for fold, history in saved.get("history", {}).items():
+        values = [
+            [epoch.get(name, math.nan) for name in ("epoch", *GRADIENTS)] for epoch in history
         ]
-        for fold, epochs in saved.get("history", {}).items()
-    }
+        if values := [epoch for epoch in values if not all(map(math.isnan, epoch[1:]))]:
+            agreement[int(fold)] = values
     provenance = saved.get("provenance", {})
     return {
         "folds": saved.get("folds", []),
-        "agreement": {fold: epochs for fold, epochs in agreement.items() if epochs},
+        "agreement": agreement,
         "wall": saved.get("seconds", {}).get("wall", math.nan),
         "fingerprint": fingerprint,
         **{name: provenance.get(name) for name in PROVENANCE},

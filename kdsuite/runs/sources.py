@@ -5,8 +5,6 @@ What a teacher or an unfinished training left under other code is not used again
 other code is out of date.
 """
 
-from __future__ import annotations
-
 import ast
 from functools import cache
 
@@ -43,35 +41,34 @@ def fingerprint(kind: str, scored: bool = False) -> str:
 
     ``kind`` is a stage, or ``undistilled`` for a student without teacher.
     """
-    places = [paths.ROOT / name for name in TRAINING[kind] + (SCORING[kind] if scored else ())]
-    files = [
-        file
-        for place in places
-        for file in ([place] if place.suffix else sorted(place.glob("*.py")))
-    ]
-    return digest([scored and STORE_FORMAT, *(meaning(file.read_text("utf-8")) for file in files)])
+    meanings = [scored and STORE_FORMAT]
+    for name in TRAINING[kind] + (SCORING[kind] if scored else ()):
+        place = paths.ROOT / name
+        for file in [place] if place.suffix else sorted(place.glob("*.py")):
+            meanings.append(meaning(file.read_text("utf-8")))
+    return digest(meanings)
 
 
 def meaning(source: str) -> str:
     """Return what Python makes of a module, without its docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if (
-            isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
-            and ast.get_docstring(node, clean=False) is not None
-        ):
+        documented = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+        if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return _plain(tree)
 
 
-def _plain(part: object) -> str:
+def _plain(part):
     """Return a syntax tree as text, without empty fields: each version of Python has others of
     them, and ast.dump names them."""
-    if isinstance(part, ast.AST):
-        fields = [
-            f"{name}={_plain(value)}"
-            for name, value in ast.iter_fields(part)
-            if value is not None and value != []
-        ]
-        return f"{type(part).__name__}({', '.join(fields)})"
-    return f"[{', '.join(map(_plain, part))}]" if isinstance(part, list) else repr(part)
+    if isinstance(part, list):
+        return f"[{', '.join(map(_plain, part))}]"
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    fields = [
+        f"{name}={_plain(value)}"
+        for name, value in ast.iter_fields(part)
+        if value not in (None, [])
+    ]
+    return f"{type(part).__name__}({', '.join(fields)})"

@@ -1,11 +1,9 @@
 """The stages on disk: recordings are decoded, each fold's teacher and student trained, once, and
 resumed where interrupted."""
 
-from __future__ import annotations
-
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -45,6 +43,8 @@ from kdsuite.settings import Settings
 WEIGHTS, TARGETS = "weights.safetensors", "targets.safetensors"
 # of a student
 ARRAYS = ("probabilities", "validation", "embeddings", "trials")
+# the values of each epoch
+History = list[dict[str, float]]
 
 
 def prepare(settings: Settings, workers: int | None = None) -> Store:
@@ -62,15 +62,15 @@ class Progress:
     """One printed line an epoch, with the time left over all ``folds`` of a stage."""
 
     def __init__(self, name: str, epochs: int, folds: int = 1) -> None:
-        self.name, self.epochs, self.left = name, epochs, epochs * folds
+        self.name, self.epochs, self.total = name, epochs, epochs * folds
         self.done, self.began = 0, time.monotonic()
 
-    def follow(self, fold: Fold, epochs: Iterator[dict[str, float]]) -> list[dict[str, float]]:
+    def follow(self, fold: Fold, epochs: Iterator[dict[str, float]]) -> History:
         """Train a fold to its end, print each epoch and return all of them."""
         history = []
         for number, values in enumerate(epochs, 1):
-            self.done, self.left = self.done + 1, self.left - 1
-            seconds = (time.monotonic() - self.began) / self.done * self.left
+            self.done += 1
+            seconds = (time.monotonic() - self.began) * (self.total / self.done - 1)
             print(
                 f"{self.name} fold {fold.number} ({fold.name}) epoch {number}/{self.epochs}: loss {values['loss']:.4f}, "
                 f"rate {values['rate']:.1e}, {values['seconds']:.1f} s, {timedelta(seconds=round(seconds))} left",
@@ -81,31 +81,30 @@ class Progress:
 
 
 def trained(
-    trainer: Trainer, fold: Fold, progress: Progress, checkpoint: Checkpoint | None = None
-) -> tuple[Network, list[dict[str, float]]]:
-    """Train to the end and return the network and its epochs."""
-    history = progress.follow(fold, checkpoint.epochs(trainer) if checkpoint else trainer.epochs())
-    return trainer.network, history
+    trainer: Trainer, fold: Fold, progress: Progress, epochs=Trainer.epochs
+) -> tuple[Network, History]:
+    """Train to the end and return the network and its epochs; ``epochs`` may be those of a
+    :class:`Checkpoint`."""
+    return trainer.network, progress.follow(fold, epochs(trainer))
 
 
-def _cached(kind: str, run: Run, data: Store, fold: Fold, name: str, *inputs: Any) -> Path:
+def _cached(kind, run, data, fold, name, *inputs):
     """Return the file of a fold's training: other recordings, parameters, code, folds or ``inputs``
     make it another one."""
     facts = [data.fingerprint, run.fingerprint, sources.fingerprint(run.kind), *inputs]
     return paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
 
 
-def _finished(run: Run, data: Store, fold: Fold, trials: Store | None) -> Path:
+def _finished(run, data, fold, trials):
     """Return the file of a finished student's outputs."""
     return _cached("checkpoints", run, data, fold, ".safetensors", trials and trials.fingerprint)
 
 
-def _once(file: Path, run: Run, make: Callable[[Path, Checkpoint], None], *others: Path) -> None:
+def _once(file, run, make, *others):
     """Make the file of a training as :func:`kdsuite.paths.once` does, with a checkpoint until it is
     there."""
-    seconds = run.settings.training.checkpoint
-    checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), seconds)
-    paths.once(file, lambda temporary: make(temporary, checkpoint), *others)
+    checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), run.settings.training.checkpoint)
+    paths.once(file, lambda temporary: make(temporary, checkpoint.epochs), *others)
     checkpoint.remove()
 
 
@@ -113,7 +112,7 @@ def _once(file: Path, run: Run, make: Callable[[Path, Checkpoint], None], *other
 class TrainedTeacher(PrivilegedInformation):
     """A fold's privileged information, its teacher's epochs, and the folder that holds both."""
 
-    history: list[dict[str, float]]
+    history: History
     folder: Path
 
 
@@ -127,21 +126,21 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
         raise InvalidCorpus(
             "the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features."
         )
-    run = Run("teacher", settings)
-    progress = Progress("teacher", settings.teacher_training().epochs, len(folds))
+    run, epochs = Run("teacher", settings), settings.teacher_training().epochs
+    progress = Progress("teacher", epochs, len(folds))
     return {fold.number: _teacher(run, data, fold, progress) for fold in folds}
 
 
-def _teacher(run: Run, data: Store, fold: Fold, progress: Progress) -> TrainedTeacher:
-    def make(temporary: Path, checkpoint: Checkpoint) -> None:
+def _teacher(run, data, fold, progress):
+    def make(temporary, epochs):
         on_device = data.to(data.device)  # the frames too
         trainer = teacher_trainer(run.settings, on_device, fold)
         if weights := run.settings.model.teacher_weights:
             load_pretrained(trainer.network.encoder[0], run.settings.backbone, weights)
-        network, history = trained(trainer, fold, progress, checkpoint)
-        arrays = extract_privileged(network, run.settings, on_device)
+        network, history = trained(trainer, fold, progress, epochs)
+        arrays = extract_privileged(network, run.settings, on_device).items()
         save_file(student_file.weights(network), temporary.with_name(WEIGHTS))
-        arrays = {name: value.contiguous() for name, value in arrays.items()}
+        arrays = {name: value.contiguous() for name, value in arrays}
         save_file(arrays, temporary.with_name(TARGETS))
         temporary.write_text(json.dumps({"fold": fold.number, "history": history}))
 
@@ -185,7 +184,7 @@ class Student:
     validation: np.ndarray
     embeddings: np.ndarray
     trials: np.ndarray
-    history: list[dict[str, float]]
+    history: History
     network: Network | None = None
 
 
@@ -206,17 +205,15 @@ def students(
     }
 
 
-def _student(
-    run: Run, data: Store, fold: Fold, privileged: PrivilegedInformation | None, progress: Progress,
-    trials: Store | None,
-) -> Student:  # fmt: skip
+def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
-    weights = run.folder / f"fold-{fold.number}.safetensors"
-    to_keep = [weights] if settings.training.keep_students else []
+    student_files = [
+        run.folder / f"fold-{fold.number}.safetensors"
+    ] * settings.training.keep_students
 
-    def make(temporary: Path, checkpoint: Checkpoint) -> None:
-        student = train_student(settings, data, fold, privileged, progress, trials, checkpoint)
-        if to_keep:
+    def make(temporary, epochs):
+        student = train_student(settings, data, fold, privileged, progress, trials, epochs)
+        for weights in student_files:
             facts = {
                 "classes": list(map(str, data.classes)),
                 "settings": settings.model_dump(mode="json"),
@@ -228,7 +225,7 @@ def _student(
         arrays = {name: getattr(student, name) for name in ARRAYS}
         save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
 
-    _once(file, run, make, *to_keep)
+    _once(file, run, make, *student_files)
     with safe_open(file, "numpy") as saved:
         arrays = {name: saved.get_tensor(name) for name in ARRAYS}
         return Student(**arrays, history=json.loads(saved.metadata()["history"]))
@@ -239,15 +236,14 @@ def remove_checkpoints(
 ) -> None:
     """Remove the finished folds of a run, once its result is written; a run of other folds keeps
     its own."""
-    for fold in folds:
-        file = _finished(run, data, fold, trials)
+    for file in [_finished(run, data, fold, trials) for fold in folds]:
         for left in file.parent.glob(f"{file.stem}*"):
             left.unlink(missing_ok=True)
 
 
 def train_student(
     settings: Settings, data: Store, fold: Fold, privileged: PrivilegedInformation | None, progress: Progress,
-    trials: Store | None = None, checkpoint: Checkpoint | None = None,
+    trials: Store | None = None, epochs=Trainer.epochs,
 ) -> Student:  # fmt: skip
     """Train one fold's student and return its outputs for the test recordings, and those of
     ``trials``.
@@ -258,20 +254,14 @@ def train_student(
     teacher = audio_teacher(settings, data, fold, progress) if audio else None
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
-    network, history = trained(trainer, fold, progress, checkpoint)
-    output = predict(network, settings, data, fold.test)
-    tested = validation = output.logits.softmax(dim=-1).cpu().numpy()
+    network, history = trained(trainer, fold, progress, epochs)
+    tested = predict(network, settings, data, fold.test)
+    validation = tested.logits[:0]
     if len(fold.validation):
-        logits = predict(network, settings, data, fold.validation).logits
-        validation = logits.softmax(dim=-1).cpu().numpy()
-    return Student(
-        probabilities=tested,
-        validation=validation[: len(fold.validation)],
-        embeddings=output.final.cpu().numpy(),
-        trials=trial_embeddings(network, settings, data, fold, trials),
-        history=history,
-        network=network,
-    )
+        validation = predict(network, settings, data, fold.validation).logits
+    outputs = tested.logits.softmax(dim=-1), validation.softmax(dim=-1), tested.final
+    embeddings = trial_embeddings(network, settings, data, fold, trials)
+    return Student(*(value.cpu().numpy() for value in outputs), embeddings, history, network)
 
 
 def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progress) -> Network:
@@ -280,10 +270,10 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     run = Run("student", settings.undistilled())
     file = _cached("teachers", run, data, fold, ".safetensors", "audio")
 
-    def make(temporary: Path, checkpoint: Checkpoint) -> None:
+    def make(temporary, epochs):
         trainer = student_trainer(run.settings, data, fold, None, "audio teacher")
-        epochs = Progress("audio teacher", progress.epochs)
-        network, _ = trained(trainer, fold, epochs, checkpoint)
+        lines = Progress("audio teacher", progress.epochs)
+        network, _ = trained(trainer, fold, lines, epochs)
         save_file(student_file.weights(network), temporary)
 
     _once(file, run, make)

@@ -10,11 +10,8 @@ from kdsuite.settings import load
 
 def student(alpha=0.5, stage="student", layout="ravdess", **axes) -> Run:
     base = load(dataset="demo-ravdess", alpha=alpha, **axes)
-    return Run(
-        stage,
-        base.model_copy(update={"corpus": base.corpus.model_copy(update={"layout": layout})}),
-        {},
-    )
+    corpus = base.corpus.model_copy(update={"layout": layout})
+    return Run(stage, base.model_copy(update={"corpus": corpus}))
 
 
 def finish(run: Run, folds: dict[int, float], metric="uar", recordings=52, **more) -> Run:

@@ -26,7 +26,7 @@ def reports(tmp_path, monkeypatch):
 
 def leave(settings, predictions=None, stage="student", **metrics) -> Run:
     """Leave what a finished run does: predictions, and a result with every metric by fold."""
-    run = Run(stage, settings.canonical(), {})
+    run = Run(stage, settings.canonical())
     run.folder.mkdir(parents=True, exist_ok=True)
     folds = sorted(predictions.fold.unique()) if predictions is not None else range(4)
     if predictions is not None:
@@ -109,7 +109,7 @@ def test_gains_stand_beside_the_linear_baseline_of_the_same_folds():
         ({0: low, 1: high, 2: low, 3: high, 4: 0}, ("‡", "")),
         (dict.fromkeys(range(5), high + 0.01), ("‡", "‡")),
     ):
-        data = Run("data", load(dataset="demo-ravdess"), {})
+        data = Run("data", load(dataset="demo-ravdess"))
         data.folder.mkdir(parents=True, exist_ok=True)
         rows = [{"fold": fold, "uar": value, "recordings": 52} for fold, value in values.items()]
         (data.folder / "result.json").write_text(json.dumps({"folds": rows}))
@@ -253,7 +253,7 @@ def test_alpha_is_chosen_on_validation_recordings():
     ]  # fmt: skip
     numbers, runs = (
         pd.DataFrame(rows, columns=results.COLUMNS),
-        [Run("student", load(dataset="demo-ravdess"), {})],
+        [Run("student", load(dataset="demo-ravdess"))],
     )
     (row,) = comparisons.chosen_alpha(runs, numbers).to_dict("records")
     assert row["alphas"] == "0.5, 1" and row["chosen"] == pytest.approx((0.5 + 0.4) / 2)

@@ -8,6 +8,7 @@ import pytest
 from kdsuite import paths, settings
 from kdsuite.analysis import ledger
 from kdsuite.runs import grid
+from kdsuite.runs.run import AXES_OF
 
 ENTRIES = ledger.entries()
 KEYS = {*"id question says mark default alternatives parameter dataset settled".split()}
@@ -128,13 +129,13 @@ def test_the_suite_varies_every_entry_that_the_small_corpus_can_tell():
 
 def test_each_varied_run_has_its_counterpart_in_the_middle():
     plain = {
-        grid.key(settings.load(**axes(run)), "student")
+        grid.Run("student", settings.load(**axes(run))).key
         for run in students()
         if not run.settings.overrides()
     }
     for run in students():
-        assert grid.key(settings.load(**axes(run)), "student") in plain
+        assert grid.Run("student", settings.load(**axes(run))).key in plain
 
 
 def axes(run: grid.Run) -> dict:
-    return {axis: getattr(run.settings, axis) for axis in grid.AXES}
+    return {axis: getattr(run.settings, axis) for axis in AXES_OF["student"]}

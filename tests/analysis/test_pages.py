@@ -272,14 +272,14 @@ def test_a_question_that_stops_is_named_and_the_others_are_answered(tmp_path, mo
 def test_runs_are_called_by_what_sets_them_apart():
     base = load(dataset="demo-ravdess", backbone="vgg", setting="agg")
     names = [
-        title(Run("student", base.model_copy(update=changed), {}))
+        title(Run("student", base.model_copy(update=changed)))
         for changed in ({}, {"alpha": 0.0}, {"folds": "0-1", "seed": 2})
     ]
     assert names[0].replace("\u00a0", " ") == "VGG student, sequential, AGG, embedding, α = 0.5"
     assert names[1] == "VGG student, sequential, undistilled"
     assert names[2].endswith("folds 0-1, seed 2")
-    assert title(Run("teacher", base, {})) == "VGG teacher, sequential"
-    assert title(Run("data", base, {})) == "Data: demo-ravdess"
+    assert title(Run("teacher", base)) == "VGG teacher, sequential"
+    assert title(Run("data", base)) == "Data: demo-ravdess"
 
 
 @pytest.mark.parametrize(

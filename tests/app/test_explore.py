@@ -17,7 +17,7 @@ from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.app import explore
 from kdsuite.app.using import load_student
-from kdsuite.runs.grid import folder
+from kdsuite.runs.run import Run
 from kdsuite.runs.student_file import write
 from kdsuite.settings import load, relevant
 from tests.conftest import noise_store, small
@@ -26,7 +26,7 @@ from tests.conftest import noise_store, small
 def keep(settings, store, **result):
     """Leave what a finished run with ``keep_students`` leaves: a result, and a student that nobody
     trained."""
-    home = folder(settings, "student")
+    home = Run("student", settings).folder
     torch.manual_seed(0)
     facts = {
         "classes": store.classes, "settings": settings.canonical().model_dump(mode="json"), "fold": {"number": 0, "name": "all"},
@@ -46,25 +46,20 @@ def reports(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "REPORTS", tmp_path)
 
 
-def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):
-    store = noise_store()
-    homes = {alpha: keep(small(backbone="vgg", alpha=alpha), store) for alpha in (0, 0.25, 0.5)}
-    keep(small(backbone="resnet", alpha=0.75), store)
-    keep(small(backbone="vgg", alpha=1), store)
-    (
-        folder(small(backbone="vgg", alpha=1), "student") / "fold-0.safetensors"
-    ).unlink()  # finished, not kept
-    keep(small(backbone="vgg", alpha=0.9, seed=1), store)  # of another seed
-    (keep(small(backbone="vgg", alpha=0.1), store) / "result.json").unlink()  # not finished
+def kept(**axes):
+    """Return settings of students that are kept."""
+    return small(**{"backbone": "vgg", "training": {"keep_students": True}, **axes})
 
-    found = explore.networks(small(backbone="resnet"))
-    assert [(name.split(",")[0], list(folders)) for name, folders in found.items()] == [
-        ("ResNet", [0.75]),
-        ("VGG", [0, 0.25, 0.5]),
-    ]
-    first = list(explore.networks(small(backbone="vgg")).values())[0]
-    assert {alpha: run.folder for alpha, run in first.items()} == homes
-    assert explore.networks(small(seed=2)) == {}
+
+def test_the_students_of_a_network_are_found_at_every_alpha(reports):
+    store = noise_store()
+    homes = [keep(kept(alpha=alpha), store) for alpha in (0, 0.25, 0.5, 0.75)]
+    keep(kept(backbone="resnet", alpha=1), store)
+    keep(kept(alpha=0.9, seed=1), store)
+    (keep(kept(alpha=0.1), store) / "result.json").unlink()  # not finished
+    found = explore.students(kept(alpha=0.5))
+    assert [run.folder for run in found] == homes and all(run.done for run in found)
+    assert [run.settings.alpha for run in explore.students(kept(seed=2))] == [0, 0.5]
 
 
 @pytest.mark.parametrize("dataset", ["demo-ravdess", "ravdess"])
@@ -72,34 +67,19 @@ def test_each_network_has_the_alphas_of_its_finished_and_kept_students(reports):
 def test_the_command_that_is_told_makes_a_run_that_is_found(reports, dataset, alpha):
     """Whether or not the dataset's file asks to keep students; here with sections, whose values a
     shell must leave alone."""
-    settings = load(
-        dataset=dataset,
-        backbone="vgg",
-        alpha=alpha,
-        seed=3,
-        training={"epochs": 10, "learning_rate": [1e-5, 0.003]},
-    )
-    command, output, *given = shlex.split(
-        explore.to_make("student", settings).split("Run ")[1].split(", then")[0]
-    )[1:]
-    assert (command, output, given[0], len(given)) == (
-        "notebooks/03_student.ipynb",
-        "OUT.ipynb",
-        "-y",
-        2,
-    )
+    training = {"epochs": 10, "learning_rate": [1e-5, 0.003], "keep_students": True}
+    settings = load(dataset=dataset, backbone="vgg", alpha=alpha, seed=3, training=training)
+    said = explore.to_make(Run("student", settings)).split("Run ")[1].split(", then")[0]
+    command, output, *given = shlex.split(said)[1:]
+    assert (command, output) == ("notebooks/03_student.ipynb", "OUT.ipynb")
+    assert given[0] == "-y" and len(given) == 2
     told = load(**yaml.safe_load(given[1]))
-    assert told.training.keep_students and relevant(told, "student") == relevant(
-        settings, "student"
-    )
+    assert told.training.keep_students
+    assert relevant(told, "student") == relevant(settings, "student")
     keep(told, noise_store())
     keep(told.model_copy(update={"alpha": 0.75}), noise_store())
-    assert [list(runs) for runs in explore.networks(settings).values()] == [sorted({alpha, 0.75})]
-
-
-def test_make_reports_is_told_only_of_what_it_makes(reports):
-    assert "make reports" in explore.to_make("teacher", load(dataset="demo-ravdess"))
-    assert "make reports" not in explore.to_make("teacher", load(dataset="demo-ravdess", seed=7))
+    alphas = [run.settings.alpha for run in explore.students(settings)]
+    assert alphas == sorted({0, alpha, 0.75})
 
 
 def test_an_opinion_is_what_the_student_says_of_each_window_by_itself(reports):

@@ -115,31 +115,23 @@ def notebook(lab, browser):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_all_cells_run_and_the_slider_moves_what_is_below_it(notebook):
+def test_all_cells_run_and_the_list_of_recordings_moves_what_is_below_each_view(notebook):
+    """Students of α = 0 and 0.5 are there: two pictures of the recording, and two of each student."""
     tables = notebook.locator(".jp-Notebook table")
     tables.filter(has_text="α = 0.5").wait_for()
-    assert notebook.locator(".jp-Notebook audio").count() == 1
-    notebook.wait_for_function(
-        "document.querySelectorAll('.jp-Notebook .widget-html img').length === 4"
-    )
-    opinions = notebook.locator(".jp-Notebook .widget-html img").nth(2)
-    before = opinions.get_attribute("src")
-
-    notebook.locator(".jp-Notebook .widget-slider .noUi-handle").first.press("ArrowLeft")
-    tables.filter(has_text="α = 0.5").wait_for(
-        state="detached"
-    )  # the neighbours follow, below another view of the slider
     tables.filter(has_text="undistilled").wait_for()
-    notebook.wait_for_function(
-        "(before) => document.querySelectorAll('.jp-Notebook .widget-html img')[2]?.getAttribute('src') !== before",
-        arg=before,
-    )
+    assert notebook.locator(".jp-Notebook audio").count() == 1
+    pictures = ".jp-Notebook .widget-html img"
+    notebook.wait_for_function(f"document.querySelectorAll('{pictures}').length === 6")
+    before = [notebook.locator(pictures).nth(number).get_attribute("src") for number in range(6)]
 
     recordings = notebook.locator(".jp-Notebook select").first
     source = "document.querySelector('.jp-Notebook audio source')?.getAttribute('src')"
     audio = notebook.evaluate(source)
     recordings.select_option(index=3)
     notebook.wait_for_function(f"(before) => ![undefined, before].includes({source})", arg=audio)
+    moved = f"(before) => [...document.querySelectorAll('{pictures}')].filter((each) => !before.includes(each.getAttribute('src'))).length === 6"
+    notebook.wait_for_function(moved, arg=before)
     assert (
         notebook.locator(
             ".jp-Notebook [data-mime-type*=stderr], .jp-Notebook [data-mime-type*=error]"
@@ -168,6 +160,6 @@ def test_where_something_is_missing_it_says_what_to_run(home, tmp_path):
     assert done.returncode == 0, done.stderr
     told = (tmp_path / "out.ipynb").read_text()
     assert (
-        "No non-sequential SE-ResNet teacher is trained yet" in told
-        and "No student of this dataset and seed was kept" in told
+        "No SEResNet teacher is trained yet" in told
+        and "No α = 0.5 student of this network was kept" in told
     )

@@ -104,7 +104,7 @@ class Run:
         self.told = stages.students(
             grid.Run("student", self.settings), self.store, [self.fold], {}
         )[0]
-        self.file = grid.folder(self.settings, "student") / "fold-0.safetensors"
+        self.file = grid.Run("student", self.settings).folder / "fold-0.safetensors"
 
     def files(self, rows: np.ndarray) -> list[Path]:
         return [Path(name) for name in self.store.recordings.audio.iloc[rows]]
@@ -478,9 +478,7 @@ def test_files_that_are_no_student(run, tmp_path, capsys):
     }  # fmt: skip
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        assert "cannot be read as safetensors" in sentence(
-            capsys, "predict", tmp_path / name, "a.wav"
-        )
+        assert "holds no student" in sentence(capsys, "predict", tmp_path / name, "a.wav")
     assert not (tmp_path / "harm").exists()
     assert "no student" in sentence(capsys, "predict", tmp_path / "weights", "a.wav")
     assert "is no file" in sentence(capsys, "predict", tmp_path / "nowhere", "a.wav")
@@ -528,7 +526,7 @@ def test_facts_that_cannot_be(run, tmp_path, capsys, name):
 
 def test_a_student_of_a_later_kdlib(run, tmp_path, capsys):
     file = changed(run, tmp_path, lambda facts: facts.update(version=2, something="new"))
-    assert "newer kdlib" in sentence(capsys, "predict", file, "a.wav")
+    assert "update kdlib" in sentence(capsys, "predict", file, "a.wav")
 
 
 @pytest.mark.parametrize(

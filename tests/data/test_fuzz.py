@@ -451,8 +451,8 @@ def check_settings(text: bytes, **given) -> None:
             for stage in grid.STAGES:
                 assert (
                     grid.Run(stage, found).fingerprint
-                    and "/" not in grid.key(found, stage)
-                    and not UNPRINTABLE.search(grid.key(found, stage))
+                    and "/" not in grid.Run(stage, found).key
+                    and not UNPRINTABLE.search(grid.Run(stage, found).key)
                 )
 
 

@@ -220,7 +220,7 @@ def test_a_data_run_leaves_the_numbers_of_both_baselines(own_data):
         json.loads(file.read_text())["linear"]["seconds"] > 0
         and (file.parent / "predictions.csv").exists()
     )
-    rows = collect([Run("data", settings, {})])
+    rows = collect([Run("data", settings)])
     assert set(rows.metric) == {"uar", "accuracy", "frames_uar", "frames_accuracy"} and set(
         rows.stage
     ) == {"data"}

@@ -77,12 +77,12 @@ def test_what_papermill_is_told_makes_the_same_settings():
     ],
 )
 def test_names_of_runs(given, key):
-    assert grid.key(load(**given), "student") == key
+    assert grid.Run("student", load(**given)).key == key
 
 
 def test_overlaid_sections_have_a_name_of_their_own():
     plain, short, long = (
-        grid.key(load(training={"epochs": epochs}), "student")
+        grid.Run("student", load(training={"epochs": epochs})).key
         for epochs in (load().training.epochs, 5, 95)
     )
     assert plain == "seresnet-nonseq-embedding-a0.50-s0"
@@ -145,21 +145,30 @@ def test_what_only_students_know_makes_no_other_teacher():
         )
         for of in range(3)
     )
-    assert grid.key(plain, "teacher") == grid.key(control, "teacher") != grid.key(other, "teacher")
-    assert grid.key(plain, "student") != grid.key(control, "student")
-    assert grid.key(plain, "data") == grid.key(control, "data") != grid.key(other, "data")
+    assert (
+        grid.Run("teacher", plain).key
+        == grid.Run("teacher", control).key
+        != grid.Run("teacher", other).key
+    )
+    assert grid.Run("student", plain).key != grid.Run("student", control).key
+    assert (
+        grid.Run("data", plain).key == grid.Run("data", control).key != grid.Run("data", other).key
+    )
     assert grid.needed(load(training={"targets": "audio"})) == ["data", "student"]
 
 
 def test_the_first_notebook_is_told_of_the_folds_it_checks():
     split, other = (load(corpus=corpus) for corpus in ({}, {"groups": 4}))
-    assert grid.key(split, "data") != grid.key(other, "data") and grid.key(split, "data") == "all"
+    assert (
+        grid.Run("data", split).key != grid.Run("data", other).key
+        and grid.Run("data", split).key == "all"
+    )
 
 
 def test_a_result_of_other_parameters_is_outdated(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "REPORTS", tmp_path)
     settings = load(backbone="vgg")
-    run = grid.Run("student", settings, {})
+    run = grid.Run("student", settings)
     assert run.state == "missing"
     kept = settings.canonical().model_dump(mode="json")
 
@@ -192,7 +201,7 @@ def test_a_result_of_other_recordings_or_trials_than_the_data_run_found_is_outda
 ):
     monkeypatch.setattr(paths, "REPORTS", tmp_path)
     settings = load(backbone="vgg")
-    data, teacher, student = (grid.Run(stage, settings, {}) for stage in grid.STAGES)
+    data, teacher, student = (grid.Run(stage, settings) for stage in grid.STAGES)
 
     def leave(run, **provenance):
         paths.write_json(

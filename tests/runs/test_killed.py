@@ -184,7 +184,7 @@ def killed_at(write: int):
 def test_a_report_killed_at_any_write_is_made_whole_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "REPORTS", tmp_path)
     runs = [
-        Run(stage, load(alpha=alpha), {})
+        Run(stage, load(alpha=alpha))
         for stage, alpha in (("data", 0.5), ("teacher", 0.5), ("student", 0.0), ("student", 0.5))
     ]
     monkeypatch.setattr(grid, "runs", lambda name: runs)
