@@ -4,25 +4,22 @@
 first.frame                                              # a row a network, the linear baseline last
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from kdlib.parameters import digest
 from kdsuite.analysis.paper import published
-from kdsuite.analysis.results import LINEAR, answers, distinct
+from kdsuite.analysis.results import LINEAR, answers, distinct, variant
 from kdsuite.analysis.statistics.comparison import interval
 from kdsuite.runs.run import Run
-from kdsuite.settings import Settings, parameters_of_stage
+from kdsuite.settings import Settings
 
 METRICS = {"identification_accuracy": "accuracy", "eer": "eer", "unweighted_accuracy": "uar"}
 ROLES = ["teacher", "undistilled", "distilled"]
-PLACE, RUN = ["role", "backbone", "level"], ["stage", "key", "run"]
-CELL = ["network", "role"]
+PLACE, CELL = ["role", "backbone", "level"], ["network", "role"]
+RUN = ["stage", "key", "metric"]
 
 
 class NetworkTable(NamedTuple):
@@ -45,12 +42,12 @@ class NetworkTable(NamedTuple):
     metric: str
     dataset: str
     settings: Settings | None
+    other: int
     frame: pd.DataFrame
     runs: pd.DataFrame
     partial: pd.DataFrame
     missing: list[str]
     absent: str
-    other: int
 
 
 def tables(
@@ -65,38 +62,37 @@ def tables(
     """
     printed = published()
     paper = printed[printed.table == task].dropna(axis="columns", how="all").reset_index(drop=True)
-    every = list(distinct(runs).values())
+    every = distinct(runs)
     datasets: dict[str, list[Any]] = {}
-    for run in every:
+    for run in every.values():
         if run.stage != "data" and run.settings.corpus.layout == paper.corpus[0]:
             datasets.setdefault(run.settings.dataset, []).append(run)
     studies = [(*_study(of), len(of)) for of in datasets.values()]
     studies.sort(key=lambda study: study[0].corpus.synthetic is not None)
-    made = []
+    metric, made = METRICS[paper.metric[0]], []
     for settings, members, count in studies or [(None, [], 0)]:
-        name = f"table{task}" + (f"-{settings.dataset}" if made else "")
-        home = settings and Run("data", settings).folder
-        data = [run for run in every if run.stage == "data" and run.folder == home]
-        made.append(
-            _table(name, paper, settings, members + data, results, alpha, count - len(members))
-        )
+        dataset = settings.dataset if settings else ""
+        data = every.get(Run("data", settings).folder) if settings else None
+        filed = [row for run in members for row in _filed(run, metric, alpha)]
+        filed += _filed(data, metric, alpha) if data else []
+        own = results[results.dataset == dataset]
+        name = f"table{task}" + (f"-{dataset}" if made else "")
+        head = (name, metric, dataset, settings, count - len(members))
+        made.append(NetworkTable(*head, *_table(paper, metric, dataset, filed, own)))
     return made
 
 
 def _study(runs: list[Any]) -> tuple[Settings, list[Any]]:
     """Return the settings of the most frequent variant, and the runs that belong to it: distilled
     students, and the teachers and undistilled students that share all that their stage knows."""
-    own = [(_role(run), _numbers(run.settings.canonical(), run.stage)) for run in runs]
-    variants = {number: run.settings for run, number in zip(runs, own)}
-    distilled = {number: each for number, each in variants.items() if number[0] == "distilled"}
+    own = [(_role(run), variant(run.settings, run.stage)) for run in runs]
+    variants = {place: run.settings for place, run in zip(own, runs)}
+    distilled = [settings for (role, _), settings in variants.items() if role == "distilled"]
     studies = []
-    for settings in (distilled or variants).values():
-        shared = {
-            ("teacher", _numbers(settings, "teacher")),
-            ("undistilled", _numbers(settings.undistilled())),
-            ("distilled", _numbers(settings)),
-        }
-        studies.append((settings, [run for run, number in zip(runs, own) if number in shared]))
+    for settings in distilled or variants.values():
+        of_role = (variant(settings, "teacher"), variant(settings.undistilled()), variant(settings))
+        shared = set(zip(ROLES, of_role))
+        studies.append((settings, [run for run, place in zip(runs, own) if place in shared]))
     return max(studies, key=lambda study: len(study[1]))
 
 
@@ -110,58 +106,52 @@ def _level(setting: str, role: str) -> str:
     return setting if role == "distilled" or setting == "nonseq" else "sequential"
 
 
-def _numbers(settings: Settings, stage: str = "student") -> str:
-    """Return a hash of all parameters but the paper's axes that the numbers of a stage depend on."""
-    known = parameters_of_stage(settings, stage)
-    return digest({name: known[name] for name in ("corpus", "media", "model", "training")})
+def _filed(run: Any, metric: str, alpha: float) -> list[tuple]:
+    """Return the run with the cells that it fills and the metrics that they show."""
+    of, file = run.settings, (run, run.stage, run.folder.name)
+    if run.stage == "data":  # the frames' baseline is that of teachers, the sound's of students
+        roles = {"teacher": f"frames_{metric}", "undistilled": metric}
+        return [(role, LINEAR, "sequential", *file, name) for role, name in roles.items()]
+    role = _role(run)
+    if role == "distilled" and (of.method, of.alpha) != ("embedding", alpha):
+        return []
+    return [(role, of.backbone, _level(of.setting, role), *file, metric)]
 
 
 def _table(
-    name: str, paper: pd.DataFrame, settings: Settings | None, runs: list[Any], results: pd.DataFrame, alpha: float, other: int
-) -> NetworkTable:  # fmt: skip
-    metric, dataset = METRICS[paper.metric[0]], settings.dataset if settings else ""
-    roles, linear = ROLES[metric == "eer" :], len(paper)
+    paper: pd.DataFrame, metric: str, dataset: str, filed: list[tuple], results: pd.DataFrame
+) -> tuple:
+    """Return the last five fields of a :class:`NetworkTable`."""
+    eer = metric == "eer"
+    roles, linear, better = ROLES[eer:], len(paper), -1 if eer else 1
+    frame = paper[["backbone", "setting"]].reindex(range(linear + 1))
+    frame.iloc[-1] = LINEAR, "cosine" if eer else "logistic regression"
     cells = [
-        (network.Index, role, network.backbone, _level(network.setting, role))
-        for network in paper.itertuples()
+        (network, role, backbone, _level(setting, role))
+        for network, backbone, setting in frame.itertuples()
         for role in roles
-    ] + [(linear, role, LINEAR, "") for role in roles[:-1]]
-    filed: list[tuple] = []
-    for run in runs:
-        of, file = run.settings, (run.stage, run.folder.name, run)
-        if run.stage == "data":  # the frames' baseline is that of teachers, the sound's of students
-            filed.append(("teacher", LINEAR, "", *file, f"frames_{metric}"))
-            filed.append(("undistilled", LINEAR, "", *file, metric))
-        elif _role(run) != "distilled" or (of.method, of.alpha) == ("embedding", alpha):
-            level = _level(of.setting, _role(run))
-            filed.append((_role(run), of.backbone, level, *file, metric))
+    ]
     behind = pd.DataFrame(cells, columns=["network", *PLACE]).merge(
-        pd.DataFrame(filed, columns=[*PLACE, *RUN, "metric"], dtype=object), "left", on=PLACE
+        pd.DataFrame(filed, columns=[*PLACE, "run", *RUN], dtype=object), "left", on=PLACE
     )
-    own = results[results.dataset == dataset]
-    numbers = own[["stage", "key", "metric", "seed", "fold", "value", "recordings"]]
-    # without a run there is nothing to match; pandas would match missing keys with each other
-    values = behind[behind.key.notna()].merge(numbers, "left", on=["stage", "key", "metric"])
+    numbers = results[[*RUN, "seed", "fold", "value", "recordings"]]
+    values = behind.dropna(subset="run").merge(numbers, "left", on=RUN)
     values["value"] *= 100
 
     def wide(by_cell: pd.Series) -> pd.DataFrame:
-        return by_cell.unstack("role").reindex(index=range(linear + 1), columns=roles)
+        return by_cell.unstack("role").reindex(index=frame.index, columns=roles)
 
     by_fold = values.groupby([*CELL, "fold"]).agg({"value": "mean", "recordings": "first"})
     folds = by_fold.groupby(CELL)
-    frame = paper[["backbone", "setting"]].reindex(range(linear + 1))
-    frame.iloc[-1] = LINEAR, "cosine" if metric == "eer" else "logistic regression"
     frame = frame.join(paper.loc[:, "setting":].iloc[:, 1:].add_prefix("paper_"))
     means, spread = wide(folds.value.mean()), wide(folds.value.std())
     for role in roles:
         frame[role], frame[f"{role}_sd"] = means[role], spread[role]
     # there is a change only where both students have done the same seeds and folds
-    both = values[values.role != "teacher"].pivot_table(
-        "value", ["network", "seed", "fold"], "role"
-    )
+    students = values[values.role != "teacher"]
+    both = students.pivot_table("value", ["network", "seed", "fold"], "role")
     same = both.reindex(columns=roles[-2:]).notna().all(axis=1).groupby("network").all()
     change = 100 * (means.distilled / means.undistilled.where(means.undistilled != 0) - 1)
-    better = -1 if metric == "eer" else 1
     frame["relative_change"] = better * change.where(same.reindex(frame.index).eq(True))
     for column, count in (("folds", folds.size()), ("recordings", folds.recordings.sum())):
         frame[column] = wide(count).distilled.fillna(wide(count).undistilled)
@@ -169,34 +159,36 @@ def _table(
     done = each.value.notna()
     cell = done.groupby([each.network, each.role])
     partial = wide(cell.any() & ~cell.all()).eq(True)
-    links = wide(each[done].groupby(CELL).run.agg(list))
-    frame[["interval_low", "interval_high"]] = [
-        (math.nan, math.nan) if some else _interval(of, metric)
-        for of, some in zip(links.distilled, partial.distilled)
-    ]
+    runs = wide(each[done].groupby(CELL).run.agg(list))
+    intervals = map(_interval, runs.distilled.where(~partial.distilled), [metric] * len(frame))
+    frame[["interval_low", "interval_high"]] = list(intervals)
     frame["difference"] = frame.distilled - frame.get("paper_distilled", math.nan)
-    for role in roles:
-        frame[f"{role}_below_linear"] = _below_linear(by_fold.value, role, linear, better)
-    missing = {
-        f"{dataset}/{row.stage}/{row.key}"
-        if isinstance(row.key, str)
-        else f"{row.backbone}, {row.level}, {row.role}: no run of this suite": None
+    # worse than the linear baseline on the folds that both have; where equal, not by rounding
+    by_role = by_fold.value.unstack("role").reindex(columns=roles)
+    base = by_role[by_role.index.get_level_values("network") == linear].droplevel("network")
+    gaps = by_role.drop(linear, errors="ignore").sub(
+        base.assign(distilled=base.undistilled), level="fold"
+    )
+    gap = better * gaps.groupby("network").mean().round(9)
+    frame = frame.join((gap < 0).where(gap.notna()).astype(object).add_suffix("_below_linear"))
+    missing = dict.fromkeys(
+        f"{row.backbone}, {row.level}, {row.role}: no run of this suite"
+        if pd.isna(row.run)
+        else row.run.name
         for row in behind.itertuples()
-        if not (row.run.done if isinstance(row.key, str) else row.network == linear)
-    }
+        if (row.network < linear if pd.isna(row.run) else not row.run.done)
+    )
     absent = ""
-    if not settings:
+    if not dataset:
         absent = f"no dataset of this suite has the layout {paper.corpus[0]}."
     elif means[:linear].isna().all(axis=None):
         absent = f"none of the runs of {dataset} behind this table is done."
-        if own.key.isin(behind.key).any():
+        if results.key.isin(behind.key).any():
             absent = f"the results of {dataset} hold no {metric.upper()}."
-    return NetworkTable(
-        name, metric, dataset, settings, frame, links, partial, [] if absent else [*missing], absent, other
-    )  # fmt: skip
+    return frame, runs, partial, [] if absent else [*missing], absent
 
 
-def _interval(runs: list[Any] | float, metric: str) -> tuple[float, float]:
+def _interval(runs: Any, metric: str) -> tuple[float, float]:
     """Return the 95 % interval in percent; NaN where trainings are too few, or predictions were
     removed to save disk space."""
     parts = answers(runs, metric) if isinstance(runs, list) else []
@@ -204,13 +196,3 @@ def _interval(runs: list[Any] | float, metric: str) -> tuple[float, float]:
         return math.nan, math.nan
     _, low, high = interval(pd.concat(parts, ignore_index=True), metric)
     return 100 * low, 100 * high
-
-
-def _below_linear(by_fold: pd.Series, role: str, linear: int, better: int) -> pd.Series:
-    """Return by network whether it is worse than the linear baseline on the folds that both have,
-    NaN where there are none."""
-    folds = by_fold.unstack("fold")
-    ours = folds[folds.index.get_level_values("role") == role].droplevel("role")
-    base = folds.reindex([(linear, "teacher" if role == "teacher" else "undistilled")]).iloc[0]
-    gap = better * (ours - base).mean(axis=1).round(9)  # where equal, not below by rounding
-    return (gap < 0).where(gap.notna()).drop(linear, errors="ignore").astype(object)

@@ -6,6 +6,7 @@ import ast
 import json
 from typing import Any, NamedTuple
 
+import matplotlib
 import pandas as pd
 import pytest
 
@@ -33,7 +34,8 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
     )
     made = Answer({}, {}, {}, "", shown := [])
     value: Any = None
-    with pytest.MonkeyPatch.context() as patch:
+    # a notebook sets the style of its pictures for its whole kernel
+    with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
         patch.setattr(grid, "runs", lambda name: list(runs))
         patch.setattr(grid, "known", lambda name: list(known))
         for kind, kept in (("table", made.tables), ("figure", made.figures)):

@@ -34,8 +34,8 @@ class Comparison(NamedTuple):
     (:mod:`kdsuite.analysis.statistics.uncertainty`) over ``unit``: fold, or speaker and training.
     ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four times in
     five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are sign-flip
-    tests, ``p_recordings`` is McNemar's. What cannot be known is NaN; the tests, ``folds`` and
-    ``recordings`` are None of an equal error rate, ``trials`` of the other metrics.
+    tests, ``p_recordings`` is McNemar's. What cannot be known is NaN: the tests, ``folds`` and
+    ``recordings`` of an equal error rate, ``trials`` of the other metrics.
     """
 
     metric: str
@@ -50,13 +50,13 @@ class Comparison(NamedTuple):
     speakers: int
     seeds: int
     trainings: int
-    p_folds: float | None = None
-    p_speakers: float | None = None
-    p_trainings: float | None = None
-    p_recordings: float | None = None
-    folds: int | None = None
-    recordings: int | None = None
-    trials: int | None = None
+    p_folds: float = math.nan
+    p_speakers: float = math.nan
+    p_trainings: float = math.nan
+    p_recordings: float = math.nan
+    folds: float = math.nan
+    recordings: float = math.nan
+    trials: float = math.nan
 
 
 class Answers(NamedTuple):
@@ -151,14 +151,13 @@ def compare(
     folds, more = np.empty(0), {"trials": len(both)}
     if metric != "eer":
         part = weights(both, metric) * (right(both) - right(both, "predicted_undistilled"))
-        units = {"folds": both.fold, "speakers": both.speaker, "trainings": training}
-        by = {f"p_{name}": differences(part, unit) for name, unit in units.items()}
-        more = dict.fromkeys([*by, "p_recordings"], math.nan)
+        folds = differences(part, both.fold)
+        more = {"folds": len(folds), "recordings": both.recording.nunique()}
         if trainings >= MIN_UNITS:
-            more = {name: sign_flip(values, flips, seed) for name, values in by.items()}
+            units = {"folds": both.fold, "speakers": both.speaker, "trainings": training}
+            for name, unit in units.items():
+                more[f"p_{name}"] = sign_flip(differences(part, unit), flips, seed)
             more["p_recordings"] = _mcnemar(both)
-        folds = by["p_folds"]
-        more |= {"folds": len(folds), "recordings": both.recording.nunique()}
     p, least = tested_by(sure, gain, folds, trainings, flips, seed)
     _, low, high = sure.interval(gain)
     return Comparison(
