@@ -26,7 +26,8 @@ from kdsuite.analysis import paper
 from kdsuite.analysis.paper import METRICS
 from kdsuite.analysis.statistics.power import MIN_UNITS
 
-TEMPLATES = Path(__file__).parent / "pages" / "templates"
+HERE = Path(__file__).parent
+TEMPLATES = HERE / "pages" / "templates"
 BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet", "linear": "linear baseline"}
 SETTINGS = {
     "nonseq": "non-sequential",
@@ -87,7 +88,7 @@ Column = str | tuple[str, str] | tuple[str, str, str]
 def environment() -> Environment:
     """Return the templates of tables, figures and pages, which escape whatever comes from data."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES, HERE / "figures" / "templates"]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -17,10 +17,12 @@ from kdsuite.runs import grid
 
 
 class Answer(NamedTuple):
-    """What a question notebook showed: tables and figures by name, files, and its answer."""
+    """What a question notebook showed: tables and figures by name, the pictures of the figures,
+    files, and its answer."""
 
     tables: dict[str, Table]
     figures: dict[str, Figure]
+    pictures: dict[str, Any]
     files: dict[str, pd.DataFrame]
     text: str
     shown: list[Any]
@@ -32,14 +34,14 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
     notebook = json.loads(
         (paths.ROOT / "notebooks" / "questions" / f"{question}.ipynb").read_text()
     )
-    made = Answer({}, {}, {}, "", shown := [])
+    made = Answer({}, {}, {}, {}, "", shown := [])
     value: Any = None
     # a notebook sets the style of its pictures for its whole kernel
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
         patch.setattr(grid, "runs", lambda name: list(runs))
         patch.setattr(grid, "known", lambda name: list(known))
         for kind, kept in (("table", made.tables), ("figure", made.figures)):
-            patch.setattr(Suite, kind, _keeping(getattr(Suite, kind), kept))
+            patch.setattr(Suite, kind, _keeping(getattr(Suite, kind), kept, made.pictures))
         patch.setattr(Suite, "write", lambda self, name, frame: made.files.update({name: frame}))
         patch.setattr("IPython.display.display", lambda *values: shown.extend(values))
         names: dict[str, Any] = {"__name__": "__main__"}
@@ -56,9 +58,9 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
     return made._replace(text=value.data)
 
 
-def _keeping(method: Any, kept: dict[str, Any]) -> Any:
-    def keep(self: Suite, name: str, *arguments: Any, **options: Any) -> Any:
-        kept[name] = method(self, name, *arguments, **options)
+def _keeping(method: Any, kept: dict[str, Any], shown: dict[str, Any]) -> Any:
+    def keep(self: Suite, name: str, what: Any, *arguments: Any, **options: Any) -> Any:
+        kept[name], shown[name] = method(self, name, what, *arguments, **options), what
         return kept[name]
 
     return keep

@@ -413,6 +413,10 @@ def test_the_page_of_controls_opens_with_what_is_known():
     assert "The suite finds a benefit where there is one" in opening.data
     assert "controls.html#known" in opening.data
     assert "teacher: +" in figure.alt and "shuffled: " in figure.alt
+    axes = made.pictures["figure-known"].axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["benefit: teacher", "no benefit: shuffled"]
+    assert axes.lines[-1].get_ydata() == pytest.approx([0.5, 0.5])
     assert list(made.tables["known"].frame.about) == ["teacher", "shuffled"]
     assert "on the synthetic world whose truth is known alone" in made.text
     assert "known" not in ask("controls", runs).tables

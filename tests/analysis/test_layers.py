@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from kdlib.models.network import build_student, build_teacher
-from kdsuite.analysis import layers
-from kdsuite.settings import Settings
+from kdsuite import paths
+from kdsuite.runs.run import Run
+from kdsuite.settings import Settings, load
+from tests.analysis.asking import ask
 
-SETTINGS = {
-    "table1": Settings(backbone="vgg"),
-    "table2": Settings(backbone="resnet"),
-    "table3": Settings(setting="agg"),
-}
-TABLES = {name: layers.layers(settings) for name, settings in SETTINGS.items()}
+
+@pytest.fixture(autouse=True, scope="module")
+def reports(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "REPORTS", tmp_path_factory.mktemp("reports"))
+        yield
+
+
+@cache
+def shown(lstm_activation: str = "relu") -> dict[str, pd.DataFrame]:
+    """Return the tables that the notebook on the method shows."""
+    model = Settings().model.model_copy(update={"lstm_activation": lstm_activation})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Settings.model_fields["model"].__dict__, "default", model)
+    made = ask("method", [Run("student", load(dataset="demo-ravdess"))])
+    return {name: table.frame for name, table in made.tables.items()}
 
 
 def shapes(name: str) -> list[str]:
