@@ -18,7 +18,7 @@ from kdsuite.runs import grid
 
 class Answer(NamedTuple):
     """What a question notebook showed: tables and figures by name, the pictures of the figures,
-    files, and its answer."""
+    files, its answer, and its names."""
 
     tables: dict[str, Table]
     figures: dict[str, Figure]
@@ -26,6 +26,7 @@ class Answer(NamedTuple):
     files: dict[str, pd.DataFrame]
     text: str
     shown: list[Any]
+    names: dict[str, Any]
 
 
 def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answer:
@@ -34,7 +35,7 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
     notebook = json.loads(
         (paths.ROOT / "notebooks" / "questions" / f"{question}.ipynb").read_text()
     )
-    made = Answer({}, {}, {}, {}, "", shown := [])
+    made = Answer({}, {}, {}, {}, "", shown := [], names := {"__name__": "__main__"})
     value: Any = None
     # a notebook sets the style of its pictures for its whole kernel
     with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
@@ -44,7 +45,6 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
             patch.setattr(Suite, kind, _keeping(getattr(Suite, kind), kept, made.pictures))
         patch.setattr(Suite, "write", lambda self, name, frame: made.files.update({name: frame}))
         patch.setattr("IPython.display.display", lambda *values: shown.extend(values))
-        names: dict[str, Any] = {"__name__": "__main__"}
         for cell in notebook["cells"]:
             if cell["cell_type"] != "code":
                 continue
@@ -53,7 +53,7 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
                 statements, last = [*statements, last], ast.parse("None").body[0]
             exec(compile(ast.Module(statements, []), question, "exec"), names)
             if "parameters" in cell["metadata"].get("tags", []):
-                names |= {"suite": "demo", "alpha": alpha}
+                names.update(suite="demo", alpha=alpha)
             value = eval(compile(ast.Expression(last.value), question, "eval"), names)
     return made._replace(text=value.data)
 
