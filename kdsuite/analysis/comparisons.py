@@ -15,7 +15,6 @@ from kdsuite.analysis.statistics.comparison import Comparison, answers_of, compa
 from kdsuite.analysis.statistics.power import MIN_UNITS
 from kdsuite.parameters import Corpus
 from kdsuite.runs.run import Run
-from kdsuite.settings import Settings
 
 VS_CONTROL = {"over": "gain", "over_low": "low", "over_high": "high", "over_p": "p"}
 TEXT = [
@@ -60,7 +59,7 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     at most in its dataset. Runs that are not done, whose baseline is not, or whose predictions were
     removed, are left out.
     """
-    groups: dict[str, list[Any]] = {}
+    groups = {}
     for run in distinct(runs).values():
         if run.stage == "student" and run.done:
             groups.setdefault(_network(run.settings), []).append(run)
@@ -82,12 +81,12 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _network(settings: Settings) -> str:
+def _network(settings):
     """Return a hash of everything but seed and folds."""
     return digest(settings.canonical().model_dump(mode="json", exclude={"seed", "folds"}))
 
 
-def _row(group: list[Any], groups: dict, metric: str, results: pd.DataFrame) -> dict[str, Any]:
+def _row(group, groups, metric, results):
     """Return the row of one distilled network's runs; nothing where its baseline is not there."""
     settings, corpus = group[0].settings, group[0].settings.corpus
     training = settings.training.model_copy(update={"targets": "teacher"})
@@ -100,7 +99,7 @@ def _row(group: list[Any], groups: dict, metric: str, results: pd.DataFrame) -> 
     over, gain = (_compared(metric, method * control, others) for others in (group, baseline))
     own = results[(results.dataset == settings.dataset) & (results.metric == metric)]
 
-    def values(*runs: Run) -> pd.Series:
+    def values(*runs):
         return own[own.key.isin([run.key for run in runs])].set_index("fold").value
 
     linear, ours, theirs = values(Run("data", settings)), values(*group), values(*baseline)
@@ -115,7 +114,7 @@ def _row(group: list[Any], groups: dict, metric: str, results: pd.DataFrame) -> 
     }  # fmt: skip
 
 
-def _compared(metric: str, *groups: list[Any]) -> dict[str, Any]:
+def _compared(metric, *groups):
     """Compare what both groups of runs tested, seed by seed; nothing where that is nothing."""
     key = answers_of(metric).key
     both = [answers(runs, metric) for runs in groups]

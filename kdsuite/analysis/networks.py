@@ -63,7 +63,7 @@ def tables(
     printed = published()
     paper = printed[printed.table == task].dropna(axis="columns", how="all").reset_index(drop=True)
     every = distinct(runs)
-    datasets: dict[str, list[Any]] = {}
+    datasets = {}
     for run in every.values():
         if run.stage != "data" and run.settings.corpus.layout == paper.corpus[0]:
             datasets.setdefault(run.settings.dataset, []).append(run)
@@ -82,7 +82,7 @@ def tables(
     return made
 
 
-def _study(runs: list[Any]) -> tuple[Settings, list[Any]]:
+def _study(runs):
     """Return the settings of the most frequent variant, and the runs that belong to it: distilled
     students, and the teachers and undistilled students that share all that their stage knows."""
     own = [(_role(run), variant(run.settings, run.stage)) for run in runs]
@@ -96,17 +96,17 @@ def _study(runs: list[Any]) -> tuple[Settings, list[Any]]:
     return max(studies, key=lambda study: len(study[1]))
 
 
-def _role(run: Any) -> str:
+def _role(run):
     student = "distilled" if run.settings.alpha > 0 else "undistilled"
     return run.stage if run.stage == "teacher" else student
 
 
-def _level(setting: str, role: str) -> str:
+def _level(setting, role):
     """Return the setting of a cell's runs: EM and AGG share teacher and undistilled student."""
     return setting if role == "distilled" or setting == "nonseq" else "sequential"
 
 
-def _filed(run: Any, metric: str, alpha: float) -> list[tuple]:
+def _filed(run, metric, alpha):
     """Return the run with the cells that it fills and the metrics that they show."""
     of, file = run.settings, (run, run.stage, run.folder.name)
     if run.stage == "data":  # the frames' baseline is that of teachers, the sound's of students
@@ -118,9 +118,7 @@ def _filed(run: Any, metric: str, alpha: float) -> list[tuple]:
     return [(role, of.backbone, _level(of.setting, role), *file, metric)]
 
 
-def _table(
-    paper: pd.DataFrame, metric: str, dataset: str, filed: list[tuple], results: pd.DataFrame
-) -> tuple:
+def _table(paper, metric, dataset, filed, results):
     """Return the last five fields of a :class:`NetworkTable`."""
     eer = metric == "eer"
     roles, linear, better = ROLES[eer:], len(paper), -1 if eer else 1
@@ -138,7 +136,7 @@ def _table(
     values = behind.dropna(subset="run").merge(numbers, "left", on=RUN)
     values["value"] *= 100
 
-    def wide(by_cell: pd.Series) -> pd.DataFrame:
+    def wide(by_cell):
         return by_cell.unstack("role").reindex(index=frame.index, columns=roles)
 
     by_fold = values.groupby([*CELL, "fold"]).agg({"value": "mean", "recordings": "first"})
@@ -188,7 +186,7 @@ def _table(
     return frame, runs, partial, [] if absent else [*missing], absent
 
 
-def _interval(runs: Any, metric: str) -> tuple[float, float]:
+def _interval(runs, metric):
     """Return the 95 % interval in percent; NaN where trainings are too few, or predictions were
     removed to save disk space."""
     parts = answers(runs, metric) if isinstance(runs, list) else []

@@ -116,7 +116,7 @@ def teacher(settings: Settings) -> Structure:
     return _read(family, network, x[None] if settings.sequential else x)
 
 
-def _timed(settings: Settings) -> bool:
+def _timed(settings):
     measured = settings.corpus.features
     return not measured or features.timed(measured)
 
@@ -135,14 +135,14 @@ def source(settings: Settings) -> str:
 
 def outputs(network: nn.Module, x: Tensor, modules: Iterable) -> list[tuple[nn.Module, Tensor]]:
     """Return each of the modules with its output for ``x``, in the order of the data."""
-    passed: list[tuple[nn.Module, Tensor]] = []
+    passed = []
     for module in modules:
         module.register_forward_hook(lambda module, _, output: passed.append((module, output)))
     network.eval()(x)
     return passed
 
 
-def _read(family: str, network: Network, x: Tensor) -> Structure:
+def _read(family, network, x):
     names = {module: name for name, module in network.named_children()}
     parts = []
     for module, output in outputs(network, x, names):
@@ -153,12 +153,12 @@ def _read(family: str, network: Network, x: Tensor) -> Structure:
     return Structure(family, _shape(x), parts)
 
 
-def _shape(x: Tensor) -> tuple[int, ...]:
+def _shape(x):
     """Return the shape without the batch of one recording."""
     return tuple(x.shape[1:] if x.shape[0] == 1 and x.dim() > 1 else x.shape)
 
 
-def _kinds(module: nn.Module) -> list[str]:
+def _kinds(module):
     """Return the kind of each layer; a child named attention counts as attention."""
     if type(module) in LAYERS:
         return [LAYERS[type(module)]]
@@ -183,7 +183,7 @@ def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
         teacher_embedding = torch.randn_like(network(x).distilled)
     parts = {name: part for name, part in network.named_children() if name != "front_end"}
 
-    def gradients(loss: int, alpha: float) -> list[Tensor]:
+    def gradients(loss, alpha):
         """Return the gradient of one part of the objective in each component, ``(weights,)``."""
         objective = Embedding(alpha, settings.training.distance, settings.model.embedding)
         output = network(x, objective.gradient_scale)
@@ -205,7 +205,7 @@ def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
     return factors
 
 
-def _factor(mixed: Tensor, alone: Tensor) -> str:
+def _factor(mixed, alone):
     """Return the name of the number that ``alone`` was multiplied by to give ``mixed``."""
     number = float(mixed @ alone / (alone @ alone).clamp(min=1e-30))
     name = FACTORS.get(round(number, 6))

@@ -72,11 +72,6 @@ class Suite:
         return self.comparisons[~self.comparisons.dataset.isin(self.worlds)].reset_index(drop=True)
 
     @cached_property
-    def histories(self) -> pd.DataFrame:
-        """One row an epoch of the distilled students: norms and cosine of the two gradients."""
-        return results.histories(self.studied)
-
-    @cached_property
     def states(self) -> pd.DataFrame:
         """One row a run: state, seconds, device, commit, title, its page, and whether it is listed."""
         table = results.states(self.runs)
@@ -91,7 +86,7 @@ class Suite:
         return table
 
     @cached_property
-    def _links(self) -> dict[Any, tuple[str, str]]:
+    def _links(self):
         rows = self.states[self.states.shown]
         return dict(zip(rows.folder, zip(rows.page, "runs.html#" + rows.anchor)))
 
@@ -105,8 +100,8 @@ class Suite:
         return page if len(runs) == 1 and page else row
 
     @cached_property
-    def _students(self) -> dict[tuple, list[Run]]:
-        students: dict[tuple, list[Run]] = {}
+    def _students(self):
+        students = {}
         for run in results.distinct(self.runs).values():
             if run.stage == "student" and run.done:
                 place = results.coordinates(run)

@@ -21,12 +21,12 @@ from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.comparisons import COLUMNS
 from kdsuite.analysis.figures.style import GREY, METHODS
-from kdsuite.analysis.results import AXES
 from kdsuite.analysis.suite import Suite
 from kdsuite.data.store import Store
 from kdsuite.runs.run import Run
 from kdsuite.settings import load
 from tests.analysis.asking import Answer, ask
+from tests.analysis.filed import finish
 from tests.conftest import noise_store, small
 
 
@@ -87,15 +87,25 @@ def pictures_over_alpha(tmp_path, results=None, gains=None, histories=None) -> A
     """Return what the notebook on alpha shows of these tables of a suite."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paths, "REPORTS", tmp_path)
-        places = [*AXES, "fold", "epoch", *GRADIENTS]
         tables = {
             "results": tidy([]) if results is None else results,
             "gains": pd.DataFrame(columns=COLUMNS) if gains is None else gains,
-            "histories": pd.DataFrame(columns=places) if histories is None else histories,
         }
         for name, table in tables.items():
             patch.setattr(Suite, name, table)
-        return ask("alpha", [Run("student", load(dataset="demo-ravdess"))])
+        runs = [Run("student", load(dataset="demo-ravdess"))]
+        for place, part in (
+            ()
+            if histories is None
+            else histories.groupby(["backbone", "setting", "method", "alpha"])
+        ):
+            axes = dict(zip(["backbone", "setting", "method", "alpha"], place))
+            epochs = part[["epoch", *GRADIENTS]].to_dict("records")
+            history = {str(number): [epoch] for number, epoch in enumerate(epochs)}
+            runs.append(
+                finish(Run("student", load(dataset="demo-ravdess", **axes)), {}, history=history)
+            )
+        return ask("alpha", runs)
 
 
 # recordings

@@ -301,12 +301,12 @@ def test_the_papers_designs(tmp_path, monkeypatch):
     found = ask("gains", []).tables["designs"].frame.set_index(["table", "backbone", "setting"])
     # two students that have nothing in common, by Student's t, which the exact test over 24 folds
     # comes up to
-    row = found.loc[6, "vgg", "nonseq"]
+    vgg = 6, "vgg", "nonseq"
     error = np.sqrt(0.51 * 0.49 / 2452)
-    assert row.standard_error == pytest.approx(100 * error) and error == pytest.approx(
+    assert found.standard_error[vgg] == pytest.approx(100 * error) and error == pytest.approx(
         0.01, abs=2e-4
     )
-    assert row["detectable_0"] == pytest.approx(100 * detectable_by_t(np.sqrt(2) * error, 23))
+    assert found.detectable_0[vgg] == pytest.approx(100 * detectable_by_t(np.sqrt(2) * error, 23))
     assert len(found) == 27 and found.gain[6, "seresnet", "nonseq"] == pytest.approx(2.9)
     # no gain of the RAVDESS table could have been told from nothing were answers to correlate by
     # one half

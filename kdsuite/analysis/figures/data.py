@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 
 from kdsuite.analysis.figures.style import (
@@ -66,7 +65,7 @@ def recordings(
     return picture
 
 
-def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
+def _face(axes, store, row, peak=None):
     """Draw the teacher's input: a strip of frames with frame ``peak`` outlined, or measurements."""
     frames = store.frames[row].cpu().numpy()
     end = len(frames) / (store.fps or 1)
@@ -101,7 +100,7 @@ def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
     axes.set_anchor("S")
 
 
-def _spectrogram(axes: Axes, store: Store, row: int, settings: Settings) -> None:
+def _spectrogram(axes, store, row, settings):
     from kdlib.spectrogram import Spectrogram
 
     media = settings.media
@@ -122,9 +121,7 @@ def _spectrogram(axes: Axes, store: Store, row: int, settings: Settings) -> None
     axes.set(xlabel="seconds", ylabel=unit, xlim=(0, waveform.shape[1] / store.sample_rate))
 
 
-def _course(
-    axes: Axes, privileged: PrivilegedInformation, row: int, stride: int, fps: int | None
-) -> int | None:
+def _course(axes, privileged, row, stride, fps):
     """Draw the teacher's confidence in every ``stride``-th frame and mark the peak frame, which is
     returned, or draw the norms of the embeddings."""
     values, name = privileged.frames[row].norm(dim=1).cpu(), "norm of embedding"
@@ -145,7 +142,7 @@ def _course(
     return peak * stride
 
 
-def _probabilities(axes: Axes, values: pd.Series, label: str) -> None:
+def _probabilities(axes, values, label):
     shown = values[values.rank(method="first", ascending=False) <= CLASSES_SHOWN]
     shown = shown.rename({label: f"{label} (true)"})
     bars = axes.barh(shown.index, shown, color=np.where(shown == shown.max(), VERMILION, SKY))
@@ -174,7 +171,7 @@ def durations(store: Store) -> Picture:
     return _histogram(seconds, title=title, xlabel="seconds", ylabel="recordings")
 
 
-def _histogram(values: np.ndarray, **labels: str) -> Picture:
+def _histogram(values, **labels):
     picture = Picture(figsize=(5.5, 2.6))
     axes = picture.subplots()
     axes.hist(np.asarray(values, float), bins="rice", alpha=0.75, ec="white")

@@ -27,7 +27,7 @@ class Drawing(NamedTuple):
         """Write the SVG file."""
         path.write_text(self.svg, encoding="utf-8")
 
-    def _repr_svg_(self) -> str:
+    def _repr_svg_(self):
         return self.svg
 
 

@@ -1,7 +1,5 @@
 """Is a gain real? Two students on the same recordings, folds and seeds, one of them distilled."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -117,11 +115,11 @@ def measure(
     if metric == "eer":
         rates = [trials.error_rates(answers, column) for column in columns]
         sure = trials.uncertainty(rates[0] - sum(rates[1:]), trials.numbered(answers)[1])
-        return [float(rate[0].mean()) for rate in rates], sure
+        return [rate[0].mean() for rate in rates], sure
     values = [right(answers, column) for column in columns]
     weight = weights(answers, metric)
     sure = uncertainty(answers, metric, values[0] - sum(values[1:]))
-    return [float(weight @ value) for value in values], sure
+    return [weight @ value for value in values], sure
 
 
 def compare(
@@ -185,7 +183,7 @@ def tested_by(
     return sure.p(gain), detectable_by_t(sure.error, sure.freedom)
 
 
-def _mcnemar(both: pd.DataFrame) -> float:
+def _mcnemar(both):
     """Return the p of McNemar's exact test (1947) over recordings, which is about accuracy,
     whatever the metric.
 
@@ -195,7 +193,7 @@ def _mcnemar(both: pd.DataFrame) -> float:
     both = both[both.seed == both.seed.min()]
     outcome = 2 * right(both) + right(both, "predicted_undistilled")
     counts = np.bincount(outcome.astype(int), minlength=4).reshape(2, 2)
-    return float(mcnemar(counts, exact=True).pvalue)
+    return mcnemar(counts, exact=True).pvalue
 
 
 def interval(answers: pd.DataFrame, metric: str = "uar") -> Interval:

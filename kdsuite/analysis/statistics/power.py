@@ -53,7 +53,7 @@ def detectable_by_signs(units: int) -> float:
     signs = np.array(list(product((1, -1), repeat=units)))[: 2 ** (units - 1)]  # but mirror images
     noise = np.random.default_rng(0).normal(size=(SUITES, units))
 
-    def missing_power(gain: float) -> float:
+    def missing_power(gain):
         sums = np.abs((noise + gain) @ signs.T)
         return POWER - ((sums >= sums[:, :1] - 1e-9).mean(axis=1) < LEVEL).mean()
 
