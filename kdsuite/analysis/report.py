@@ -171,7 +171,7 @@ class Table:
                 if column in frame:
                     ends = [f"{between}{number(v, digits)}" * pd.notna(v) for v in frame[column]]
                     cells = list(map(add, cells, ends))
-            shown[name] = list(map(add, cells, self.marks.get(name) or [""] * len(cells)))
+            shown[name] = list(map(add, cells, self.marks.get(name, [""] * len(cells))))
         return pd.DataFrame(shown, index=range(len(frame)), dtype=object)
 
     @property
@@ -183,7 +183,7 @@ class Table:
     def _repr_html_(self):
         shown = self.text()
         cells = [
-            zip(shown[name], self.links.get(name) or [""] * len(shown), strict=True)
+            zip(shown[name], self.links.get(name, [""] * len(shown)), strict=True)
             for name in shown
         ]
         first = shown.iloc[:, 0]  # equal heads are one cell over several rows
