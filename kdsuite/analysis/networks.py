@@ -16,10 +16,7 @@ from kdsuite.analysis.statistics.comparison import interval
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
 
-METRICS = {"identification_accuracy": "accuracy", "eer": "eer", "unweighted_accuracy": "uar"}
 ROLES = ["teacher", "undistilled", "distilled"]
-PLACE, CELL = ["role", "backbone", "level"], ["network", "role"]
-RUN = ["stage", "key", "metric"]
 
 
 class NetworkTable(NamedTuple):
@@ -62,23 +59,26 @@ def tables(
     """
     printed = published()
     paper = printed[printed.table == task].dropna(axis="columns", how="all").reset_index(drop=True)
-    every = distinct(runs)
+    every, metric = distinct(runs), paper.metric[0]
     datasets = {}
     for run in every.values():
         if run.stage != "data" and run.settings.corpus.layout == paper.corpus[0]:
             datasets.setdefault(run.settings.dataset, []).append(run)
     studies = [(*_study(of), len(of)) for of in datasets.values()]
     studies.sort(key=lambda study: study[0].corpus.synthetic is not None)
-    metric, made = METRICS[paper.metric[0]], []
+    made = []
     for settings, members, count in studies or [(None, [], 0)]:
-        dataset = settings.dataset if settings else ""
-        data = every.get(Run("data", settings).folder) if settings else None
-        filed = [row for run in members for row in _filed(run, metric, alpha)]
-        filed += _filed(data, metric, alpha) if data else []
-        own = results[results.dataset == dataset]
+        dataset, filed = settings.dataset if settings else "", {}
+        for run in members:
+            of, role = run.settings, _role(run)
+            if role != "distilled" or (of.method, of.alpha) == ("embedding", alpha):
+                place = (role, of.backbone, _level(of.setting, role))
+                filed.setdefault(place, []).append(run)
+        if settings and (data := every.get(Run("data", settings).folder)):
+            filed |= {(role, LINEAR, "sequential"): [data] for role in ROLES[:2]}
         name = f"table{task}" + (f"-{dataset}" if made else "")
-        head = (name, metric, dataset, settings, count - len(members))
-        made.append(NetworkTable(*head, *_table(paper, metric, dataset, filed, own)))
+        table = _table(paper, metric, dataset, filed, results[results.dataset == dataset])
+        made.append(NetworkTable(name, metric, dataset, settings, count - len(members), *table))
     return made
 
 
@@ -106,84 +106,61 @@ def _level(setting, role):
     return setting if role == "distilled" or setting == "nonseq" else "sequential"
 
 
-def _filed(run, metric, alpha):
-    """Return the run with the cells that it fills and the metrics that they show."""
-    of, file = run.settings, (run, run.stage, run.folder.name)
-    if run.stage == "data":  # the frames' baseline is that of teachers, the sound's of students
-        roles = {"teacher": f"frames_{metric}", "undistilled": metric}
-        return [(role, LINEAR, "sequential", *file, name) for role, name in roles.items()]
-    role = _role(run)
-    if role == "distilled" and (of.method, of.alpha) != ("embedding", alpha):
-        return []
-    return [(role, of.backbone, _level(of.setting, role), *file, metric)]
-
-
 def _table(paper, metric, dataset, filed, results):
-    """Return the last five fields of a :class:`NetworkTable`."""
+    """Return the last five fields of a :class:`NetworkTable`; ``filed`` has the runs by role,
+    backbone and level."""
     eer = metric == "eer"
-    roles, linear, better = ROLES[eer:], len(paper), -1 if eer else 1
-    frame = paper[["backbone", "setting"]].reindex(range(linear + 1))
-    frame.iloc[-1] = LINEAR, "cosine" if eer else "logistic regression"
-    cells = [
-        (network, role, backbone, _level(setting, role))
-        for network, backbone, setting in frame.itertuples()
-        for role in roles
-    ]
-    behind = pd.DataFrame(cells, columns=["network", *PLACE]).merge(
-        pd.DataFrame(filed, columns=[*PLACE, "run", *RUN], dtype=object), "left", on=PLACE
-    )
-    numbers = results[[*RUN, "seed", "fold", "value", "recordings"]]
-    values = behind.dropna(subset="run").merge(numbers, "left", on=RUN)
-    values["value"] *= 100
-
-    def wide(by_cell):
-        return by_cell.unstack("role").reindex(index=frame.index, columns=roles)
-
-    by_fold = values.groupby([*CELL, "fold"]).agg({"value": "mean", "recordings": "first"})
-    folds = by_fold.groupby(CELL)
-    frame = frame.join(paper.loc[:, "setting":].iloc[:, 1:].add_prefix("paper_"))
-    means, spread = wide(folds.value.mean()), wide(folds.value.std())
-    for role in roles:
-        frame[role], frame[f"{role}_sd"] = means[role], spread[role]
-    # there is a change only where both students have done the same seeds and folds
-    students = values[values.role != "teacher"]
-    both = students.pivot_table("value", ["network", "seed", "fold"], "role")
-    same = both.reindex(columns=roles[-2:]).notna().all(axis=1).groupby("network").all()
-    change = 100 * (means.distilled / means.undistilled.where(means.undistilled != 0) - 1)
-    frame["relative_change"] = better * change.where(same.reindex(frame.index).eq(True))
-    for column, count in (("folds", folds.size()), ("recordings", folds.recordings.sum())):
-        frame[column] = wide(count).distilled.fillna(wide(count).undistilled)
-    each = values.drop_duplicates([*CELL, "key"])
-    done = each.value.notna()
-    cell = done.groupby([each.network, each.role])
-    partial = wide(cell.any() & ~cell.all()).eq(True)
-    runs = wide(each[done].groupby(CELL).run.agg(list))
-    intervals = map(_interval, runs.distilled.where(~partial.distilled), [metric] * len(frame))
-    frame[["interval_low", "interval_high"]] = list(intervals)
-    frame["difference"] = frame.distilled - frame.get("paper_distilled", math.nan)
-    # worse than the linear baseline on the folds that both have; where equal, not by rounding
-    by_role = by_fold.value.unstack("role").reindex(columns=roles)
-    base = by_role[by_role.index.get_level_values("network") == linear].droplevel("network")
-    gaps = by_role.drop(linear, errors="ignore").sub(
-        base.assign(distilled=base.undistilled), level="fold"
-    )
-    gap = better * gaps.groupby("network").mean().round(9)
-    frame = frame.join((gap < 0).where(gap.notna()).astype(object).add_suffix("_below_linear"))
-    missing = dict.fromkeys(
-        f"{row.backbone}, {row.level}, {row.role}: no run of this suite"
-        if pd.isna(row.run)
-        else row.run.name
-        for row in behind.itertuples()
-        if (row.network < linear if pd.isna(row.run) else not row.run.done)
-    )
+    roles, better = ROLES[eer:], -1 if eer else 1
+    linear = {"backbone": LINEAR, "setting": "cosine" if eer else "logistic regression"}
+    rows, behind, partial, tested, missing = [], [], [], [], {}
+    for printed in [*paper.to_dict("records"), dict.fromkeys(paper, math.nan) | linear]:
+        backbone, setting = printed["backbone"], printed["setting"]
+        values, folds, done, some = {}, {}, {}, {}
+        row = {"backbone": backbone, "setting": setting}
+        row |= {f"paper_{name}": value for name, value in list(printed.items())[5:]}
+        for role in roles:
+            level = _level(setting, role)
+            runs = filed.get((role, backbone, level), [])
+            # the frames' baseline is that of teachers, the sound's of students
+            frames = "frames_" * (backbone == LINEAR and role == "teacher")
+            own = results[results.metric == frames + metric]
+            values[role] = own = own[own.key.isin([run.folder.name for run in runs])]
+            folds[role] = 100 * own.groupby("fold").value.mean()
+            row[role], row[f"{role}_sd"] = folds[role].mean(), folds[role].std()
+            done[role] = [run for run in runs if run.folder.name in set(own.key)] or math.nan
+            some[role] = 0 < own.key.nunique() < len(runs)
+            missing |= {run.name: None for run in runs if not run.done}
+            if not runs and backbone != LINEAR:
+                missing[f"{backbone}, {level}, {role}: no run of this suite"] = None
+        # there is a change only where both students have done the same seeds and folds
+        before, after = ({*zip(values[of].seed, values[of].fold)} for of in roles[-2:])
+        change = row["distilled"] / (row["undistilled"] or math.nan) - 1
+        row["relative_change"] = 100 * better * change if before == after else math.nan
+        either = values["distilled"] if after else values["undistilled"]
+        either = either.drop_duplicates("fold")
+        row["folds"], row["recordings"] = either.recordings.agg(["size", "sum"]).replace(
+            0, math.nan
+        )
+        of = [] if some["distilled"] else done["distilled"]
+        row["interval_low"], row["interval_high"] = _interval(of, metric)
+        row["difference"] = row["distilled"] - printed.get("distilled", math.nan)
+        for table, cells in ((rows, row), (behind, done), (partial, some), (tested, folds)):
+            table.append(cells)
+    *networks, base = tested
+    base["distilled"] = base["undistilled"]
+    for row, folds in zip(rows, networks):
+        for role in roles:  # on the folds that both have; where equal, not below by rounding
+            gap = round(better * (folds[role] - base[role]).mean(), 9)
+            row[f"{role}_below_linear"] = gap < 0 if pd.notna(gap) else math.nan
     absent = ""
     if not dataset:
         absent = f"no dataset of this suite has the layout {paper.corpus[0]}."
-    elif means[:linear].isna().all(axis=None):
+    elif not any(len(of) for folds in networks for of in folds.values()):
         absent = f"none of the runs of {dataset} behind this table is done."
-        if results.key.isin(behind.key).any():
+        if results.key.isin([run.folder.name for runs in filed.values() for run in runs]).any():
             absent = f"the results of {dataset} hold no {metric.upper()}."
-    return frame, runs, partial, [] if absent else [*missing], absent
+    frames = map(pd.DataFrame, (rows, behind, partial))
+    return *frames, [] if absent else [*missing], absent
 
 
 def _interval(runs, metric):

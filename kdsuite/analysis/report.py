@@ -183,8 +183,7 @@ class Table:
     def _repr_html_(self):
         shown = self.text()
         cells = [
-            zip(shown[name], self.links.get(name, [""] * len(shown)), strict=True)
-            for name in shown
+            zip(shown[name], self.links.get(name, [""] * len(shown)), strict=True) for name in shown
         ]
         first = shown.iloc[:, 0]  # equal heads are one cell over several rows
         runs = (first != first.shift()).cumsum() if self.heads > 1 else first.index
