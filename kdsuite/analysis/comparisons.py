@@ -116,7 +116,7 @@ def _row(group, groups, metric, results):
 
 def _compared(metric, *groups):
     """Compare what both groups of runs tested, seed by seed; nothing where that is nothing."""
-    key = answers_of(metric).key
+    key, *_ = answers_of(metric)
     both = [answers(runs, metric) for runs in groups]
     if not all(both):
         return {}

@@ -149,10 +149,10 @@ class Table:
     @property
     def specs(self) -> dict[str, tuple[str, str, str]]:
         """Title, format and group of each column."""
-        whole = {
-            name: (spec,) if isinstance(spec, str) else spec for name, spec in self.columns.items()
+        return {
+            name: (spec, "", "") if isinstance(spec, str) else (*spec, "")[:3]
+            for name, spec in self.columns.items()
         }
-        return {name: (*spec, "", "")[:3] for name, spec in whole.items()}
 
     def text(self) -> pd.DataFrame:
         """Return what the cells read, columns as in ``columns``."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -18,17 +19,19 @@ from kdsuite.settings import Settings
 
 # of each dataset and stage so many runs are listed and have a page, those that failed first
 SHOWN = 500
+SIZES = {
+    "epochs": "training.epochs",
+    "student width": "model.width",
+    "teacher width": "model.teacher_width",
+    "embedding": "model.embedding",
+}
 PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
 
 
 def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
     """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
-    ours, paper = (
-        {"epochs": of.training.epochs, "student width": of.model.width}
-        | {"teacher width": of.model.teacher_width, "embedding": of.model.embedding}
-        for of in (settings, Settings())
-    )
-    return {name: (ours[name], paper[name]) for name in ours}
+    both = (settings, Settings())
+    return {name: tuple(map(attrgetter(of), both)) for name, of in SIZES.items()}
 
 
 def not_comparable(settings: Settings) -> str:
@@ -80,9 +83,11 @@ class Suite:
         table["title"] = [title(run) for run in table.run]
         names = [plain(run.name.replace("/", "-")) for run in table.run]
         table["anchor"] = [f"run-{name}" for name in names]
-        there = [run.folder.joinpath("notebook.ipynb").is_file() for run in table.run]
-        pages = [f"pages/{name}.html" if it else "" for name, it in zip(names, there)]
-        table["page"] = pd.Series(pages, dtype=object).where(table.shown, "")
+        of = zip(names, table.shown, table.folder)
+        table["page"] = [
+            f"pages/{name}.html" if shown and (folder / "notebook.ipynb").is_file() else ""
+            for name, shown, folder in of
+        ]
         return table
 
     @cached_property

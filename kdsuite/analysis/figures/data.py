@@ -1,10 +1,7 @@
 """Pictures of the recordings, and of the teacher's outputs for them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,26 +17,16 @@ from kdsuite.analysis.figures.style import (
     styled,
 )
 
-if TYPE_CHECKING:  # the question notebooks need no torch
-    from kdlib.teacher import PrivilegedInformation
-    from kdsuite.data.store import Store
-    from kdsuite.settings import Settings
-
 FRAMES_SHOWN = 8  # in a strip
 CLASSES_SHOWN = 12  # the most probable
 
 
 @styled
-def recordings(
-    store: Store,
-    rows: Sequence[int],
-    settings: Settings,
-    privileged: PrivilegedInformation | None = None,
-) -> Picture:
-    """Show recordings ``rows``: frames (or face measurements) over the student's spectrogram, in
-    seconds.
+def recordings(store, rows: Sequence[int], settings, privileged=None) -> Picture:
+    """Show recordings ``rows`` of a :class:`kdsuite.data.store.Store`: frames (or face
+    measurements) over the student's spectrogram, in seconds.
 
-    With ``privileged``, show the frozen teacher's outputs in place of the spectrogram: the peak
+    With ``privileged`` (:class:`kdlib.teacher.PrivilegedInformation`), show the frozen teacher's outputs in place of the spectrogram: the peak
     frame is outlined, below is the confidence in each frame (the norm of each frame's embedding
     where a sequential teacher classifies no frame), on the right are the highest class
     probabilities.
@@ -152,7 +139,7 @@ def _probabilities(axes, values, label):
 
 
 @styled
-def classes_by_speaker(store: Store) -> Picture:
+def classes_by_speaker(store) -> Picture:
     """Count the recordings of each class and speaker; of more than 40 speakers, show a histogram of
     their recordings."""
     counts = pd.crosstab(store.recordings.label, store.recordings.speaker)
@@ -164,7 +151,7 @@ def classes_by_speaker(store: Store) -> Picture:
 
 
 @styled
-def durations(store: Store) -> Picture:
+def durations(store) -> Picture:
     """Show a histogram of the recordings' lengths."""
     seconds = store.seconds()
     title = f"{len(seconds):,} recordings, {seconds.sum() / 60:,.1f} minutes in all"

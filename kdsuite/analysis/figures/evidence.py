@@ -18,8 +18,8 @@ def gains(rows: pd.DataFrame) -> Picture:
     picture.data = rows.filter(columns)
     axes = picture.subplots()
     places = range(len(rows))
-    color = rows.method.map({method: color for method, (color, *_) in METHODS.items()})
-    color = color.where(rows.targets == "teacher", GREY)
+    own = rows.targets == "teacher"
+    color = [METHODS[method][0] if of else GREY for method, of in zip(rows.method, own)]
     axes.axvline(0, color=INK, lw=1)
     axes.hlines(places, 100 * rows.low, 100 * rows.high, color)
     axes.scatter(100 * rows.gain, places, color=color)

@@ -42,7 +42,6 @@ FILES = {
     "audit.csv": "every derived number of the paper’s Tables 4 to 7 recomputed, one row a check",
     "ledger.csv": "everything the paper leaves open, and what this suite does",
 }
-OPEN_UP_TO = 40  # a longer list of runs is closed at first
 
 
 def ask(suite: Suite, alpha: float = 0.5) -> list[str]:
@@ -205,18 +204,10 @@ def groups(suite: Suite) -> list[dict[str, Any]]:
     by_stage = rows.sort_values("dataset", kind="stable").groupby(["dataset", "stage"], sort=False)
     listed = []
     for (dataset, stage), part in by_stage:
-        metrics = [name for name in METRICS if part[name].notna().any()]
-        forms = dict.fromkeys(metrics, ".1f") | {"folds": ".0f", "recordings": ".0f"}
-        listed.append(
-            {
-                "title": f"{dataset} · {TITLES[stage]}",
-                "runs": part[part.shown].to_dict("records"),
-                "all": len(part),
-                "done": (part.state == "done").sum(),
-                "columns": forms if metrics else {},
-                "open": part.shown.sum() <= OPEN_UP_TO,
-            }
-        )
+        forms = {name: ".1f" for name in METRICS if part[name].notna().any()}
+        forms |= {"folds": ".0f", "recordings": ".0f"} if forms else {}
+        title = f"{dataset} · {TITLES[stage]}"
+        listed.append({"title": title, "runs": part.to_dict("records"), "columns": forms})
     return listed
 
 

@@ -57,26 +57,16 @@ class Comparison(NamedTuple):
     trials: float = math.nan
 
 
-class Answers(NamedTuple):
-    """The columns of what a run answered: those that tell two rows apart, those that are the same
-    whoever answers (with their types), and the answer."""
+def answers_of(metric: str) -> tuple[list[str], dict[str, type], str]:
+    """Return the columns that a metric is computed from: those that tell two rows apart, those that
+    are the same whoever answers (with their types), and the answer.
 
-    key: list[str]
-    facts: dict[str, type]
-    answer: str
-
-
-RECORDINGS = Answers([*TRAINING, "recording"], {"speaker": str, "label": str}, "predicted")
-TRIALS = Answers(
-    [*TRAINING, "list", "trial"],
-    {"genuine": bool, "first_speaker": str, "second_speaker": str},
-    "score",
-)
-
-
-def answers_of(metric: str) -> Answers:
-    """Return the columns that a metric is computed from: trials for ``eer``, else recordings."""
-    return TRIALS if metric == "eer" else RECORDINGS
+    The rows are trials for ``eer``, else recordings.
+    """
+    if metric == "eer":
+        speakers = {"first_speaker": str, "second_speaker": str}
+        return [*TRAINING, "list", "trial"], {"genuine": bool, **speakers}, "score"
+    return [*TRAINING, "recording"], {"speaker": str, "label": str}, "predicted"
 
 
 def with_seed(answers: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +117,6 @@ def compare(
     undistilled: pd.DataFrame,
     metric: str = "uar",
     flips: int = FLIPS,
-    seed: int = 0,
 ) -> Comparison:
     """Compare two runs' predictions by ``uar`` or ``accuracy``, or their scored trials by ``eer``;
     several seeds stand in a column ``seed``.
@@ -140,7 +129,7 @@ def compare(
     the runs tested different recordings or trials, and for an unknown metric.
     """
     both = paired(distilled, undistilled, metric)
-    answer = answers_of(metric).answer
+    *_, answer = answers_of(metric)
     (after, before), sure = measure(both, metric, [answer, f"{answer}_undistilled"])
     gain = before - after if metric == "eer" else after - before
     training = both.groupby(TRAINING).ngroup()
@@ -154,9 +143,9 @@ def compare(
         if trainings >= MIN_UNITS:
             units = {"folds": both.fold, "speakers": both.speaker, "trainings": training}
             for name, unit in units.items():
-                more[f"p_{name}"] = sign_flip(differences(part, unit), flips, seed)
+                more[f"p_{name}"] = sign_flip(differences(part, unit), flips)
             more["p_recordings"] = _mcnemar(both)
-    p, least = tested_by(sure, gain, folds, trainings, flips, seed)
+    p, least = tested_by(sure, gain, folds, trainings, flips)
     _, low, high = sure.interval(gain)
     return Comparison(
         metric, before, after, gain, low, high, p, sure.unit, least, speakers, both.seed.nunique(), trainings, **more
@@ -169,7 +158,6 @@ def tested_by(
     folds: np.ndarray,
     trainings: int,
     flips: int = FLIPS,
-    seed: int = 0,
 ) -> tuple[float, float]:
     """Return the p of a gain and the gain that its test detects: signs of six ``folds`` or more,
     else Student's t of ``sure``.
@@ -179,7 +167,7 @@ def tested_by(
     if trainings < MIN_UNITS:
         return math.nan, math.nan
     if sure.unit == "fold" and len(folds) >= MIN_UNITS:
-        return sign_flip(folds, flips, seed), detectable(folds)
+        return sign_flip(folds, flips), detectable(folds)
     return sure.p(gain), detectable_by_t(sure.error, sure.freedom)
 
 
@@ -204,7 +192,8 @@ def interval(answers: pd.DataFrame, metric: str = "uar") -> Interval:
     :func:`kdsuite.data.verification.scored`, of several seeds with a column ``seed``. There is no
     interval (NaN) where folds or seeds are too few to say how another training would have come out.
     """
-    (estimate,), sure = measure(with_seed(answers), metric, [answers_of(metric).answer])
+    *_, answer = answers_of(metric)
+    (estimate,), sure = measure(with_seed(answers), metric, [answer])
     return sure.interval(estimate)
 
 

@@ -23,8 +23,8 @@ def detectable(values: np.ndarray) -> float:
 
     NaN where there are fewer than six, or all are the same.
     """
-    spread = np.std(values, ddof=1) if len(values) >= MIN_UNITS else 0.0
-    return float(spread * detectable_by_signs(len(values))) if spread else math.nan
+    spread = np.std(values, ddof=1)
+    return spread * detectable_by_signs(len(values)) if spread else math.nan
 
 
 def detectable_by_t(error: float, freedom: float) -> float:
@@ -34,7 +34,7 @@ def detectable_by_t(error: float, freedom: float) -> float:
         return math.nan
     units = freedom + 1  # a paired test over so many units has as many degrees of freedom
     effect = TTestPower().solve_power(nobs=units, alpha=LEVEL, power=POWER)
-    return float(error * math.sqrt(units) * effect)
+    return error * math.sqrt(units) * effect
 
 
 @cache
