@@ -23,7 +23,7 @@ SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN = VERDICTS = (
 NORMAL = stats.norm.isf(LEVEL / 2)
 
 
-def judge(rows: pd.DataFrame, complete: bool) -> tuple[float, float, float, str]:
+def judge(rows: pd.DataFrame, complete: bool) -> tuple:
     """Return estimate and interval of the weakest comparison, and the verdict on all.
 
     What is said of each comparison are its ``sign``, ``proven`` and ``refuted``: ``sign`` times the

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from operator import add
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -37,7 +36,7 @@ TARGETS = {
     "audio": "of a teacher that hears the same audio",
     "uniform": "label smoothing",
 }
-LABELS: dict[str, dict[Any, str]] = {
+LABELS = {
     "backbone": BACKBONES,
     "setting": SETTINGS,
     "method": {"softlabel": "soft label"},
@@ -75,7 +74,7 @@ TEX = str.maketrans(
         "·": r"$\cdot$",
     }
 )
-Column = str | tuple[str, str] | tuple[str, str, str]
+Column = str | tuple[str, ...]
 
 
 @cache

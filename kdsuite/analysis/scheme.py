@@ -133,7 +133,7 @@ def source(settings: Settings) -> str:
     return "peak" if timed and not settings.sequential else "recording"
 
 
-def outputs(network: nn.Module, x: Tensor, modules: Iterable) -> list[tuple[nn.Module, Tensor]]:
+def outputs(network: nn.Module, x: Tensor, modules: Iterable) -> list[tuple]:
     """Return each of the modules with its output for ``x``, in the order of the data."""
     passed = []
     for module in modules:

@@ -28,7 +28,7 @@ SIZES = {
 PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
 
 
-def sizes(settings: Settings) -> dict[str, tuple[float, float]]:
+def sizes(settings: Settings) -> dict[str, tuple]:
     """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
     both = (settings, Settings())
     return {name: tuple(map(attrgetter(of), both)) for name, of in SIZES.items()}

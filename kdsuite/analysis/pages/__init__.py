@@ -178,8 +178,7 @@ def _lessons(states):
     """Return the introduction and page of each notebook, and its run nearest to α = 0.5."""
     lessons, done = [], states[(states.page != "") & (states.state == "done")]
     for notebook in _sources():
-        stages = [stage for stage, name in STAGES.items() if name == notebook.stem]
-        runs = done[done.stage.isin(stages)].to_dict("records")
+        runs = done[done.stage.map(STAGES) == notebook.stem].to_dict("records")
         lessons.append(
             {
                 "name": notebook.stem,
@@ -193,7 +192,7 @@ def _lessons(states):
     return lessons
 
 
-def groups(suite: Suite) -> list[dict[str, Any]]:
+def groups(suite: Suite) -> list[dict]:
     """Return the listed runs by dataset and stage, with their means over folds in percent."""
     place = ["dataset", "stage", "key"]
     means = 100 * suite.results.groupby([*place, "metric"]).value.mean().unstack()

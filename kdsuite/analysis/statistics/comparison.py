@@ -57,7 +57,7 @@ class Comparison(NamedTuple):
     trials: float = math.nan
 
 
-def answers_of(metric: str) -> tuple[list[str], dict[str, type], str]:
+def answers_of(metric: str) -> tuple[list, dict, str]:
     """Return the columns that a metric is computed from: those that tell two rows apart, those that
     are the same whoever answers (with their types), and the answer.
 
