@@ -10,7 +10,6 @@ Nothing on the pages asks for anything outside of that folder.
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
