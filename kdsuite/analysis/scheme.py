@@ -191,12 +191,12 @@ def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
         terms = objective.terms(output.logits, output.distilled, torch.tensor([0, 1]), targets)
         # the other one times 0, so that every component has a gradient
         objective.total([term * (which == loss) for which, term in enumerate(terms)]).backward()
-        found = [
+        by_part = [
             torch.cat([weight.grad.flatten() for weight in part.parameters()])
             for part in parts.values()
         ]
         network.zero_grad()
-        return found
+        return by_part
 
     factors = {}
     for loss, name in enumerate(("classification", "distillation")):
