@@ -60,6 +60,7 @@ def tables(
     printed = published()
     paper = printed[printed.table == task].dropna(axis="columns", how="all").reset_index(drop=True)
     every, metric = distinct(runs), paper.metric[0]
+    results = results.assign(value=100 * results.value)
     datasets = {}
     for run in every.values():
         if run.stage != "data" and run.settings.corpus.layout == paper.corpus[0]:
@@ -125,7 +126,7 @@ def _table(paper, metric, dataset, filed, results):
             frames = "frames_" * (backbone == LINEAR and role == "teacher")
             own = results[results.metric == frames + metric]
             values[role] = own = own[own.key.isin([run.folder.name for run in runs])]
-            folds[role] = 100 * own.groupby("fold").value.mean()
+            folds[role] = own.groupby("fold").value.mean()
             row[role], row[f"{role}_sd"] = folds[role].mean(), folds[role].std()
             done[role] = [run for run in runs if run.folder.name in set(own.key)] or math.nan
             some[role] = 0 < own.key.nunique() < len(runs)
@@ -136,11 +137,9 @@ def _table(paper, metric, dataset, filed, results):
         before, after = ({*zip(values[of].seed, values[of].fold)} for of in roles[-2:])
         change = row["distilled"] / (row["undistilled"] or math.nan) - 1
         row["relative_change"] = 100 * better * change if before == after else math.nan
-        either = values["distilled"] if after else values["undistilled"]
-        either = either.drop_duplicates("fold")
-        row["folds"], row["recordings"] = either.recordings.agg(["size", "sum"]).replace(
-            0, math.nan
-        )
+        either = values["distilled" if after else "undistilled"].drop_duplicates("fold")
+        counts = either.recordings.agg(["size", "sum"]).astype(float)
+        row["folds"], row["recordings"] = counts.replace(0, math.nan)
         of = [] if some["distilled"] else done["distilled"]
         row["interval_low"], row["interval_high"] = _interval(of, metric)
         row["difference"] = row["distilled"] - printed.get("distilled", math.nan)

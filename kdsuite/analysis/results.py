@@ -120,7 +120,7 @@ def eer_conventions(results: pd.DataFrame, dataset: str) -> float:
         & results.metric.isin(["eer", "eer_mean", "eer_max"])
     ]
     by_student = students.groupby(["key", "fold"]).value
-    return float((by_student.max() - by_student.min()).max())
+    return (by_student.max() - by_student.min()).max()
 
 
 def states(runs: Iterable[Any]) -> pd.DataFrame:
@@ -133,8 +133,6 @@ def states(runs: Iterable[Any]) -> pd.DataFrame:
             result.get(name) or ""
             for name in ("device", "commit", "uncommitted_changes", "finished")
         ]
-        seconds = result.get("wall", math.nan)
         place = (run.settings.dataset, run.stage, folder.name, run.state)
-        rows.append((*place, seconds, *named, folder, run))
-    table = pd.DataFrame(rows, columns=[*RUNS, "folder", "run"])
-    return table.astype({"uncommitted": bool})
+        rows.append((*place, result.get("wall", math.nan), *named, folder, run))
+    return pd.DataFrame(rows, columns=[*RUNS, "folder", "run"]).astype({"uncommitted": bool})
