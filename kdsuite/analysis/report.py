@@ -5,28 +5,22 @@ Formats are those of Python, such as ``.1f`` or ``+.2f``, and ``p`` for p values
 ``low:high`` shows an interval; where the frame has ``<name>_sd``, it is shown behind ±.
 """
 
-from __future__ import annotations
-
 import base64
-import html
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import add
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from IPython.display import HTML
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pandas.io.formats.style import Styler
 
-from kdsuite import paths
 from kdsuite.analysis import paper
 from kdsuite.analysis.paper import METRICS
 from kdsuite.analysis.statistics.power import MIN_UNITS
 
-TEMPLATES = Path(__file__).parent / "pages" / "templates"
+HERE = Path(__file__).parent
+TEMPLATES = HERE / "pages" / "templates"
 BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet", "linear": "linear baseline"}
 SETTINGS = {
     "nonseq": "non-sequential",
@@ -42,7 +36,7 @@ TARGETS = {
     "audio": "of a teacher that hears the same audio",
     "uniform": "label smoothing",
 }
-LABELS: dict[str, dict[Any, str]] = {
+LABELS = {
     "backbone": BACKBONES,
     "setting": SETTINGS,
     "method": {"softlabel": "soft label"},
@@ -80,20 +74,21 @@ TEX = str.maketrans(
         "·": r"$\cdot$",
     }
 )
-Column = str | tuple[str, str] | tuple[str, str, str]
+Column = str | tuple[str, ...]
 
 
 @cache
 def environment() -> Environment:
     """Return the templates of tables, figures and pages, which escape whatever comes from data."""
     made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([TEMPLATES, HERE / "figures" / "templates"]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
     made.globals["paper"] = paper
+    made.filters |= {"number": number, "duration": duration}
     return made
 
 
@@ -112,6 +107,17 @@ def number(value: float, form: str) -> str:
     return f"{value:{sign}z,{rest}}".replace("-", "−")
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it: 4.2 s, 3 min 05 s, 2 h 10 min."""
+    if pd.isna(seconds):
+        return NOTHING
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
 def points(value: float) -> str:
     """Return a difference of percentages in words."""
     return f"{number(value, '+.1f')} points"
@@ -121,8 +127,9 @@ def points(value: float) -> str:
 class Table:
     """A table: ``frame`` has plain numbers, ``columns`` say how they are shown.
 
-    The first ``heads`` columns head their rows. ``links`` has by column the addresses behind its
-    cells, ``marks`` the signs that follow them. ``absent`` is the reason why there are no numbers.
+    The first ``heads`` columns, one or two, head their rows. ``links`` has by column the addresses
+    behind its cells, ``marks`` the signs that follow them. ``absent`` is the reason why there are no
+    numbers.
     """
 
     name: str
@@ -141,35 +148,30 @@ class Table:
     @property
     def specs(self) -> dict[str, tuple[str, str, str]]:
         """Title, format and group of each column."""
-        whole = {
-            name: (spec,) if isinstance(spec, str) else spec for name, spec in self.columns.items()
+        return {
+            name: (spec, "", "") if isinstance(spec, str) else (*spec, "")[:3]
+            for name, spec in self.columns.items()
         }
-        return {name: (*spec, "", "")[:3] for name, spec in whole.items()}
 
     def text(self) -> pd.DataFrame:
         """Return what the cells read, columns as in ``columns``."""
-        shown = {}
+        frame, shown = self.frame, {}
         for name, (_, form, _) in self.specs.items():
             first, _, last = name.partition(":")
-            values = self.frame.get(first, pd.Series(index=self.frame.index, dtype=object))
-            if not form:
-                labels = LABELS.get(name, {})
-                cells = [NOTHING if pd.isna(v) else labels.get(v, str(v)) for v in values]
-            elif last:
-                pairs = zip(values, self.frame[last])
-                cells = [
-                    NOTHING if pd.isna(low) else f"{number(low, form)} to {number(high, form)}"
-                    for low, high in pairs
-                ]
-            else:
-                cells = [number(value, form) for value in values]
-            if f"{name}_sd" in self.frame:
-                spread = self.frame[f"{name}_sd"]
-                tails = ["" if pd.isna(v) else f" ± {number(v, form.lstrip('+'))}" for v in spread]
-                cells = [cell + tail for cell, tail in zip(cells, tails)]
-            signs = self.marks.get(name, [""] * len(cells))
-            shown[name] = [cell + sign for cell, sign in zip(cells, signs)]
-        return pd.DataFrame(shown, index=range(len(self.frame)), dtype=object)
+            labels = LABELS.get(name, {})
+            cells = [
+                number(v, form) if form or pd.isna(v) else labels.get(v, str(v))
+                for v in frame[first]
+            ]
+            for column, between, digits in (
+                (last, " to ", form),
+                (f"{name}_sd", " ± ", form.lstrip("+")),
+            ):
+                if column in frame:
+                    ends = [f"{between}{number(v, digits)}" * pd.notna(v) for v in frame[column]]
+                    cells = list(map(add, cells, ends))
+            shown[name] = list(map(add, cells, self.marks.get(name, [""] * len(cells))))
+        return pd.DataFrame(shown, index=range(len(frame)), dtype=object)
 
     @property
     def remarks(self) -> list[str]:
@@ -177,29 +179,24 @@ class Table:
         used = "".join(sign for signs in self.marks.values() for sign in signs)
         return [*self.notes, *(meaning for mark, meaning in MARKS.items() if mark in used)]
 
-    def _repr_html_(self) -> str:
-        shown = self.text().map(html.escape)
-        for name, addresses in self.links.items():
-            shown[name] = [
-                f'<a href="{html.escape(address)}">{cell}</a>' if address else cell
-                for cell, address in zip(shown[name], addresses)
-            ]
-        specs = list(self.specs.values())
-        heads = self.heads if len(shown) else 0
-        numeric = [bool(form) for _, form, _ in specs]
-        indexed = shown.set_index(list(shown)[:heads]) if heads else shown
-        return _Styler(indexed).to_html(
-            table=self,
-            titles=specs,
-            numeric=numeric[heads:],
-            widths=[
-                "long" if max(map(len, shown[name])) > 26 else "short"
-                for name in shown
-                if len(shown)
-            ],
-            files=[]
-            if self.absent
-            else [(kind, f"tables/{self.name}.{kind}") for kind in ("csv", "tex")],
+    def _repr_html_(self):
+        shown = self.text()
+        cells = [
+            zip(shown[name], self.links.get(name, [""] * len(shown)), strict=True) for name in shown
+        ]
+        first = shown.iloc[:, 0]  # equal heads are one cell over several rows
+        runs = (first != first.shift()).cumsum() if self.heads > 1 else first.index
+        spans = pd.Series(1, shown.index).groupby(runs).transform("size")
+        return (
+            environment()
+            .get_template("table.html")
+            .render(
+                table=self,
+                titles=list(self.specs.values()),
+                rows=list(zip(*cells)),
+                spans=spans.mask(pd.Series(runs).duplicated(), 0).to_list(),
+                long=[shown[name].str.len().max() > 26 for name in shown],
+            )
         )
 
     def to_tex(self) -> str:
@@ -219,22 +216,12 @@ class Table:
             column_format="".join("r" if form else "l" for _, form, _ in specs),
         )
         absent = self.absent or "; ".join(self.missing[:20])
-        remarks = [*([f"Missing: {absent}"] if absent else []), *self.remarks]
+        remarks = [f"Missing: {absent}"] * bool(absent) + self.remarks
         foot = "".join(rf"\par\smallskip{{\footnotesize {_tex(it)}}}" + "\n" for it in remarks)
-        return re.sub(r"\\end\{table\}\s*$", lambda end: foot + end.group(), body)
-
-    def write(self, folder: Path) -> None:
-        """Write ``tables/<name>.csv`` (plain numbers) and ``tables/<name>.tex`` (booktabs)."""
-        with paths.replacing(folder / "tables" / f"{self.name}.csv") as temporary:
-            self.frame.round(4).to_csv(temporary, index=False)
-        with paths.replacing(folder / "tables" / f"{self.name}.tex") as temporary:
-            temporary.write_text(self.to_tex(), encoding="utf-8")
+        return body.replace(r"\end{table}", foot + r"\end{table}")
 
 
-_Styler = Styler.from_custom_template(TEMPLATES, html_table="table.html")
-
-
-def _tex(text: str) -> str:
+def _tex(text):
     return text.translate(TEX)
 
 
@@ -250,7 +237,7 @@ class Figure:
     files: Sequence[Path] = ()
     missing: str = ""
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self):
         # embedded, so that JupyterLab shows it as well
         content = base64.b64encode(self.files[0].read_bytes()).decode() if self.files else ""
         return environment().get_template("figure.html").render(figure=self, content=content)
@@ -269,15 +256,9 @@ def spoken(rows: pd.DataFrame) -> str:
 
 def place(rows: pd.DataFrame, *without: str) -> dict[str, Column]:
     """Return the columns that name a student, the overrides where there are any."""
-    columns: dict[str, Column] = {
-        "dataset": "dataset",
-        "metric": "metric",
-        "backbone": "backbone",
-        "setting": "setting",
-        "method": "method",
-        "alpha": ("α", ".2f"),
-    }
-    if len(rows) and "variant" in rows and (rows.variant != "").any():
+    names = ["dataset", "metric", "backbone", "setting", "method"]
+    columns = {name: name for name in names} | {"alpha": ("α", ".2f")}
+    if "variant" in rows and (rows.variant != "").any():
         columns["variant"] = "override"
     return {name: column for name, column in columns.items() if name not in without}
 
@@ -286,26 +267,20 @@ def reasons(rows: pd.DataFrame) -> list[str]:
     """Return why intervals or p values of these comparisons are missing, and which need care."""
     if rows.empty:
         return []
-    notes = []
-    if (rows.trainings < MIN_UNITS).any():
-        notes.append(
-            f"No p{' and nothing detectable' if 'detectable' in rows else ''} (—) with fewer than "
-            f"{MIN_UNITS} trainings: a fold of a seed is one."
-        )
-    if rows.low.isna().any():
-        notes.append(
-            "No interval (—) with fewer than three folds, or three seeds of one split: how another "
-            "training would differ is not known then."
-        )
-    if len(few := rows[(rows.speakers < MIN_UNITS) & rows.low.notna()]):
-        notes.append(
-            f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may "
-            "be too short: it assumes normal differences between speakers."
-        )
+    few = rows[(rows.speakers < MIN_UNITS) & rows.low.notna()]
+    detectable = " and nothing detectable" if "detectable" in rows else ""
+    sentences = {
+        f"No p{detectable} (—) with fewer than {MIN_UNITS} trainings: a fold of a seed is one.": (
+            rows.trainings < MIN_UNITS
+        ).any(),
+        "No interval (—) with fewer than three folds, or three seeds of one split: how another "
+        "training would differ is not known then.": rows.low.isna().any(),
+        f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may be "
+        "too short: it assumes normal differences between speakers.": len(few),
+    }
     of = rows[rows.metric == "eer"].groupby("dataset").conventions.max()
-    return notes + [
-        few_trials(name, difference) for name, difference in of.items() if difference > MANY
-    ]
+    trials = {few_trials(name, difference): difference > MANY for name, difference in of.items()}
+    return [sentence for sentence, holds in (sentences | trials).items() if holds]
 
 
 def few_trials(dataset: str, difference: float) -> str:
@@ -315,10 +290,3 @@ def few_trials(dataset: str, difference: float) -> str:
         f"conventions of the EER differ by up to {number(100 * difference, '.1f')} points for one "
         "student; the one shown is interpolated."
     )
-
-
-def headline(numbers: Mapping[str, Sequence[str]], about: str = "", remark: str = "") -> HTML:
-    """Return key numbers by what they count: each with the paper's number and an address, which may
-    be empty."""
-    template = environment().get_template("headline.html")
-    return HTML(template.render(numbers=numbers, about=about, remark=remark))

@@ -14,7 +14,6 @@ from typing import Any
 
 import pandas as pd
 
-from kdlib.parameters import GRADIENTS
 from kdsuite.analysis.statistics.comparison import answers_of
 from kdsuite.settings import Settings, of_dataset
 
@@ -23,17 +22,7 @@ LINEAR = "linear"
 AXES = ["dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant"]
 FILES = {"eer": "trials.csv"}
 COLUMNS = [*AXES, "key", "fold", "metric", "value", "recordings"]
-RUNS = [
-    "dataset",
-    "stage",
-    "key",
-    "state",
-    "seconds",
-    "device",
-    "commit",
-    "uncommitted",
-    "finished",
-]
+RUNS = "dataset stage key state seconds device commit uncommitted finished".split()
 
 
 def coordinates(run: Any) -> dict[str, Any]:
@@ -44,16 +33,13 @@ def coordinates(run: Any) -> dict[str, Any]:
     the parameters that differ from those of the dataset's file, such as
     ``training.targets=shuffled``; it is empty where none does that numbers depend on.
     """
-    settings = run.settings.canonical()
+    of, level = run.settings, "sequential" if run.settings.sequential else "nonseq"
     network = {
         "data": (LINEAR, "", "", math.nan),
-        "teacher": (
-            settings.backbone, "sequential" if settings.sequential else "nonseq", "", math.nan
-        ),
-        "student": (settings.backbone, settings.setting, settings.method, settings.alpha),
-    }[run.stage]  # fmt: skip
-    place = (settings.dataset, run.stage, *network, settings.seed, variant(settings, run.stage))
-    return dict(zip(AXES, place))
+        "teacher": (of.backbone, level, "", math.nan),
+        "student": (of.backbone, of.setting, of.method, of.alpha),
+    }[run.stage]
+    return dict(zip(AXES, (of.dataset, run.stage, *network, of.seed, variant(of, run.stage))))
 
 
 def variant(settings: Settings, stage: str = "student") -> str:
@@ -74,7 +60,7 @@ def variant(settings: Settings, stage: str = "student") -> str:
 
 def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
     """Return runs by their folder: undistilled students of several methods share one."""
-    by_folder: dict[Path, Any] = {}
+    by_folder = {}
     for run in runs:
         by_folder.setdefault(run.folder, run)
     return by_folder
@@ -85,11 +71,11 @@ def collect(runs: Iterable[Any]) -> pd.DataFrame:
     values as fractions."""
     rows = []
     for folder, run in distinct(runs).items():
-        folds = run.result.get("folds")
+        folds = run.result.get("folds", [])
         place = coordinates(run).values() if folds else ()
         rows += [
             (*place, folder.name, fold["fold"], name, float(value), fold["recordings"])
-            for fold in folds or ()
+            for fold in folds
             for name, value in fold.items()
             if name not in ("fold", "recordings") and isinstance(value, (int, float))
         ]
@@ -134,20 +120,7 @@ def eer_conventions(results: pd.DataFrame, dataset: str) -> float:
         & results.metric.isin(["eer", "eer_mean", "eer_max"])
     ]
     by_student = students.groupby(["key", "fold"]).value
-    return float((by_student.max() - by_student.min()).max())
-
-
-def histories(runs: Iterable[Any]) -> pd.DataFrame:
-    """Return one row an epoch of each fold of those students that recorded how the gradients of
-    label and teacher agree, with their places."""
-    rows = []
-    for run in distinct(runs).values():
-        recorded = run.result.get("agreement")
-        place = coordinates(run).values() if recorded else ()
-        rows += [
-            (*place, fold, *epoch) for fold, epochs in (recorded or {}).items() for epoch in epochs
-        ]
-    return pd.DataFrame(rows, columns=[*AXES, "fold", "epoch", *GRADIENTS])
+    return (by_student.max() - by_student.min()).max()
 
 
 def states(runs: Iterable[Any]) -> pd.DataFrame:
@@ -156,13 +129,10 @@ def states(runs: Iterable[Any]) -> pd.DataFrame:
     rows = []
     for folder, run in distinct(runs).items():
         result = run.result
-        device, commit, finished = (
-            result.get(name) or "" for name in ("device", "commit", "finished")
-        )
-        rows.append(
-            (
-                run.settings.dataset, run.stage, folder.name, run.state, result.get("wall", math.nan), device, commit,
-                bool(result.get("uncommitted_changes")), finished, folder, run,
-            )
-        )  # fmt: skip
-    return pd.DataFrame(rows, columns=[*RUNS, "folder", "run"])
+        named = [
+            result.get(name) or ""
+            for name in ("device", "commit", "uncommitted_changes", "finished")
+        ]
+        place = (run.settings.dataset, run.stage, folder.name, run.state)
+        rows.append((*place, result.get("wall", math.nan), *named, folder, run))
+    return pd.DataFrame(rows, columns=[*RUNS, "folder", "run"]).astype({"uncommitted": bool})

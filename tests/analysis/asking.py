@@ -6,6 +6,7 @@ import ast
 import json
 from typing import Any, NamedTuple
 
+import matplotlib
 import pandas as pd
 import pytest
 
@@ -16,13 +17,16 @@ from kdsuite.runs import grid
 
 
 class Answer(NamedTuple):
-    """What a question notebook showed: tables and figures by name, files, and its answer."""
+    """What a question notebook showed: tables and figures by name, the pictures of the figures,
+    files, its answer, and its names."""
 
     tables: dict[str, Table]
     figures: dict[str, Figure]
+    pictures: dict[str, Any]
     files: dict[str, pd.DataFrame]
     text: str
     shown: list[Any]
+    names: dict[str, Any]
 
 
 def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answer:
@@ -31,16 +35,16 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
     notebook = json.loads(
         (paths.ROOT / "notebooks" / "questions" / f"{question}.ipynb").read_text()
     )
-    made = Answer({}, {}, {}, "", shown := [])
+    made = Answer({}, {}, {}, {}, "", shown := [], names := {"__name__": "__main__"})
     value: Any = None
-    with pytest.MonkeyPatch.context() as patch:
+    # a notebook sets the style of its pictures for its whole kernel
+    with pytest.MonkeyPatch.context() as patch, matplotlib.rc_context():
         patch.setattr(grid, "runs", lambda name: list(runs))
         patch.setattr(grid, "known", lambda name: list(known))
         for kind, kept in (("table", made.tables), ("figure", made.figures)):
-            patch.setattr(Suite, kind, _keeping(getattr(Suite, kind), kept))
+            patch.setattr(Suite, kind, _keeping(getattr(Suite, kind), kept, made.pictures))
         patch.setattr(Suite, "write", lambda self, name, frame: made.files.update({name: frame}))
         patch.setattr("IPython.display.display", lambda *values: shown.extend(values))
-        names: dict[str, Any] = {"__name__": "__main__"}
         for cell in notebook["cells"]:
             if cell["cell_type"] != "code":
                 continue
@@ -49,14 +53,14 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
                 statements, last = [*statements, last], ast.parse("None").body[0]
             exec(compile(ast.Module(statements, []), question, "exec"), names)
             if "parameters" in cell["metadata"].get("tags", []):
-                names |= {"suite": "demo", "alpha": alpha}
+                names.update(suite="demo", alpha=alpha)
             value = eval(compile(ast.Expression(last.value), question, "eval"), names)
     return made._replace(text=value.data)
 
 
-def _keeping(method: Any, kept: dict[str, Any]) -> Any:
-    def keep(self: Suite, name: str, *arguments: Any, **options: Any) -> Any:
-        kept[name] = method(self, name, *arguments, **options)
+def _keeping(method: Any, kept: dict[str, Any], shown: dict[str, Any]) -> Any:
+    def keep(self: Suite, name: str, what: Any, *arguments: Any, **options: Any) -> Any:
+        kept[name], shown[name] = method(self, name, what, *arguments, **options), what
         return kept[name]
 
     return keep

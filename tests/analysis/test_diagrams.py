@@ -172,17 +172,11 @@ def test_every_figure_of_an_se_resnet_says_se(name):
 
 
 def test_the_target_is_what_the_setting_says(measured):
-    targets = {
-        setting: scheme.target(small(setting=setting)) for setting in ("nonseq", "em", "agg")
-    }
-    assert targets == {
-        "nonseq": ("peak", (8,)),
-        "em": ("segment", (2, 8)),
-        "agg": ("recording", (8,)),
-    }
-    assert scheme.target(measured(timed=True, setting="em")) == ("segment", (2, 8))
-    assert scheme.target(measured(timed=False, setting="em")) == ("same", (2, 8))
-    assert scheme.target(measured(timed=False)) == ("recording", (8,))
+    of_settings = {each: scheme.source(small(setting=each)) for each in ("nonseq", "em", "agg")}
+    assert of_settings == {"nonseq": "peak", "em": "segment", "agg": "recording"}
+    assert scheme.source(measured(timed=True, setting="em")) == "segment"
+    assert scheme.source(measured(timed=False, setting="em")) == "same"
+    assert scheme.source(measured(timed=False)) == "recording"
 
 
 def test_a_teacher_of_measurements_is_drawn_without_frames(measured):

@@ -14,13 +14,19 @@ import torch
 from matplotlib.text import Text
 
 from kdlib.dataset import Ragged
-from kdlib.errors import UserError
+from kdlib.parameters import GRADIENTS
 from kdlib.spectrogram import Spectrogram
 from kdlib.teacher import PrivilegedInformation
 from kdsuite import paths
 from kdsuite.analysis import figures
+from kdsuite.analysis.comparisons import COLUMNS
 from kdsuite.analysis.figures.style import GREY, METHODS
+from kdsuite.analysis.suite import Suite
 from kdsuite.data.store import Store
+from kdsuite.runs.run import Run
+from kdsuite.settings import load
+from tests.analysis.asking import Answer, ask
+from tests.analysis.filed import finish
 from tests.conftest import noise_store, small
 
 
@@ -74,7 +80,32 @@ def tidy(rows) -> pd.DataFrame:
             "metric",
             "value",
         ],
-    )
+    ).assign(stage="student", variant="")
+
+
+def pictures_over_alpha(tmp_path, results=None, gains=None, histories=None) -> Answer:
+    """Return what the notebook on alpha shows of these tables of a suite."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "REPORTS", tmp_path)
+        tables = {
+            "results": tidy([]) if results is None else results,
+            "gains": pd.DataFrame(columns=COLUMNS) if gains is None else gains,
+        }
+        for name, table in tables.items():
+            patch.setattr(Suite, name, table)
+        runs = [Run("student", load(dataset="demo-ravdess"))]
+        for place, part in (
+            ()
+            if histories is None
+            else histories.groupby(["backbone", "setting", "method", "alpha"])
+        ):
+            axes = dict(zip(["backbone", "setting", "method", "alpha"], place))
+            epochs = part[["epoch", *GRADIENTS]].to_dict("records")
+            history = {str(number): [epoch] for number, epoch in enumerate(epochs)}
+            runs.append(
+                finish(Run("student", load(dataset="demo-ravdess", **axes)), {}, history=history)
+            )
+        return ask("alpha", runs)
 
 
 # recordings
@@ -240,22 +271,25 @@ def test_training_curves_show_the_agreement_where_it_was_computed():
     assert list(agreement.lines[0].get_ydata()) == [-0.3]
 
 
-def test_agreement_is_the_mean_over_the_trainings_of_a_line():
+def test_agreement_is_the_mean_over_the_trainings_of_a_line(tmp_path):
     rows = pd.DataFrame(
         {
-            "line": ["α = 0.5"] * 4 + ["α = 0.25"] * 2,
+            "alpha": [0.5] * 4 + [0.25] * 2,
             "epoch": [1, 2] * 3,
             "agreement": [0.1, 0.2, 0.3, 0.6, -0.1, -0.2],
         }
-    )
-    picture = figures.agreement(rows)
-    first, second, _ = picture.axes[0].lines[:3]
-    assert first.get_ydata() == pytest.approx([0.2, 0.4])
-    assert second.get_ydata() == pytest.approx([-0.1, -0.2])
+    ).assign(dataset="demo-ravdess", backbone="vgg", setting="em", method="embedding", variant="")
+    rows = rows.assign(label_gradient=1.0, teacher_gradient=1.0)
+    picture = pictures_over_alpha(tmp_path, histories=rows).pictures[
+        "figure-agreement-demo-ravdess"
+    ]
+    first, second = picture.axes[0].lines[:2]
+    assert first.get_ydata() == pytest.approx([-0.1, -0.2])
+    assert second.get_ydata() == pytest.approx([0.2, 0.4])
     means = picture.data.set_index(["line", "epoch"])
     assert means.loc[("α = 0.5", 1), "sem"] == pytest.approx(0.1)
     names = [text.get_text() for text in picture.legends[0].get_texts()]
-    assert names == ["α = 0.5", "α = 0.25"]
+    assert names == ["α = 0.25", "α = 0.5"]
 
 
 def test_what_training_notebooks_draw_needs_no_slow_import():
@@ -324,56 +358,57 @@ def test_embedding_map_of_few_recordings_and_of_a_network_that_died_in_training(
 def over_alpha() -> pd.DataFrame:
     """Return results of two networks: AGG, whose undistilled student is filed as em, and one with a
     single alpha."""
+    own = "demo-ravdess"
     rows = [
-        ("d", "vgg", "em", "embedding", 0.0, 0, fold, "uar", value)
+        (own, "vgg", "em", "embedding", 0.0, 0, fold, "uar", value)
         for fold, value in ((0, 0.5), (1, 0.3))
     ]
     for method, gain in (("embedding", 0.1), ("softlabel", -0.1)):
         rows += [
-            ("d", "vgg", "agg", method, 0.5, seed, fold, "uar", 0.5 + gain + 0.02 * seed)
+            (own, "vgg", "agg", method, 0.5, seed, fold, "uar", 0.5 + gain + 0.02 * seed)
             for seed in (0, 1)
             for fold in (0, 1)
         ]
-    rows.append(("d", "resnet", "nonseq", "embedding", 0.5, 0, 0, "uar", 0.9))
-    return tidy([*rows, ("d", "vgg", "agg", "embedding", 0.5, 0, 0, "accuracy", 0.0)])
+    rows.append((own, "resnet", "nonseq", "embedding", 0.5, 0, 0, "uar", 0.9))
+    return tidy([*rows, (own, "vgg", "agg", "embedding", 0.5, 0, 0, "accuracy", 0.0)])
 
 
-def test_accuracy_against_alpha_draws_one_line_a_method_from_the_undistilled_student():
-    picture = figures.accuracy_against_alpha(over_alpha())
+def test_a_metric_over_alpha_has_one_line_a_method_from_the_undistilled_student(tmp_path):
+    picture = pictures_over_alpha(tmp_path, over_alpha()).pictures["figure5"]
     panels = [axes for axes in picture.axes if axes.axison]
     assert [axes.get_title() for axes in panels] == ["VGG+BiLSTM+AGG"]
     lines = {line.get_label(): line for line in panels[0].lines}
-    assert set(lines) == {
-        METHODS["embedding"][2],
-        METHODS["softlabel"][2],
-        "undistilled student",
-    }
-    assert lines[METHODS["embedding"][2]].get_ydata() == pytest.approx([40, 61])
-    assert lines[METHODS["softlabel"][2]].get_ydata() == pytest.approx([40, 41])
+    own, soft = METHODS["embedding"], METHODS["softlabel"]
+    assert {own[2], soft[2], "undistilled student"} <= set(lines)
+    assert "linear baseline" not in lines
+    assert lines[own[2]].get_ydata() == pytest.approx([40, 61])
+    assert lines[soft[2]].get_ydata() == pytest.approx([40, 41])
     assert lines["undistilled student"].get_ydata() == pytest.approx([40, 40])
-    assert lines[METHODS["softlabel"][2]].get_color() == METHODS["softlabel"][0]
+    assert lines[soft[2]].get_color() == soft[0]
     assert "mean over up to 2 folds, band: ± 1 standard error" in picture.get_supxlabel()
-    axes = figures.accuracy_against_alpha(over_alpha(), linear=0.45).axes[0]
+    linear = tidy([("demo-ravdess", "linear", "", "", np.nan, 0, 0, "uar", 0.45)])
+    both = pd.concat([over_alpha(), linear.assign(stage="data")])
+    axes = pictures_over_alpha(tmp_path, both).pictures["figure5"].axes[0]
     dotted = next(line for line in axes.lines if line.get_label() == "linear baseline")
     assert dotted.get_ydata() == pytest.approx([45, 45]) and dotted.get_linestyle() == ":"
 
 
-def test_the_band_is_one_standard_error_over_the_folds():
-    means = figures.means_over_folds(over_alpha()).set_index(["setting", "method", "alpha"])
+def test_the_band_is_one_standard_error_over_the_folds(tmp_path):
+    picture = pictures_over_alpha(tmp_path, over_alpha()).pictures["figure5"]
+    means = picture.data.set_index(["setting", "method", "alpha"])
     # standard deviation of 0.5 and 0.3 (n − 1) over the root of 2
     assert means.loc[("agg", "embedding", 0.0), "standard_error"] == pytest.approx(0.1)
     assert means.loc[("agg", "embedding", 0.5), "standard_error"] == pytest.approx(0.0)
-    axes = figures.accuracy_against_alpha(over_alpha()).axes[0]
-    heights = axes.collections[0].get_paths()[0].vertices
+    heights = picture.axes[0].collections[0].get_paths()[0].vertices
     assert (heights[heights[:, 0] == 0][:, 1].min(), heights[:, 1].max()) == (
         pytest.approx(30),
         pytest.approx(61),
     )
 
 
-def test_no_picture_over_alpha_of_a_single_alpha():
-    with pytest.raises(UserError, match="two alphas"):
-        figures.accuracy_against_alpha(over_alpha()[lambda rows: rows.alpha > 0])
+def test_no_picture_over_alpha_of_a_single_alpha(tmp_path):
+    shown = pictures_over_alpha(tmp_path, over_alpha()[lambda rows: rows.alpha > 0])
+    assert "at two values of α" in shown.figures["figure5"].missing
 
 
 # comparisons
@@ -414,19 +449,13 @@ def test_gains_draws_each_interval_in_the_colour_of_its_method():
     assert list(picture.data) == ["label", "method", "targets", "alpha", "gain", "low", "high", "p"]
 
 
-def test_known_gains_say_whether_there_is_a_benefit():
-    rows = compared().rename(columns={"label": "about"}).assign(benefit=[True, False, False])
-    rows.loc[2, ["gain", "low", "high"]] = np.nan
-    picture = figures.known(rows)
-    axes = picture.axes[0]
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels == ["benefit: one", "no benefit: two", "no benefit: three"]
-    assert axes.lines[-1].get_ydata() == pytest.approx([0.5, 0.5])
-    pd.testing.assert_frame_equal(picture.data, rows)
-
-
-def test_gradient_share_draws_gains_against_shares():
-    axes = figures.gradient_share(compared()).axes[0]
+def test_gradient_share_draws_gains_against_shares(tmp_path):
+    place = {"dataset": "demo-ravdess", "variant": "", "targets": "teacher", "metric": "uar"}
+    gains = compared().assign(**place)
+    shares = gains.rename(columns={"share": "teacher_gradient"})
+    shares = shares.assign(label_gradient=1 - shares.teacher_gradient, agreement=np.nan, epoch=1)
+    shown = pictures_over_alpha(tmp_path, gains=gains.drop(columns="share"), histories=shares)
+    axes = shown.pictures["figure-share-demo-ravdess-uar"].axes[0]
     points = {
         each.get_label(): each.get_offsets()
         for each in axes.collections
@@ -452,7 +481,8 @@ def test_saved_pictures_are_the_same_bytes_each_time_small_and_hold_their_text(t
     )
     assert len(svg) < 350_000 and b"<dc:date>" not in svg  # of noise, which does not compress
     assert ">take-01</" in svg.decode()
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "first.csv"), over_alpha())
+    saved = pd.read_csv(tmp_path / "first.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(saved, over_alpha())
 
 
 def test_a_picture_shows_itself_once_and_leaves_matplotlib_as_it_was():

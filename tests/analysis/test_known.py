@@ -3,19 +3,23 @@ small."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from kdlib.errors import InvalidParameter
 from kdsuite import paths
-from kdsuite.analysis import known
+from kdsuite.analysis.comparisons import COLUMNS
 from kdsuite.analysis.results import coordinates, variant
 from kdsuite.analysis.statistics.comparison import compare
+from kdsuite.analysis.suite import Suite
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
 from kdsuite.runs.stages import Progress
 from kdsuite.settings import load
+from tests.analysis.asking import Answer, ask
 
 RIGHT = "The suite finds a benefit where there is one, and none where there is none."
 BENEFIT, NONE = (
@@ -24,109 +28,86 @@ BENEFIT, NONE = (
 )
 
 
-def rows_of(*told: dict | None, benefit=(True, False, False)) -> pd.DataFrame:
+@pytest.fixture(autouse=True)
+def reports(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
+
+
+def answer(truth: list[grid.Known], rows: list[dict]) -> Answer:
+    """Return what the notebook of controls shows where the suite's comparisons are ``rows``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Suite, "comparisons", pd.DataFrame(rows, columns=COLUMNS))
+        return ask("controls", [], truth)
+
+
+def answer_of(*told: dict | None, benefit=(True, False, False)) -> Answer:
     """Return what is known of the first students of the suite controls, and what they found (None:
     their runs are missing)."""
     truth = [
         grid.Known(each.run, of, name)
         for each, of, name in zip(grid.known("controls"), benefit, ("shared", "soft", "shuffled"))
     ]
-    found = [
-        {
-            **coordinates(each.run),
-            "metric": "uar",
-            "undistilled": 0.3,
-            "distilled": 0.5,
-            "p": 0.03,
-            "speakers": 12,
-            "trainings": 6,
-            **of,
-        }
+    numbers = {"undistilled": 0.3, "distilled": 0.5, "p": 0.03, "speakers": 12, "trainings": 6}
+    rows = [
+        {**coordinates(each.run), "metric": "uar", **numbers, **of}
         for each, of in zip(truth, told)
         if of
     ]
-    columns = [*coordinates(truth[0].run), *known.NUMBERS]
-    return known.rows(truth, pd.DataFrame(found, columns=None if found else columns))
+    return answer(truth, rows)
+
+
+def sentence_of(*told: dict | None, benefit=(True, False, False)) -> str:
+    """Return the sentence that opens the report."""
+    opening, *_ = answer_of(*told, benefit=benefit).shown
+    (sentence,) = re.fullmatch(r"\*\*\[(.*)\]\(controls.html#known\)\*\*", opening.data).groups()
+    return sentence
 
 
 def test_all_is_as_it_should_be():
-    rows = rows_of(BENEFIT, NONE, NONE)
-    assert known.verdict(rows) == RIGHT
-    assert list(rows.about) == ["shared", "soft", "shuffled"] and list(rows.seen) == [
-        True,
-        False,
-        False,
-    ]
+    assert sentence_of(BENEFIT, NONE, NONE) == RIGHT
+    rows = answer_of(BENEFIT, NONE, NONE).tables["known"].frame
+    assert list(rows.about) == ["shared", "soft", "shuffled"]
+    assert list(rows.seen) == [True, False, False]
 
 
 def test_a_control_that_gains_and_a_benefit_that_is_missed_turn_the_sentence_round():
-    assert (
-        known.verdict(rows_of(BENEFIT, NONE, BENEFIT))
-        == "The suite finds a benefit where there is none (shuffled)."
-    )
-    assert (
-        known.verdict(rows_of(NONE, NONE, NONE))
-        == "The suite finds no benefit where there is one (shared)."
-    )
-    both = "The suite finds no benefit where there is one (shared) and finds a benefit where there is none (soft; shuffled)."
-    assert known.verdict(rows_of(NONE, BENEFIT, BENEFIT)) == both
+    invented, missed = "finds a benefit where there is none", "finds no benefit where there is one"
+    assert sentence_of(BENEFIT, NONE, BENEFIT) == f"The suite {invented} (shuffled)."
+    assert sentence_of(NONE, NONE, NONE) == f"The suite {missed} (shared)."
+    both = f"The suite {missed} (shared) and {invented} (soft; shuffled)."
+    assert sentence_of(NONE, BENEFIT, BENEFIT) == both
     # wrong remains wrong, whatever is missing beside it
-    assert (
-        known.verdict(rows_of(None, BENEFIT, NONE))
-        == "The suite finds a benefit where there is none (soft)."
-    )
+    assert sentence_of(None, BENEFIT, NONE) == f"The suite {invented} (soft)."
 
 
 @pytest.mark.parametrize(
     "lacking", [None, {**BENEFIT, "trainings": 5}, {**BENEFIT, "low": np.nan, "high": np.nan}]
 )
 def test_runs_that_are_missing_or_too_few_leave_it_open(lacking):
-    sentence = known.verdict(rows_of(lacking, NONE, NONE))
+    sentence = sentence_of(lacking, NONE, NONE)
     assert "is not known" in sentence and "1 of 3 comparisons" in sentence and sentence != RIGHT
 
 
 def test_without_both_kinds_nothing_is_shown():
-    assert "It is not known" in known.verdict(rows_of(BENEFIT, BENEFIT, benefit=(True, True)))
+    assert "It is not known" in sentence_of(BENEFIT, BENEFIT, benefit=(True, True))
 
 
 def test_what_the_method_has_more_than_a_control_can_be_what_is_known():
-    rows = rows_of(NONE)
     (control,) = [
         grid.Known(each.run, False, "over", True) for each in grid.known("controls") if each.over
     ]
-    over = {
-        "over": 0.02,
-        "over_low": -0.04,
-        "over_high": 0.06,
-        "over_p": 0.5,
-        "distilled": 0.66,
-        "undistilled": 0.6,
-        **BENEFIT,
-    }
-    found = pd.DataFrame(
-        [
-            {
-                **coordinates(control.run),
-                "p": 0.03,
-                "speakers": 12,
-                "trainings": 6,
-                **over,
-            }
-        ]
-    )
-    (row,) = known.rows([control], found).itertuples()
-    assert (row.gain, row.low, row.high, row.p, row.undistilled) == (
-        0.02,
-        -0.04,
-        0.06,
-        0.5,
-        0.66,
-    ) and row.seen is False
-    assert row.distilled == pytest.approx(0.68) and len(rows) == 3
+    own = {"undistilled": 0.6, "distilled": 0.66, "p": 0.03, "speakers": 12, "trainings": 6}
+    over = {"over": 0.02, "over_low": -0.04, "over_high": 0.06, "over_p": 0.5}
+    place = {**coordinates(control.run), "metric": "uar"}
+    made = answer([control], [{**place, **own, **BENEFIT, **over}])
+    (row,) = made.tables["known"].frame.itertuples()
+    assert (row.gain, row.low, row.high, row.p) == (2, -4, 6, 0.5) and row.seen is False
+    assert (row.undistilled, row.distilled) == pytest.approx((66, 68))
 
 
 def test_interval_that_touches_zero_is_no_benefit():
-    assert list(rows_of({**BENEFIT, "low": 0.0}, NONE, NONE).seen) == [False, False, False]
+    rows = answer_of({**BENEFIT, "low": 0.0}, NONE, NONE).tables["known"].frame
+    assert list(rows.seen) == [False, False, False]
 
 
 def test_of_a_synthetic_corpus_a_name_says_what_differs():

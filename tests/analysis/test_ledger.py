@@ -3,20 +3,36 @@ entry at a time."""
 
 from __future__ import annotations
 
+from operator import attrgetter
+
+import pandas as pd
 import pytest
+import yaml
 
 from kdsuite import paths, settings
-from kdsuite.analysis import ledger
 from kdsuite.runs import grid
 from kdsuite.runs.run import AXES_OF
+from tests.analysis.asking import ask
 
-ENTRIES = ledger.entries()
+FILE = paths.ROOT / "kdsuite" / "analysis" / "ledger.yaml"
+ENTRIES = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+EFFECTS = paths.ROOT / "reports" / "ledger" / "tables" / "sensitivity.csv"
 KEYS = {*"id question says mark default alternatives parameter dataset settled".split()}
 MARKS = ("choice", "elsewhere", "decoded")
 SWITCHED = [entry for entry in ENTRIES if "parameter" in entry]
 # of all corpora, but not to be tried on the small one: these weights are fetched and fit networks
 # of full width only
 UNTRIED = {"model.teacher_weights"}
+
+
+@pytest.fixture(autouse=True)
+def reports(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
+
+
+def ledger() -> pd.DataFrame:
+    """Return the ledger as its notebook shows it, by the names of its entries."""
+    return ask("ledger", []).tables["ledger"].frame.set_index("id")
 
 
 def named(entry) -> str:
@@ -44,7 +60,9 @@ def test_an_entry_is_whole(entry):
 
 @pytest.mark.parametrize("entry", SWITCHED, ids=named)
 def test_the_default_is_the_code_s_own(entry):
-    assert ledger.in_code(entry) == entry["default"]
+    of = {"dataset": entry["dataset"]} if "dataset" in entry else {}
+    value = attrgetter(entry["parameter"])(settings.load(**of) if of else settings.Settings())
+    assert (list(value) if isinstance(value, tuple) else value) == entry["default"]
 
 
 @pytest.mark.parametrize("entry", SWITCHED, ids=named)
@@ -59,19 +77,21 @@ def test_each_alternative_is_accepted(entry):
 
 
 def test_the_ledger_shows_the_default_of_the_code(monkeypatch):
-    other = settings.Settings(media=settings.Media(hop=0.02))
-    monkeypatch.setattr(ledger, "Settings", lambda: other)
-    assert ledger.ledger().set_index("id").default["window-step"] == "0.02"
+    class Other(settings.Settings):
+        media: settings.Media = settings.Media(hop=0.02)
+
+    monkeypatch.setattr(settings, "Settings", Other)
+    assert ledger().default["window-step"] == "0.02"
 
 
 def test_a_folder_of_parameters_needs_not_have_the_corpora_of_the_paper(monkeypatch, tmp_path):
-    whole = ledger.ledger()
+    whole = ledger()
     monkeypatch.setattr(paths, "PARAMS", tmp_path)
-    assert ledger.ledger().equals(whole)
+    assert ledger().equals(whole)
 
 
 def test_values_are_shown_as_a_parameters_file_has_them():
-    shown = ledger.ledger().set_index("id")
+    shown = ledger()
     assert (
         shown.default["teacher-batchnorm"] == "false" and shown.default["teacher-weights"] == "none"
     )
@@ -83,24 +103,24 @@ def test_values_are_shown_as_a_parameters_file_has_them():
     assert len(shown) == len(ENTRIES)
 
 
-def test_the_ledger_says_what_was_measured(monkeypatch, tmp_path):
-    (tmp_path / "ledger" / "tables").mkdir(parents=True)
-    (tmp_path / "ledger" / "tables" / "sensitivity.csv").write_text(
+def test_the_ledger_says_what_was_measured():
+    (paths.REPORTS / "ledger" / "tables").mkdir(parents=True)
+    (paths.REPORTS / "ledger" / "tables" / "sensitivity.csv").write_text(
         "departure,effect\nmedia.fft=1024,-2.61\ntraining.distance=cosine,16.2\n"
         "training.distance=smooth_l1,11.7\ntraining.temperature=2.0; training.softened=both,-2.4\n"
     )
-    monkeypatch.setattr(paths, "REPORTS", tmp_path)
-    effects = ledger.ledger().set_index("parameter").effect
+    effects = ledger().set_index("parameter").effect
     assert effects["media.fft"] == "1024: -2.6"
     assert effects["training.distance"] == "cosine: +16.2 · smooth_l1: +11.7"
     assert effects["training.softened"] == "both: -2.4" and effects["media.hop"] == ""
-    monkeypatch.setattr(paths, "REPORTS", tmp_path / "none")
-    assert not ledger.ledger().effect.any()
+    (paths.REPORTS / "ledger" / "tables" / "sensitivity.csv").unlink()
+    assert not ledger().effect.any()
 
 
 def test_the_committed_effects_are_of_parameters_in_the_ledger():
-    known = {entry["parameter"] for entry in ledger.entries() if "parameter" in entry}
-    measured = set(ledger.measured_effects())
+    known = {entry["parameter"] for entry in SWITCHED}
+    departures = pd.read_csv(EFFECTS).departure
+    measured = set(departures.str.split("; ").str[-1].str.split("=").str[0])
     assert len(measured) > 30 and measured - known <= {"model.width"}
 
 

@@ -16,6 +16,7 @@ from nbformat.v4 import new_markdown_cell
 
 from kdsuite import paths
 from kdsuite.analysis import pages, paper
+from kdsuite.analysis.report import duration
 from kdsuite.analysis.suite import Suite, title
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
@@ -293,4 +294,4 @@ def test_runs_are_called_by_what_sets_them_apart():
     ],
 )
 def test_times_read_as_people_say_them(seconds, text):
-    assert pages.duration(seconds) == text
+    assert duration(seconds) == text

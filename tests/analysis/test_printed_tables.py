@@ -7,11 +7,10 @@ import json
 import pytest
 
 from kdsuite import paths
-from kdsuite.analysis import networks, results
+from kdsuite.analysis import results
 from kdsuite.analysis.report import Table
-from kdsuite.analysis.suite import Suite
-from kdsuite.runs import grid
 from kdsuite.runs.run import Run
+from tests.analysis.asking import ask
 from tests.analysis.filed import finish, student
 
 
@@ -23,11 +22,7 @@ def reports(tmp_path, monkeypatch):
 
 def table(name: str, runs: list[Run], alpha=0.5) -> Table:
     """Return Table 4, 5, 6 or 7 as its page shows it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grid, "runs", lambda name: runs)
-        patch.setattr(grid, "known", lambda name: [])
-        (first, *_) = networks.tables(int(name[5]), runs, results.collect(runs), alpha)
-        return Suite("demo").comparison(first, alpha)
+    return ask("results", runs, alpha=alpha).tables[name]
 
 
 def row(found: Table, backbone: str, setting: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 
 from kdsuite import paths
 from kdsuite.analysis.figures.style import Picture
-from kdsuite.analysis.report import Figure, Table, headline, number, place, reasons, spoken
+from kdsuite.analysis.report import Figure, Table, environment, number, place, reasons, spoken
 from kdsuite.analysis.suite import Suite
 
 EVIL = 'a"b<script>alert(1)</script>_%&'
@@ -116,29 +116,31 @@ def test_hostile_text_stays_text():
     assert not tree.find("script") and tree.text.count("<script>alert(1)") == 7
     tree = page(Figure("f", EVIL, EVIL, missing=EVIL))
     assert not tree.find("script") and tree.text.count("<script>alert(1)") == 3
-    shown = headline({EVIL: (EVIL, EVIL, "")}, EVIL, EVIL).data
-    assert "<script" not in shown and shown.count("&lt;script") == 5
+    template = environment().get_template("headline.html")
+    shown = template.render(numbers={EVIL: (EVIL, EVIL, "")}, about=EVIL)
+    assert "<script" not in shown and shown.count("&lt;script") == 4
 
 
-def test_tex_is_escaped_and_csv_has_plain_numbers(tmp_path):
+def test_tex_is_escaped_and_csv_has_plain_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
+    suite = Suite("demo")
     frame = pd.DataFrame({"name": [r"a_b%&$#{}~^\<b>"], "value": [-1.26], "value_sd": [0.5]})
     columns = {"name": "100 %", "value": ("x_1 & y", "+.1f")}
     facts = {"caption": "50 % of α_1", "notes": ["R&D"], "missing": ["a_b"]}
-    table(frame=frame, columns=columns, **facts).write(tmp_path)
-    text = (tmp_path / "tables" / "t.tex").read_text()
+    suite.table("t", frame, title="T", columns=columns, **facts)
+    text = (suite.folder / "tables" / "t.tex").read_text()
     name = r"a\_b\%\&\$\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}\textless{}b\textgreater{}"
     assert rf"{name} & $-$1.3 $\pm$ 0.5 \\" in text
     assert r"100 \% & x\_1 \& y \\" in text and r"\caption{50 \% of $\alpha$\_1}" in text
     assert r"R\&D" in text and r"Missing: a\_b" in text and text.isascii()
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
-    rows = pd.read_csv(tmp_path / "tables" / "t.csv").to_dict("records")
+    rows = pd.read_csv(suite.folder / "tables" / "t.csv").to_dict("records")
     assert rows == [{"name": r"a_b%&$#{}~^\<b>", "value": -1.26, "value_sd": 0.5}]
 
 
-def test_an_empty_table_and_a_grouped_one_are_written(tmp_path):
+def test_an_empty_table_and_a_grouped_one_are_written():
     for of in (table(frame=FRAME[:0], absent="no run."), table()):
-        of.write(tmp_path)
-        assert (tmp_path / "tables" / "t.tex").read_text().isascii()
+        assert of.to_tex().isascii() and of._repr_html_()
 
 
 def test_a_figure_shows_its_picture_and_leads_to_its_files(tmp_path, monkeypatch):

@@ -16,18 +16,13 @@ from statsmodels.stats.anova import anova_lm
 
 from kdlib.errors import UserError
 from kdlib.metrics import eer as error_rate
-from kdsuite.analysis.paper import published
+from kdsuite import paths
 from kdsuite.analysis.statistics import trials as of_trials
 from kdsuite.analysis.statistics.comparison import compare, corrected, interval, with_seed
-from kdsuite.analysis.statistics.power import (
-    design,
-    detectable,
-    detectable_by_t,
-    paper_designs,
-    standard_error,
-)
+from kdsuite.analysis.statistics.power import detectable, detectable_by_t
 from kdsuite.analysis.statistics.uncertainty import crossed, leave_one_out, right, sign_flip
 from kdsuite.runs import metrics
+from tests.analysis.asking import ask
 from tests.analysis.designs import ANSWERS, DESIGNS, PAIRS, TRAINING, varied
 from tests.analysis.designs import rates as rates_of
 from tests.analysis.simulation import (
@@ -301,14 +296,17 @@ def test_the_detectable_gain_of_a_t_test_is_found_in_four_suites_of_five():
     assert np.isnan(detectable_by_t(0.0, 6)) and np.isnan(detectable_by_t(np.nan, np.nan))
 
 
-def test_the_papers_designs():
-    assert standard_error(0.55, 2452) == pytest.approx(0.0100, abs=5e-5)
+def test_the_papers_designs(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "REPORTS", tmp_path)
+    found = ask("gains", []).tables["designs"].frame.set_index(["table", "backbone", "setting"])
     # two students that have nothing in common, by Student's t, which the exact test over 24 folds
     # comes up to
-    error = np.sqrt(2) * standard_error(0.55, 2452)
-    assert design(2452, 0.55, 24, correlation=0) == pytest.approx(detectable_by_t(error, 23))
-    assert np.isnan(design(2452, 0.55)) and np.isnan(design(2452, 0.55, 5))
-    found = paper_designs(published()).set_index(["table", "backbone", "setting"])
+    vgg = 6, "vgg", "nonseq"
+    error = np.sqrt(0.51 * 0.49 / 2452)
+    assert found.standard_error[vgg] == pytest.approx(100 * error) and error == pytest.approx(
+        0.01, abs=2e-4
+    )
+    assert found.detectable_0[vgg] == pytest.approx(100 * detectable_by_t(np.sqrt(2) * error, 23))
     assert len(found) == 27 and found.gain[6, "seresnet", "nonseq"] == pytest.approx(2.9)
     # no gain of the RAVDESS table could have been told from nothing were answers to correlate by
     # one half
@@ -344,9 +342,7 @@ def rates(world: World, suites: int) -> pd.DataFrame:
     """Return the comparison of each of many simulated suites, and whether its interval covers the
     truth."""
     random = np.random.default_rng(0)
-    found = pd.DataFrame(
-        [compare(*simulate(world, random), **QUICK, seed=seed) for seed in range(suites)]
-    )
+    found = pd.DataFrame([compare(*simulate(world, random), **QUICK) for _ in range(suites)])
     return found.assign(covers=(found.low <= world.gain) & (world.gain <= found.high))
 
 

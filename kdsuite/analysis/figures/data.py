@@ -1,14 +1,10 @@
 """Pictures of the recordings, and of the teacher's outputs for them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.colors import CenteredNorm
 
 from kdsuite.analysis.figures.style import (
@@ -21,26 +17,16 @@ from kdsuite.analysis.figures.style import (
     styled,
 )
 
-if TYPE_CHECKING:  # the question notebooks need no torch
-    from kdlib.teacher import PrivilegedInformation
-    from kdsuite.data.store import Store
-    from kdsuite.settings import Settings
-
 FRAMES_SHOWN = 8  # in a strip
 CLASSES_SHOWN = 12  # the most probable
 
 
 @styled
-def recordings(
-    store: Store,
-    rows: Sequence[int],
-    settings: Settings,
-    privileged: PrivilegedInformation | None = None,
-) -> Picture:
-    """Show recordings ``rows``: frames (or face measurements) over the student's spectrogram, in
-    seconds.
+def recordings(store, rows: Sequence[int], settings, privileged=None) -> Picture:
+    """Show recordings ``rows`` of a :class:`kdsuite.data.store.Store`: frames (or face
+    measurements) over the student's spectrogram, in seconds.
 
-    With ``privileged``, show the frozen teacher's outputs in place of the spectrogram: the peak
+    With ``privileged`` (:class:`kdlib.teacher.PrivilegedInformation`), show the frozen teacher's outputs in place of the spectrogram: the peak
     frame is outlined, below is the confidence in each frame (the norm of each frame's embedding
     where a sequential teacher classifies no frame), on the right are the highest class
     probabilities.
@@ -66,7 +52,7 @@ def recordings(
     return picture
 
 
-def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
+def _face(axes, store, row, peak=None):
     """Draw the teacher's input: a strip of frames with frame ``peak`` outlined, or measurements."""
     frames = store.frames[row].cpu().numpy()
     end = len(frames) / (store.fps or 1)
@@ -101,7 +87,7 @@ def _face(axes: Axes, store: Store, row: int, peak: int | None = None) -> None:
     axes.set_anchor("S")
 
 
-def _spectrogram(axes: Axes, store: Store, row: int, settings: Settings) -> None:
+def _spectrogram(axes, store, row, settings):
     from kdlib.spectrogram import Spectrogram
 
     media = settings.media
@@ -122,9 +108,7 @@ def _spectrogram(axes: Axes, store: Store, row: int, settings: Settings) -> None
     axes.set(xlabel="seconds", ylabel=unit, xlim=(0, waveform.shape[1] / store.sample_rate))
 
 
-def _course(
-    axes: Axes, privileged: PrivilegedInformation, row: int, stride: int, fps: int | None
-) -> int | None:
+def _course(axes, privileged, row, stride, fps):
     """Draw the teacher's confidence in every ``stride``-th frame and mark the peak frame, which is
     returned, or draw the norms of the embeddings."""
     values, name = privileged.frames[row].norm(dim=1).cpu(), "norm of embedding"
@@ -145,7 +129,7 @@ def _course(
     return peak * stride
 
 
-def _probabilities(axes: Axes, values: pd.Series, label: str) -> None:
+def _probabilities(axes, values, label):
     shown = values[values.rank(method="first", ascending=False) <= CLASSES_SHOWN]
     shown = shown.rename({label: f"{label} (true)"})
     bars = axes.barh(shown.index, shown, color=np.where(shown == shown.max(), VERMILION, SKY))
@@ -155,7 +139,7 @@ def _probabilities(axes: Axes, values: pd.Series, label: str) -> None:
 
 
 @styled
-def classes_by_speaker(store: Store) -> Picture:
+def classes_by_speaker(store) -> Picture:
     """Count the recordings of each class and speaker; of more than 40 speakers, show a histogram of
     their recordings."""
     counts = pd.crosstab(store.recordings.label, store.recordings.speaker)
@@ -167,14 +151,14 @@ def classes_by_speaker(store: Store) -> Picture:
 
 
 @styled
-def durations(store: Store) -> Picture:
+def durations(store) -> Picture:
     """Show a histogram of the recordings' lengths."""
     seconds = store.seconds()
     title = f"{len(seconds):,} recordings, {seconds.sum() / 60:,.1f} minutes in all"
     return _histogram(seconds, title=title, xlabel="seconds", ylabel="recordings")
 
 
-def _histogram(values: np.ndarray, **labels: str) -> Picture:
+def _histogram(values, **labels):
     picture = Picture(figsize=(5.5, 2.6))
     axes = picture.subplots()
     axes.hist(np.asarray(values, float), bins="rice", alpha=0.75, ec="white")

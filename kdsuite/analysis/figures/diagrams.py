@@ -27,7 +27,7 @@ class Drawing(NamedTuple):
         """Write the SVG file."""
         path.write_text(self.svg, encoding="utf-8")
 
-    def _repr_svg_(self) -> str:
+    def _repr_svg_(self):
         return self.svg
 
 
@@ -36,14 +36,9 @@ def draw(name: str, settings: Settings) -> Drawing:
 
     Raises InvalidCorpus where a table of face measurements is named and missing.
     """
-    # only the question on the method needs these
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    # only the question on the method needs torch
+    from kdsuite.analysis import report, scheme
 
-    from kdsuite.analysis import scheme
-
-    loader = FileSystemLoader(Path(__file__).parent / "templates")
-    options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    templates = Environment(loader=loader, autoescape=True, **options)
     schemes = [scheme.read(settings, each) for each in SETTINGS[name] or [settings.setting]]
-    template = templates.get_template(f"{name}.svg.j2")
+    template = report.environment().get_template(f"{name}.svg.j2")
     return Drawing(template.render(schemes=schemes), scheme.table(schemes))

@@ -46,7 +46,7 @@ class Picture(Figure):
         """Write a file; matplotlib makes the ticks only now, so the style is needed again."""
         super().savefig(*arguments, **options)
 
-    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+    def _repr_png_(self):
         file = io.BytesIO()  # IPython's hook
         self.savefig(file)
         return file.getvalue(), {"width": round(self.get_figwidth() * 96)}

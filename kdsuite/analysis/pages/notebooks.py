@@ -1,7 +1,5 @@
 """Notebooks and Markdown files as HTML: text and outputs in view, code folded away."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Iterable, Mapping
@@ -29,16 +27,16 @@ BROKEN = '<p class="absent">This notebook was interrupted while it was written.<
 
 
 @cache
-def _exporter() -> Any:
+def _exporter():
     """Return nbconvert's exporter with its ``basic`` template and our way to show a cell."""
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    config = Config()
-    config.TagRemovePreprocessor.enabled = True
-    config.TagRemovePreprocessor.remove_cell_tags = {"remove-cell"}
-    config.CoalesceStreamsPreprocessor.enabled = True
-    config.NbConvertBase.display_data_priority = SHOWN
+    config = Config(
+        TagRemovePreprocessor={"enabled": True, "remove_cell_tags": {"remove-cell"}},
+        CoalesceStreamsPreprocessor={"enabled": True},
+        NbConvertBase={"display_data_priority": SHOWN},
+    )
     template = (TEMPLATES / "cells.jinja").read_text(encoding="utf-8")
     return HTMLExporter(
         config=config, template_name="basic", raw_template=template, exclude_anchor_links=True
@@ -55,30 +53,30 @@ def html(cells: Iterable[Any], level: int = 1) -> str:
     return re.sub(r"<(/?)h([1-5])\b", lambda tag: f"<{tag[1]}h{int(tag[2]) + level}", body)
 
 
-def read(notebook: Path) -> list[Any] | None:
-    """Return the cells of a notebook, None where it was interrupted while it was written."""
+def read(notebook: Path) -> list[Any]:
+    """Return the cells of a notebook; a cell that says so where it was interrupted while it was
+    written."""
     try:
         return nbformat.read(notebook, as_version=4).cells
     except ValueError:
-        return None
+        return [new_markdown_cell(BROKEN)]
 
 
 def outputs(cells: list[Any], tag: str) -> str:
     """Return the outputs of the cells with this tag as HTML."""
-    tagged = [cell for cell in cells if tag in cell.metadata.get("tags", [])]
-    bare = {"source": "", "metadata": {}}
-    return html(nbformat.from_dict({**cell, **bare}) for cell in tagged if cell.outputs)
+    tagged = [cell for cell in cells if tag in cell.metadata.get("tags", []) and cell.outputs]
+    return html(nbformat.from_dict(cell | {"source": "", "metadata": {}}) for cell in tagged)
 
 
 def markdown(text: str, folder: Path, names: Mapping[Path, str]) -> str:
     """Return a Markdown file's text as HTML: links to other files become text, pictures are
     embedded."""
 
-    def link(tag: re.Match) -> str:
+    def link(tag):
         name = tag[1] if urlparse(tag[1]).scheme else names.get((folder / tag[1]).resolve())
         return f'<a href="{name}">{tag[2]}</a>' if name else tag[2]
 
-    def picture(tag: re.Match) -> str:
+    def picture(tag):
         file = folder / tag[1]
         content = base64.b64encode(file.read_bytes()).decode() if file.exists() else ""
         return f'src="data:image/svg+xml;base64,{content}"'

@@ -1,7 +1,5 @@
 """Is a gain real? Two students on the same recordings, folds and seeds, one of them distilled."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 
@@ -34,8 +32,8 @@ class Comparison(NamedTuple):
     (:mod:`kdsuite.analysis.statistics.uncertainty`) over ``unit``: fold, or speaker and training.
     ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four times in
     five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are sign-flip
-    tests, ``p_recordings`` is McNemar's. What cannot be known is NaN; the tests, ``folds`` and
-    ``recordings`` are None of an equal error rate, ``trials`` of the other metrics.
+    tests, ``p_recordings`` is McNemar's. What cannot be known is NaN: the tests, ``folds`` and
+    ``recordings`` of an equal error rate, ``trials`` of the other metrics.
     """
 
     metric: str
@@ -50,35 +48,25 @@ class Comparison(NamedTuple):
     speakers: int
     seeds: int
     trainings: int
-    p_folds: float | None = None
-    p_speakers: float | None = None
-    p_trainings: float | None = None
-    p_recordings: float | None = None
-    folds: int | None = None
-    recordings: int | None = None
-    trials: int | None = None
+    p_folds: float = math.nan
+    p_speakers: float = math.nan
+    p_trainings: float = math.nan
+    p_recordings: float = math.nan
+    folds: float = math.nan
+    recordings: float = math.nan
+    trials: float = math.nan
 
 
-class Answers(NamedTuple):
-    """The columns of what a run answered: those that tell two rows apart, those that are the same
-    whoever answers (with their types), and the answer."""
+def answers_of(metric: str) -> tuple[list, dict, str]:
+    """Return the columns that a metric is computed from: those that tell two rows apart, those that
+    are the same whoever answers (with their types), and the answer.
 
-    key: list[str]
-    facts: dict[str, type]
-    answer: str
-
-
-RECORDINGS = Answers([*TRAINING, "recording"], {"speaker": str, "label": str}, "predicted")
-TRIALS = Answers(
-    [*TRAINING, "list", "trial"],
-    {"genuine": bool, "first_speaker": str, "second_speaker": str},
-    "score",
-)
-
-
-def answers_of(metric: str) -> Answers:
-    """Return the columns that a metric is computed from: trials for ``eer``, else recordings."""
-    return TRIALS if metric == "eer" else RECORDINGS
+    The rows are trials for ``eer``, else recordings.
+    """
+    if metric == "eer":
+        speakers = {"first_speaker": str, "second_speaker": str}
+        return [*TRAINING, "list", "trial"], {"genuine": bool, **speakers}, "score"
+    return [*TRAINING, "recording"], {"speaker": str, "label": str}, "predicted"
 
 
 def with_seed(answers: pd.DataFrame) -> pd.DataFrame:
@@ -117,11 +105,11 @@ def measure(
     if metric == "eer":
         rates = [trials.error_rates(answers, column) for column in columns]
         sure = trials.uncertainty(rates[0] - sum(rates[1:]), trials.numbered(answers)[1])
-        return [float(rate[0].mean()) for rate in rates], sure
+        return [rate[0].mean() for rate in rates], sure
     values = [right(answers, column) for column in columns]
     weight = weights(answers, metric)
     sure = uncertainty(answers, metric, values[0] - sum(values[1:]))
-    return [float(weight @ value) for value in values], sure
+    return [weight @ value for value in values], sure
 
 
 def compare(
@@ -129,7 +117,6 @@ def compare(
     undistilled: pd.DataFrame,
     metric: str = "uar",
     flips: int = FLIPS,
-    seed: int = 0,
 ) -> Comparison:
     """Compare two runs' predictions by ``uar`` or ``accuracy``, or their scored trials by ``eer``;
     several seeds stand in a column ``seed``.
@@ -142,7 +129,7 @@ def compare(
     the runs tested different recordings or trials, and for an unknown metric.
     """
     both = paired(distilled, undistilled, metric)
-    answer = answers_of(metric).answer
+    *_, answer = answers_of(metric)
     (after, before), sure = measure(both, metric, [answer, f"{answer}_undistilled"])
     gain = before - after if metric == "eer" else after - before
     training = both.groupby(TRAINING).ngroup()
@@ -151,15 +138,14 @@ def compare(
     folds, more = np.empty(0), {"trials": len(both)}
     if metric != "eer":
         part = weights(both, metric) * (right(both) - right(both, "predicted_undistilled"))
-        units = {"folds": both.fold, "speakers": both.speaker, "trainings": training}
-        by = {f"p_{name}": differences(part, unit) for name, unit in units.items()}
-        more = dict.fromkeys([*by, "p_recordings"], math.nan)
+        folds = differences(part, both.fold)
+        more = {"folds": len(folds), "recordings": both.recording.nunique()}
         if trainings >= MIN_UNITS:
-            more = {name: sign_flip(values, flips, seed) for name, values in by.items()}
+            units = {"folds": both.fold, "speakers": both.speaker, "trainings": training}
+            for name, unit in units.items():
+                more[f"p_{name}"] = sign_flip(differences(part, unit), flips)
             more["p_recordings"] = _mcnemar(both)
-        folds = by["p_folds"]
-        more |= {"folds": len(folds), "recordings": both.recording.nunique()}
-    p, least = tested_by(sure, gain, folds, trainings, flips, seed)
+    p, least = tested_by(sure, gain, folds, trainings, flips)
     _, low, high = sure.interval(gain)
     return Comparison(
         metric, before, after, gain, low, high, p, sure.unit, least, speakers, both.seed.nunique(), trainings, **more
@@ -172,7 +158,6 @@ def tested_by(
     folds: np.ndarray,
     trainings: int,
     flips: int = FLIPS,
-    seed: int = 0,
 ) -> tuple[float, float]:
     """Return the p of a gain and the gain that its test detects: signs of six ``folds`` or more,
     else Student's t of ``sure``.
@@ -182,11 +167,11 @@ def tested_by(
     if trainings < MIN_UNITS:
         return math.nan, math.nan
     if sure.unit == "fold" and len(folds) >= MIN_UNITS:
-        return sign_flip(folds, flips, seed), detectable(folds)
+        return sign_flip(folds, flips), detectable(folds)
     return sure.p(gain), detectable_by_t(sure.error, sure.freedom)
 
 
-def _mcnemar(both: pd.DataFrame) -> float:
+def _mcnemar(both):
     """Return the p of McNemar's exact test (1947) over recordings, which is about accuracy,
     whatever the metric.
 
@@ -196,7 +181,7 @@ def _mcnemar(both: pd.DataFrame) -> float:
     both = both[both.seed == both.seed.min()]
     outcome = 2 * right(both) + right(both, "predicted_undistilled")
     counts = np.bincount(outcome.astype(int), minlength=4).reshape(2, 2)
-    return float(mcnemar(counts, exact=True).pvalue)
+    return mcnemar(counts, exact=True).pvalue
 
 
 def interval(answers: pd.DataFrame, metric: str = "uar") -> Interval:
@@ -207,7 +192,8 @@ def interval(answers: pd.DataFrame, metric: str = "uar") -> Interval:
     :func:`kdsuite.data.verification.scored`, of several seeds with a column ``seed``. There is no
     interval (NaN) where folds or seeds are too few to say how another training would have come out.
     """
-    (estimate,), sure = measure(with_seed(answers), metric, [answers_of(metric).answer])
+    *_, answer = answers_of(metric)
+    (estimate,), sure = measure(with_seed(answers), metric, [answer])
     return sure.interval(estimate)
 
 

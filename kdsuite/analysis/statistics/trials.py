@@ -5,8 +5,6 @@ Speakers are weighted at random, and a trial counts by the product of its two sp
 (Snijders & Borgatti 1999, for pairs; Præstgaard & Wellner 1993, for weights).
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -38,33 +36,23 @@ def error_rates(trials: pd.DataFrame, column: str = "score") -> np.ndarray:
     (first, second), speakers = numbered(trials)
     drawn = 1 + CHANGE * np.random.default_rng(0).choice((-1, 1), size=(DRAWS, speakers))
     score, genuine = trials[column].to_numpy(), trials.genuine.to_numpy(bool)
+    weights = np.vstack([np.ones(speakers), drawn])
+    # a speaker drawn twice meets each other speaker twice, and is compared with itself twice
+    weights = weights[:, first] * np.where(first == second, 1, weights[:, second])
     rates = []
     for rows in trials.groupby(TRAINING).indices.values():
         rows = rows[np.argsort(-score[rows], kind="stable")]
         ends = np.append(np.diff(score[rows]) != 0, True)  # equal scores are one threshold
-        rates.append(
-            [
-                weighted_error_rate(first[rows], second[rows], genuine[rows], ends, weights)
-                for weights in (np.ones(speakers), *drawn)
-            ]
-        )
+        rates.append([_rate(weight[rows], genuine[rows], ends) for weight in weights])
     return np.transpose(rates)
 
 
-def weighted_error_rate(
-    first: np.ndarray,
-    second: np.ndarray,
-    genuine: np.ndarray,
-    ends: np.ndarray,
-    weights: np.ndarray,
-) -> float:
-    """Return the equal error rate of trials ``(trials,)`` from the highest score to the lowest,
-    where speakers weigh ``weights`` ``(speakers,)``.
+def _rate(weight, genuine, ends):
+    """Return the equal error rate of weighted trials from the highest score to the lowest.
 
-    ``ends`` is true for the last trial of each score, which are the possible thresholds.
+    ``ends`` is true for the last trial of each score, which are the possible thresholds. All are
+    ``(trials,)``.
     """
-    # a speaker drawn twice meets each other speaker twice, and is compared with itself twice
-    weight = weights[first] * np.where(first == second, 1, weights[second])
     accepted, recognised = (
         np.append(0, np.cumsum(weight * kind)[ends]) / (weight @ kind)
         for kind in (~genuine, genuine)
