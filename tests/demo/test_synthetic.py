@@ -370,7 +370,7 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     """Take away the person's rest and what is inexact, and what remains is what the drawn face
     does, frame by frame."""
     drawn = []
-    monkeypatch.setattr(face.Face, "draw", lambda _, units, *rest: drawn.append(units[1:]))
+    monkeypatch.setattr(face.Face, "draw", lambda _, units, *rest: drawn.append([*units.values()]))
     take = "01-06-02-01-02-04"
     list(ravdess.render(take, Synthetic())[1])
     measured = ravdess.measured(take, Synthetic())
