@@ -3,13 +3,14 @@ which run."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
 
 from kdlib.parameters import OfData, OfNone, OfStudent, OfTeacher, PositiveShare, Section, Share
 
 ALL_FOLDS = "all"
+Even = Annotated[int, Field(multiple_of=2)]
 
 
 class Synthetic(Section):
@@ -27,7 +28,7 @@ class Synthetic(Section):
     """files a take: 01 sound and video, 02 video only, 03 sound only"""
     seconds: OfData[float] = Field(2.4, ge=0.5, le=10)
     """mean length of a recording in seconds"""
-    video_size: OfData[tuple[int, int]] = (160, 90)
+    video_size: OfData[tuple[Even, Even]] = (160, 90)
     """width and height of the video in pixels, both even"""
     video_information: OfData[Share] = 0.95
     """probability that the face shows the labelled emotion and not one drawn at random"""

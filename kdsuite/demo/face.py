@@ -165,14 +165,14 @@ def movements(recording: Recording, count: int, rng: np.random.Generator) -> pd.
     return table
 
 
-def measure(
-    moves: pd.DataFrame, at_rest: np.random.Generator, rng: np.random.Generator
-) -> pd.DataFrame:
-    """Return movements as an instrument measures them, which is not exact and does not know the
-    face at rest.
+def measure(recording: Recording, count: int, at_rest: np.random.Generator) -> pd.DataFrame:
+    """Return the movements of ``count`` frames as an instrument measures them, which is not exact
+    and does not know the face at rest.
 
     What is added, in units of how far each action unit spreads over the emotions: half of a normal
     number that ``at_rest`` draws, which is the person's own, and 0.3 of one for each frame.
     """
+    moves = movements(recording, count, recording.random(2))
     personal = PERSONAL * at_rest.standard_normal(len(SPREAD))
-    return moves + SPREAD * (personal + INEXACT * rng.standard_normal(moves.shape))
+    inexact = INEXACT * recording.random(3).standard_normal(moves.shape)
+    return moves + SPREAD * (personal + inexact)

@@ -24,6 +24,7 @@ from kdsuite.data.corpora.ravdess import EMOTIONS, NAME
 from kdsuite.demo import claimed, ensure, face, iemocap, ravdess, voice, voxceleb1
 from kdsuite.demo.people import Recording, traits
 from kdsuite.parameters import Corpus, Synthetic
+from kdsuite.settings import load
 
 SMALL = Synthetic(
     actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"]
@@ -540,10 +541,15 @@ def test_complete_corpus_is_left_alone_and_other_parameters_are_refused(corpus):
 
 def test_an_unfinished_corpus_is_not_finished_with_other_parameters(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ravdess, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(ravdess, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         write_ravdess(tmp_path / "small", SMALL)
     with pytest.raises(InvalidParameter, match="other parameters"):
         write_ravdess(tmp_path / "small", SMALL.model_copy(update={"seconds": 1.0}))
+
+
+def test_a_size_that_no_video_can_have_is_refused():
+    with pytest.raises(InvalidParameter, match="video_size.*multiple of 2"):
+        load(dataset="demo-ravdess", corpus={"synthetic": {"video_size": [161, 90]}})
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
