@@ -64,7 +64,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     return table
 
 
-def _turns(session: str, dialogue: re.Match, files: set[str]) -> pd.DataFrame:
+def _turns(session, dialogue, files):
     """Return the turns of a dialogue, their emotion's code as label.
 
     Other lines of its label file are the header and the annotators'.

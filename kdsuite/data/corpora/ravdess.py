@@ -48,22 +48,22 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
             face = files.get("01") or files.get("02", ""), measured.get(take, "")
             rows.append((take, f"Actor_{actor}", classes[emotion], sound, *face))
     columns = ["recording", "speaker", "label", "audio", "video", "features"]
-    table = pd.DataFrame(rows, columns=columns)
     order = dict.fromkeys(filter(None, classes.values()))
-    return table.assign(label=pd.Categorical(table.label, list(order)))
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(label=pd.Categorical(table.label, [*order]))
 
 
-def _classes(corpus: Corpus) -> dict[str, str | None]:
+def _classes(corpus):
     """Return the class of each emotion's code, None where it is omitted."""
     return EMOTIONS | {"02": CALM[corpus.calm]}
 
 
-def _takes(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
+def _takes(folder, corpus):
     """Return the files of each take by modality."""
-    takes: dict[str, dict[str, str]] = {}
+    takes = {}
     for path in walk(folder, corpus):
-        stem, ending = os.path.splitext(os.path.basename(path))
-        if ending.lower() not in MEDIA:
+        stem, ending = os.path.splitext(os.path.basename(path.lower()))
+        if ending not in MEDIA:
             continue
         match = NAME.fullmatch(stem)
         if not match:
@@ -72,7 +72,7 @@ def _takes(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
                 "emotions from 01 to 08); move it out of the corpus."
             )
         # sound that somebody took out of a video and left its name is no video
-        modality = "03" if ending.lower() in SOUND_FILES else match[1]
+        modality = "03" if ending in SOUND_FILES else match[1]
         other = takes.setdefault(match[2], {}).setdefault(modality, path)
         if other != path:
             raise InvalidCorpus(
@@ -86,12 +86,10 @@ def published(corpus: Corpus) -> dict[str, int]:
 
     Classes are counted where the label is the target.
     """
-    classes, actors = Counter(), [0]
-    for channel in set(corpus.channels):
-        count, emotions = DESIGN[channel]
-        actors.append(count)
-        for code, label in list(_classes(corpus).items())[:emotions]:
-            classes[label] += count * (4 if code == "01" else 8)
+    classes, designs = Counter(), [DESIGN[channel] for channel in {*corpus.channels}]
+    for actors, emotions in designs:
+        for code, label in [*_classes(corpus).items()][:emotions]:
+            classes[label] += actors * (4 if code == "01" else 8)
     del classes[None]
-    counts = {"recordings": classes.total(), "speakers": max(actors)}
+    counts = {"recordings": classes.total(), "speakers": max(designs, default=[0])[0]}
     return counts | classes if corpus.target == "label" else counts
