@@ -19,12 +19,11 @@ def counts(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
     """
     own = {"recordings": len(recordings), "speakers": recordings.speaker.nunique()}
     if corpus.target == "label":
-        own |= recordings.label.value_counts(sort=False).to_dict()
+        own |= recordings.label.value_counts(sort=False)
     published = corpora.published(corpus)
-    rows = pd.Index([*(own | published)], name="count")
-    found = pd.Series(own).reindex(rows, fill_value=0)
-    table = pd.DataFrame({"found": found, "published": pd.Series(published, dtype=float)}, rows)
-    return table.assign(difference=table.found - table.published)
+    rows = [(name, own.get(name, 0), published.get(name)) for name in own | published]
+    table = pd.DataFrame(rows, columns=["count", "found", "published"]).set_index("count")
+    return table.assign(difference=table.found - table.published.astype(float))
 
 
 def warnings(recordings: pd.DataFrame, corpus: Corpus) -> list[str]:

@@ -40,9 +40,13 @@ class Trials:
     def facts(self) -> dict[str, Any]:
         """Return what a result says of them: how many are named and scored, and absent files."""
         scored = self.pairs.list.value_counts()
-        trials = {n: {"named": count, "scored": int(scored[n])} for n, count in self.named.items()}
-        left_out = {"unreadable_trial_files": self.store.left_out}
-        return {"trials": trials, "missing_trial_files": self.missing, **left_out}
+        return {
+            "trials": {
+                n: {"named": count, "scored": int(scored[n])} for n, count in self.named.items()
+            },
+            "missing_trial_files": self.missing,
+            "unreadable_trial_files": self.store.left_out,
+        }
 
 
 def prepare(settings: Settings) -> Trials | None:
@@ -62,8 +66,8 @@ def prepare(settings: Settings) -> Trials | None:
         )
     store = prepare_trials(files, settings)
     rows = pd.Series(store.recordings.index, store.recordings.recording)
-    scorable = pairs.assign(**{side: pairs[side].map(rows) for side in SIDES}).dropna()
-    scorable = scorable.astype(dict.fromkeys(SIDES, np.int64)).reset_index(drop=True)
+    scorable = pairs.assign(**{side: pairs[side].map(rows) for side in SIDES})
+    scorable = scorable.dropna(ignore_index=True).astype(dict.fromkeys(SIDES, int))
     named = pairs.list.value_counts(sort=False).to_dict()
     for name in named:
         if scorable.genuine[scorable.list == name].nunique() < 2:
@@ -90,11 +94,10 @@ def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     none where they make no pairs of both kinds.
     """
     # a generator of its own, so that training does not depend on it
-    drawn = pd.Series(np.random.default_rng(0).permutation(rows))
-    drawn = drawn.groupby(speakers[drawn]).head(OF_ONE_SPEAKER)
+    drawn = np.random.default_rng(0).permutation(rows)
     # one speaker after the other, so that those who are taken have pairs
-    order = np.argsort(pd.factorize(speakers[drawn])[0], kind="stable")
-    chosen = drawn.to_numpy(np.int64)[order][:CALIBRATION]
+    groups = pd.Series(drawn).groupby(speakers[drawn], sort=False)
+    chosen = np.concatenate([drawn[:0], *(own[:OF_ONE_SPEAKER] for _, own in groups)])[:CALIBRATION]
     count = len(np.unique(speakers[chosen]))
     return chosen if 1 < count < len(chosen) else chosen[:0]
 
@@ -123,11 +126,14 @@ def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
     both sides, and score.
     """
     speaker, pairs = trials.store.recordings.speaker.astype(str).to_numpy(), trials.pairs
-    table = pairs[["list"]].assign(trial=pairs.groupby("list").cumcount(), genuine=pairs.genuine)
-    for side in SIDES:
-        table[f"{side}_speaker"] = speaker[pairs[side]]
+    columns = {
+        "list": pairs.list,
+        "trial": pairs.groupby("list").cumcount(),
+        "genuine": pairs.genuine,
+    }
+    table = pd.DataFrame(columns | {f"{side}_speaker": speaker[pairs[side]] for side in SIDES})
     folds = {fold: table.assign(score=scores(values, pairs)) for fold, values in embeddings.items()}
-    return pd.concat(folds, names=["fold"]).droplevel(1).reset_index()
+    return pd.concat(folds, names=["fold"]).reset_index(0).reset_index(drop=True)
 
 
 def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
@@ -137,11 +143,11 @@ def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
     ``eer_mean``, ``eer_max``, ``min_dcf`` and ``trials_scored``, the share of the list's trials
     that could be; those of a further list end with its name.
     """
-    rows: dict[int, dict[str, float]] = {}
+    rows = {}
     for (fold, name), part in scored.groupby(["fold", "list"], sort=False):
         values = metrics.verification(part.score.to_numpy(), part.genuine.to_numpy(bool))
         values["trials_scored"] = len(part) / trials.named[name]
         suffix = "" if name == next(iter(trials.named)) else f":{name}"
         row = rows.setdefault(fold, {"fold": fold})
-        row.update({metric + suffix: value for metric, value in values.items()})
+        row |= {metric + suffix: value for metric, value in values.items()}
     return pd.DataFrame(rows.values())

@@ -22,7 +22,6 @@ import os
 import re
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
