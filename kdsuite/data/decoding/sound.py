@@ -44,7 +44,7 @@ def as_stored(samples: np.ndarray) -> np.ndarray:
     return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
 
 
-def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
+def _sound_file(path, media, start, seconds):
     import soundfile
     import soxr
 
