@@ -13,7 +13,7 @@ import pandas as pd
 from kdlib.errors import InvalidCorpus
 from kdlib.parameters import digest
 from kdsuite.data import corpora
-from kdsuite.data.corpora.voxceleb1 import PUBLISHED
+from kdsuite.data.corpora.voxceleb1 import TRIALS, VERIFIED
 from kdsuite.runs import calibration, grid
 from kdsuite.runs.devices import device_of
 from kdsuite.runs.run import Run
@@ -33,8 +33,6 @@ H200 = {"bf16": 250e12, "float32": 120e12}
 # bytes of an executed notebook with its pictures, and of a line of predictions and of trials beside
 # the class probabilities
 NOTEBOOK, LINE, TRIAL = 700_000, 70, 90
-# files that verification compares
-VERIFIED = PUBLISHED["test"]["utterance"]
 
 
 class Size(NamedTuple):
@@ -141,7 +139,7 @@ class Planner:
             disk = 4 * (targets + cost.parameters)
         else:
             items *= 2 if training.targets == "audio" else 1  # its teacher is a student too
-            disk = TRIAL * sum(PUBLISHED["trials"].get(name, 0) for name in lists)
+            disk = TRIAL * sum(TRIALS.get(name, 0) for name in lists)
             disk += 4 * cost.parameters * training.keep_students
         items *= training.epochs * corpus.trained
         tables = NOTEBOOK + corpus.tested * (LINE + 9 * corpus.classes)

@@ -403,8 +403,7 @@ def test_the_real_lists_and_utterances(real):
     folder = real / "voxceleb1"
     trials = voxceleb1.read_trials(folder, ["veri_test.txt"])
     assert (
-        len(trials) == 37720 == voxceleb1.PUBLISHED["trials"]["veri_test.txt"]
-        and trials.genuine.sum() == 18860
+        len(trials) == 37720 == voxceleb1.TRIALS["veri_test.txt"] and trials.genuine.sum() == 18860
     )
     files, missing = voxceleb1.trial_files(folder, trials, Corpus())
     assert len(files) == 0 and len(missing) == len(set(trials["first"]) | set(trials["second"]))

@@ -7,7 +7,6 @@ ffmpeg reads.
 
 import os
 import re
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -27,9 +26,6 @@ NAME = re.compile(r"(0[123])-((0[12])-(0[1-8])(?:-0[12]){3}-(\d\d))", re.ASCII)
 SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
 MEDIA = {".mp4", ".avi", ".mov", ".mkv", *SOUND_FILES}
 CHANNELS = {"01": "speech", "02": "song"}
-# the published design: actors and emotions; every statement twice, in two intensities but for
-# neutral
-DESIGN = {"speech": (24, 8), "song": (23, 6)}
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
@@ -39,7 +35,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     sound or video file whose name is not RAVDESS's, and for a file of a take that is there twice.
     """
     measured = {name.partition("-")[2]: name for name in names(corpus.features)}
-    rows, classes = [], _classes(corpus)
+    rows, classes = [], EMOTIONS | {"02": CALM[corpus.calm]}
     for take, files in _takes(folder, corpus).items():
         channel, emotion, *_, actor = take.split("-")
         if CHANNELS[channel] in corpus.channels:
@@ -51,11 +47,6 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     order = dict.fromkeys(filter(None, classes.values()))
     table = pd.DataFrame(rows, columns=columns)
     return table.assign(label=pd.Categorical(table.label, [*order]))
-
-
-def _classes(corpus):
-    """Return the class of each emotion's code, None where it is omitted."""
-    return EMOTIONS | {"02": CALM[corpus.calm]}
 
 
 def _takes(folder, corpus):
@@ -79,17 +70,3 @@ def _takes(folder, corpus):
                 f"{path} and {other} are the same take; move one of them out of the corpus."
             )
     return takes
-
-
-def published(corpus: Corpus) -> dict[str, int]:
-    """Return how many recordings, speakers and recordings of each class these parameters choose.
-
-    Classes are counted where the label is the target.
-    """
-    classes, designs = Counter(), [DESIGN[channel] for channel in {*corpus.channels}]
-    for actors, emotions in designs:
-        for code, label in [*_classes(corpus).items()][:emotions]:
-            classes[label] += actors * (4 if code == "01" else 8)
-    del classes[None]
-    counts = {"recordings": classes.total(), "speakers": max(designs, default=[0])[0]}
-    return counts | classes if corpus.target == "label" else counts

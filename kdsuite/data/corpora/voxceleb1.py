@@ -47,12 +47,9 @@ TRIAL = (
     "1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav",
 )
 PARTS = {"1": "train", "2": "validation", "3": "test"}
-# of the development set, which identification uses, of the test set, and of the lists of trials
-PUBLISHED = {
-    "dev": {"speakers": 1211, "video": 21819, "utterance": 148642},
-    "test": {"speakers": 40, "video": 677, "utterance": 4874},
-    "trials": {"veri_test.txt": 37720, "veri_test2.txt": 37611},
-}
+# published counts: trials in the lists, and utterances that they compare
+TRIALS = {"veri_test.txt": 37720, "veri_test2.txt": 37611}
+VERIFIED = 4874
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
@@ -67,7 +64,9 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     files, rows = _files(folder, corpus), {}
     people, split = _optional(folder / META, *PERSON), _optional(folder / SPLIT, *PART)
     names, parts = dict(zip(people.speaker, people.name)), dict(zip(split.key, split.part))
-    reserved = set() if _uses_all(corpus) else {*people.speaker[people.part == "test"]}
+    # the official split uses the speakers of the test set too
+    official = corpus.protocol == "given" and not corpus.trials
+    reserved = set() if official else {*people.speaker[people.part == "test"]}
     if corpus.trials:  # also where vox1_meta.csv is not there: they must be unknown to the networks
         trials = read_trials(folder, corpus.trials)
         reserved |= {*trials[["first", "second"]].stack().str.partition("/")[0]}
@@ -81,11 +80,6 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
                 "audio": sound, "source": source, "fold": PARTS.get(parts.get(key), ""), **face,
             }  # fmt: skip
     return pd.DataFrame(rows.values())
-
-
-def _uses_all(corpus):
-    """Return whether the 40 speakers of the test set are used, as in the official split."""
-    return corpus.protocol == "given" and not corpus.trials
 
 
 def _files(folder, corpus):
@@ -160,10 +154,3 @@ def trial_files(
         {"recording": names, "speaker": names.str.partition("/")[0], "audio": audio}
     )
     return table.dropna(ignore_index=True), names[audio.isna()].tolist()
-
-
-def published(corpus: Corpus) -> dict[str, int]:
-    """Return the counts of the development set, and of the test set where that is used too."""
-    parts = ["dev", "test"] if _uses_all(corpus) else ["dev"]
-    counts = pd.DataFrame(PUBLISHED)[parts].sum(axis=1)
-    return {"recordings": int(counts[corpus.unit]), "speakers": int(counts.speakers)}
