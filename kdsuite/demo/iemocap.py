@@ -144,14 +144,13 @@ def _person(actor, dialogue, said, count, synthetic):
         drawings = face.animate(listener, np.zeros(1), np.zeros((frames + 1) // 2))
         return islice((drawing for drawing in drawings for _ in range(2)), frames)
 
-    def speaking():
-        for turn, start, end, _, envelope in said:
-            if turn.actor == actor:
-                frames = np.arange(round(start * FPS), round(end * FPS))
-                times = (frames + 0.5) / FPS - start
-                yield frames[0], face.animate(recording(turn, synthetic), envelope, times)
-
-    return filled(speaking(), count, listening)
+    scenes = []
+    for turn, start, end, _, envelope in said:
+        if turn.actor == actor:
+            frames = np.arange(round(start * FPS), round(end * FPS))
+            of, times = recording(turn, synthetic), (frames + 0.5) / FPS - start
+            scenes.append((frames[0], face.animate(of, envelope, times)))
+    return filled(scenes, count, listening)
 
 
 def plan(synthetic: Synthetic) -> tuple[dict[str, str], dict[str, dict]]:

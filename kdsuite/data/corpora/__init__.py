@@ -33,15 +33,10 @@ from kdsuite.data import COLUMNS, STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
-from kdsuite.data.folds import Fold, chosen_folds, folds
+from kdsuite.data.folds import Fold, chosen_folds, folds  # noqa: F401, of the corpora
 from kdsuite.data.reading import check_places
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, parameters_of_stage
-
-__all__ = [
-    "COLUMNS", "Fold", "chosen_folds", "file_fingerprint", "fingerprint", "folds", "published",
-    "read", "trials",
-]  # fmt: skip
 
 # how a cell begins that a spreadsheet computes: = or @, or + or - before a call or a command
 FORMULA = re.compile(r"[=@]|[+-].*[(|!]")

@@ -58,29 +58,30 @@ def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
         rows = rows[rows[:, 0].argsort(kind="stable")]
     times, fractions = rows[:, 0] / TRACK_RATE, (rows[:, 3:] <= 1).all()
 
-    def find(time, width, height):
-        if face == CROP:
-            return 0, 0, width, height
+    def cut(picture, time):
+        width, height = picture.size
         if face in PARTS:
             begin, end = PARTS[face]
             side = media.crop * min((end - begin) * width, height)
-            return _square((begin + end) / 2 * width, height / 2, side)
-        scale = np.array([width, height] * 2) if fractions else np.ones(4)
-        x, y, w, h = scale * [np.interp(time, times, column) for column in rows[:, 1:].T]
-        side = max(w, h)
-        left, top, right, bottom = square = _square(x + w / 2, y + h / 2, side)
-        inside = left < width and top < height and right > 0 and bottom > 0
-        if not (inside and 0 < side <= LARGEST * max(width, height)):
-            raise UnreadableRecording(
-                f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at {x:g}, "
-                f"{y:g}, outside of the frame of {width} by {height}; mend it or leave the "
-                "recording out."
+            x, y = (begin + end) / 2 * width, height / 2
+        elif is_track(face):
+            scale = np.array([width, height] * 2) if fractions else np.ones(4)
+            left, top, w, h = scale * [np.interp(time, times, column) for column in rows[:, 1:].T]
+            x, y, side = left + w / 2, top + h / 2, max(w, h)
+            inside = (
+                abs(x - width / 2) < (width + side) / 2
+                and abs(y - height / 2) < (height + side) / 2
             )
-        return square
-
-    def cut(picture, time):
-        left, top, right, bottom = box = find(time, *picture.size)
-        beyond = math.ceil(max(0.0, -left, -top, right - picture.width, bottom - picture.height))
+            if not (inside and 0 < side <= LARGEST * max(width, height)):
+                raise UnreadableRecording(
+                    f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at "
+                    f"{left:g}, {top:g}, outside of the frame of {width} by {height}; mend it or "
+                    "leave the recording out."
+                )
+        box = 0, 0, width, height
+        if face != CROP:
+            box = x - side / 2, y - side / 2, x + side / 2, y + side / 2
+        beyond = math.ceil(max(0, -box[0], -box[1], box[2] - width, box[3] - height))
         if beyond:
             padding = ((beyond, beyond), (beyond, beyond), (0, 0))
             picture = Image.fromarray(np.pad(np.asarray(picture), padding, "edge"))
@@ -88,10 +89,6 @@ def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
         return np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=moved))
 
     return cut
-
-
-def _square(x, y, side):
-    return x - side / 2, y - side / 2, x + side / 2, y + side / 2
 
 
 def read_track(path: str | Path) -> np.ndarray:
