@@ -33,14 +33,9 @@ def read_recording(
     seconds, video, frames = recording.seconds, recording.video, measured
     samples = read_sound(recording.audio, media, recording.audio_start, seconds)
     if video:
-        stills = os.path.isdir(video)
-        if stills:  # pictures of an interview: no more of them than there is sound
-            seconds = np.fmin(seconds, len(samples) / media.sample_rate)
+        if os.path.isdir(video):  # as many pictures of an interview as there is sound
+            seconds = len(samples) / media.sample_rate
         frames = read_frames(video, media, recording.video_start, seconds, recording.face)
-        if stills:  # too few pictures are shown again, for they must not shorten the sound
-            count = max(len(frames), len(samples) * media.fps // media.sample_rate)
-            check_size(video, count * frames[0].size)
-            frames = frames[np.arange(count) % len(frames)]
     if frames is None:
         return samples, np.zeros(_shape(0, media), np.uint8)
     count = min(len(frames), len(samples) // media.samples_per_frame)
@@ -60,7 +55,8 @@ def read_frames(
     They are uint8 RGB ``(frames, frame_size, frame_size, 3)`` at ``media.fps`` a second. The face
     is cut out of each (see :mod:`.faces`; of the centre, ``media.crop`` of the shorter side) and
     scaled. ``path`` is a video, or a folder of still pictures, ``media.picture_rate`` a second in
-    the order of their names. Raises UnreadableRecording for a damaged or cut-off file.
+    the order of their names, shown again where they are too few. Raises UnreadableRecording for a
+    damaged or cut-off file.
     """
     if os.path.isdir(path):
         return _stills(path, media, start, seconds, face)
@@ -95,16 +91,16 @@ def _stills(folder, media, start, seconds, face):
         raise UnreadableRecording(
             f"the folder {folder} cannot be opened ({error.strerror}); see that you may read it."
         ) from None
-    length = np.fmin(len(names) / media.picture_rate - start, seconds)
     # a hair more, because 0.28 * 25 is a little less than 7
-    count = max(0, math.floor(length * media.fps + 1e-6))
+    there = math.floor((len(names) / media.picture_rate - start) * media.fps + 1e-6)
+    count = there if math.isnan(seconds) else math.floor(seconds * media.fps + 1e-6)
     check_size(folder, math.prod(_shape(count, media)))
-    if not count:
+    if min(there, count) < 1:
         raise UnreadableRecording(
             f"the folder {folder} has no pictures (.jpg, .jpeg, .png) from {start:g} s on; put "
             "them there or leave the recording out."
         )
-    times = start + np.arange(count) / media.fps
+    times = start + np.arange(count) % there / media.fps
     numbers = (times * media.picture_rate + 1e-6).astype(int).clip(max=len(names) - 1)
     shown, repeated = np.unique(numbers, return_inverse=True)
     cut = faces.cutter(face, media)
