@@ -42,9 +42,11 @@ def leaks(recordings: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataFrame:
     rows = []
     for fold in folds:
         train, test = recordings.iloc[fold.train], recordings.iloc[fold.test]
-        sizes = {"training": len(train), "validation": len(fold.validation), "test": len(test)}
-        both = {title: len({*train[name]} & {*test[name]}) for name, title in BOTH.items()}
-        rows.append({"fold": fold.number, "tested": fold.name, **sizes, **both})
+        rows.append({
+            "fold": fold.number, "tested": fold.name, "training": len(train),
+            "validation": len(fold.validation), "test": len(test),
+            **{title: len({*train[name]} & {*test[name]}) for name, title in BOTH.items()},
+        })  # fmt: skip
     return pd.DataFrame(rows).set_index("fold")
 
 

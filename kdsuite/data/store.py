@@ -65,7 +65,7 @@ def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
     """
     unlabelled = {**corpora.COLUMNS, "label": pd.Categorical([None] * len(files), [])}
     recordings = pd.DataFrame(unlabelled | {**files}, files.index).reset_index(drop=True)
-    prints = [(row.recording, corpora.file_fingerprint(row.audio)) for row in files.itertuples()]
+    prints = [*zip(files.recording, map(corpora.file_fingerprint, files.audio))]
     decoding = settings.corpus.unreadable, settings.media.sample_rate
     fingerprint = digest([STORE_FORMAT, "trials", prints, *decoding])
     return _prepared(fingerprint, recordings, settings)

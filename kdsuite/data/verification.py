@@ -5,8 +5,7 @@ embedded once, in full length. The threshold of a student that is exported comes
 recordings that are in none of them.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,8 +22,7 @@ CALIBRATION, OF_ONE_SPEAKER = 1000, 20
 SIDES = ["first", "second"]
 
 
-@dataclass(frozen=True)
-class Trials:
+class Trials(NamedTuple):
     """Pairs of recordings: list, genuine and, as row numbers of ``store``, first and second.
 
     ``missing`` names the files of the lists that are not there. ``named`` counts the trials of each
@@ -37,7 +35,7 @@ class Trials:
     missing: list[str]
     named: dict[str, int]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict:
         """Return what a result says of them: how many are named and scored, and absent files."""
         scored = self.pairs.list.value_counts()
         return {
@@ -102,7 +100,7 @@ def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     return chosen if 1 < count < len(chosen) else chosen[:0]
 
 
-def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict[str, Any]:
+def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict:
     """Return the threshold at the equal error rate over all pairs, and what it rests on.
 
     ``embeddings`` are ``(recordings, embedding)``, ``speakers`` ``(recordings,)``.

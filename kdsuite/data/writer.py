@@ -4,7 +4,6 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,7 +21,7 @@ class StoreWriter(ExitStack):
     lies behind the last line is cut off by the next writer. ``lines`` are all of them, in order.
     """
 
-    def __init__(self, folder: Path, rows: Mapping[str, np.dtype]) -> None:
+    def __init__(self, folder: Path, rows: dict[str, np.dtype]) -> None:
         super().__init__()
         folder.mkdir(parents=True, exist_ok=True)
         self._index = self.enter_context(open(folder / LINES, "ab+"))
@@ -37,13 +36,13 @@ class StoreWriter(ExitStack):
             file.truncate(sum(line.get(name, 0) for line in self.lines) * row.itemsize)
         self.callback(self._sync)
 
-    def append(self, arrays: Mapping[str, np.ndarray]) -> None:
+    def append(self, arrays: dict[str, np.ndarray]) -> None:
         """Append the rows of the next recording, for each name an array ``(rows, …)``."""
         for name, values in arrays.items():
             self._arrays[name].write(np.ascontiguousarray(values, self._rows[name].base))
         self.add_line({name: len(values) for name, values in arrays.items()})
 
-    def add_line(self, line: dict[str, int | str]) -> None:
+    def add_line(self, line: dict) -> None:
         """Note how many rows the next recording has, or why it has none: ``left_out``."""
         self.lines.append(line)
         self._unwritten += json.dumps(line).encode() + b"\n"

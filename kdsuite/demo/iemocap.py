@@ -55,11 +55,6 @@ class Turn(NamedTuple):
     statement: int
 
 
-# a turn at its place in the dialogue: begin and end in seconds, sound and amplitude envelope as
-# :func:`.voice.speak` returns them
-Said = tuple[Turn, float, float, np.ndarray, np.ndarray]
-
-
 def dialogue_list(synthetic: Synthetic) -> list[str]:
     """Return the names of all dialogues, such as ``Ses01F_impro01``: four a session, two sessions
     or more."""
@@ -105,23 +100,15 @@ def _random(name, synthetic, purpose):
     return np.random.default_rng([synthetic.seed, zlib.crc32(name.encode()), purpose])
 
 
-def timeline(dialogue: str, synthetic: Synthetic) -> list[Said]:
-    """Speak a dialogue: its turns one after the other with pauses between, times to a tenth of a
-    millisecond."""
-    random, said, end = _random(dialogue, synthetic, 4), [], 0.0
-    for turn in turn_list(dialogue, synthetic):
-        start = round(end + random.uniform(*PAUSE), 4)
-        sound, envelope = voice.speak(recording(turn, synthetic))
-        end = round(start + len(sound) / voice.RATE, 4)
-        said.append((turn, start, end, sound, envelope))
-    return said
-
-
 def render(
-    dialogue: str, said: list[Said], synthetic: Synthetic
+    dialogue: str, said: list, synthetic: Synthetic
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Return the sound of a dialogue, float32 ``(samples,)`` at 48 kHz, and its frames, uint8 RGB
-    ``(height, 2 * width, 3)``."""
+    ``(height, 2 * width, 3)``.
+
+    ``said`` are its turns, each with its begin and end in seconds, its sound and its amplitude
+    envelope as :func:`.voice.speak` returns them.
+    """
     count = round((said[-1][2] + PAUSE[1]) * FPS)
     track = np.zeros(round(count / FPS * voice.RATE), np.float32)
     for _, start, _, sound, _ in said:
@@ -153,7 +140,7 @@ def _person(actor, dialogue, said, count, synthetic):
     return filled(scenes, count, listening)
 
 
-def plan(synthetic: Synthetic) -> tuple[dict[str, str], dict[str, dict]]:
+def plan(synthetic: Synthetic) -> tuple[dict, dict]:
     """Return the label file of each dialogue, and what each turn displays.
 
     The label file is there if and only if all of the dialogue is.
@@ -173,13 +160,19 @@ def plan(synthetic: Synthetic) -> tuple[dict[str, str], dict[str, dict]]:
 
 
 def write(file: Path, dialogue: str, synthetic: Synthetic) -> None:
-    """Write all files of a dialogue, its label ``file`` last."""
-    session, said, categories, labels = file.parents[2], timeline(dialogue, synthetic), "", ""
+    """Write all files of a dialogue, its label ``file`` last: its turns one after the other with
+    pauses between, times to a tenth of a millisecond."""
+    session, random, said, end = file.parents[2], _random(dialogue, synthetic, 4), [], 0.0
     sounds = session / "sentences/wav" / dialogue
     video = session / "dialog/avi/DivX" / f"{dialogue}.avi"
-    for (name, _, code, _), start, end, sound, _ in said:
-        write_sound(sounds / f"{name}.wav", sound, SOUND_RATE)
-        row = {"name": name, "code": code, "sex": name[-4], **CODES.loc[code]}
+    categories, labels = "", "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
+    for turn in turn_list(dialogue, synthetic):
+        start = round(end + random.uniform(*PAUSE), 4)
+        sound, envelope = voice.speak(recording(turn, synthetic))
+        end = round(start + len(sound) / voice.RATE, 4)
+        said.append((turn, start, end, sound, envelope))
+        write_sound(sounds / f"{turn.name}.wav", sound, SOUND_RATE)
+        row = turn._asdict() | {"sex": turn.name[-4], **CODES.loc[turn.code]}
         categories += "{name} :{word}; ()\n".format(**row)
         labels += LABEL.format(start=start, end=end, **row)
     sound, frames = render(dialogue, said, synthetic)
@@ -187,4 +180,4 @@ def write(file: Path, dialogue: str, synthetic: Synthetic) -> None:
     write_text(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", categories)
     for beside in (file, video, sounds / f"{said[0][0].name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
-    write_text(file, f"% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n{labels}")
+    write_text(file, labels)

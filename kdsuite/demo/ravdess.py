@@ -102,7 +102,7 @@ def _times(seconds):
     return np.arange(int(seconds * FPS)) / FPS
 
 
-def plan(synthetic: Synthetic) -> tuple[dict[str, str | list[str]], dict[str, dict]]:
+def plan(synthetic: Synthetic) -> tuple[dict, dict]:
     """Return the take of each file (of ``faces.csv`` all of them), and what each take displays."""
     takes = take_list(synthetic)
     files = {
@@ -113,7 +113,7 @@ def plan(synthetic: Synthetic) -> tuple[dict[str, str | list[str]], dict[str, di
     return files | {"faces.csv": takes}, truth
 
 
-def write(file: Path, take: str | list[str], synthetic: Synthetic) -> None:
+def write(file: Path, take: str | list, synthetic: Synthetic) -> None:
     """Write a file of the :func:`plan`."""
     if file.suffix == ".csv":
         rows = pd.concat([measured(each, synthetic) for each in take])

@@ -83,7 +83,7 @@ def recording(row: Utterance, synthetic: Synthetic) -> Recording:
     return Recording(synthetic, random, (shown, emotion), (spoken, emotion), truth, INTENSITY)
 
 
-def plan(synthetic: Synthetic) -> tuple[dict[str, str | list[Utterance]], dict[str, dict]]:
+def plan(synthetic: Synthetic) -> tuple[dict, dict]:
     """Return what each file holds, a text or utterances, and what each utterance displays.
 
     With a video its utterances and tracks are written too.
@@ -127,7 +127,7 @@ def _trials(outsiders, synthetic):
                 yield f"0 {first.name}.wav {others[random.integers(len(others))].name}.wav\n"
 
 
-def write(file: Path, content: str | list[Utterance], synthetic: Synthetic) -> None:
+def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
     """Write a file of the :func:`plan`; of a video sound and track of each utterance, and the
     video that holds them one after the other, last."""
     if isinstance(content, str):
