@@ -8,7 +8,6 @@ head and the hair are complex numbers x + iy.
 import math
 from collections.abc import Iterator
 from itertools import product
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -44,85 +43,83 @@ def _rounded(x, power):
     return np.sign(x) * np.abs(x) ** power
 
 
-class Face(SimpleNamespace):
-    """The face of an actor, head and shoulders, with the traits of ``people.yaml``: colours are
-    taken in turn, so that neighbours by number share none; sizes are drawn."""
+def shape(actor: int, seed: int) -> dict:
+    """Return what :func:`draw` needs of an actor's face, head and shoulders, by its names in
+    ``face.yaml``: colours are taken in turn, so that neighbours by number share none; sizes are
+    drawn."""
+    person, turn = traits(actor, seed, "face"), actor + seed
+    head, jaw = person["head"], person["jaw"]
+    skin, hair = person["skin_and_hair"][turn * 3 % 8]
+    volume, line, temple, fall, curls, parting = person["hair_styles"][turn // 2 % 4]
 
-    def __init__(self, actor: int, seed: int) -> None:
-        super().__init__(**ALONG, **traits(actor, seed, "face"))
-        turn = actor + seed
-        self.skin, self.hair = self.skin_and_hair[turn * 3 % 8]
-        self.iris, self.shirt = self.irises[turn * 2 % 5], self.shirts[turn * 5 % 6]
-        self.has_beard, self.has_glasses = actor % 6 == 3, turn % 5 == 3
-        volume, line, temple, self.fall, curls, parting = self.hair_styles[turn // 2 % 4]
+    x, y, below = RING.real, RING.imag, RING.imag > 0
+    narrow = 1 - (0.16 - 0.1 * jaw) * np.maximum(y, 0) ** 2  # the jaw than the skull
+    side = _rounded(x, np.where(below, 1 - 0.35 * jaw, 0.85)) * head * narrow
+    wide = _rounded(x, np.where(below, 0.45, 0.9)) * (head + volume + 0.02)
+    tall = y * np.where(below, fall, 1 + volume)
 
-        x, y, below = RING.real, RING.imag, RING.imag > 0
-        narrow = 1 - (0.16 - 0.1 * self.jaw) * np.maximum(y, 0) ** 2  # the jaw than the skull
-        side = _rounded(x, np.where(below, 1 - 0.35 * self.jaw, 0.85)) * self.head * narrow
-        self.skull, self.low = side + 1j * y, y > 0.3
-        self.chin = np.interp(ACROSS * self.head, side[below][::-1], y[below][::-1])
+    # the hair in front: over the head from temple to temple, and back along the hairline, which is
+    # highest at the parting
+    angles = np.linspace(np.arcsin(temple), -np.pi - np.arcsin(temple), 72)
+    across, up = np.cos(angles), np.sin(angles)
+    width = head * 0.98 + (0.4 * volume + 0.03) * np.clip(0.2 - up, 0, 1)
+    over = _rounded(across, 0.85) * width + 1j * up * (1 + volume * (up < 0))
+    away = np.maximum((parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting))
+    hairline = ACROSS * head * 0.93 + 1j * (line + (temple - line) * away**2.5)
+    return ALONG | person | {
+        "skin": skin, "hair": hair, "fall": fall,
+        "iris": person["irises"][turn * 2 % 5], "shirt": person["shirts"][turn * 5 % 6],
+        "has_beard": actor % 6 == 3, "has_glasses": turn % 5 == 3,
+        "skull": side + 1j * y, "low": y > 0.3,
+        "chin": np.interp(ACROSS * head, side[below][::-1], y[below][::-1]),
+        "hair_behind": (wide + 1j * tall) * (1 + curls * np.cos(9 * ANGLES)),
+        "hair_in_front": np.concatenate([over * (1 + curls * np.cos(14 * angles)), hairline]),
+    }  # fmt: skip
 
-        wide = _rounded(x, np.where(below, 0.45, 0.9)) * (self.head + volume + 0.02)
-        tall = y * np.where(below, self.fall, 1 + volume)
-        self.hair_behind = (wide + 1j * tall) * (1 + curls * np.cos(9 * ANGLES))
 
-        # the hair in front: over the head from temple to temple, and back along the hairline, which
-        # is highest at the parting
-        angles = np.linspace(np.arcsin(temple), -np.pi - np.arcsin(temple), 72)
-        x, y = np.cos(angles), np.sin(angles)
-        wide = self.head * 0.98 + (0.4 * volume + 0.03) * np.clip(0.2 - y, 0, 1)
-        over = _rounded(x, 0.85) * wide + 1j * y * (1 + volume * (y < 0))
-        away = np.maximum((parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting))
-        hairline = ACROSS * self.head * 0.93 + 1j * (line + (temple - line) * away**2.5)
-        self.hair_in_front = np.concatenate([over * (1 + curls * np.cos(14 * angles)), hairline])
+def draw(values: dict, angle: float, shift: complex, image: Image.Image) -> None:
+    """Draw a face on an image.
 
-    def draw(
-        self, units: dict[str, float], speech: float, angle: float, shift: complex,
-        image: Image.Image,
-    ) -> None:  # fmt: skip
-        """Draw the face on an image.
-
-        ``units`` are the action units by their names, ``speech`` (0 to 1) opens the mouth,
-        ``angle`` (radians) and ``shift`` (half a head's height) move the head.
-        """
-        polygon, scale = ImageDraw.Draw(image).polygon, 0.37 * image.height
-        centre = complex(0.5 * image.width, 0.46 * image.height)
-        values = vars(self) | units | {"speech": speech}
-        head, turned = shift + 0.05j * units["nod"], np.exp(1j * angle)
+    ``values`` are those of its :func:`shape`, the action units, and ``speech`` (0 to 1), which
+    opens the mouth; ``angle`` (radians) and ``shift`` (half a head's height) move the head.
+    """
+    polygon, scale = ImageDraw.Draw(image).polygon, 0.37 * image.height
+    centre, nod = complex(0.5 * image.width, 0.46 * image.height), values["nod"]
+    head, turned = shift + 0.05j * nod, np.exp(1j * angle)
+    moves = {
+        "head": (turned, head), "body": (1, 0.3 * shift.real),
         # the features move more than the head does: a little depth
-        features = complex(1.5 * head.real, head.imag + 0.04 * units["nod"])
-        moves = {
-            "head": (turned, head), "body": (1, 0.3 * shift.real), "features": (turned, features)
-        }  # fmt: skip
+        "features": (turned, complex(1.5 * head.real, head.imag + 0.04 * nod)),
+    }  # fmt: skip
 
-        def curve(sums):
-            sums = [
-                sum(math.prod([factor, *map(values.get, names.split())]) for names, factor in each.items())
-                for each in (sums if isinstance(sums, list) else [sums])
-            ]  # fmt: skip
-            return np.minimum(*sums) if sums[1:] else sums[0]
+    def curve(sums):
+        sums = [
+            sum(math.prod([factor, *map(values.get, names.split())]) for names, factor in each.items())
+            for each in (sums if isinstance(sums, list) else [sums])
+        ]  # fmt: skip
+        return np.minimum(*sums) if sums[1:] else sums[0]
 
-        for layer in LAYERS:
-            turn, move = moves[layer["moves"]]
-            for values["side"], shape in product(layer.get("sides", [1]), layer["shapes"]):
-                for name, sums in shape.get("curves", {}).items():
-                    values[name] = curve(sums)
-                if curve(shape.get("when", {"one": 1})) <= 0:
-                    continue
-                x, ys = curve(shape["x"]), map(curve, shape.get("y", [{}]))
-                if "in_lids" in shape:
-                    lids = (values[f"lid_{name}"] for name in ("above", "below"))
-                    ys = [np.clip(*ys, *(np.interp(x, values["eye_x"], lid) for lid in lids))]
-                there, *back = (x + 1j * y for y in ys)
-                outline = np.concatenate([there, *(line[::-1] for line in back)])
-                # turned about the chin
-                points = ((outline - 1j) * turn + 1j + move) * scale + centre
-                name, *mixed = shape["colour"]
-                colour = values[name]
-                for amount, other in zip(mixed[::2], mixed[1::2]):
-                    amount = values.get(amount, amount)
-                    colour = [round(a + (b - a) * amount) for a, b in zip(colour, values[other])]
-                polygon(points.view(float).tolist(), fill=tuple(colour))
+    for layer in LAYERS:
+        turn, move = moves[layer["moves"]]
+        for values["side"], part in product(layer.get("sides", [1]), layer["shapes"]):
+            for name, sums in part.get("curves", {}).items():
+                values[name] = curve(sums)
+            if curve(part.get("when", {"one": 1})) <= 0:
+                continue
+            x, ys = curve(part["x"]), map(curve, part.get("y", [{}]))
+            if "in_lids" in part:
+                lids = (values["lid_above"], values["lid_below"])
+                ys = [np.clip(*ys, *(np.interp(x, values["eye_x"], lid) for lid in lids))]
+            there, *back = (x + 1j * y for y in ys)
+            outline = np.concatenate([there, *(line[::-1] for line in back)])
+            # turned about the chin
+            points = ((outline - 1j) * turn + 1j + move) * scale + centre
+            name, *mixed = part["colour"]
+            colour = values[name]
+            for amount, other in zip(mixed[::2], mixed[1::2]):
+                amount = values.get(amount, amount)
+                colour = [round(a + (b - a) * amount) for a, b in zip(colour, values[other])]
+            polygon(points.view(float).tolist(), fill=tuple(colour))
 
 
 def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> Iterator[np.ndarray]:
@@ -133,8 +130,7 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     neutral at both ends and strongest near the middle.
     """
     synthetic, rng = recording.synthetic, recording.random(2)
-    face = Face(recording.shown[0], synthetic.seed)
-    moves = movements(recording, len(times), rng)
+    face, moves = shape(recording.shown[0], synthetic.seed), movements(recording, len(times), rng)
     speed, phase = rng.uniform((0.3, 0), (0.8, 1), (3, 2)).T
     progress = (np.arange(len(times))[:, None] + 0.5) / len(times)
     sway = (0.04, 0.04, 0.03) * np.sin(2 * np.pi * (speed * progress + phase))
@@ -144,7 +140,8 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     amplitude = np.interp(times, np.arange(len(envelope)) / STEPS, envelope)
     for units, speech, (x, y, angle) in zip(moves.to_dict("records"), amplitude, sway):
         image = Image.new("RGB", (width * fine, height * fine), tuple(background))
-        face.draw(units, speech, angle, complex(x, y + 0.03 * speech), image)
+        values = face | units | {"speech": speech}
+        draw(values, angle, complex(x, y + 0.03 * speech), image)
         yield np.asarray(image.reduce(fine))
 
 

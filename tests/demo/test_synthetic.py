@@ -371,11 +371,13 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     """Take away the person's rest and what is inexact, and what remains is what the drawn face
     does, frame by frame."""
     drawn = []
-    monkeypatch.setattr(face.Face, "draw", lambda _, units, *rest: drawn.append([*units.values()]))
+    names = list(face.ACTION_UNITS.index)
+    monkeypatch.setattr(
+        face, "draw", lambda values, *rest: drawn.append([values[name] for name in names])
+    )
     take = "01-06-02-01-02-04"
     list(ravdess.render(take, Synthetic())[1])
     measured = ravdess.measured(take, Synthetic())
-    names = list(face.ACTION_UNITS.index)
     assert list(measured) == ["recording", "time", *names]
     assert len(measured) == len(drawn) and measured.time.to_numpy() == pytest.approx(
         np.arange(len(drawn)) * 1001 / 30000
