@@ -187,8 +187,8 @@ def _relabelled(fold, recordings, corpus):
             f"'{classes[missing]}' without a labelled training recording in fold {fold.number}; "
             "use a greater share."
         )
+    used = generator.permutation(labels[known].index)
     labels = labels.where(known, -1)
-    used = generator.permutation(labels.index[labels >= 0])
     wrong = used[: round(corpus.label_noise * len(used))]
     shift = generator.integers(1, max(2, len(classes)), len(wrong))
     labels[wrong] = (labels[wrong] + shift) % len(classes)

@@ -9,7 +9,6 @@ mild emotion is drawn anew for each utterance, for it must not matter. Further s
 there is only sound, are compared by the trial list.
 """
 
-from functools import partial
 from itertools import combinations, groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -143,9 +142,12 @@ def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
     for row in content:
         first, of = _frames(parts), recording(row, synthetic)
         sound, envelope = voice.speak(of)
-        corners = _walk(of.random(3), _frames([sound]), frame_size - size)
+        # the picture drifts slowly: (frames, 2) integer pixels
+        begin, end = of.random(3).uniform(size=(2, 2))
+        drift = np.linspace(0, 0.3, _frames([sound]))[:, None] * (end - begin)
+        corners = np.round((begin + drift) * (frame_size - size)).astype(int)
         pictures = face.animate(of, envelope, (np.arange(len(corners)) + 0.5) / FPS)
-        scenes.append((first, map(partial(_pasted, wall), pictures, corners)))
+        scenes.append((first, _pasted(wall, pictures, corners)))
         parts += sound, PAUSE
         write_sound(folder / "wav" / f"{row.name}.wav", sound, SOUND_RATE)
         write_text(folder / TRACKS / f"{row.name}.txt", _track(row, first, corners, size))
@@ -157,19 +159,12 @@ def _frames(parts):
     return round(sum(map(len, parts)) / voice.RATE * FPS)
 
 
-def _pasted(wall, picture, corner):
-    (left, top), (high, wide, _), frame = corner, picture.shape, wall.copy()
-    frame[top : top + high, left : left + wide] = picture
-    return frame
-
-
-def _walk(random, frames, room):
-    """Return where the drawn picture's upper left corner is in each frame, ``(frames, 2)`` integer
-    pixels: it drifts slowly."""
-    begin, end = random.uniform(size=(2, 2))
-    return np.round((begin + np.linspace(0, 0.3, frames)[:, None] * (end - begin)) * room).astype(
-        int
-    )
+def _pasted(wall, pictures, corners):
+    """Yield the drawn pictures on a wall, each with its upper left corner at one of ``corners``."""
+    for picture, (left, top) in zip(pictures, corners):
+        (high, wide, _), frame = picture.shape, wall.copy()
+        frame[top : top + high, left : left + wide] = picture
+        yield frame
 
 
 def _track(row, first, corners, size):

@@ -20,9 +20,9 @@ TIME = "time"
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def names(path: str) -> list[str]:
+def names(path: str) -> set[str]:
     """Return the recordings that a table measures; none where ``path`` is empty."""
-    return _table(path).index.unique().tolist() if path else []
+    return {*_table(path).index} if path else set()
 
 
 def timed(path: str) -> bool:

@@ -126,7 +126,7 @@ def _optional(file, pattern, example):
     """Return the lines of a list, none where it is not there."""
     if file.is_file():
         return read_lines(file, pattern, example)
-    return pd.DataFrame(columns=[*re.compile(pattern).groupindex])
+    return pd.Series(dtype=str).str.extract(pattern)
 
 
 def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
