@@ -69,9 +69,12 @@ def _lines(path, corpus):
     """
     lines = read_csv(path, header=None, dtype=str, na_filter=False, skip_blank_lines=False)
     lines.index += 1
-    lines = lines.apply(lambda column: column.str.strip()).replace("", np.nan).dropna(how="all")
-    lines = lines.set_axis([*lines.iloc[0].fillna("")], axis=1).iloc[1:]
-    columns, needed = [*lines], NEEDED if corpus.target == "label" else NEEDED[:2]
+    lines = lines.apply(lambda column: column.str.strip()).replace("", np.nan)
+    columns, needed = (
+        [*lines.iloc[0].fillna("")],
+        NEEDED if corpus.target == "label" else NEEDED[:2],
+    )
+    lines = lines.iloc[1:].dropna(how="all").set_axis(columns, axis=1)
     for column in COLUMNS:
         if columns.count(column) > 1:
             raise InvalidCorpus(f"{path} has the column '{column}' more than once; keep one.")
