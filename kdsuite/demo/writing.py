@@ -64,8 +64,8 @@ def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | No
 def filled(
     scenes: Iterable[tuple[int, Iterable]], count: int, between: Callable[[int], Iterable]
 ) -> Iterator[np.ndarray]:
-    """Yield ``count`` frames: those of each scene from its first frame's number on, and ``between``
-    them, so many as it is asked for."""
+    """Yield ``count`` frames: those of the scenes, each from the number of its first frame on, and
+    those of ``between(number)`` before, between and after them."""
     end = 0
     for first, frames in scenes:
         yield from between(first - end)
