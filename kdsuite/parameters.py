@@ -1,13 +1,14 @@
 """The parameters of the suite beside those of the method: which recordings, how they are split,
 which run."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt
 
 from kdlib.parameters import OfData, OfNone, OfStudent, OfTeacher, PositiveShare, Section, Share
 
 ALL_FOLDS = "all"
+Even = Annotated[int, Field(multiple_of=2)]
 
 
 class Synthetic(Section):
@@ -25,7 +26,7 @@ class Synthetic(Section):
     """files a take: 01 sound and video, 02 video only, 03 sound only"""
     seconds: float = Field(2.4, ge=0.5, le=10)
     """mean length of a recording in seconds"""
-    video_size: tuple[int, int] = (160, 90)
+    video_size: tuple[Even, Even] = (160, 90)
     """width and height of the video in pixels, both even"""
     video_information: Share = 0.95
     """probability that the face shows the labelled emotion and not one drawn at random"""

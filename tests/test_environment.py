@@ -264,9 +264,10 @@ def environment(tmp_path):
 
 def test_make_lists_its_targets():
     run = make(ROOT)
-    assert [
-        line.split()[1] for line in run.stdout.splitlines()
-    ] == "help reports docs verify plan test bench gpu-check lab setup-git lint lock clean env".split()
+    assert (
+        [line.split()[1] for line in run.stdout.splitlines()]
+        == "help reports docs verify plan test bench gpu-check lab setup-git lint lock clean env".split()
+    )
 
 
 def test_make_says_which_pythons_it_needs(checkout, tmp_path):

@@ -19,12 +19,11 @@ def counts(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
     """
     own = {"recordings": len(recordings), "speakers": recordings.speaker.nunique()}
     if corpus.target == "label":
-        own |= recordings.label.value_counts(sort=False).to_dict()
+        own |= recordings.label.value_counts(sort=False)
     published = corpora.published(corpus)
-    rows = pd.Index([*(own | published)], name="count")
-    found = pd.Series(own).reindex(rows, fill_value=0)
-    table = pd.DataFrame({"found": found, "published": pd.Series(published, dtype=float)}, rows)
-    return table.assign(difference=table.found - table.published)
+    rows = [(name, own.get(name, 0), published.get(name)) for name in own | published]
+    table = pd.DataFrame(rows, columns=["count", "found", "published"]).set_index("count")
+    return table.assign(difference=table.found - table.published.astype(float))
 
 
 def warnings(recordings: pd.DataFrame, corpus: Corpus) -> list[str]:
@@ -43,9 +42,11 @@ def leaks(recordings: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataFrame:
     rows = []
     for fold in folds:
         train, test = recordings.iloc[fold.train], recordings.iloc[fold.test]
-        sizes = {"training": len(train), "validation": len(fold.validation), "test": len(test)}
-        both = {title: len({*train[name]} & {*test[name]}) for name, title in BOTH.items()}
-        rows.append({"fold": fold.number, "tested": fold.name, **sizes, **both})
+        rows.append({
+            "fold": fold.number, "tested": fold.name, "training": len(train),
+            "validation": len(fold.validation), "test": len(test),
+            **{title: len({*train[name]} & {*test[name]}) for name, title in BOTH.items()},
+        })  # fmt: skip
     return pd.DataFrame(rows).set_index("fold")
 
 

@@ -31,12 +31,15 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     the protocol needs, InvalidParameter for more groups than there is to deal out.
     """
     result, labels = [], recordings.label
-    for fold in PROTOCOLS[corpus.protocol](recordings, corpus):
-        fold = _reduced(fold, recordings, corpus)
+    for number, (name, test, validation) in enumerate(
+        PROTOCOLS[corpus.protocol](recordings, corpus)
+    ):
+        sides = ~(test | validation), test, validation
+        fold = _reduced(Fold(number, name, *map(np.flatnonzero, sides)), recordings, corpus)
         for label in sorted({*labels.iloc[fold.test]} - {*labels.iloc[fold.train]}):
             raise InvalidCorpus(
-                f"fold {fold.number} tests class '{label}', of which no training recording is left "
-                f"without {fold.name}; use more speakers, other classes or another corpus.protocol."
+                f"fold {number} tests class '{label}', of which no training recording is left "
+                f"without {name}; use more speakers, other classes or another corpus.protocol."
             )
         result.append(_relabelled(fold, recordings, corpus))
     return result
@@ -48,13 +51,17 @@ def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
     return [every[number] for number in choose_folds(settings.folds, len(every))]
 
 
-def _speakers(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+# A protocol returns a name for each fold, and masks (recordings,) of its test and its validation;
+# what is in neither is for training.
+
+
+def _speakers(recordings, corpus):
     """Leave one speaker out at a time, or one group of speakers where ``groups`` is above 0.
 
     Neighbours by name share a group, which mixes the sexes where they alternate, as in RAVDESS. The
     validation speakers are those that follow the tested ones.
     """
-    speaker = recordings.speaker
+    speaker, validation = recordings.speaker, corpus.validation
     speakers = sorted(speaker.unique())
     count = len(speakers)
     if corpus.groups > count or count < 2 or corpus.groups == 1:
@@ -63,37 +70,35 @@ def _speakers(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
             "leaving out needs 2 groups or more (0: one a speaker), at most one a speaker."
         )
     result, end = [], 0
-    for number, test in enumerate(np.array_split(speakers, corpus.groups or count)):
-        if len(test) + corpus.validation >= count:
+    for test in np.array_split(speakers, corpus.groups or count):
+        end += len(test)
+        if len(test) + validation >= count:
             raise InvalidParameter(
-                f"parameter 'corpus.validation' is {corpus.validation}, which leaves none of "
+                f"parameter 'corpus.validation' is {validation}, which leaves none of "
                 f"{count} speakers to train on; lower it."
             )
-        end += len(test)
-        following = np.take(speakers, range(end, end + corpus.validation), mode="wrap")
-        sides = speaker.isin(test), speaker.isin(following)
-        result.append(_fold(number, "+".join(test), *sides))
+        following = np.take(speakers, range(end, end + validation), mode="wrap")
+        result.append(("+".join(test), speaker.isin(test), speaker.isin(following)))
     return result
 
 
-def _random(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+def _random(recordings, corpus):
     """Deal the recordings of each class out at random, evenly over the groups.
 
     Speakers are on both sides, which flatters the result.
     """
-    count = len(recordings)
-    if not 2 <= corpus.groups <= count:
+    count, groups = len(recordings), corpus.groups
+    if not 2 <= groups <= count:
         raise InvalidParameter(
-            f"parameter 'corpus.groups' is {corpus.groups}; the protocol random needs from 2 "
+            f"parameter 'corpus.groups' is {groups}; the protocol random needs from 2 "
             f"groups to one a recording ({count})."
         )
     shuffled = np.random.default_rng(corpus.split_seed).permutation(count)
     place = np.argsort(np.lexsort([shuffled, recordings.label.cat.codes]))  # class by class
-    group = place % corpus.groups
-    return [_fold(number, f"random {number}", group == number) for number in range(corpus.groups)]
+    return [(f"random {number}", place % groups == number, False) for number in range(groups)]
 
 
-def _portions(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+def _portions(recordings, corpus):
     """Split each speaker's recordings at random (paper, section 4: 70, 10 and 20 %)."""
     train, validation, test = portions = corpus.portions
     if min(portions) < 0 or abs(sum(portions) - 1) > 1e-6 or not train or not test:
@@ -101,7 +106,7 @@ def _portions(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
             f"parameter 'corpus.portions' is {list(portions)}; give the shares of training, "
             "validation and test, which add up to 1."
         )
-    generator, parts = np.random.default_rng(corpus.split_seed), []
+    generator, part = np.random.default_rng(corpus.split_seed), np.zeros(len(recordings))
     for speaker, rows in recordings.groupby("speaker").indices.items():
         count = len(rows)
         tested = max(1, round(test * count))
@@ -111,28 +116,28 @@ def _portions(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
                 f"speaker {speaker} has {count} recording(s), too few to split into "
                 f"{', '.join(SPLIT)}; leave that speaker out or change corpus.portions."
             )
-        parts.append(np.split(generator.permutation(rows), [trained, count - tested]))
-    train, validation, test = (np.sort(np.concatenate(part)) for part in zip(*parts))
-    return [Fold(0, "portions", train, test, validation)]
+        rows = generator.permutation(rows)
+        part[rows[trained:]], part[rows[count - tested :]] = 1, 2
+    return [("portions", part == 2, part == 1)]
 
 
-def _own_folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
+def _own_folds(recordings, corpus):
     """Take the corpus' own column ``fold``.
 
     It has train, validation and test, or names of which one is left out at a time.
     """
     column, names = recordings.fold, {*recordings.fold}
     if {"train", "test"} <= names <= {*SPLIT}:
-        return [_fold(0, "given", column == "test", column == "validation")]
+        return [("given", column == "test", column == "validation")]
     if len(names) < 2 or names & {"", *SPLIT}:
-        said = ", ".join(sorted(names - {""})) or "no fold"
+        values = ", ".join(sorted(names - {""})) or "no fold"
         for name in recordings.recording[column == ""][:1]:
-            said += f", and nothing of {name}"
+            values += f", and nothing of {name}"
         raise InvalidCorpus(
             f"protocol 'given' needs {', '.join(SPLIT)} or two other names for the recordings, but "
-            f"the corpus says {said}; mend it or choose another corpus.protocol."
+            f"the corpus says {values}; mend it or choose another corpus.protocol."
         )
-    return [_fold(number, name, column == name) for number, name in enumerate(sorted(names))]
+    return [(name, column == name, False) for name in sorted(names)]
 
 
 PROTOCOLS = {
@@ -140,40 +145,30 @@ PROTOCOLS = {
 }  # fmt: skip
 
 
-def _fold(number: int, name: str, test, validation=False) -> Fold:
-    """Return a fold from masks ``(recordings,)``; what is in neither is for training."""
-    sides = ~(test | validation), test, validation & ~test
-    return Fold(number, name, *map(np.flatnonzero, sides))
-
-
-def _shuffled(
-    fold: Fold, recordings: pd.DataFrame, corpus: Corpus, *stream: int
-) -> tuple[np.random.Generator, pd.Series]:
+def _shuffled(fold, recordings, corpus, *stream):
     """Return a generator, and the training recordings' class codes by row number, shuffled."""
     generator = np.random.default_rng([corpus.split_seed, fold.number, *stream])
     codes = pd.Series(recordings.label.cat.codes.to_numpy(np.int64))
     return generator, codes[generator.permutation(fold.train)]
 
 
-def _share(labels: pd.Series, share: float) -> tuple[pd.Series, pd.Series]:
+def _share(labels, share):
     """Return which recording of its class each one is, from 0 on, and how many ``share`` is."""
     classes = labels.groupby(labels)
     return classes.cumcount(), share * classes.transform("size")
 
 
-def _reduced(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
+def _reduced(fold, recordings, corpus):
     """Keep the parameter ``fraction`` of the training recordings of each class.
 
     A smaller share is part of a greater one.
     """
-    if corpus.fraction == 1:
-        return fold
     _, labels = _shuffled(fold, recordings, corpus)
     rank, size = _share(labels, corpus.fraction)
     return replace(fold, train=np.sort(labels.index[rank < size]))
 
 
-def _relabelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
+def _relabelled(fold, recordings, corpus):
     """Hide all but the share ``labelled`` of the training labels, and make ``label_noise`` wrong.
 
     Of each class one recording of every speaker comes before a second one of any; a smaller share
@@ -192,8 +187,8 @@ def _relabelled(fold: Fold, recordings: pd.DataFrame, corpus: Corpus) -> Fold:
             f"'{classes[missing]}' without a labelled training recording in fold {fold.number}; "
             "use a greater share."
         )
+    used = generator.permutation(labels[known].index)
     labels = labels.where(known, -1)
-    used = generator.permutation(labels.index[labels >= 0])
     wrong = used[: round(corpus.label_noise * len(used))]
     shift = generator.integers(1, max(2, len(classes)), len(wrong))
     labels[wrong] = (labels[wrong] + shift) % len(classes)

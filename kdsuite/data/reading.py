@@ -1,12 +1,9 @@
 """Listing a corpus and reading the lists and tables in it, which may come from anybody."""
 
-import csv
 import os
 from collections.abc import Iterable, Iterator
-from itertools import zip_longest
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
@@ -50,7 +47,7 @@ def check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
             )
 
 
-def _stop(error: OSError) -> None:
+def _stop(error):
     raise error  # os.walk would skip the folder
 
 
@@ -76,39 +73,21 @@ def read_lines(file: Path, pattern: str, example: str, only: str = "") -> pd.Dat
     return table
 
 
-def read_table(file: Path) -> pd.DataFrame:
-    """Return the cells of a table as text by the number of their line, NaN where one is empty.
+def read_csv(file: Path, **options) -> pd.DataFrame:
+    """Read a table by pandas' ``read_csv``: cells are separated by commas, in a file ``.tsv`` by
+    tabs.
 
-    Cells are separated by commas, in a file ``.tsv`` by tabs; the first line that is not blank
-    names the columns. Raises InvalidCorpus for what is no table.
+    Raises InvalidCorpus for what is no table.
     """
-    lines = {}
+    options |= {"sep": "\t" if file.suffix == ".tsv" else ",", "skipinitialspace": True}
     try:
-        with open(file, encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text, delimiter=separator(file), skipinitialspace=True, strict=True)
-            for row in reader:
-                if any(cells := [*map(str.strip, row)]):
-                    lines[reader.line_num] = cells
-        if not lines:
-            raise ValueError("it is empty")
-    except (ValueError, csv.Error) as error:
-        raise no_table(file, error) from None
-    table = pd.DataFrame(zip_longest(*lines.values()), columns=[*lines], dtype=object).T
-    names = table.iloc[0]
-    complaint = "has more cells than the line of names; separate cells by commas, and quote those with commas."
-    refuse(table.loc[:, names.isna()].notna().any(axis=1), file, complaint)
-    return table.iloc[1:].set_axis(list(names), axis="columns").replace("", np.nan)
-
-
-def separator(file: Path) -> str:
-    """Return what separates the cells of a table."""
-    return "\t" if file.suffix == ".tsv" else ","
-
-
-def no_table(file: Path, reason: object) -> InvalidCorpus:
-    """Return the error for a file that is no table."""
-    reason = " ".join(str(reason).split())
-    return InvalidCorpus(f"{file} is no table in CSV ({reason}); save it as CSV in UTF-8.")
+        return pd.read_csv(file, encoding="utf-8-sig", compression=None, **options)
+    except (OSError, ValueError) as error:  # pandas' errors and that of the encoding are the latter
+        reason = " ".join(str(error).split())
+        raise InvalidCorpus(
+            f"{file} is no table in CSV ({reason}); save it there as CSV in UTF-8, with cells that "
+            "hold commas in quotes."
+        ) from None
 
 
 def refuse(wrong: pd.Series, file: Path, complaint: str, *columns: pd.Series) -> None:

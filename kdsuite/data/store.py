@@ -11,8 +11,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -24,7 +23,7 @@ import torch
 
 from kdlib.dataset import Dataset, Ragged
 from kdlib.errors import UnreadableRecording
-from kdlib.parameters import Media, digest
+from kdlib.parameters import digest
 from kdsuite import paths
 from kdsuite.data import STORE_FORMAT, corpora
 from kdsuite.data.corpora.features import measurements, timed
@@ -64,18 +63,15 @@ def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
     They keep their order and have no labels. Raises UnreadableRecording unless
     ``corpus.unreadable`` leaves such files out.
     """
-    unlabelled = pd.Categorical([None] * len(files), categories=[])
-    columns = {**corpora.COLUMNS, "label": unlabelled, **files[["recording", "speaker", "audio"]]}
-    recordings = pd.DataFrame(columns, files.index).reset_index(drop=True)
-    prints = [(row.recording, corpora.file_fingerprint(row.audio)) for row in files.itertuples()]
+    unlabelled = {**corpora.COLUMNS, "label": pd.Categorical([None] * len(files), [])}
+    recordings = pd.DataFrame(unlabelled | {**files}, files.index).reset_index(drop=True)
+    prints = [*zip(files.recording, map(corpora.file_fingerprint, files.audio))]
     decoding = settings.corpus.unreadable, settings.media.sample_rate
     fingerprint = digest([STORE_FORMAT, "trials", prints, *decoding])
     return _prepared(fingerprint, recordings, settings)
 
 
-def _prepared(
-    fingerprint: str, recordings: pd.DataFrame, settings: Settings, workers: int | None = None
-) -> Store:
+def _prepared(fingerprint, recordings, settings, workers=None):
     """Open the store of that name; build it unless it exists, while other processes wait."""
     folder = paths.DATA / "stores" / fingerprint
     with paths.lock(folder):
@@ -98,31 +94,28 @@ def open_store(folder: Path, recordings: pd.DataFrame) -> Store:
     table.attrs = {**recordings.attrs, "left_out": left_out}
     arrays = {}
     for name, (dtype, row) in rows.items():
-        lengths = torch.tensor(lines[name][decoded].to_numpy(np.int64))
-        shape = (int(lengths.sum()), *row)
-        # copy-on-write, because torch wants memory it might write to; an empty file has no map
-        empty, file = not shape[0], folder / f"{name}.bin"
-        values = np.empty(shape, dtype) if empty else np.memmap(file, dtype, "c", shape=shape)
+        lengths = torch.tensor(lines[name][decoded].to_numpy(int))
+        shape, values = (int(lengths.sum()), *row), np.empty((0, *row), dtype)
+        if shape[0]:  # an empty file has no map
+            # copy-on-write, because torch wants memory it might write to
+            values = np.memmap(folder / f"{name}.bin", dtype, "c", shape=shape)
         arrays[name] = Ragged.of(torch.from_numpy(values), lengths)
+    classes, labels = [*table.label.cat.categories], table.label.cat.codes.to_numpy(int)
     return Store(
-        recordings=table,
-        classes=list(table.label.cat.categories),
-        labels=torch.tensor(table.label.cat.codes.to_numpy(np.int64)),
-        fingerprint=folder.name,
-        **arrays,
-        **facts,
-    )
+        recordings=table, classes=classes, labels=torch.tensor(labels), fingerprint=folder.name,
+        **arrays, **facts,
+    )  # fmt: skip
 
 
 def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: int) -> None:
     """Decode the recordings in the table's order, from where an interrupted build ended."""
-    media, features = settings.media, settings.corpus.features
+    media, features, size = settings.media, settings.corpus.features, settings.media.frame_size
     fps = media.fps if not features or timed(features) else None
-    image, measured = (media.frame_size, media.frame_size, 3), repeat(None)
-    rows = {"waveforms": np.dtype(np.int16), "frames": np.dtype((np.uint8, image))}
+    measured, row = repeat(None), (np.uint8, (size, size, 3))
     if recordings.features.any():
         measured = measurements(recordings, settings.corpus, fps)
-        rows["frames"] = np.dtype((np.float32, measured[0].shape[1:]))
+        row = np.float32, measured[0].shape[1:]
+    rows = {"waveforms": np.dtype(np.int16), "frames": np.dtype(row)}
     jobs = zip(recordings.itertuples(), measured, repeat(media), repeat(fps))
     with StoreWriter(folder, rows) as writer:
         before, start = len(writer.lines), time.monotonic()
@@ -151,7 +144,7 @@ def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: i
     paths.write_json(folder / "store.json", facts)
 
 
-def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:
+def _decoded(jobs, workers):
     """Decode in a pool and yield in order; memory holds two recordings a worker."""
     # threads, because ffmpeg and libsndfile do the work outside the interpreter's lock
     pool, ahead = ThreadPoolExecutor(workers), deque()
@@ -165,9 +158,7 @@ def _decoded(jobs: Iterable[tuple], workers: int) -> Iterator[Future]:
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(
-    recording, measured: np.ndarray | None, media: Media, fps: int | None
-) -> dict[str, np.ndarray]:
+def _decode(recording, measured, media, fps):
     """Return the arrays of one recording; ``measured`` are rows that stand for its frames.
 
     They keep their number where ``fps`` is None.

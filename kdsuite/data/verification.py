@@ -5,8 +5,7 @@ embedded once, in full length. The threshold of a student that is exported comes
 recordings that are in none of them.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,8 +22,7 @@ CALIBRATION, OF_ONE_SPEAKER = 1000, 20
 SIDES = ["first", "second"]
 
 
-@dataclass(frozen=True)
-class Trials:
+class Trials(NamedTuple):
     """Pairs of recordings: list, genuine and, as row numbers of ``store``, first and second.
 
     ``missing`` names the files of the lists that are not there. ``named`` counts the trials of each
@@ -37,12 +35,16 @@ class Trials:
     missing: list[str]
     named: dict[str, int]
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> dict:
         """Return what a result says of them: how many are named and scored, and absent files."""
         scored = self.pairs.list.value_counts()
-        trials = {n: {"named": count, "scored": int(scored[n])} for n, count in self.named.items()}
-        left_out = {"unreadable_trial_files": self.store.left_out}
-        return {"trials": trials, "missing_trial_files": self.missing, **left_out}
+        return {
+            "trials": {
+                n: {"named": count, "scored": int(scored[n])} for n, count in self.named.items()
+            },
+            "missing_trial_files": self.missing,
+            "unreadable_trial_files": self.store.left_out,
+        }
 
 
 def prepare(settings: Settings) -> Trials | None:
@@ -62,8 +64,8 @@ def prepare(settings: Settings) -> Trials | None:
         )
     store = prepare_trials(files, settings)
     rows = pd.Series(store.recordings.index, store.recordings.recording)
-    scorable = pairs.assign(**{side: pairs[side].map(rows) for side in SIDES}).dropna()
-    scorable = scorable.astype(dict.fromkeys(SIDES, np.int64)).reset_index(drop=True)
+    scorable = pairs.assign(**{side: pairs[side].map(rows) for side in SIDES})
+    scorable = scorable.dropna(ignore_index=True).astype(dict.fromkeys(SIDES, int))
     named = pairs.list.value_counts(sort=False).to_dict()
     for name in named:
         if scorable.genuine[scorable.list == name].nunique() < 2:
@@ -90,16 +92,15 @@ def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
     none where they make no pairs of both kinds.
     """
     # a generator of its own, so that training does not depend on it
-    drawn = pd.Series(np.random.default_rng(0).permutation(rows))
-    drawn = drawn.groupby(speakers[drawn]).head(OF_ONE_SPEAKER)
+    drawn = np.random.default_rng(0).permutation(rows)
     # one speaker after the other, so that those who are taken have pairs
-    order = np.argsort(pd.factorize(speakers[drawn])[0], kind="stable")
-    chosen = drawn.to_numpy(np.int64)[order][:CALIBRATION]
+    groups = pd.Series(drawn).groupby(speakers[drawn], sort=False)
+    chosen = np.concatenate([drawn[:0], *(own[:OF_ONE_SPEAKER] for _, own in groups)])[:CALIBRATION]
     count = len(np.unique(speakers[chosen]))
     return chosen if 1 < count < len(chosen) else chosen[:0]
 
 
-def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict[str, Any]:
+def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict:
     """Return the threshold at the equal error rate over all pairs, and what it rests on.
 
     ``embeddings`` are ``(recordings, embedding)``, ``speakers`` ``(recordings,)``.
@@ -123,11 +124,14 @@ def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
     both sides, and score.
     """
     speaker, pairs = trials.store.recordings.speaker.astype(str).to_numpy(), trials.pairs
-    table = pairs[["list"]].assign(trial=pairs.groupby("list").cumcount(), genuine=pairs.genuine)
-    for side in SIDES:
-        table[f"{side}_speaker"] = speaker[pairs[side]]
+    columns = {
+        "list": pairs.list,
+        "trial": pairs.groupby("list").cumcount(),
+        "genuine": pairs.genuine,
+    }
+    table = pd.DataFrame(columns | {f"{side}_speaker": speaker[pairs[side]] for side in SIDES})
     folds = {fold: table.assign(score=scores(values, pairs)) for fold, values in embeddings.items()}
-    return pd.concat(folds, names=["fold"]).droplevel(1).reset_index()
+    return pd.concat(folds, names=["fold"]).reset_index(0).reset_index(drop=True)
 
 
 def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
@@ -137,7 +141,7 @@ def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
     ``eer_mean``, ``eer_max``, ``min_dcf`` and ``trials_scored``, the share of the list's trials
     that could be; those of a further list end with its name.
     """
-    rows: dict[int, dict[str, float]] = {}
+    rows = {}
     for (fold, name), part in scored.groupby(["fold", "list"], sort=False):
         sides = part.score.to_numpy(), part.genuine.to_numpy(bool)
         values = {"eer": metrics.eer(*sides)}
@@ -146,5 +150,5 @@ def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
         values["trials_scored"] = len(part) / trials.named[name]
         suffix = "" if name == next(iter(trials.named)) else f":{name}"
         row = rows.setdefault(fold, {"fold": fold})
-        row.update({metric + suffix: value for metric, value in values.items()})
+        row |= {metric + suffix: value for metric, value in values.items()}
     return pd.DataFrame(rows.values())

@@ -2,13 +2,10 @@
 real ones.
 
 :mod:`.face` draws, :mod:`.voice` speaks, by the tables of :mod:`.people`; :mod:`.ravdess`,
-:mod:`.voxceleb1` and :mod:`.iemocap` plan which files a corpus has and what is in them.
+:mod:`.voxceleb1` and :mod:`.iemocap` plan which files a corpus has, and write each.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +15,6 @@ from kdsuite.parameters import Corpus, Synthetic
 
 TRUTH = "synthetic.json"  # the corpus is complete if and only if this exists
 BEGUN = ".synthetic.json"  # the parameters of a corpus that may be unfinished
-LAYOUTS = ("ravdess", "voxceleb1", "iemocap")
 
 
 def ensure(corpus: Corpus) -> None:
@@ -32,17 +28,17 @@ def ensure(corpus: Corpus) -> None:
     synthetic = corpus.synthetic
     if synthetic is None:
         return
-    if corpus.layout not in LAYOUTS:
+    if corpus.layout == "manifest":
         raise InvalidParameter(
-            f"parameter 'corpus.synthetic' makes no {corpus.layout}; set it to null, or take a dataset that does not ask for it."
+            "parameter 'corpus.synthetic' makes no manifest; set it to null, or take a dataset that does not ask for it."
         )
     folder = paths.corpus(corpus.path)
     with paths.lock(folder):
         if not claimed(folder, synthetic):
             # late, for moviepy and scipy's filters take long to import
             layout = import_module(f"{__name__}.{corpus.layout}")
-            jobs, truth = layout.plan(folder, synthetic)
-            _write_missing(folder, jobs)
+            files, truth = layout.plan(synthetic)
+            _write_missing(folder, files, layout.write, synthetic)
             value = {"parameters": synthetic.model_dump(mode="json"), "takes": truth}
             paths.write_json(folder / TRUTH, value)
 
@@ -52,37 +48,39 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
 
     Raises InvalidParameter where it is marked or used otherwise.
     """
-    parameters, defaults = synthetic.model_dump(mode="json"), Synthetic().model_dump(mode="json")
-    remedy = "remove that folder or choose another path with corpus.path"
+    parameters, remedy = (
+        synthetic.model_dump(mode="json"),
+        "remove that folder or choose another path with corpus.path",
+    )
     for mark in (folder / TRUTH, folder / BEGUN):
         if mark.exists():
             # of a parameter that is newer than the corpus the default leaves it as it was
-            if defaults | json.loads(mark.read_text())["parameters"] != parameters:
+            former = (
+                Synthetic().model_dump(mode="json") | json.loads(mark.read_text())["parameters"]
+            )
+            if former != parameters:
                 raise InvalidParameter(
                     f"the synthetic corpus in {folder} was made with other parameters than corpus.synthetic; {remedy}."
                 )
             return mark.name == TRUTH
-    if any(file for file in folder.glob("*") if not file.name.startswith(".")):
+    if [*folder.glob("[!.]*")]:
         raise InvalidParameter(
             f"{folder} holds files that no synthetic corpus has, so none is written there; {remedy}."
-        )
-    if any(side % 2 for side in synthetic.video_size):
-        raise InvalidParameter(
-            f"parameter 'corpus.synthetic.video_size' is {parameters['video_size']}, but H.264 needs both even."
         )
     paths.write_json(folder / BEGUN, {"parameters": parameters})
     return False
 
 
-def _write_missing(folder: Path, jobs: dict[Path, Callable[[Path], None]]) -> None:
-    """Write those files that are missing, each by its job; an error in a worker is raised here."""
-    from joblib import (
-        Parallel,
-        cpu_count,
-        delayed,
-    )  # late: most processes find their corpus complete
+def _write_missing(folder, files, write, synthetic):
+    """Write those files that are missing; an error in a worker is raised here."""
+    from joblib import Parallel, cpu_count, delayed  # late: most processes find a complete corpus
 
-    missing = [delayed(job)(file) for file, job in jobs.items() if not file.exists()]
+    contents = {folder / name: content for name, content in files.items()}
+    missing = [
+        delayed(write)(file, content, synthetic)
+        for file, content in contents.items()
+        if not file.exists()
+    ]
     # a process takes about as long to start as four recordings to write
     workers = max(1, min(cpu_count(), len(missing) // 4))
     # joblib's processes, unlike multiprocessing's, do not run the caller's script again

@@ -8,10 +8,8 @@ who reads a modality without fault is right on p + (1 - p) / 4 of the turns. Eve
 one more turn, with a code that belongs to no class.
 """
 
-from __future__ import annotations
-
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -22,11 +20,11 @@ import pandas as pd
 
 from kdsuite.data.corpora.iemocap import CLASSES
 from kdsuite.demo import face, voice
-from kdsuite.demo.people import Recording, displayed
-from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
+from kdsuite.demo.people import FOLDER, Recording, expressed
+from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-CODES = pd.read_csv(Path(__file__).with_name("codes.csv"), comment="#", index_col="code")
+CODES = pd.read_csv(FOLDER / "codes.csv", comment="#", index_col="code")
 LABELLED = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
 UNUSED = ("fru", "xxx")
 DIALOGUES = ("F_impro01", "M_impro01", "F_script01_1", "M_script01_1")
@@ -57,17 +55,6 @@ class Turn(NamedTuple):
     statement: int
 
 
-class Said(NamedTuple):
-    """A turn at its place in the dialogue, in seconds, with sound and amplitude envelope as
-    :func:`.voice.speak` returns them."""
-
-    turn: Turn
-    start: float
-    end: float
-    sound: np.ndarray
-    envelope: np.ndarray
-
-
 def dialogue_list(synthetic: Synthetic) -> list[str]:
     """Return the names of all dialogues, such as ``Ses01F_impro01``: four a session, two sessions
     or more."""
@@ -78,16 +65,16 @@ def dialogue_list(synthetic: Synthetic) -> list[str]:
 def turn_list(dialogue: str, synthetic: Synthetic) -> list[Turn]:
     """Return the turns of a dialogue in their order: the two people take turns for as long as both
     have something to say."""
-    session, place, turns = int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
-    for letter, actor in (("M", 2 * session - 1), ("F", 2 * session)):
-        random = _random(f"{dialogue}{letter}", synthetic, 3)
-        codes = random.permutation(_codes(actor, place, synthetic)).tolist()
+    woman, place, turns = 2 * int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
+    for letter, actor in (("M", woman - 1), ("F", woman)):
+        codes = _codes(actor, place, synthetic)
+        codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(codes).tolist()
         turns.append([(f"{dialogue}_{letter}{n:03d}", actor, code) for n, code in enumerate(codes)])
     both = filter(None, chain(*zip_longest(*turns)))
     return [Turn(*turn, 1 + number % 2) for number, turn in enumerate(both)]
 
 
-def _codes(actor: int, place: int, synthetic: Synthetic) -> list[str]:
+def _codes(actor, place, synthetic):
     """Return the codes of an actor's turns in one dialogue: classes are spread evenly, and each
     comes in every dialogue."""
     codes = [UNUSED[(actor // 2 + place) % 2]] if (actor + place) % 2 else []
@@ -101,57 +88,41 @@ def _codes(actor: int, place: int, synthetic: Synthetic) -> list[str]:
 def recording(turn: Turn, synthetic: Synthetic) -> Recording:
     """Return what a turn displays: the emotion of its code is the label, that of another class the
     error."""
-    code, emotions = CODES.loc[turn.code], list(dict.fromkeys(CLASSES.values()))
-    random = partial(_random, turn.name, synthetic)
-    shown, spoken = displayed(code.emotion, emotions, synthetic, random(0))
-    return Recording(
-        synthetic,
-        random,
-        (turn.actor, shown),
-        (turn.actor, spoken),
-        {"labelled": code.emotion, "shown": shown, "spoken": spoken},
-        code.intensity,
-        turn.statement,
-    )
+    code = CODES.loc[turn.code]
+    return expressed(
+        code.emotion, list(dict.fromkeys(CLASSES.values())), synthetic,
+        partial(_random, turn.name, synthetic), turn.actor,
+        intensity=code.intensity, statement=turn.statement,
+    )  # fmt: skip
 
 
-def _random(name: str, synthetic: Synthetic, purpose: int) -> np.random.Generator:
+def _random(name, synthetic, purpose):
     return np.random.default_rng([synthetic.seed, zlib.crc32(name.encode()), purpose])
 
 
-def timeline(dialogue: str, synthetic: Synthetic) -> list[Said]:
-    """Speak a dialogue: its turns one after the other with pauses between, times to a tenth of a
-    millisecond."""
-    random, said, end = _random(dialogue, synthetic, 4), [], 0.0
-    for turn in turn_list(dialogue, synthetic):
-        start = round(end + random.uniform(*PAUSE), 4)
-        sound, envelope = voice.speak(recording(turn, synthetic))
-        end = round(start + len(sound) / voice.RATE, 4)
-        said.append(Said(turn, start, end, sound, envelope))
-    return said
-
-
 def render(
-    dialogue: str, said: list[Said], synthetic: Synthetic
+    dialogue: str, said: list, synthetic: Synthetic
 ) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Return the sound of a dialogue, float32 ``(samples,)`` at 48 kHz, and its frames, uint8 RGB
-    ``(height, 2 * width, 3)``."""
-    count = round((said[-1].end + PAUSE[1]) * FPS)
-    sound = np.zeros(round(count / FPS * voice.RATE), np.float32)
-    for turn in said:
-        begin = round(turn.start * voice.RATE)
-        sound[begin : begin + len(turn.sound)] = turn.sound
+    ``(height, 2 * width, 3)``.
+
+    ``said`` are its turns, each with its begin and end in seconds, its sound and its amplitude
+    envelope as :func:`.voice.speak` returns them.
+    """
+    count = round((said[-1][2] + PAUSE[1]) * FPS)
+    track = np.zeros(round(count / FPS * voice.RATE), np.float32)
+    for _, start, _, sound, _ in said:
+        begin = round(start * voice.RATE)
+        track[begin : begin + len(sound)] = sound
     woman = 2 * int(dialogue[3:5])
     seats = (woman - 1, woman) if dialogue[5] == "M" else (woman, woman - 1)
     people = [_person(actor, dialogue, said, count, synthetic) for actor in seats]
-    return sound, map(np.hstack, zip(*people))
+    return track, map(np.hstack, zip(*people))
 
 
-def _person(
-    actor: int, dialogue: str, said: list[Said], count: int, synthetic: Synthetic
-) -> Iterator[np.ndarray]:
+def _person(actor, dialogue, said, count, synthetic):
     """Yield ``count`` frames of one person, who speaks and listens."""
-    random, at = _random(f"{dialogue} {actor}", synthetic, 2), 0
+    random = _random(f"{dialogue} {actor}", synthetic, 2)
     listener = Recording(synthetic, lambda _: random, (actor, "neutral"))
 
     def listening(frames):
@@ -160,46 +131,53 @@ def _person(
         drawings = face.animate(listener, np.zeros(1), np.zeros((frames + 1) // 2))
         return islice((drawing for drawing in drawings for _ in range(2)), frames)
 
+    scenes = []
     for turn, start, end, _, envelope in said:
         if turn.actor == actor:
             frames = np.arange(round(start * FPS), round(end * FPS))
-            yield from listening(frames[0] - at)
-            times = (frames + 0.5) / FPS - start
-            yield from face.animate(recording(turn, synthetic), envelope, times)
-            at = frames[-1] + 1
-    yield from listening(count - at)
+            of, times = recording(turn, synthetic), (frames + 0.5) / FPS - start
+            scenes.append((frames[0], face.animate(of, envelope, times)))
+    return filled(scenes, count, listening)
 
 
-def plan(folder: Path, synthetic: Synthetic) -> tuple[dict[Path, Callable], dict]:
-    """Return the job that writes each dialogue, and what each turn displays.
+def plan(synthetic: Synthetic) -> tuple[dict, dict]:
+    """Return the label file of each dialogue, and what each turn displays.
 
-    The label file of a dialogue comes last, and is there if and only if all of the dialogue is.
+    The label file is there if and only if all of the dialogue is.
     """
-    jobs, truth = {}, {}
-    for dialogue in dialogue_list(synthetic):
-        session = folder / "IEMOCAP_full_release" / f"Session{int(dialogue[3:5])}"
-        jobs[session / "dialog" / "EmoEvaluation" / f"{dialogue}.txt"] = partial(_write, synthetic)
-        for turn in turn_list(dialogue, synthetic):
-            if turn.code in CLASSES:
-                truth[turn.name] = recording(turn, synthetic).truth
-    return jobs, truth
+    dialogues = dialogue_list(synthetic)
+    files = {
+        f"IEMOCAP_full_release/Session{int(dialogue[3:5])}/dialog/EmoEvaluation/{dialogue}.txt": dialogue
+        for dialogue in dialogues
+    }
+    truth = {
+        turn.name: recording(turn, synthetic).truth
+        for dialogue in dialogues
+        for turn in turn_list(dialogue, synthetic)
+        if turn.code in CLASSES
+    }
+    return files, truth
 
 
-def _write(synthetic: Synthetic, file: Path) -> None:
-    """Write all files of the dialogue that a label file belongs to."""
-    dialogue, session = file.stem, file.parents[2]
-    sounds = session / "sentences" / "wav" / dialogue
-    video = session / "dialog" / "avi" / "DivX" / f"{dialogue}.avi"
-    said, categories, labels = timeline(dialogue, synthetic), "", ""
-    for (name, _, code, _), start, end, sound, _ in said:
-        write_sound(sounds / f"{name}.wav", sound, SOUND_RATE)
-        row = {"name": name, "code": code, "sex": name[-4], **CODES.loc[code]}
+def write(file: Path, dialogue: str, synthetic: Synthetic) -> None:
+    """Write all files of a dialogue, its label ``file`` last: its turns one after the other with
+    pauses between, times to a tenth of a millisecond."""
+    session, random, said, end = file.parents[2], _random(dialogue, synthetic, 4), [], 0.0
+    sounds = session / "sentences/wav" / dialogue
+    video = session / "dialog/avi/DivX" / f"{dialogue}.avi"
+    categories, labels = "", "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
+    for turn in turn_list(dialogue, synthetic):
+        start = round(end + random.uniform(*PAUSE), 4)
+        sound, envelope = voice.speak(recording(turn, synthetic))
+        end = round(start + len(sound) / voice.RATE, 4)
+        said.append((turn, start, end, sound, envelope))
+        write_sound(sounds / f"{turn.name}.wav", sound, SOUND_RATE)
+        row = turn._asdict() | {"sex": turn.name[-4], **CODES.loc[turn.code]}
         categories += "{name} :{word}; ()\n".format(**row)
         labels += LABEL.format(start=start, end=end, **row)
     sound, frames = render(dialogue, said, synthetic)
-    width, height = synthetic.video_size
-    write_video(video, frames, (2 * width, height), sound)
+    write_video(video, frames, sound)
     write_text(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", categories)
-    for beside in (file, video, sounds / f"{said[0].turn.name}.wav"):
+    for beside in (file, video, sounds / f"{said[0][0].name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
-    write_text(file, f"% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n{labels}")
+    write_text(file, labels)

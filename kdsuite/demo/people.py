@@ -1,8 +1,6 @@
 """Who displays what in the recordings of a synthetic corpus, and the tables of people, emotions and
 phones."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -46,6 +44,15 @@ class Recording(NamedTuple):
     intensity: float = 1.0
     statement: int = 0  # 0: drawn
     sung: bool = False
+
+
+def expressed(
+    label: str, choices: Sequence[str], synthetic: Synthetic, random: Callable, actor: int, **how
+) -> Recording:
+    """Return a recording of an actor who displays the emotion ``label``, or one of ``choices``."""
+    shown, spoken = displayed(label, choices, synthetic, random(0))
+    truth = {"labelled": label, "shown": shown, "spoken": spoken}
+    return Recording(synthetic, random, (actor, shown), (actor, spoken), truth, **how)
 
 
 def displayed(

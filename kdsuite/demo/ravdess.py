@@ -14,11 +14,8 @@ is one, with its ``time`` and the action units of :mod:`.face`, which the mouth'
 of. ``corpus.features`` can name it.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -28,7 +25,7 @@ import pandas as pd
 from kdsuite.data.corpora.features import TIME
 from kdsuite.data.corpora.ravdess import EMOTIONS
 from kdsuite.demo import face, voice
-from kdsuite.demo.people import Recording, displayed
+from kdsuite.demo.people import Recording, expressed
 from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
@@ -47,21 +44,21 @@ def take_list(synthetic: Synthetic) -> list[str]:
     ]
 
 
-def _takes_of(actor: int, synthetic: Synthetic) -> pd.Series:
+def _takes_of(actor, synthetic):
     """Return the takes of an actor, without modality and actor, out of 60 of speech and 44 of song."""
     channels = ["01"] if actor in synthetic.actors_without_song else ["01", "02"]
     every = map("-".join, product(channels, EMOTIONS, *[("01", "02")] * 3))
     official = [take for take in every if not NOT_OFFICIAL.match(take)]
     takes = pd.Series(np.random.default_rng([synthetic.seed, actor, 3]).permutation(official))
     # neutral and calm are one class of the default protocol
-    emotion, channel, label = takes.str[3:5], takes.str[:2], takes.str[3:5].replace("01", "02")
+    kind, label = takes.str[3:5] + takes.str[:2], takes.str[3:5].replace("01", "02")
     # the first in turn changes with the actor, so that no class or channel is favoured over all
     # actors
-    classes = [_in_turn(own, emotion + channel, actor) for _, own in takes.groupby(label)]
+    classes = [_in_turn(own, kind, actor) for _, own in takes.groupby(label)]
     return _in_turn(pd.concat(classes), label, actor * synthetic.takes)[: synthetic.takes]
 
 
-def _in_turn(takes: pd.Series, group: pd.Series, first: int) -> pd.Series:
+def _in_turn(takes, group, first):
     """Take one of each group in turn, beginning with group ``first`` (modulo their number), until
     all are used up."""
     codes, groups = pd.factorize(group[takes.index], sort=True)
@@ -72,24 +69,12 @@ def _in_turn(takes: pd.Series, group: pd.Series, first: int) -> pd.Series:
 def recording(take: str, synthetic: Synthetic) -> Recording:
     """Return what a take displays: its emotion is the label, another one of its channel the error."""
     channel, code, intensity, statement, _, actor = take.split("-")
-    label, number = EMOTIONS[code], int(take[:-3].replace("-", ""))
-
-    def random(purpose: int) -> np.random.Generator:
-        return np.random.default_rng([synthetic.seed, int(actor), number, purpose])
-
-    sung = channel == "02"
-    emotions = list(EMOTIONS.values())[: 6 if sung else 8]
-    shown, spoken = displayed(label, emotions, synthetic, random(0))
-    return Recording(
-        synthetic,
-        random,
-        (int(actor), shown),
-        (int(actor), spoken),
-        {"labelled": label, "shown": shown, "spoken": spoken},
-        INTENSITY[intensity],
-        int(statement),
-        sung,
-    )
+    actor, number, sung = int(actor), int(take[:-3].replace("-", "")), channel == "02"
+    return expressed(
+        EMOTIONS[code], [*EMOTIONS.values()][: 6 if sung else 8], synthetic,
+        lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]), actor,
+        intensity=INTENSITY[intensity], statement=int(statement), sung=sung,
+    )  # fmt: skip
 
 
 def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.ndarray]]:
@@ -107,38 +92,34 @@ def measured(take: str, synthetic: Synthetic) -> pd.DataFrame:
     seconds, and ten action units."""
     of = recording(take, synthetic)
     times = _times(voice.duration(of, of.random(1)))
-    moves = face.movements(of, len(times), of.random(2))
-    at_rest = np.random.default_rng([synthetic.seed, of.shown[0], 4])
-    table = face.measure(moves, at_rest, of.random(3))
-    table.insert(0, "recording", f"01-{take}")
-    table.insert(1, TIME, times)
-    return table
+    table = face.measure(
+        of, len(times), at_rest=np.random.default_rng([synthetic.seed, of.shown[0], 4])
+    )
+    return pd.DataFrame({"recording": f"01-{take}", TIME: times, **table})
 
 
-def _times(seconds: float) -> np.ndarray:
+def _times(seconds):
     return np.arange(int(seconds * FPS)) / FPS
 
 
-def plan(folder: Path, synthetic: Synthetic) -> tuple[dict[Path, Callable], dict]:
-    """Return the job that writes each file, and what each take displays."""
-    takes, jobs = take_list(synthetic), {}
-    for take, modality in product(takes, synthetic.modalities):
-        ending = "wav" if modality == "03" else "mp4"
-        file = folder / f"Actor_{take[-2:]}" / f"{modality}-{take}.{ending}"
-        jobs[file] = partial(_write, take, synthetic)
-    jobs[folder / "faces.csv"] = partial(_write_faces, takes, synthetic)
-    return jobs, {take: recording(take, synthetic).truth for take in takes}
+def plan(synthetic: Synthetic) -> tuple[dict, dict]:
+    """Return the take of each file (of ``faces.csv`` all of them), and what each take displays."""
+    takes = take_list(synthetic)
+    files = {
+        f"Actor_{take[-2:]}/{modality}-{take}.{'wav' if modality == '03' else 'mp4'}": take
+        for take, modality in product(takes, synthetic.modalities)
+    }
+    truth = {take: recording(take, synthetic).truth for take in takes}
+    return files | {"faces.csv": takes}, truth
 
 
-def _write(take: str, synthetic: Synthetic, file: Path) -> None:
+def write(file: Path, take: str | list, synthetic: Synthetic) -> None:
+    """Write a file of the :func:`plan`."""
+    if file.suffix == ".csv":
+        rows = pd.concat([measured(each, synthetic) for each in take])
+        return write_text(file, rows.to_csv(index=False, float_format="%.4f"))
     sound, frames = render(take, synthetic)
     if file.suffix == ".wav":
         write_sound(file, sound)
     else:
-        silent = file.name.startswith("02")
-        write_video(file, frames, synthetic.video_size, None if silent else sound)
-
-
-def _write_faces(takes: list[str], synthetic: Synthetic, file: Path) -> None:
-    rows = pd.concat([measured(take, synthetic) for take in takes])
-    write_text(file, rows.to_csv(index=False, float_format="%.4f"))
+        write_video(file, frames, None if file.name.startswith("02") else sound)

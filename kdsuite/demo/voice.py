@@ -5,12 +5,9 @@ The tract follows Klatt (1980), a cascade of five resonators that move from phon
 (``phones.csv``). ``emotions.csv`` has what emotions do to pitch, tempo, loudness and timbre.
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 from scipy.ndimage import convolve1d
 from scipy.signal import butter, lfilter, resample_poly, sosfilt
 
@@ -65,12 +62,12 @@ def duration(recording: Recording, rng: np.random.Generator) -> float:
     return round(recording.synthetic.seconds * stretch * STEPS) / STEPS
 
 
-def _prosody(recording: Recording) -> pd.Series:
+def _prosody(recording):
     change = PROSODY[recording.spoken[1]] - PROSODY.neutral
     return PROSODY.neutral + recording.intensity * change
 
 
-def _phones(names: list[str], count: int, sung: bool) -> pd.DataFrame:
+def _phones(names, count, sung):
     """Return the row of PHONES at each of ``count`` steps, with the number of its ``syllable``."""
     phones = PHONES.loc[["_", *names, "_"]]
     vowel = phones.vowel
@@ -84,9 +81,7 @@ def _phones(names: list[str], count: int, sung: bool) -> pd.DataFrame:
     return phones.assign(syllable=syllable).iloc[place]
 
 
-def _semitones(
-    prosody: pd.Series, syllable: pd.Series, sung: bool, rng: np.random.Generator
-) -> np.ndarray:
+def _semitones(prosody, syllable, sung, rng):
     """Return the pitch at each step, in semitones above the speaker's own."""
     count, points = len(syllable), prosody["contour_1":"contour_5"]
     contour = np.interp(
@@ -100,26 +95,26 @@ def _semitones(
     return prosody.pitch + rng.normal(0, 0.5) + line
 
 
-def _wave(hertz: float, count: int, rng: np.random.Generator) -> np.ndarray:
+def _wave(hertz, count, rng):
     return np.sin(2 * np.pi * (hertz * np.arange(count) / STEPS + rng.uniform()))
 
 
-def _smooth(track: np.ndarray, width: int) -> np.ndarray:
+def _smooth(track, width):
     window = np.hanning(width + 2)[1:-1]
     return convolve1d(np.asarray(track, float), window / window.sum(), 0, mode="nearest")
 
 
-def _samples(track: np.ndarray) -> np.ndarray:
+def _samples(track):
     """Return a track of one value a step as one value a sample."""
     times = np.arange(len(track) * TRACT_RATE // STEPS) * STEPS / TRACT_RATE
     return np.interp(times, np.arange(len(track)) + 0.5, track)
 
 
-def _rms(sound: np.ndarray) -> np.ndarray:
+def _rms(sound):
     return np.sqrt(np.mean(sound**2, axis=-1))
 
 
-def _sawtooth(step: np.ndarray, brightness: float) -> np.ndarray:
+def _sawtooth(step, brightness):
     """Return the glottal flow's derivative, a sawtooth without aliases of ``step`` periods a sample,
     made dull."""
     phase = np.cumsum(step) % 1
@@ -129,7 +124,7 @@ def _sawtooth(step: np.ndarray, brightness: float) -> np.ndarray:
     return lfilter([1 - decay], [1, -decay], 2 * phase - 1 - jump)
 
 
-def _resonate(source: np.ndarray, formants: np.ndarray) -> np.ndarray:
+def _resonate(source, formants):
     """Pass the source through a cascade of resonators at ``formants`` Hz ``(steps, resonators)``."""
     radius = np.exp(-np.pi * BANDWIDTHS / TRACT_RATE)
     b, c = 2 * radius * np.cos(2 * np.pi * formants / TRACT_RATE), -(radius**2)

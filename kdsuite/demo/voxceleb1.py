@@ -9,10 +9,6 @@ mild emotion is drawn anew for each utterance, for it must not matter. Further s
 there is only sound, are compared by the trial list.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import combinations, groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -24,14 +20,14 @@ from kdsuite.data.corpora.voxceleb1 import META, SPLIT, TRACKS, VIDEOS
 from kdsuite.data.decoding.faces import TRACK_RATE
 from kdsuite.demo import face, voice
 from kdsuite.demo.people import Recording, displayed
-from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
+from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
 SOUND_RATE = 16000
 ALPHABET = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 FIRST_OUTSIDER = 10270  # as in the corpus, where id10270 is the first speaker of the test
 OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 4, 2
-PAUSE = 0.4  # seconds before, between and after the utterances of a video
+PAUSE = np.zeros(round(0.4 * voice.RATE), np.float32)  # before, between and after utterances
 INTENSITY = 0.3  # of the emotions
 MARGIN = 0.5  # of the drawn picture's size that the frame is larger
 HEAD = 0.6  # of the drawn picture's height that the box around the face takes
@@ -57,10 +53,10 @@ class Utterance(NamedTuple):
 def utterances(synthetic: Synthetic) -> list[Utterance]:
     """Return all utterances; a speaker's videos have one and two of them in turn. Persons beyond
     ``actors`` are outsiders."""
-    rows = []
-    for person in range(1, synthetic.actors + synthetic.outsiders + 1):
-        trained = person <= synthetic.actors
-        number = 10000 + person if trained else FIRST_OUTSIDER + person - synthetic.actors - 1
+    rows, actors = [], synthetic.actors
+    for person in range(1, actors + synthetic.outsiders + 1):
+        trained = person <= actors
+        number = person + (10000 if trained else FIRST_OUTSIDER - actors - 1)
         for video in range(synthetic.takes if trained else OUTSIDER_VIDEOS):
             random = np.random.default_rng([synthetic.seed, person, video, 9])
             source = "".join(random.choice(ALPHABET, 11))
@@ -73,55 +69,53 @@ def recording(row: Utterance, synthetic: Synthetic) -> Recording:
     """Return what an utterance displays: an emotion that is drawn, by the persons whose face is
     ``shown`` and whose voice is ``spoken``; outsiders have their own."""
 
-    def random(purpose: int) -> np.random.Generator:
+    def random(purpose):
         return np.random.default_rng([synthetic.seed, purpose, *row.name.encode()])
 
-    rng, emotions = random(0), list(EMOTIONS.values())
+    rng, emotions, actors = random(0), list(EMOTIONS.values()), synthetic.actors
     emotion = emotions[rng.integers(len(emotions))]
-    others = [other for other in range(1, synthetic.actors + 1) if other != row.person]
-    if row.person > synthetic.actors:
-        others = [row.person] * (synthetic.actors - 1)
+    others = [other for other in range(1, actors + 1) if other != row.person]
+    if row.person > actors:
+        others = [row.person] * (actors - 1)
     shown, spoken = displayed(row.person, others, synthetic, rng)
     truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
     return Recording(synthetic, random, (shown, emotion), (spoken, emotion), truth, INTENSITY)
 
 
-def plan(folder: Path, synthetic: Synthetic) -> tuple[dict[Path, Callable], dict]:
-    """Return the job that writes each file, and what each utterance displays.
+def plan(synthetic: Synthetic) -> tuple[dict, dict]:
+    """Return what each file holds, a text or utterances, and what each utterance displays.
 
-    The job of a video writes its utterances and tracks too.
+    With a video its utterances and tracks are written too.
     """
-    rows, jobs = utterances(synthetic), {}
+    rows = utterances(synthetic)
     trained = [row for row in rows if row.person <= synthetic.actors]
     outsiders = rows[len(trained) :]
-    for name, lines in (
-        (META, _meta(rows, synthetic)),
-        (SPLIT, _split(trained, synthetic)),
-        ("veri_test.txt", _trials(outsiders, synthetic)),
-    ):
-        jobs[folder / name] = partial(write_text, text="".join(lines))
+    lists = {
+        META: _meta(rows, synthetic), SPLIT: _split(trained, synthetic),
+        "veri_test.txt": _trials(outsiders, synthetic),
+    }  # fmt: skip
+    files = {name: "".join(lines) for name, lines in lists.items()}
     for name, own in groupby(trained, lambda row: row.name.split("/")[1]):
-        jobs[folder / VIDEOS / f"{name}.mp4"] = partial(_write_interview, list(own), synthetic)
-    for row in outsiders:
-        jobs[folder / "wav" / f"{row.name}.wav"] = partial(_write_outsider, row, synthetic)
-    return jobs, {row.name: recording(row, synthetic).truth for row in rows}
+        files[f"{VIDEOS}/{name}.mp4"] = [*own]
+    files |= {f"wav/{row.name}.wav": [row] for row in outsiders}
+    return files, {row.name: recording(row, synthetic).truth for row in rows}
 
 
-def _meta(rows: list[Utterance], synthetic: Synthetic) -> Iterator[str]:
+def _meta(rows, synthetic):
     yield "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
     for speaker, person in {row.name[:7]: row.person for row in rows}.items():
         part = "dev" if person <= synthetic.actors else "test"
         yield f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
 
 
-def _split(trained: list[Utterance], synthetic: Synthetic) -> Iterator[str]:
+def _split(trained, synthetic):
     """Yield 70, 10 and 20 percent of each speaker's videos as training, validation and test."""
     for row in trained:
         place = (row.video + 0.5) / synthetic.takes
         yield f"{1 + (place >= 0.7) + (place >= 0.8)} {row.name}.wav\n"
 
 
-def _trials(outsiders: list[Utterance], synthetic: Synthetic) -> Iterator[str]:
+def _trials(outsiders, synthetic):
     """Yield all pairs of each outsider's utterances, each followed by one with another outsider's."""
     random = np.random.default_rng([synthetic.seed, 7])
     for first, second in combinations(outsiders, 2):
@@ -132,68 +126,53 @@ def _trials(outsiders: list[Utterance], synthetic: Synthetic) -> Iterator[str]:
                 yield f"0 {first.name}.wav {others[random.integers(len(others))].name}.wav\n"
 
 
-def _write_outsider(row: Utterance, synthetic: Synthetic, file: Path) -> None:
-    write_sound(file, voice.speak(recording(row, synthetic))[0], SOUND_RATE)
-
-
-def _write_interview(own: list[Utterance], synthetic: Synthetic, file: Path) -> None:
-    """Write sound and track of each utterance, and the video that holds them one after the other,
-    last."""
-    folder, pause = file.parents[1], np.zeros(round(PAUSE * voice.RATE), np.float32)
-    parts, scenes = [pause], []
-    for row in own:
-        first = _frames(parts)
-        of = recording(row, synthetic)
+def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
+    """Write a file of the :func:`plan`; of a video sound and track of each utterance, and the
+    video that holds them one after the other, last."""
+    if isinstance(content, str):
+        return write_text(file, content)
+    if file.suffix == ".wav":
+        sound, _ = voice.speak(recording(content[0], synthetic))
+        return write_sound(file, sound, SOUND_RATE)
+    folder, parts, scenes = file.parents[1], [PAUSE], []
+    size = np.array(synthetic.video_size)
+    frame_size = np.round(size * (1 + MARGIN)).astype(int) // 2 * 2
+    wall = np.full((*frame_size[::-1], 3), 150, np.uint8)
+    wall[:, ::16] = 120
+    for row in content:
+        first, of = _frames(parts), recording(row, synthetic)
         sound, envelope = voice.speak(of)
-        corners = _walk(of.random(3), _frames([sound]), synthetic)
+        # the picture drifts slowly: (frames, 2) integer pixels
+        begin, end = of.random(3).uniform(size=(2, 2))
+        drift = np.linspace(0, 0.3, _frames([sound]))[:, None] * (end - begin)
+        corners = np.round((begin + drift) * (frame_size - size)).astype(int)
         pictures = face.animate(of, envelope, (np.arange(len(corners)) + 0.5) / FPS)
-        scenes.append((first, pictures, corners))
-        parts += sound, pause
+        scenes.append((first, _pasted(wall, pictures, corners)))
+        parts += sound, PAUSE
         write_sound(folder / "wav" / f"{row.name}.wav", sound, SOUND_RATE)
-        write_text(folder / TRACKS / f"{row.name}.txt", _track(row, first, corners, synthetic))
-    scene = _scene(scenes, _frames(parts), synthetic)
-    write_video(file, scene, _frame_size(synthetic), np.concatenate(parts))
+        write_text(folder / TRACKS / f"{row.name}.txt", _track(row, first, corners, size))
+    frames = filled(scenes, _frames(parts), lambda count: repeat(wall, count))
+    write_video(file, frames, np.concatenate(parts))
 
 
-def _frames(parts: list[np.ndarray]) -> int:
+def _frames(parts):
     return round(sum(map(len, parts)) / voice.RATE * FPS)
 
 
-def _frame_size(synthetic: Synthetic) -> tuple[int, int]:
-    return tuple(round(side * (1 + MARGIN)) // 2 * 2 for side in synthetic.video_size)
+def _pasted(wall, pictures, corners):
+    """Yield the drawn pictures on a wall, each with its upper left corner at one of ``corners``."""
+    for picture, (left, top) in zip(pictures, corners):
+        (high, wide, _), frame = picture.shape, wall.copy()
+        frame[top : top + high, left : left + wide] = picture
+        yield frame
 
 
-def _walk(random: np.random.Generator, frames: int, synthetic: Synthetic) -> np.ndarray:
-    """Return where the drawn picture's upper left corner is in each frame, ``(frames, 2)`` integer
-    pixels: it drifts slowly."""
-    begin, end = random.uniform(size=(2, 2))
-    place = begin + np.linspace(0, 0.3, frames)[:, None] * (end - begin)
-    return np.round(place * np.subtract(_frame_size(synthetic), synthetic.video_size)).astype(int)
-
-
-def _scene(scenes: list, count: int, synthetic: Synthetic) -> Iterator[np.ndarray]:
-    """Yield the frames of an interview: a striped wall, and while somebody speaks that person's
-    picture on it."""
-    (width, height), (wide, high) = _frame_size(synthetic), synthetic.video_size
-    wall = np.full((height, width, 3), 150, np.uint8)
-    wall[:, ::16] = 120
-    end = 0
-    for first, pictures, corners in scenes:
-        yield from repeat(wall, first - end)
-        for picture, (left, top) in zip(pictures, corners):
-            frame = wall.copy()
-            frame[top : top + high, left : left + wide] = picture
-            yield frame
-        end = first + len(corners)
-    yield from repeat(wall, count - end)
-
-
-def _track(row: Utterance, first: int, corners: np.ndarray, synthetic: Synthetic) -> str:
+def _track(row, first, corners, size):
     """Return a face track as the owners write it, its trailing spaces and all."""
     begin, end = (round(n / FPS * TRACK_RATE) for n in (first, first + len(corners)))
-    numbers, side = np.arange(begin, end), round(HEAD * synthetic.video_size[1])
+    numbers, side = np.arange(begin, end), round(HEAD * size[1])
     places = np.rint(numbers / TRACK_RATE * FPS).astype(int) - first
-    boxes = corners[places.clip(0, len(corners) - 1)] + np.subtract(synthetic.video_size, side) // 2
+    boxes = corners[places.clip(0, len(corners) - 1)] + (size - side) // 2
     speaker, video, _ = row.name.split("/")
     rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(numbers, boxes)]
     return TRACK.format(speaker=speaker, video=video) + "".join(rows)

@@ -1,8 +1,7 @@
 """How text, sound and video of a synthetic corpus get onto the disk, each file in one step."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -35,34 +34,42 @@ def write_sound(file: Path, sound: np.ndarray, rate: int = RATE) -> None:
         soundfile.write(temporary, resample_poly(sound, rate, RATE), rate)
 
 
-def write_video(
-    file: Path, frames: Iterable[np.ndarray], size: tuple[int, int], sound: np.ndarray | None
-) -> None:
-    """Write uint8 RGB frames ``(height, width, 3)`` of ``size`` (width, height) at :data:`FPS`, and
-    sound ``(samples,)`` at ``RATE`` Hz, in one step.
+def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | None) -> None:
+    """Write uint8 RGB frames ``(height, width, 3)`` at :data:`FPS`, and sound ``(samples,)`` at
+    ``RATE`` Hz, in one step.
 
     Raises OSError where ffmpeg fails.
     """
     video, audio, options = FORMATS[file.suffix]
+    frames = iter(frames)
+    first = next(frames)
     with NamedTemporaryFile(suffix=".wav") as wave, replacing(file) as temporary:
         if sound is not None:
             soundfile.write(wave.name, sound, RATE)
         with FFMPEG_VideoWriter(
-            str(temporary),
-            size,
-            FPS,
-            video,
-            None if sound is None else wave.name,
-            audio,
-            preset="superfast",
-            threads=1,
+            str(temporary), first.shape[1::-1], FPS, video, wave.name if sound is not None else None,
+            audio, preset="superfast", threads=1,
             # moviepy rounds the rate to 29.97, hence the second -r
             ffmpeg_params=["-r", "30000/1001", "-aac_coder", "fast", *options.split()],
-        ) as writer:
+        ) as writer:  # fmt: skip
             process = writer.proc
-            for frame in frames:
+            for frame in chain([first], frames):
                 writer.write_frame(frame)
         if process.returncode:
             raise OSError(
                 f"ffmpeg failed to write {file} (status {process.returncode}); is the disk full?"
             )
+
+
+def filled(
+    scenes: Iterable[tuple[int, Iterable]], count: int, between: Callable[[int], Iterable]
+) -> Iterator[np.ndarray]:
+    """Yield ``count`` frames: those of the scenes, each from the number of its first frame on, and
+    those of ``between(number)`` before, between and after them."""
+    end = 0
+    for first, frames in scenes:
+        yield from between(first - end)
+        for number, frame in enumerate(frames, first + 1):
+            yield frame
+            end = number
+    yield from between(count - end)

@@ -37,7 +37,7 @@ def test_a_difference_to_the_published_counts_is_a_warning_that_names_what_was_l
     recordings = table()
     recordings.attrs["incomplete"] = {"x": "take x has no sound"}
     monkeypatch.setattr(
-        corpora.ravdess,
+        corpora,
         "published",
         lambda corpus: {"recordings": 61, "speakers": 4, "happy": 20, "surprised": 1},
     )
@@ -56,7 +56,7 @@ def test_a_difference_to_the_published_counts_is_a_warning_that_names_what_was_l
 
 
 def test_nothing_published_is_no_warning(monkeypatch):
-    monkeypatch.setattr(corpora.ravdess, "published", lambda corpus: {})
+    monkeypatch.setattr(corpora, "published", lambda corpus: {})
     assert checks.warnings(table(), Corpus()) == []
 
 

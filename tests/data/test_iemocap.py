@@ -259,7 +259,9 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch, part):
         return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(InvalidCorpus, match=f"{closed} cannot be read .Permission denied.; permit"):
+    with pytest.raises(
+        InvalidCorpus, match=f"{closed} cannot be read .Permission denied.; put it there and permit"
+    ):
         read(tmp_path)
 
 

@@ -148,8 +148,8 @@ FAULTS = [
     (HEADER.replace("label", "label,split") + "a.wav,A,x,train\nb.wav,A,x,\n", "line 3 of .*recordings.csv has '' as split"),
     (HEADER + "a.wav,A,x\n\nb.wav,,x\n", "line 4 of .*recordings.csv has an empty cell in column 'speaker'; fill it"),
     (HEADER + "a.wav,A\n", "line 2 of .*recordings.csv has an empty cell in column 'label'"),
-    (HEADER + "a.wav,A,x,y\n", "line 2 of .*recordings.csv has more cells than the line of names; separate cells by commas"),
-    (HEADER + 'a.wav,"A,x\n', "recordings.csv is no table in CSV .unexpected end of data.; save it as CSV"),
+    (HEADER + "a.wav,A,x,y\n", "recordings.csv is no table in CSV .*Expected 3 fields in line 2, saw 4.*cells that hold commas in quotes"),
+    (HEADER + 'a.wav,"A,x\n', "recordings.csv is no table in CSV .*EOF inside string.*; save it there as CSV"),
     ("", "recordings.csv is no table in CSV"),
     (HEADER, "no usable recording lies in .*recordings.csv"),
     (HEADER + "a.wav,A,x\nc.wav,A,x\n", "line 3 of .*recordings.csv names the audio file c.wav, which does not exist"),
@@ -179,7 +179,8 @@ def test_faults(folder, text, sentence):
 def test_a_file_that_is_no_text(folder):
     (folder / "recordings.csv").write_bytes((HEADER + "a.wav,Zoë,x\n").encode("latin-1"))
     with pytest.raises(
-        InvalidCorpus, match="recordings.csv is no table in CSV .*utf-8.*save it as CSV in UTF-8"
+        InvalidCorpus,
+        match="recordings.csv is no table in CSV .*utf-8.*save it there as CSV in UTF-8",
     ):
         corpora.read(Corpus(layout="manifest", path=str(folder / "recordings.csv")))
     with pytest.raises(

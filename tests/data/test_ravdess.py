@@ -227,7 +227,8 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(
-        InvalidCorpus, match=r"Actor_01 cannot be read \(Permission denied\); permit reading it"
+        InvalidCorpus,
+        match=r"Actor_01 cannot be read \(Permission denied\); put it there and permit reading it",
     ):
         read(tmp_path)
 
@@ -300,5 +301,5 @@ def test_features_that_are_no_numbers(tmp_path):
         InvalidCorpus, match="line 2 of .*faces.csv has 'high' where a finite number is needed"
     ):
         read(tmp_path, features=str(tmp_path / "faces.csv"))
-    with pytest.raises(InvalidCorpus, match="none.csv does not exist"):
+    with pytest.raises(InvalidCorpus, match="none.csv is no table in CSV .*No such file"):
         read(tmp_path, features=str(tmp_path / "none.csv"))

@@ -150,7 +150,7 @@ def test_who_speaks_shows_the_emotion_and_who_listens_shows_none(monkeypatch):
         small.Turn("Ses01F_impro01_F000", 2, "ang", 1),
         np.zeros(round(0.8 * small.voice.RATE), np.float32),
     )
-    said = [small.Said(turn, 0.5, 1.3, sound, np.zeros(80))]
+    said = [(turn, 0.5, 1.3, sound, np.zeros(80))]
     felt = np.stack(list(small.render("Ses01F_impro01", said, PLAN)[1])).astype(int)
     # the same once more, with nobody able to show anything
     units = small.face.ACTION_UNITS
@@ -166,7 +166,7 @@ def test_who_speaks_shows_the_emotion_and_who_listens_shows_none(monkeypatch):
 
 def test_dialogues_are_the_same_whoever_writes_them(tree, tmp_path):
     name = "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
-    small._write(PLAN, tmp_path / name)
+    small.write(tmp_path / name, "Ses01F_impro01", PLAN)
     written = sorted(file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file())
     assert len(written) > 6
     for file in written:

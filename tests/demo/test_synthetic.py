@@ -24,6 +24,7 @@ from kdsuite.data.corpora.ravdess import EMOTIONS, NAME
 from kdsuite.demo import claimed, ensure, face, iemocap, ravdess, voice, voxceleb1
 from kdsuite.demo.people import Recording, traits
 from kdsuite.parameters import Corpus, Synthetic
+from kdsuite.settings import load
 
 SMALL = Synthetic(
     actors=2, takes=4, seconds=0.8, video_size=(64, 36), modalities=["01", "02", "03"]
@@ -370,11 +371,13 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     """Take away the person's rest and what is inexact, and what remains is what the drawn face
     does, frame by frame."""
     drawn = []
-    monkeypatch.setattr(face.Face, "draw", lambda _, units, *rest: drawn.append(units[1:]))
+    names = list(face.ACTION_UNITS.index)
+    monkeypatch.setattr(
+        face, "draw", lambda values, *rest: drawn.append([values[name] for name in names])
+    )
     take = "01-06-02-01-02-04"
     list(ravdess.render(take, Synthetic())[1])
     measured = ravdess.measured(take, Synthetic())
-    names = list(face.ACTION_UNITS.index)
     assert list(measured) == ["recording", "time", *names]
     assert len(measured) == len(drawn) and measured.time.to_numpy() == pytest.approx(
         np.arange(len(drawn)) * 1001 / 30000
@@ -540,10 +543,15 @@ def test_complete_corpus_is_left_alone_and_other_parameters_are_refused(corpus):
 
 def test_an_unfinished_corpus_is_not_finished_with_other_parameters(tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(ravdess, "_write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+        patch.setattr(ravdess, "write", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         write_ravdess(tmp_path / "small", SMALL)
     with pytest.raises(InvalidParameter, match="other parameters"):
         write_ravdess(tmp_path / "small", SMALL.model_copy(update={"seconds": 1.0}))
+
+
+def test_a_size_that_no_video_can_have_is_refused():
+    with pytest.raises(InvalidParameter, match="video_size.*multiple of 2"):
+        load(dataset="demo-ravdess", corpus={"synthetic": {"video_size": [161, 90]}})
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

@@ -20,12 +20,12 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
 from kdsuite import paths
@@ -33,21 +33,30 @@ from kdsuite.data import COLUMNS, STORE_FORMAT
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
-from kdsuite.data.folds import Fold, chosen_folds, folds
+from kdsuite.data.folds import Fold, chosen_folds, folds  # noqa: F401, of the corpora
 from kdsuite.data.reading import check_places
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, parameters_of_stage
 
-__all__ = [
-    "COLUMNS", "Fold", "chosen_folds", "file_fingerprint", "fingerprint", "folds", "published",
-    "read", "trials",
-]  # fmt: skip
-
 # how a cell begins that a spreadsheet computes: = or @, or + or - before a call or a command
 FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
+PUBLISHED = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text())
 LAYOUTS = {"ravdess": ravdess, "voxceleb1": voxceleb1, "iemocap": iemocap, "manifest": manifest}
 
 
+@contextmanager
+def _reading():
+    """Raise InvalidCorpus for what may not be opened."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidCorpus(
+            f"{error.filename} cannot be read ({error.strerror}); put it there and permit reading "
+            "it, or name another with the parameters corpus.path, features and trials."
+        ) from None
+
+
+@_reading()
 def read(corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings of a corpus, sorted by name.
 
@@ -61,13 +70,12 @@ def read(corpus: Corpus) -> pd.DataFrame:
             f"the {corpus.layout} corpus {folder} does not exist; put it there, or name another with "
             "the parameter corpus.path."
         )
-    with _reading():
-        table = _completed(LAYOUTS[corpus.layout].read(folder, corpus), corpus)
+    table = _completed(LAYOUTS[corpus.layout].read(folder, corpus), corpus)
     _check(table, folder, corpus)
     return table
 
 
-def _completed(rows: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
+def _completed(rows, corpus):
     """Fill in the columns that a reader does not, choose the target, and sort by name.
 
     Recordings without a class are dropped; those without sound are left out and, where others
@@ -86,27 +94,15 @@ def _completed(rows: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
     silent = table.audio == ""
     incomplete = dict(rows.attrs.get("incomplete", {}))
     for lacking, missing in ((faceless, what), (silent, "sound")):
-        reasons = {name: f"recording {name} has no {missing}" for name in table.recording[lacking]}
-        incomplete |= reasons
+        for name in table.recording[lacking]:
+            incomplete[name] = f"recording {name} has no {missing}"
     table = table[~(faceless | silent)].sort_values("recording", ignore_index=True)
     table["label"] = table.label.astype("category").cat.remove_unused_categories()
     table.attrs["incomplete"] = incomplete
     return table
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Raise InvalidCorpus for what may not be opened."""
-    try:
-        yield
-    except OSError as error:
-        raise InvalidCorpus(
-            f"{error.filename} cannot be read ({error.strerror}); permit reading it, or move it "
-            "out of the corpus."
-        ) from None
-
-
-def _check(table: pd.DataFrame, folder: Path, corpus: Corpus) -> None:
+def _check(table, folder, corpus):
     """Refuse a corpus without recordings, names that are there twice, and harmful ones.
 
     Those break a line, command a terminal, or compute in a spreadsheet.
@@ -133,6 +129,7 @@ def _check(table: pd.DataFrame, folder: Path, corpus: Corpus) -> None:
     check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
 
 
+@_reading()
 def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Return verification trials, the files they name, and the names of those that are missing.
 
@@ -146,9 +143,8 @@ def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
             f"{corpus.layout}."
         )
     folder = paths.corpus(corpus.path)
-    with _reading():
-        pairs = voxceleb1.read_trials(folder, corpus.trials)
-        files, missing = voxceleb1.trial_files(folder, pairs, corpus)
+    pairs = voxceleb1.read_trials(folder, corpus.trials)
+    files, missing = voxceleb1.trial_files(folder, pairs, corpus)
     check_places(files.audio, folder, corpus)
     return pairs, files, missing
 
@@ -158,8 +154,12 @@ def published(corpus: Corpus) -> dict[str, int]:
 
     It is empty where there are none, as of synthetic corpora and recordings of one's own.
     """
-    counts = getattr(LAYOUTS[corpus.layout], "published", None)
-    return {} if corpus.synthetic or counts is None else counts(corpus)
+    own = corpus.model_dump()
+    for entry in () if corpus.synthetic else PUBLISHED.get(corpus.layout, ()):
+        # lists in any order
+        if all(sorted(own[name]) == sorted(value) for name, value in entry["of"].items()):
+            return entry["counts"] | (entry.get("classes", {}) if own["target"] == "label" else {})
+    return {}
 
 
 def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
@@ -184,10 +184,9 @@ def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
 
 def on_disk(settings: Settings) -> str:
     """Return the name of the store of a corpus as it lies there now, "" where it is unreadable."""
-    try:
+    with suppress(UserError, OSError):
         return store_name(read(settings.corpus), settings)
-    except (UserError, OSError):
-        return ""
+    return ""
 
 
 def trials_on_disk(settings: Settings) -> str:
@@ -198,11 +197,10 @@ def trials_on_disk(settings: Settings) -> str:
     """
     if settings.corpus.synthetic or not settings.corpus.trials:
         return ""
-    try:
+    with suppress(UserError, OSError):
         pairs, files, _ = trials(settings.corpus)
-    except (UserError, OSError):
-        return ""
-    return digest([pairs.astype(str).values.tolist(), list(map(file_fingerprint, files.audio))])
+        return digest([pairs.astype(str).values.tolist(), list(map(file_fingerprint, files.audio))])
+    return ""
 
 
 def file_fingerprint(path: str) -> list:

@@ -13,16 +13,16 @@ import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import paths
-from kdsuite.data.reading import no_table, refuse, separator
+from kdsuite.data.reading import read_csv, refuse
 from kdsuite.parameters import Corpus
 
 TIME = "time"
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def names(path: str) -> list[str]:
+def names(path: str) -> set[str]:
     """Return the recordings that a table measures; none where ``path`` is empty."""
-    return _table(path).index.unique().tolist() if path else []
+    return {*_table(path).index} if path else set()
 
 
 def timed(path: str) -> bool:
@@ -52,14 +52,15 @@ def measurements(
     values = table.drop(columns=TIME, errors="ignore")
     if corpus.standardise == "speaker":
         values = _standardised(values, recordings)
-    rows, values = table.groupby(level=0).indices, values.to_numpy(np.float64)
-    if fps is None or TIME not in table:
-        return [values[rows[name]].astype(np.float32) for name in recordings.features]
-    times, parts = table[TIME].to_numpy(), [(r, rows[r.features]) for r in recordings.itertuples()]
-    return [_frames(part, times[own], values[own], fps) for part, own in parts]
+    rows, values = table.groupby(level=0).indices, values.to_numpy(float)
+    parts = [(part, rows[part.features]) for part in recordings.itertuples()]
+    if fps and TIME in table:
+        times = table[TIME].to_numpy()
+        return [_frames(part, times[own], values[own], fps) for part, own in parts]
+    return [values[own].astype(np.float32) for _, own in parts]
 
 
-def _standardised(values: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFrame:
+def _standardised(values, recordings):
     """Return measurements of zero mean and unit variance over the rows of each speaker."""
     # several recordings may be cut from one course of measurements, of one face
     speakers = recordings.groupby("features").speaker
@@ -71,11 +72,11 @@ def _standardised(values: pd.DataFrame, recordings: pd.DataFrame) -> pd.DataFram
         )
     groups = values.groupby(speakers.first().reindex(values.index).to_numpy())
     # of a single row there is no variance
-    deviation = groups.transform("std").replace(0.0, 1.0).fillna(1.0)
+    deviation = groups.transform("std").replace(0, np.nan).fillna(1)
     return (values - groups.transform("mean")) / deviation
 
 
-def _frames(part, times: np.ndarray, rows: np.ndarray, fps: int) -> np.ndarray:
+def _frames(part, times, rows, fps):
     """Interpolate ``(rows, measurements)`` at the frames of one recording.
 
     Before the first row that one holds.
@@ -94,7 +95,7 @@ def _frames(part, times: np.ndarray, rows: np.ndarray, fps: int) -> np.ndarray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _table(path: str) -> pd.DataFrame:
+def _table(path):
     """Return the measurements by recording.
 
     Raises InvalidCorpus where the table is missing or is not made of numbers.
@@ -124,16 +125,6 @@ def _table(path: str) -> pd.DataFrame:
     return table.set_index(name)
 
 
-def _parsed(path: str, rows: int | None = None) -> pd.DataFrame:
+def _parsed(path, rows=None):
     """Read the table, or its first rows, by recording."""
-    file = paths.corpus(path)
-    if not file.is_file():
-        raise InvalidCorpus(
-            f"the table of face measurements {file} does not exist; put it there, or name it with "
-            "the parameter corpus.features."
-        )
-    options = {"sep": separator(file), "compression": None, "skipinitialspace": True}
-    try:
-        return pd.read_csv(file, index_col=0, dtype={0: str}, nrows=rows, **options)
-    except ValueError as error:  # pandas' own errors and that of the encoding are kinds of it
-        raise no_table(file, error) from None
+    return read_csv(paths.corpus(path), index_col=0, dtype={0: str}, nrows=rows)

@@ -29,9 +29,6 @@ KINDS = {"impro": "improvised", "script": "scripted"}
 CLASSES = {"neu": "neutral", "hap": "happy", "exc": "happy", "ang": "angry", "sad": "sad"}
 # frustration, disgust, fear, surprise, others, and where the annotators disagree: of no class
 CODES = (*CLASSES, "fru", "dis", "fea", "sur", "oth", "xxx")
-# turns of the release
-EXCITED, IMPROVISED = 1041, 2943
-TURNS = {"neutral": 1708, "happy": 595 + EXCITED, "angry": 1103, "sad": 1084}
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
@@ -64,7 +61,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     return table
 
 
-def _turns(session: str, dialogue: re.Match, files: set[str]) -> pd.DataFrame:
+def _turns(session, dialogue, files):
     """Return the turns of a dialogue, their emotion's code as label.
 
     Other lines of its label file are the header and the annotators'.
@@ -85,20 +82,3 @@ def _turns(session: str, dialogue: re.Match, files: set[str]) -> pd.DataFrame:
         "video_start": start, "seconds": (end - start).round(4),
         "face": np.where(turns.who == left, "left", "right"), "source": name,
     })  # fmt: skip
-
-
-def published(corpus: Corpus) -> dict[str, int]:
-    """Return how many recordings, speakers and recordings of each class these parameters choose.
-
-    Counts that are not published are absent; classes are counted where the label is the target.
-    """
-    kinds, omitted = set(corpus.dialogues), EXCITED if corpus.excited == "omit" else 0
-    counts = {"speakers": 10}
-    if len(kinds) == len(KINDS):
-        counts["recordings"] = sum(TURNS.values()) - omitted
-        if corpus.target == "label":
-            counts |= TURNS | {"happy": TURNS["happy"] - omitted}
-    elif kinds and not omitted:
-        improvised = "improvised" in kinds
-        counts["recordings"] = IMPROVISED if improvised else sum(TURNS.values()) - IMPROVISED
-    return counts

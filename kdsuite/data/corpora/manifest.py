@@ -22,7 +22,7 @@ from kdlib.errors import InvalidCorpus
 from kdsuite import paths
 from kdsuite.data.decoding.faces import CROP, PARTS
 from kdsuite.data.folds import SPLIT
-from kdsuite.data.reading import read_table, refuse
+from kdsuite.data.reading import read_csv, refuse
 from kdsuite.parameters import Corpus
 
 NEEDED = ("audio", "speaker", "label")
@@ -42,12 +42,8 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     complaint = "ends at {:g} s, not after its start at {:g} s; mend start or end."
     refuse(end <= start, path, complaint, end, start)
     complaint = f"has '{{}}' as split; choose from {', '.join(SPLIT)}, or name the column 'fold'."
-    refuse(
-        lines.split.notna().any() & ~lines.split.isin(SPLIT),
-        path,
-        complaint,
-        lines.split.fillna(""),
-    )
+    wrong = lines.split.notna().any() & ~lines.split.isin(SPLIT)
+    refuse(wrong, path, complaint, lines.split.fillna(""))
     part = start.map("@{:.10g}".format).where(lines.audio.duplicated(keep=False), "")
     recording = lines.recording.fillna(_stems(lines.audio) + part)
     other = lines.index.to_series().groupby(recording).transform("min")
@@ -66,23 +62,29 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def _lines(path: Path, corpus: Corpus) -> pd.DataFrame:
+def _lines(path, corpus):
     """Return :data:`COLUMNS` as text, NaN where one is empty, by the number of the line.
 
     Raises InvalidCorpus for an absent column, one that is there twice, or one that is misspelt.
     """
-    lines = read_table(path)
-    columns, needed = list(lines), NEEDED if corpus.target == "label" else NEEDED[:2]
+    lines = read_csv(path, header=None, dtype=str, na_filter=False, skip_blank_lines=False)
+    lines.index += 1
+    lines = lines.apply(lambda column: column.str.strip()).replace("", np.nan)
+    columns, needed = (
+        [*lines.iloc[0].fillna("")],
+        NEEDED if corpus.target == "label" else NEEDED[:2],
+    )
+    lines = lines.iloc[1:].dropna(how="all").set_axis(columns, axis=1)
     for column in COLUMNS:
         if columns.count(column) > 1:
             raise InvalidCorpus(f"{path} has the column '{column}' more than once; keep one.")
-    if {"split", "fold"} <= set(columns):
+    if {"split", "fold"} <= {*columns}:
         raise InvalidCorpus(
             f"{path} has both the columns 'split' and 'fold'; keep the one that corpus.protocol "
             "given shall take."
         )
-    absent = sorted(set(COLUMNS) - set(columns))
-    for column in sorted(set(columns) - set(COLUMNS)):
+    absent = sorted({*COLUMNS} - {*columns})
+    for column in sorted({*columns} - {*COLUMNS}):
         for meant in difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.8):
             raise InvalidCorpus(
                 f"{path} has a column '{column}'; rename it to '{meant}' if that is meant, else to "
@@ -97,35 +99,35 @@ def _lines(path: Path, corpus: Corpus) -> pd.DataFrame:
         refuse(lines[column].isna(), path, f"has an empty cell in column '{column}'; fill it.")
     if corpus.features:  # which stands for the video
         lines = lines.drop(columns="video", errors="ignore")
-    return lines.loc[:, ~lines.columns.duplicated()].reindex(columns=COLUMNS).astype(str)
+    return lines.loc[:, lines.columns.isin(COLUMNS)].reindex(columns=COLUMNS).astype(str)
 
 
-def _seconds(cells: pd.Series, path: Path) -> pd.Series:
+def _seconds(cells, path):
     """Return a column of times, NaN where a cell is empty."""
     seconds = pd.to_numeric(cells, errors="coerce").astype(float)
-    wrong = cells.notna() & ~(np.isfinite(seconds) & (seconds >= 0))
+    wrong = cells.notna() & ~seconds.between(0, np.inf, "left")
     rule = "write seconds from 0 on, such as 12.5, or leave it empty."
     refuse(wrong, path, f"has '{{}}' as {cells.name}; {rule}", cells)
     return seconds
 
 
-def _stems(files: pd.Series) -> pd.Series:
+def _stems(files):
     """Return the names of files without folder and ending; with folder where two are alike."""
     paths = files.map(lambda name: os.path.splitext(name)[0])
     stems = paths.map(os.path.basename)
     return stems.where(paths.groupby(stems).transform("nunique") == 1, paths)
 
 
-def _located(files: pd.Series, path: Path) -> pd.Series:
+def _located(files, path):
     """Return the absolute paths of one column; a video may be a folder of pictures."""
     homes = path.parent, *paths.CORPORA
 
-    def locate(name: str) -> str | None:
+    def locate(name):
         # by os.path, for a Path raises an error where a name is too long
         there = (str(home / name) for home in homes if os.path.exists(home / name))
         return name if name in WORDS else next(there, None)
 
-    located = files.map({name: locate(name) for name in files.unique()})
+    located = files.map(locate)
     complaint = (
         f"names the {files.name} file {{}}, which does not exist; put it beside the manifest or "
         "into a corpora folder, or mend the name."

@@ -7,7 +7,6 @@ ffmpeg reads.
 
 import os
 import re
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -27,9 +26,6 @@ NAME = re.compile(r"(0[123])-((0[12])-(0[1-8])(?:-0[12]){3}-(\d\d))", re.ASCII)
 SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
 MEDIA = {".mp4", ".avi", ".mov", ".mkv", *SOUND_FILES}
 CHANNELS = {"01": "speech", "02": "song"}
-# the published design: actors and emotions; every statement twice, in two intensities but for
-# neutral
-DESIGN = {"speech": (24, 8), "song": (23, 6)}
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
@@ -39,7 +35,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     sound or video file whose name is not RAVDESS's, and for a file of a take that is there twice.
     """
     measured = {name.partition("-")[2]: name for name in names(corpus.features)}
-    rows, classes = [], _classes(corpus)
+    rows, classes = [], EMOTIONS | {"02": CALM[corpus.calm]}
     for take, files in _takes(folder, corpus).items():
         channel, emotion, *_, actor = take.split("-")
         if CHANNELS[channel] in corpus.channels:
@@ -48,22 +44,17 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
             face = files.get("01") or files.get("02", ""), measured.get(take, "")
             rows.append((take, f"Actor_{actor}", classes[emotion], sound, *face))
     columns = ["recording", "speaker", "label", "audio", "video", "features"]
-    table = pd.DataFrame(rows, columns=columns)
     order = dict.fromkeys(filter(None, classes.values()))
-    return table.assign(label=pd.Categorical(table.label, list(order)))
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(label=pd.Categorical(table.label, [*order]))
 
 
-def _classes(corpus: Corpus) -> dict[str, str | None]:
-    """Return the class of each emotion's code, None where it is omitted."""
-    return EMOTIONS | {"02": CALM[corpus.calm]}
-
-
-def _takes(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
+def _takes(folder, corpus):
     """Return the files of each take by modality."""
-    takes: dict[str, dict[str, str]] = {}
+    takes = {}
     for path in walk(folder, corpus):
-        stem, ending = os.path.splitext(os.path.basename(path))
-        if ending.lower() not in MEDIA:
+        stem, ending = os.path.splitext(os.path.basename(path.lower()))
+        if ending not in MEDIA:
             continue
         match = NAME.fullmatch(stem)
         if not match:
@@ -72,26 +63,10 @@ def _takes(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
                 "emotions from 01 to 08); move it out of the corpus."
             )
         # sound that somebody took out of a video and left its name is no video
-        modality = "03" if ending.lower() in SOUND_FILES else match[1]
+        modality = "03" if ending in SOUND_FILES else match[1]
         other = takes.setdefault(match[2], {}).setdefault(modality, path)
         if other != path:
             raise InvalidCorpus(
                 f"{path} and {other} are the same take; move one of them out of the corpus."
             )
     return takes
-
-
-def published(corpus: Corpus) -> dict[str, int]:
-    """Return how many recordings, speakers and recordings of each class these parameters choose.
-
-    Classes are counted where the label is the target.
-    """
-    classes, actors = Counter(), [0]
-    for channel in set(corpus.channels):
-        count, emotions = DESIGN[channel]
-        actors.append(count)
-        for code, label in list(_classes(corpus).items())[:emotions]:
-            classes[label] += count * (4 if code == "01" else 8)
-    del classes[None]
-    counts = {"recordings": classes.total(), "speakers": max(actors)}
-    return counts | classes if corpus.target == "label" else counts

@@ -12,7 +12,6 @@ import os
 import re
 from collections import ChainMap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,12 +47,6 @@ TRIAL = (
     "1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav",
 )
 PARTS = {"1": "train", "2": "validation", "3": "test"}
-# of the development set, which identification uses, of the test set, and of the lists of trials
-PUBLISHED = {
-    "dev": {"speakers": 1211, "video": 21819, "utterance": 148642},
-    "test": {"speakers": 40, "video": 677, "utterance": 4874},
-    "trials": {"veri_test.txt": 37720, "veri_test2.txt": 37611},
-}
 
 
 def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
@@ -68,13 +61,14 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     files, rows = _files(folder, corpus), {}
     people, split = _optional(folder / META, *PERSON), _optional(folder / SPLIT, *PART)
     names, parts = dict(zip(people.speaker, people.name)), dict(zip(split.key, split.part))
-    reserved = set() if _uses_all(corpus) else {*people.speaker[people.part == "test"]}
+    # the official split uses the speakers of the test set too
+    official = corpus.protocol == "given" and not corpus.trials
+    reserved = set() if official else {*people.speaker[people.part == "test"]}
     if corpus.trials:  # also where vox1_meta.csv is not there: they must be unknown to the networks
         trials = read_trials(folder, corpus.trials)
-        reserved |= {name.partition("/")[0] for name in (*trials["first"], *trials["second"])}
+        reserved |= {*trials[["first", "second"]].stack().str.partition("/")[0]}
     for key, sound in sorted(_sounds(files).items()):
-        speaker, video, _ = key.split("/")
-        source = f"{speaker}/{video}"
+        source, speaker = os.path.dirname(key), key.partition("/")[0]
         recording = source if corpus.unit == "video" else key
         if speaker not in reserved and recording not in rows:
             face = {} if corpus.features else _face(key, files, names.get(speaker, speaker))
@@ -85,12 +79,7 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     return pd.DataFrame(rows.values())
 
 
-def _uses_all(corpus: Corpus) -> bool:
-    """Return whether the 40 speakers of the test set are used, as in the official split."""
-    return corpus.protocol == "given" and not corpus.trials
-
-
-def _files(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
+def _files(folder, corpus):
     """Return the paths of the files, or folders of pictures, in each tree by their names there."""
     files = {tree: {} for tree in PLACE.groupindex}
     for path in walk(folder, corpus):
@@ -112,11 +101,11 @@ def _files(folder: Path, corpus: Corpus) -> dict[str, dict[str, str]]:
     return files
 
 
-def _sounds(files: dict[str, dict[str, str]]) -> ChainMap[str, str]:
+def _sounds(files):
     return ChainMap(*(files[tree] for tree in SOUNDS))
 
 
-def _face(key: str, files: dict[str, dict[str, str]], person: str) -> dict[str, Any]:
+def _face(key, files, person):
     """Return the columns that say where the face of an utterance can be seen, if anywhere."""
     speaker, video, _ = key.split("/")
     pictures = (files["faces"].get(f"{name}/{video}") for name in (person, speaker))
@@ -130,25 +119,19 @@ def _face(key: str, files: dict[str, dict[str, str]], person: str) -> dict[str, 
     return {"video": whole, "face": track, "video_start": start, "seconds": seconds}
 
 
-def _optional(file: Path, pattern: str, example: str) -> pd.DataFrame:
+def _optional(file, pattern, example):
     """Return the lines of a list, none where it is not there."""
     if file.is_file():
         return read_lines(file, pattern, example)
-    return pd.DataFrame(columns=[*re.compile(pattern).groupindex])
+    return pd.Series(dtype=str).str.extract(pattern)
 
 
 def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
     """Return the trials of these lists, in their order: list, genuine, first and second.
 
     ``1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav`` is one trial; 1 is genuine,
-    the same speaker. Raises InvalidCorpus where a list is absent or malformed.
+    the same speaker. Raises InvalidCorpus where a list is malformed, OSError where it is absent.
     """
-    for name in lists:
-        if not (folder / name).is_file():
-            raise InvalidCorpus(
-                f"the list {folder / name} does not exist; put it there, or name others with "
-                "corpus.trials."
-            )
     parts = {name: read_lines(folder / name, *TRIAL) for name in lists}
     trials = pd.concat(parts, names=["list"]).droplevel(1).reset_index()
     return trials.assign(genuine=trials.genuine == "1")
@@ -161,15 +144,10 @@ def trial_files(
 
     The former have the columns recording (the name in the list), speaker and audio.
     """
-    names, sounds = sorted({*trials["first"], *trials["second"]}), _sounds(_files(folder, corpus))
-    rows = [(n, n.partition("/")[0], sounds.get(os.path.splitext(n)[0])) for n in names]
-    table = pd.DataFrame(rows, columns=["recording", "speaker", "audio"], dtype=str)
-    present = table.audio.notna()
-    return table[present].reset_index(drop=True), table.recording[~present].tolist()
-
-
-def published(corpus: Corpus) -> dict[str, int]:
-    """Return the counts of the development set, and of the test set where that is used too."""
-    parts = [PUBLISHED["dev"], *([PUBLISHED["test"]] if _uses_all(corpus) else [])]
-    names = {"recordings": corpus.unit, "speakers": "speakers"}
-    return {name: sum(part[of] for part in parts) for name, of in names.items()}
+    sounds = _sounds(_files(folder, corpus))
+    names = pd.Series(sorted({*trials["first"], *trials["second"]}), dtype=str)
+    audio = names.map(lambda name: sounds.get(os.path.splitext(name)[0]))
+    table = pd.DataFrame(
+        {"recording": names, "speaker": names.str.partition("/")[0], "audio": audio}
+    )
+    return table.dropna(ignore_index=True), names[audio.isna()].tolist()

@@ -16,8 +16,6 @@ from kdlib.parameters import Media
 from kdsuite.data.decoding.ffmpeg import check_file
 from kdsuite.data.reading import read_text
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
-
 CROP = "crop"
 # which part of a picture's width has the face: from where to where
 PARTS = {"": (0.0, 1.0), "left": (0.0, 0.5), "right": (0.5, 1.0)}
@@ -42,48 +40,55 @@ def filters(face: str, media: Media) -> str:
     return f"{half}crop={side}:{side},{scale}"
 
 
-def finder(face: str, crop: float) -> Callable[[float, int, int], Box]:
-    """Return a function that returns the box of a face.
+def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
+    """Return a function that cuts the face out of a Pillow picture and scales it to uint8 RGB
+    ``(frame_size, frame_size, 3)``.
 
-    Its parameters are the time (seconds of the video), width and height of a picture. Between the
-    frames of a track boxes are interpolated; before and after it the first and the last one hold.
-    Raises InvalidCorpus and UnreadableRecording where a track cannot be used; the function raises
-    the latter where the box is not in the picture.
+    Its parameters are the picture and its time (seconds of the video). Between the frames of a
+    track boxes are interpolated; before and after it the first and the last one hold. Beyond the
+    picture its edge is repeated. Raises InvalidCorpus and UnreadableRecording where a track cannot
+    be used; the function raises the latter where the box is not in the picture.
     """
-    if not is_track(face):
-        return lambda time, width, height: _box(face, width, height, crop)
-    check_file(face)
-    rows = read_track(face)  # (rows, 5)
-    rows = rows[rows[:, 0].argsort(kind="stable")]
+    from PIL import Image
+
+    rows = np.zeros((0, 5))
+    if is_track(face):
+        check_file(face)
+        rows = read_track(face)
+        rows = rows[rows[:, 0].argsort(kind="stable")]
     times, fractions = rows[:, 0] / TRACK_RATE, (rows[:, 3:] <= 1).all()
 
-    def find(time: float, width: int, height: int) -> Box:
-        scale = np.array([width, height] * 2) if fractions else np.ones(4)
-        x, y, w, h = scale * [np.interp(time, times, column) for column in rows[:, 1:].T]
-        side = max(w, h)
-        left, top, right, bottom = square = _square(x + w / 2, y + h / 2, side)
-        inside = left < width and top < height and right > 0 and bottom > 0
-        if not (inside and 0 < side <= LARGEST * max(width, height)):
-            raise UnreadableRecording(
-                f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at {x:g}, "
-                f"{y:g}, outside of the frame of {width} by {height}; mend it or leave the "
-                "recording out."
+    def cut(picture, time):
+        width, height = picture.size
+        if face in PARTS:
+            begin, end = PARTS[face]
+            side = media.crop * min((end - begin) * width, height)
+            x, y = (begin + end) / 2 * width, height / 2
+        elif is_track(face):
+            scale = np.array([width, height] * 2) if fractions else np.ones(4)
+            left, top, w, h = scale * [np.interp(time, times, column) for column in rows[:, 1:].T]
+            x, y, side = left + w / 2, top + h / 2, max(w, h)
+            inside = (
+                abs(x - width / 2) < (width + side) / 2
+                and abs(y - height / 2) < (height + side) / 2
             )
-        return square
+            if not (inside and 0 < side <= LARGEST * max(width, height)):
+                raise UnreadableRecording(
+                    f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at "
+                    f"{left:g}, {top:g}, outside of the frame of {width} by {height}; mend it or "
+                    "leave the recording out."
+                )
+        box = 0, 0, width, height
+        if face != CROP:
+            box = x - side / 2, y - side / 2, x + side / 2, y + side / 2
+        beyond = math.ceil(max(0, -box[0], -box[1], box[2] - width, box[3] - height))
+        if beyond:
+            padding = ((beyond, beyond), (beyond, beyond), (0, 0))
+            picture = Image.fromarray(np.pad(np.asarray(picture), padding, "edge"))
+        moved, size = [edge + beyond for edge in box], (media.frame_size, media.frame_size)
+        return np.asarray(picture.resize(size, Image.Resampling.BICUBIC, box=moved))
 
-    return find
-
-
-def _box(face: str, width: int, height: int, crop: float) -> Box:
-    if face == CROP:
-        return 0.0, 0.0, float(width), float(height)
-    begin, end = PARTS[face]
-    side = crop * min((end - begin) * width, height)
-    return _square((begin + end) / 2 * width, height / 2, side)
-
-
-def _square(x: float, y: float, side: float) -> Box:
-    return x - side / 2, y - side / 2, x + side / 2, y + side / 2
+    return cut
 
 
 def read_track(path: str | Path) -> np.ndarray:
@@ -106,19 +111,3 @@ def read_track(path: str | Path) -> np.ndarray:
             "mend it or fetch it again."
         ) from None
     return boxes
-
-
-def cut(picture, box: Box, size: int) -> np.ndarray:
-    """Cut ``box`` out of a Pillow picture and scale it to uint8 RGB ``(size, size, 3)``.
-
-    Beyond the picture its edge is repeated.
-    """
-    from PIL import Image
-
-    left, top, right, bottom = box
-    beyond = math.ceil(max(0.0, -left, -top, right - picture.width, bottom - picture.height))
-    if beyond:
-        padding = ((beyond, beyond), (beyond, beyond), (0, 0))
-        picture = Image.fromarray(np.pad(np.asarray(picture), padding, "edge"))
-    moved = tuple(edge + beyond for edge in box)
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC, box=moved))

@@ -88,11 +88,11 @@ def decode(
         return np.memmap(file, np.uint8, "r") if some else np.zeros(0, np.uint8), messages
 
 
-def _seek(seconds: float) -> list[str]:
+def _seek(seconds):
     return ["-ss", f"{seconds:.6f}"] if seconds > 0 else []
 
 
-def _check(path: str, status: int, messages: str, output: Sequence[str]) -> None:
+def _check(path, status, messages, output):
     if status == -signal.SIGXFSZ or (status and re.search(BEYOND, messages)):
         check_size(path, math.inf)
     if status == -signal.SIGKILL or re.search(OUTSIDE, messages):

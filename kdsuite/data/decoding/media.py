@@ -3,7 +3,6 @@
 import math
 import os
 import re
-from typing import IO
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from kdsuite.data.decoding import faces
 from kdsuite.data.decoding.ffmpeg import check_file, check_size, decode, duration, has
 from kdsuite.data.decoding.sound import read_sound, sound_track
 
-PICTURES = (".jpg", ".jpeg", ".png")
+PICTURE = re.compile(r"[^.].*\.(jpg|jpeg|png)", re.IGNORECASE | re.DOTALL)
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files hold, whatever their names say
 # a container may promise a frame or two more than it holds
 MISSING_FRAMES = 3
@@ -34,24 +33,18 @@ def read_recording(
     seconds, video, frames = recording.seconds, recording.video, measured
     samples = read_sound(recording.audio, media, recording.audio_start, seconds)
     if video:
-        stills, length = os.path.isdir(video), len(samples) / media.sample_rate
-        # pictures of an interview: no more of them than there is sound
-        part = np.fmin(seconds, length) if stills else seconds
-        frames = read_frames(video, media, recording.video_start, part, recording.face)
-        if stills:  # too few pictures are shown again, for they must not shorten the sound
-            count = max(len(frames), len(samples) * media.fps // media.sample_rate)
-            check_size(video, count * frames[0].size)
-            frames = frames[np.arange(count) % len(frames)]
+        if os.path.isdir(video):  # as many pictures of an interview as there is sound
+            seconds = len(samples) / media.sample_rate
+        frames = read_frames(video, media, recording.video_start, seconds, recording.face)
     if frames is None:
         return samples, np.zeros(_shape(0, media), np.uint8)
-    samples_per_frame = media.sample_rate // media.fps
-    count = min(len(frames), len(samples) // samples_per_frame)
+    count = min(len(frames), len(samples) // media.samples_per_frame)
     if not count:
         raise UnreadableRecording(
             f"recording {recording.recording} has less than one frame of sound and pictures "
             "together; mend its start and length or leave it out."
         )
-    return samples[: count * samples_per_frame], frames[:count]
+    return samples[: count * media.samples_per_frame], frames[:count]
 
 
 def read_frames(
@@ -62,19 +55,19 @@ def read_frames(
     They are uint8 RGB ``(frames, frame_size, frame_size, 3)`` at ``media.fps`` a second. The face
     is cut out of each (see :mod:`.faces`; of the centre, ``media.crop`` of the shorter side) and
     scaled. ``path`` is a video, or a folder of still pictures, ``media.picture_rate`` a second in
-    the order of their names. Raises UnreadableRecording for a damaged or cut-off file.
+    the order of their names, shown again where they are too few. Raises UnreadableRecording for a
+    damaged or cut-off file.
     """
     if os.path.isdir(path):
         return _stills(path, media, start, seconds, face)
     rate = f"fps={media.fps}:start_time=0"  # a video that begins late shows its first frame longer
     output, size = ["-map", "0:v:0", "-vf", rate], math.prod(_shape(1, media))
     if faces.is_track(face):  # cut by itself, for the box moves
-        find, cuts = faces.finder(face, media.crop), []
+        cut, cuts = faces.cutter(face, media), []
 
-        def read(stream: IO[bytes]) -> None:
+        def read(stream):
             while picture := _next_picture(stream):
-                box = find(start + len(cuts) / media.fps, *picture.size)
-                cuts.append(faces.cut(picture, box, media.frame_size))
+                cuts.append(cut(picture, start + len(cuts) / media.fps))
                 check_size(path, len(cuts) * size)
 
         # PPM, because it has the size of the picture
@@ -90,42 +83,41 @@ def read_frames(
     return pixels[: count * size].reshape(_shape(count, media))
 
 
-def _stills(folder: str, media: Media, start: float, seconds: float, face: str) -> np.ndarray:
+def _stills(folder, media, start, seconds, face):
     """Return the pictures of a folder, each repeated for as long as it is shown."""
     try:
-        names = [name for name in os.listdir(folder) if name[0] != "."]
+        names = sorted(filter(PICTURE.fullmatch, os.listdir(folder)), key=_natural)
     except OSError as error:
         raise UnreadableRecording(
             f"the folder {folder} cannot be opened ({error.strerror}); see that you may read it."
         ) from None
-    names = sorted((name for name in names if name.lower().endswith(PICTURES)), key=_natural)
-    length = np.fmin(len(names) / media.picture_rate - start, seconds)
     # a hair more, because 0.28 * 25 is a little less than 7
-    count = max(0, math.floor(length * media.fps + 1e-6))
+    there = math.floor((len(names) / media.picture_rate - start) * media.fps + 1e-6)
+    count = there if math.isnan(seconds) else math.floor(seconds * media.fps + 1e-6)
     check_size(folder, math.prod(_shape(count, media)))
-    if not count:
+    if min(there, count) < 1:
         raise UnreadableRecording(
-            f"the folder {folder} has no pictures ({', '.join(PICTURES)}) from {start:g} s on; put "
+            f"the folder {folder} has no pictures (.jpg, .jpeg, .png) from {start:g} s on; put "
             "them there or leave the recording out."
         )
-    times = start + np.arange(count) / media.fps
+    times = start + np.arange(count) % there / media.fps
     numbers = (times * media.picture_rate + 1e-6).astype(int).clip(max=len(names) - 1)
     shown, repeated = np.unique(numbers, return_inverse=True)
-    find, cuts = faces.finder(face, media.crop), []
-    for number in shown:
-        picture = _picture(os.path.join(folder, names[number]))
-        box = find(number / media.picture_rate, *picture.size)
-        cuts.append(faces.cut(picture, box, media.frame_size))
+    cut = faces.cutter(face, media)
+    cuts = [
+        cut(_picture(os.path.join(folder, names[number])), number / media.picture_rate)
+        for number in shown
+    ]
     return np.stack(cuts)[repeated]
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def _natural(name):
     """Return a key to sort names by, numbers in them by value."""
     parts = re.findall(r"(\d*)(\D*)", os.path.splitext(name)[0])
     return [(int(number or 0), word) for number, word in parts]
 
 
-def _picture(file: str):
+def _picture(file):
     """Return a Pillow picture in RGB, the right side up."""
     from PIL import Image, ImageOps
 
@@ -140,7 +132,7 @@ def _picture(file: str):
         ) from None
 
 
-def _next_picture(stream: IO[bytes]):
+def _next_picture(stream):
     """Return the next PPM picture of a stream, None at its end, which may be within a picture."""
     from PIL import Image
 
@@ -153,13 +145,11 @@ def _next_picture(stream: IO[bytes]):
     return Image.frombytes("RGB", (width, height), pixels) if complete else None
 
 
-def _shape(count: int, media: Media) -> tuple[int, int, int, int]:
+def _shape(count, media):
     return count, media.frame_size, media.frame_size, 3
 
 
-def _check_end(
-    path: str, frames: int, messages: str, media: Media, start: float, seconds: float
-) -> None:
+def _check_end(path, frames, messages, media, start, seconds):
     """Raise UnreadableRecording where a file ends before it promised.
 
     A file whose sound outlasts its pictures is complete.

@@ -44,7 +44,7 @@ def as_stored(samples: np.ndarray) -> np.ndarray:
     return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
 
 
-def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
+def _sound_file(path, media, start, seconds):
     import soundfile
     import soxr
 
@@ -52,12 +52,11 @@ def _sound_file(path: str, media: Media, start: float, seconds: float) -> np.nda
     try:
         with soundfile.SoundFile(path) as file:
             rate = file.samplerate
-            begin = round(min(start * rate, file.frames))
+            begin = file.seek(round(min(start * rate, file.frames)))
             count = round(np.fmin(seconds * rate, file.frames - begin))
             # a few bytes may promise hours, and at a sample a second they are
             check_size(path, max(count * file.channels, count / rate * media.sample_rate) * 4)
-            file.seek(begin)
-            samples = file.read(count, dtype="float32", always_2d=True)
+            samples = file.read(count, "float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         reason = error.error_string.rstrip(".")
         raise UnreadableRecording(
