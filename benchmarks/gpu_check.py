@@ -165,7 +165,7 @@ def former(stage: str, of: Settings, device: torch.device) -> float:
         order = torch.arange(len(x)).to(device)
         torch.rand(len(labels)).to(device)
         optimizer.zero_grad()
-        with autocast(of.training, device):
+        with autocast(device, of.training):
             e = network.encoder(x[order])
             if network.aggregator is not None:
                 e = network.aggregator(e.unflatten(0, (-1, count)))

@@ -2,7 +2,7 @@
 convolutions."""
 
 import os
-from contextlib import AbstractContextManager
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -17,13 +17,15 @@ def precision(training: Training, device: torch.device) -> str:
     return "bf16" if device.type == "cuda" else "float32"
 
 
-def autocast(training: Training, device: torch.device) -> AbstractContextManager:
-    """Return the context of forward passes: bf16 where it is the arithmetic, float32 else."""
-    bf16 = precision(training, device) == "bf16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+def autocast(device: torch.device, training: Training | None = None):
+    """Return the context of forward passes: bf16 where it is the arithmetic of ``training``,
+    float32 else."""
+    bf16 = training and precision(training, device) == "bf16"
+    known = torch.amp.is_autocast_available(device.type)  # not of the meta device
+    return torch.autocast(device.type, torch.bfloat16, bool(bf16)) if known else nullcontext()
 
 
-def configure(training: Training, device: torch.device) -> None:
+def configure(training: Training, device: torch.device):
     """Set torch's switches, which hold for the process: the current GPU, TF32 in float32's place,
     and deterministic kernels."""
     float32 = "tf32" if precision(training, device) == "tf32" else "ieee"

@@ -23,7 +23,7 @@ class StepGraphs:
         self.step, self.calls, self.pool = step, Counter(), None
         self.graphs = {}  # of each kind the graph, and the tensors that it reads
 
-    def __call__(self, first, batch) -> None:
+    def __call__(self, first, batch):
         """Do one step; ``batch`` is a list of tuples of tensors."""
         kind = first, *(tensor.shape for part in batch for tensor in part)
         if self.calls[kind] < WARM_UP:

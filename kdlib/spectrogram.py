@@ -5,6 +5,7 @@ import torch
 import torchaudio.functional as F
 from torch import Tensor, nn
 
+from kdlib.device import autocast
 from kdlib.parameters import Media
 
 # below this a magnitude counts as silence, which keeps the logarithm finite
@@ -38,7 +39,7 @@ class Spectrogram(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Return ``(batch, 1, bins, samples // hop)`` of ``waveform`` ``(batch, samples)`` in -1 to
         1, or ``(batch, segments, 1, bins, columns)`` of whole segments."""
-        with torch.autocast(waveform.device.type, enabled=False):  # a logarithm needs float32
+        with autocast(waveform.device):  # a logarithm needs float32
             power, size = 1.0 if self.bands is None else 2.0, len(self.window)
             magnitude = F.spectrogram(
                 waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False

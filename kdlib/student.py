@@ -37,7 +37,7 @@ class DistillationTask(Task):
     def loss(self, loaded, batch, first) -> Tensor:
         """Return the objective of a micro-batch as its part of the ``batch``'s."""
         spectrogram, rows, start = loaded
-        with autocast(self.settings.training, self.dataset.device):
+        with autocast(self.dataset.device, self.settings.training):
             output = self.network(spectrogram, self.objective.gradient_scale)
             targets = self.targets and self.targets(rows, start, spectrogram)
         logits, embedding, labels = output.logits.float(), output.distilled.float(), self.labels
@@ -93,7 +93,7 @@ def predict(network: Network, settings: Settings, dataset: Dataset, rows: np.nda
     for part, start, segments in inference_windows(dataset, chosen, settings):
         samples = segments * media.samples_per_segment
         waveform = dataset.audio(part, start * media.samples_per_frame, samples)
-        with autocast(settings.training, dataset.device):
+        with autocast(dataset.device, settings.training):
             output = network(waveform)
         done.append(part)
         outputs.append((output.logits.float(), output.final.float()))

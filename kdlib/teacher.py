@@ -119,7 +119,7 @@ class TeacherTask(Task):
     def loss(self, loaded, batch, first) -> Tensor:
         """Return the cross-entropy of a micro-batch as its part of the ``batch``."""
         inputs, labels = loaded
-        with autocast(self.settings.training, self.dataset.device):
+        with autocast(self.dataset.device, self.settings.training):
             logits = self.network(inputs).logits
         return F.cross_entropy(logits.float(), labels) * (len(labels) / len(batch))
 
@@ -162,7 +162,7 @@ def extract_privileged(network: Network, settings: Settings, dataset: Dataset) -
     network.eval().requires_grad_(False)
     rows, media = torch.arange(len(dataset.labels), device=dataset.device), settings.media
     places, lengths = dataset.frames.every(media.frame_stride if dataset.fps else 1, rows)
-    with autocast(settings.training, dataset.device):
+    with autocast(dataset.device, settings.training):
         parts = (to_input(dataset.frames.take(part)) for part in places.split(FRAMES_PER_PASS))
         embeddings = torch.cat([network.encoder(part).float() for part in parts])
     frames, arrays = Ragged.of(embeddings, lengths), {"frames": embeddings, "lengths": lengths}

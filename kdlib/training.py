@@ -183,7 +183,7 @@ class Trainer:
         """
         if self.training.batchnorm == "estimated":
             inputs = itertools.starmap(self.task.load, itertools.chain(*self._batches()))
-            with autocast(self.training, self.device):
+            with autocast(self.device, self.training):
                 update_bn(inputs, self.network)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The aggregator of the sequential settings: two BiLSTM layers and attention (Table 3)."""
 
-import torch
 from torch import Tensor, nn
+
+from kdlib.device import autocast
 
 ACTIVATIONS = {"relu": nn.ReLU, "none": nn.Identity}
 NORMS = {"layer": nn.LayerNorm, "none": nn.Identity}
@@ -35,7 +36,7 @@ class Aggregator(nn.Module):
 
     def forward(self, segments: Tensor) -> Tensor:
         """Return ``(batch, embedding)`` of ``(batch, segments, embedding)``."""
-        with torch.autocast(segments.device.type, enabled=False):
+        with autocast(segments.device):
             hidden = self.norms[0](segments.to(self.attention[0].weight.dtype))
             for layer, norm in zip(self.layers, self.norms[1:], strict=True):
                 hidden = self.activation(norm(layer(hidden)[0]))  # (batch, segments, embedding)

@@ -103,8 +103,6 @@ def student(settings: Settings) -> Structure:
 
 def teacher(settings: Settings) -> Structure:
     """Read the teacher of these settings, of video frames or of face measurements."""
-    model = settings.model.model_copy(update={"teacher_weights": ""})  # the figure needs none
-    settings = settings.model_copy(update={"model": model})
     measured, media = settings.corpus.features, settings.media
     frames = round(media.duration * media.fps) // media.frame_stride if _timed(settings) else 1
     size = media.frame_size

@@ -11,10 +11,10 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from kdlib.device import autocast, place, precision
 from kdlib.models.network import build_student, build_teacher
 from kdlib.parameters import digest
 from kdlib.spectrogram import Spectrogram
-from kdlib.training import autocast
 from kdsuite.runs.devices import device_of, share
 from kdsuite.settings import Settings
 
@@ -34,8 +34,6 @@ class Step:
 
     def __init__(self, settings: Settings, stage: str, classes: int) -> None:
         media, training, self.items = settings.media, settings.training, 1
-        # the weights of a file take time, and change no cost
-        settings = settings.changed(model={"teacher_weights": ""})
         if stage == "student":
             samples = settings.segments * media.samples_per_segment
             sound = Spectrogram(media, settings.sequential)(torch.zeros(1, samples))
@@ -79,7 +77,7 @@ class Step:
         weights = list(network.parameters())
         for value in weights:
             saved.pop(value.untyped_storage()._cdata, None)
-        halved = 4 if self.training.precision == "bf16" else 2
+        halved = 4 if precision(self.training, device_of(self.training)) == "bf16" else 2
         parameters = sum(value.numel() for value in weights)
         return flops.get_total_flops() // 2, sum(saved.values()) // halved, parameters
 
@@ -106,12 +104,12 @@ class Step:
         if device.type == "cpu":  # one thread, and seconds of work, whatever else goes on there
             torch.set_num_threads(1)
             count, clock = max(2, min(count, int(LARGE / self.cost[0]))), time.process_time
-        network = self.build(self.classes).to(device)
+        network = place(self.build(self.classes), device)
         optimizer = torch.optim.Adam(network.parameters(), fused=True)
         items = torch.rand(count, *self.shape, device=device)
 
         def step():
-            with autocast(self.training, device):
+            with autocast(device, self.training):
                 loss = network.encoder(items).float().sum()
             loss.backward()
             optimizer.step()

@@ -1,6 +1,7 @@
 """What a suite will cost, before it is started: runs, arithmetic, hours, memory and disk (``python
 -m kdlib plan SUITE``)."""
 
+import json
 import math
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdlib.parameters import digest
+from kdsuite import paths
 from kdsuite.data import corpora
 from kdsuite.runs import grid
 from kdsuite.runs.calibration import MEASUREMENTS, Step, workers
@@ -24,9 +26,12 @@ OVERHEAD = {"data": 42.7, "teacher": 15.7, "student": 12.2}
 REPORT = 45.0
 # seconds of video that one core decodes, crops and resizes in a second
 DECODED = 15.0
-# FLOP/s that trainings are assumed to reach on an H200: a quarter of its 989 (bf16) and 494 (TF32)
-# TFLOP/s. Nobody has measured it.
-H200 = {"bf16": 250e12, "float32": 120e12}
+# TFLOP/s of a training step of full size on one H100: bf16, channels-last, CUDA graphs, batches of
+# 32. A prototype of the step was measured; `make gpu-check` measures the step itself.
+H100 = {
+    "student": {"vgg": 127, "resnet": 36, "seresnet": 34},
+    "teacher": {"vgg": 220, "resnet": 119, "seresnet": 119},
+}
 # bytes of an executed notebook with its pictures, and of a line of predictions beside the class
 # probabilities
 NOTEBOOK, LINE = 700_000, 70
@@ -99,7 +104,7 @@ def work(run: Run, sizes: dict[str, Size], steps: dict[str, Step]) -> dict[str, 
         sizes[name] = size(of)
     corpus = sizes[name]
     row = {"runs": 1, "stage": stage, "missing": not run.done, "dataset": of.dataset}
-    row["precision"] = of.training.precision
+    row["backbone"] = of.backbone
     row["corpus"] = f"{corpus.recordings:,} recordings in {corpus.folds} fold(s), {corpus.source}"
     if stage == "data":
         frames = 4 * MEASUREMENTS if features else 3 * media.fps * media.frame_size**2
@@ -153,6 +158,11 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     # none faster than the longest run
     trained = works[~data][columns]
     together = (trained.sum() / side_by_side).clip(lower=trained.max())
+    gpu, speeds = rates()
+    places = zip(works.stage, works.backbone, works.flops)
+    hours = pd.Series(
+        [flops and flops / speeds[stage][name] / 3.6e15 for stage, name, flops in places]
+    )
     return {
         "suite": suite,
         "title": grid.read_suite(suite).get("title", ""),
@@ -162,10 +172,23 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
         .join(longest)
         .to_dict("index"),
         **(works[data][columns].sum() + together + REPORT / 3600),
-        "h200_hours": (works.flops / works.precision.map(H200)).sum() / 3600,
+        "gpu": gpu,
+        "gpu_hours": hours.sum(),
+        "eight_gpu_hours": max(hours.sum() / 8, hours.max()),
         "disk_bytes": works.drop_duplicates("folder").groupby("stage").disk.sum().to_dict(),
         "corpora": dict(zip(works.dataset, works.corpus)),
     }
+
+
+def rates() -> tuple[str, dict[str, dict[str, float]]]:
+    """Return the name of a GPU and the TFLOP/s of its trainings by stage and backbone: those that
+    ``make gpu-check`` measured, else :data:`H100`."""
+    file = paths.REPORTS / "benchmarks" / "gpu.json"
+    if not file.exists():
+        return "H100 (speeds of a prototype)", H100
+    measured = json.loads(file.read_text())
+    table = pd.DataFrame(measured["networks"]).groupby(["backbone", "stage"]).tflops_a_second.mean()
+    return f"{measured['device']} (speeds measured)", table.unstack().to_dict()
 
 
 def in_words(forecast: dict[str, Any]) -> str:
@@ -179,7 +202,7 @@ def in_words(forecast: dict[str, Any]) -> str:
 
 This machine ({device}, {side_by_side} run(s) side by side): {forecast["hours"]:,.3g} hours for all, {forecast["hours_missing"]:,.3g} for what is missing.
 Measured now were the encoders' passes and Adam; small networks take longer, for crops and spectrograms.
-One H200: {forecast["h200_hours"]:,.3g} hours of training at an ASSUMED {", ".join(f"{rate / 1e12:.0f} TFLOP/s ({name})" for name, rate in H200.items())}, not measured.
+One {forecast["gpu"]}: {forecast["gpu_hours"]:,.3g} hours of training; eight of them: {forecast["eight_gpu_hours"]:,.3g}.
 Disk: {", ".join(f"{name} {size / 1e9:,.3g} GB" for name, size in forecast["disk_bytes"].items())}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.
 Assumed seconds of a run beside training: {", ".join(f"{name} {each:.0f}" for name, each in OVERHEAD.items())}; a core decodes {DECODED:.0f} seconds of video in a second.

@@ -3,7 +3,8 @@ elsewhere and compared number by number.
 
     python -m kdlib reproduce demo --sample 3        # make verify SUITE=demo SAMPLE=3
 
-On one machine, with the same packages and threads, every number has the same bits.
+On one CPU, with the same packages and threads, every number has the same bits. On a GPU the means
+over folds may differ by the standard deviation of the folds.
 """
 
 import csv
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import pandas as pd
 
 from kdlib.errors import UserError
 from kdsuite import paths
@@ -65,7 +68,9 @@ def _again(run, scratch, from_scratch):
     )  # fmt: skip
     if done.returncode:
         return [f"the run failed: {(done.stderr.strip() or 'nothing was said').splitlines()[-1]}"]
-    lines = differences(run.folder, scratch / "reports" / run.folder.relative_to(paths.REPORTS))
+    again = scratch / "reports" / run.folder.relative_to(paths.REPORTS)
+    repeat = run.result.get("repeat", "bits")
+    lines = (differences if repeat == "bits" else beyond_spread)(run.folder, again)
     numbers = [line for line in lines if not line.startswith("provenance")]
     if not numbers:
         return []
@@ -81,6 +86,18 @@ def differences(before: Path, after: Path) -> list[str]:
         f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
         for name in old | new
         if old.get(name) != new.get(name)
+    ]
+
+
+def beyond_spread(before: Path, after: Path) -> list[str]:
+    """Return a line for each metric whose means over folds are farther apart in two folders of one
+    run than its standard deviation over folds (5 points, where there is one fold)."""
+    old, new = (_contents(folder) for folder in (before, after))
+    spread = pd.DataFrame(old["folds"]).std().fillna(0.05)
+    return [
+        f"metrics.{name} was {value!r}, is {new['metrics'][name]!r}, beyond the spread of folds, {spread[name]:.3g}"
+        for name, value in old["metrics"].items()
+        if abs(new["metrics"][name] - value) > spread[name]
     ]
 
 

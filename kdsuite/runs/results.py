@@ -17,6 +17,8 @@ import torch
 
 from kdlib import STARTED
 from kdlib.dataset import Fold
+from kdlib.device import precision
+from kdlib.parameters import Training
 from kdsuite import paths
 from kdsuite.data import corpora, verification
 from kdsuite.data.store import Store
@@ -108,7 +110,11 @@ def write(run: Run, result: RunResult) -> Path:
         "left_out": store.left_out,
         **(trials.facts() if trials else {}),
         "seconds": {"wall": time.time() - STARTED, "device": sum(epochs)},
-        "provenance": {**provenance(store), "code": run.code, "trials": compared},
+        "provenance": {
+            **provenance(store, run.settings.training),
+            "code": run.code,
+            "trials": compared,
+        },
     }
     if not epochs:
         del values["history"]
@@ -116,17 +122,21 @@ def write(run: Run, result: RunResult) -> Path:
     return file
 
 
-def provenance(store: Store) -> dict[str, Any]:
-    """Return where the numbers come from: commit, versions, device, recordings."""
-    device = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
+def provenance(store: Store, training: Training) -> dict[str, Any]:
+    """Return where the numbers come from: commit, versions, device and its arithmetic, whether they
+    ``repeat`` to the ``bits`` or within a ``spread``, recordings."""
+    device, repeat = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)", "bits"
     if store.device.type == "cuda":
         device = torch.cuda.get_device_name(store.device)
+        repeat = "bits" if training.deterministic else "spread"
     return {
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": device,
+        "precision": precision(training, store.device),
+        "repeat": repeat,
         "store": store.fingerprint,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -219,7 +219,7 @@ def _student(run, data, fold, privileged, progress, trials):
                 "settings": settings.model_dump(mode="json"),
                 "fold": {"number": fold.number, "name": fold.name},
                 "verification": verification_threshold(student.network, settings, data, fold),
-                "provenance": provenance(data),
+                "provenance": provenance(data, settings.training),
             }
             student_file.write(weights, student.network, facts)
         arrays = {name: getattr(student, name) for name in ARRAYS}

@@ -180,7 +180,7 @@ class Transfers(TorchDispatchMode):
 
 @pytest.fixture
 def on_meta(monkeypatch):
-    """Return a function that moves a training to ``meta``, which has neither autocast nor a fused
+    """Return a function that moves a training to ``meta``, which has no fused
     Adam; within its steps ``torch.tensor`` must not upload."""
     adam, plain = training.Adam, torch.tensor
 
@@ -196,7 +196,6 @@ def on_meta(monkeypatch):
             setattr(task, name, getattr(task, name).to(META))
         return Trainer(trainer.network, module, task, trainer.training, trainer.generator)
 
-    monkeypatch.setattr(torch, "autocast", lambda *given, **named: nullcontext())
     monkeypatch.setattr(
         training, "Adam", lambda *given, fused, capturable, **named: adam(*given, **named)
     )

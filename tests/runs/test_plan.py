@@ -120,6 +120,27 @@ def test_a_forecast_from_known_speeds(own_data, known):
     assert after["hours_missing"] == pytest.approx((expected - saved) / 3600)
 
 
+def test_hours_on_a_gpu_are_those_of_the_speeds_that_were_measured(own_data, known):
+    """A PFLOP of each kind of training takes as long as its speed says; eight GPUs an eighth, but
+    no less than the longest run."""
+    name, speeds = plan.rates()
+    assert name.startswith("H100") and speeds["teacher"]["vgg"] == 220
+    prototype = plan.plan("demo", 2)["gpu_hours"]
+    networks = [
+        {"network": f"{stage} {backbone}", "stage": stage, "backbone": backbone, "tflops_a_second": 2 * speed}
+        for stage, of in speeds.items() for backbone, speed in of.items()
+    ]  # fmt: skip
+    measured = {
+        "device": "A card",
+        "networks": [*networks, {"network": "x", "left_out": "no time"}],
+    }
+    paths.write_json(paths.REPORTS / "benchmarks" / "gpu.json", measured)
+    after = plan.plan("demo", 2)
+    assert after["gpu"] == "A card (speeds measured)"
+    assert after["gpu_hours"] == pytest.approx(prototype / 2)
+    assert after["gpu_hours"] / 8 <= after["eight_gpu_hours"] < after["gpu_hours"]
+
+
 def test_each_network_of_the_paper_is_measured_once(own_data, known):
     sizes, steps = {}, {}
     works = [plan.work(run, sizes, steps) for run in grid.runs("paper")]
@@ -137,6 +158,6 @@ def test_the_command(own_data, known, capsys):
     assert json.loads(capsys.readouterr().out)["suite"] == "demo"
     assert main(["plan", "demo"]) == 0
     told = capsys.readouterr().out
-    assert "120 TFLOP/s (float32), not measured" in told and len(told.splitlines()) < 20
+    assert "One H100 (speeds of a prototype): " in told and len(told.splitlines()) < 20
     assert "run(s) side by side" in told and "what is missing" in told and "Disk: " in told
     assert main(["plan", "dem"]) == 2 and "did you mean 'demo'" in capsys.readouterr().err

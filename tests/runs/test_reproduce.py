@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from kdsuite import paths
-from kdsuite.runs.reproduce import differences
+from kdsuite.runs.reproduce import beyond_spread, differences
 from tests.runs.test_cluster import QUICK
 
 STUDENT = "vgg-nonseq-embedding-a0.00-s0"
@@ -56,6 +56,26 @@ def test_every_number_that_differs_is_told_with_both_values(tmp_path):
         f"predictions.csv.2.{name} was None, is {value!r}"
         for name, value in (("recording", "c"), ("predicted", "sad"), ("p_happy", "0.5"))
     ]
+
+
+def test_on_a_gpu_means_are_compared_within_the_spread_of_folds(tmp_path):
+    def result(name, *uars):
+        folder = leave(tmp_path / name)
+        facts = {
+            "folds": [{"fold": fold, "uar": uar} for fold, uar in enumerate(uars)],
+            "metrics": {"uar": sum(uars) / len(uars)},
+        }
+        (folder / "result.json").write_text(json.dumps(facts))
+        return folder
+
+    kept = result("kept", 0.4, 0.5, 0.6)  # 0.5, of a standard deviation of 0.1
+    assert not beyond_spread(kept, result("near", 0.5, 0.6, 0.69))
+    (line,) = beyond_spread(kept, result("far", 0.6, 0.6, 0.69))
+    assert line.startswith("metrics.uar was 0.5, is 0.63") and line.endswith("spread of folds, 0.1")
+    one = result("one", 0.5)
+    assert not beyond_spread(one, result("one-near", 0.54)) and beyond_spread(
+        one, result("one-far", 0.44)
+    )
 
 
 @pytest.fixture(scope="module")
