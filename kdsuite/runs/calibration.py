@@ -115,8 +115,10 @@ class Step:
             optimizer.step()
             loss.item()  # waits for a GPU
 
-        step()  # warms up
-        number, seconds = timeit.Timer(step, timer=clock).autorange()
+        timer = timeit.Timer(step, timer=clock)
+        number, seconds = 1, timer.timeit(1)  # a short step only warms up
+        if seconds < 0.2 or device.type == "cuda":
+            number, seconds = timer.autorange()
         return seconds / number / count
 
 
