@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kdlib.dataset import Dataset, Fold, Ragged
 from kdlib.device import autocast, configure, precision
-from kdlib.graph import WARM_UP, StepGraphs
+from kdlib.graph import WARM_UP
 from kdlib.models.network import BACKBONES, SETTINGS, Network, build_student, build_teacher
 from kdlib.parameters import Settings
 from kdlib.student import build_targets, predict, student_trainer
@@ -144,16 +144,15 @@ def trainer_of(stage: str, of: Settings, device: torch.device) -> tuple[Trainer,
     return teacher_trainer(of, dataset, everything(recordings)), training.batch_size
 
 
-def seconds_a_step(trainer: Trainer) -> tuple[float, float]:
-    """Return the median seconds of a step over the last epochs, and those of an epoch by its steps'
-    alone."""
+def seconds_a_step(trainer: Trainer) -> float:
+    """Return the median seconds of a step over the last epochs, in which graphs are replayed."""
     seconds = [epoch["seconds"] for epoch in trainer.epochs()][WARM_UP + 1 :]
-    return statistics.median(seconds) / STEPS, statistics.median(seconds)
+    return statistics.median(seconds) / STEPS
 
 
-def former(stage: str, of: Settings, device: torch.device) -> float:
-    """Return the seconds of a step as it was before: channels first, order and draws uploaded in
-    the step, no graph."""
+def plain_network(stage: str, of: Settings, device: torch.device) -> float:
+    """Return the seconds of a plain step of the network alone: channels first, order and draws
+    uploaded in the step, no graph; no crops, no spectrogram, no teacher's loss."""
     network, items = network_and_items(stage, of)
     network.to(device).train()
     count, *shape = items
@@ -213,8 +212,7 @@ def flops(stage: str, of: Settings) -> int:
 
 
 def networks(device: torch.device, until: float) -> Iterator[dict[str, Any]]:
-    """Yield milliseconds and TFLOP/s of a step of each network, the former loop beside the new
-    step, until the time is over."""
+    """Yield milliseconds and TFLOP/s of a step of each network, a plain step of the network beside it, until the time is over."""
     gpu = device.type == "cuda"
     for stage, backbone, setting in itertools.product(("student", "teacher"), BACKBONES, SETTINGS):
         name = f"{stage} {backbone} {setting}"
@@ -227,20 +225,20 @@ def networks(device: torch.device, until: float) -> Iterator[dict[str, Any]]:
         of = settings(PAPER if gpu else SMALL, training, backbone=backbone, setting=setting)
         configure(of.training, device)
         try:
-            before = former(stage, of, device)
+            plain = plain_network(stage, of, device)
             if gpu:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats(device)
             trainer, examples = trainer_of(stage, of, device)
-            step, _ = seconds_a_step(trainer) if gpu else (first_epoch(trainer), 0)
+            step = seconds_a_step(trainer) if gpu else first_epoch(trainer)
         except torch.cuda.OutOfMemoryError as error:
             yield {"network": name, "left_out": str(error).splitlines()[0]}
             continue
         arithmetic = examples * flops(stage, of)
         yield {
             "network": name, "stage": stage, "backbone": backbone, "setting": setting, "examples": examples,
-            "precision": precision(of.training, device), "milliseconds_former": 1000 * before, "milliseconds": 1000 * step,
-            "ratio": step / before, "tflops_a_second": arithmetic / step / 1e12,
+            "precision": precision(of.training, device), "milliseconds_plain": 1000 * plain, "milliseconds": 1000 * step,
+            "ratio": step / plain, "tflops_a_second": arithmetic / step / 1e12,
             "peak_gigabytes": torch.cuda.max_memory_allocated(device) / 1e9 if gpu else None,
             "goal_milliseconds": GOALS.get(name) if gpu else None,
         }  # fmt: skip
@@ -263,10 +261,11 @@ def waits(device: torch.device) -> str:
         epochs = trainer.epochs()
         for _ in range(WARM_UP + 2):
             next(epochs)
-        assert isinstance(trainer.step, StepGraphs)
-        for step in (trainer.step, trainer._step):  # replayed, and plain
-            trainer.step = partial(strict, step)
-            next(epochs)
+        assert trainer.graphs.graphs, "nothing was recorded"
+        trainer.graphs = partial(strict, trainer.graphs)
+        next(epochs)
+        trainer.graphs, trainer._step = None, partial(strict, trainer._step)
+        next(epochs)
     return "none"
 
 
@@ -290,17 +289,19 @@ def fold_of_ravdess(device: torch.device) -> dict[str, float]:
         device,
     )
     trainer = student_trainer(of, dataset, everything(recordings), None)
-    inner, within = trainer.step, []
+    whole, within = [epoch["seconds"] for epoch in trainer.epochs()], []
 
-    def step(*given) -> None:
+    def timed_step(inner, *given) -> None:
         began = time.monotonic()
         inner(*given)
         synchronize(device)
         within.append(time.monotonic() - began)
 
-    whole = [epoch["seconds"] for epoch in trainer.epochs()]
     trainer.history.clear()
-    trainer.step = step
+    if trainer.graphs:
+        trainer.graphs = partial(timed_step, trainer.graphs)
+    else:
+        trainer._step = partial(timed_step, trainer._step)
     next(trainer.epochs())
     steps = math.ceil(recordings / of.training.batch_size)
     return {
@@ -341,7 +342,7 @@ def determinism(device: torch.device) -> float | None:
         training = {"epochs": 2 * WARM_UP, "deterministic": deterministic}
         of = settings(PAPER, training, backbone="seresnet")
         configure(of.training, device)
-        seconds[deterministic], _ = seconds_a_step(trainer_of("student", of, device)[0])
+        seconds[deterministic] = seconds_a_step(trainer_of("student", of, device)[0])
     torch.use_deterministic_algorithms(False)
     return seconds[True] / seconds[False]
 
@@ -357,7 +358,7 @@ def compiled(device: torch.device) -> dict[str, float] | None:
     trainer, _ = trainer_of("student", of, device)
     next(trainer.epochs())
     seconds = time.monotonic() - began
-    return {"milliseconds": 1000 * seconds_a_step(trainer)[0], "seconds_to_compile": seconds}
+    return {"milliseconds": 1000 * seconds_a_step(trainer), "seconds_to_compile": seconds}
 
 
 def measure(device: torch.device) -> dict[str, Any]:
@@ -392,14 +393,14 @@ def measure(device: torch.device) -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """Return the networks as lines of text."""
-    lines = ["network                    former ms   now ms  ratio  TFLOP/s  peak GB"]
+    lines = ["network                    plain ms   now ms  ratio  TFLOP/s  peak GB"]
     for row in results.get("networks", []):
         if "left_out" in row:
             lines.append(f"{row['network']:26} left out: {row['left_out']}")
             continue
         peak = f"{row['peak_gigabytes']:8.1f}" if row["peak_gigabytes"] else "       –"
         lines.append(
-            f"{row['network']:26}{row['milliseconds_former']:10.1f}{row['milliseconds']:9.1f}"
+            f"{row['network']:26}{row['milliseconds_plain']:10.1f}{row['milliseconds']:9.1f}"
             f"{row['ratio']:7.2f}{row['tflops_a_second']:9.2f} {peak}"
         )
     return "\n".join(lines)
@@ -409,17 +410,21 @@ def main() -> int:
     """Measure, print the table and write the file; return 1 where something failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--output", type=Path, default=Path("reports/benchmarks/gpu.json"))
+    # plans take the speeds of that file, so a CPU writes it only where it is asked to
+    parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     results = measure(torch.device(given.device))
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(results, indent=1))
+    if given.output is None and given.device != "cpu":
+        given.output = Path("reports/benchmarks/gpu.json")
+    if given.output:
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(json.dumps(results, indent=1))
     print(table(results))
     for name in ("waits_in_a_step", "fold", "kernels", "deterministic_ratio", "compiled"):
         print(f"{name}: {results.get(name)}")
     for failure in results["failures"]:
         print(f"FAILED {failure}")
-    print(f"written: {given.output}")
+    print(f"written: {given.output or 'nothing, on a CPU'}")
     return bool(results["failures"])
 
 

@@ -112,9 +112,8 @@ def told(settings: Settings, store: Store) -> PrivilegedInformation:
         torch.full((count,), each, device=store.device),
     )
     whole = torch.rand(count, settings.model.embedding, device=store.device)
-    return PrivilegedInformation(
-        frames, None, None, whole, torch.rand(count, CLASSES, device=store.device).softmax(dim=-1)
-    )
+    probabilities = torch.rand(count, CLASSES, device=store.device).softmax(dim=-1)
+    return PrivilegedInformation(frames, whole, probabilities)
 
 
 def train_student(

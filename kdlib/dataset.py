@@ -70,9 +70,9 @@ class Ragged:
     def every(self, step: int, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return the places in ``values`` of every ``step``-th item of ``rows``, ``(items,)``, and
         the number of each row, ``(rows,)``."""
-        rows = zip(self.starts[rows].tolist(), self.lengths[rows].tolist())
-        items = [torch.arange(start, start + length, step) for start, length in rows]
-        counts = torch.tensor([*map(len, items)])
+        pairs = zip(self.starts[rows].tolist(), self.lengths[rows].tolist())
+        items = [torch.arange(start, start + length, step) for start, length in pairs]
+        counts = torch.tensor([*map(len, items)], dtype=torch.long)
         return torch.cat(items).to(self.starts.device), counts.to(self.starts.device)
 
     def windows(self, rows: Tensor, start: Tensor | None, length: int, step: int = 1) -> Tensor:

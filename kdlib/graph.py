@@ -2,7 +2,6 @@
 torch's "CUDA graphs")."""
 
 from collections import Counter
-from collections.abc import Callable
 from itertools import chain
 
 import torch
@@ -16,29 +15,30 @@ class StepGraphs:
 
     A kind is ``first`` and the shapes of the batch's tensors: an epoch has three at most. Warming
     up and replaying are steps of the training; recording computes nothing. The step must read and
-    write tensors that stay, and read none back.
+    write tensors that stay, and read none back. It is not kept: who holds the graphs may be its
+    owner.
     """
 
-    def __init__(self, step: Callable[..., None]):
-        self.step, self.calls, self.pool = step, Counter(), None
+    def __init__(self):
+        self.side, self.calls, self.pool = torch.cuda.Stream(), Counter(), None
         self.graphs = {}  # of each kind the graph, and the tensors that it reads
 
-    def __call__(self, first, batch):
+    def __call__(self, step, first, batch):
         """Do one step; ``batch`` is a list of tuples of tensors."""
         kind = first, *(tensor.shape for part in batch for tensor in part)
         if self.calls[kind] < WARM_UP:
             self.calls[kind] += 1
-            work, side = torch.cuda.current_stream(), torch.cuda.Stream()
-            side.wait_stream(work)
-            with torch.cuda.stream(side):
-                self.step(first, batch)
-            return work.wait_stream(side)
+            work = torch.cuda.current_stream()
+            self.side.wait_stream(work)
+            with torch.cuda.stream(self.side):
+                step(first, batch)
+            return work.wait_stream(self.side)
         if kind not in self.graphs:
             graph = torch.cuda.CUDAGraph()
             static = [tuple(tensor.clone() for tensor in part) for part in batch]
             # thread_local: the thread that loads a streamed teacher's frames may allocate meanwhile
-            with torch.cuda.graph(graph, self.pool, capture_error_mode="thread_local"):
-                self.step(first, static)
+            with torch.cuda.graph(graph, self.pool, self.side, "thread_local"):
+                step(first, static)
             self.graphs[kind], self.pool = (graph, static), graph.pool()
         graph, static = self.graphs[kind]
         for target, source in zip(chain(*static), chain(*batch)):

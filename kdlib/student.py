@@ -68,7 +68,8 @@ def student_trainer(
         network.compiled_encoder = torch.compile(network.encoder.forward)
     objective = build_objective(settings).to(dataset.device)
     task = DistillationTask(network, settings, dataset, fold, objective, targets)
-    return Trainer(network, nn.ModuleList([network, objective]), task, settings.training, generator)
+    module, streamed = nn.ModuleList([network, objective]), not dataset.waveforms.resident
+    return Trainer(network, module, task, settings.training, generator, streamed)
 
 
 def build_targets(

@@ -148,8 +148,8 @@ def to_input(frames: Tensor) -> Tensor:
 
 @cache
 def _pixel_statistics(device):
-    """Return mean and standard deviation, ``(3,)`` each, uploaded once."""
-    return tuple(255 * torch.tensor(values).to(device) for values in PIXELS)
+    """Return mean and standard deviation, ``(2, 3)``, uploaded once."""
+    return 255 * torch.tensor(PIXELS, device=device)
 
 
 @torch.no_grad()
@@ -173,7 +173,7 @@ def extract_privileged(network: Network, settings: Settings, dataset: Dataset) -
             window = frames.windows(chosen, first if dataset.fps else None, count)
             whole[chosen] = network.aggregator(window)
         probabilities = network.head(whole).softmax(dim=-1)
-        return {**arrays, "recording_embedding": whole, "probabilities": probabilities}
+        return arrays | {"recording_embedding": whole, "probabilities": probabilities}
     logits = network.head(embeddings)  # (total, classes)
     by_frame = logits.softmax(dim=-1)
     peak = torch.stack([row.argmax() for row in peak_score(logits).split(lengths.tolist())])

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 from torch import nn
@@ -103,15 +103,16 @@ class Trainer:
     def __post_init__(self):
         self.device = next(self.network.parameters()).device
         gpu = self.device.type == "cuda"
-        self.rate, self.total = torch.zeros(2, device=self.device)
+        self.rate = torch.zeros((), device=self.device)
+        self.total = torch.zeros_like(self.rate)
         # fused: one pass over each weight, on a CPU too
         self.optimizer = Adam(
             self.module.parameters(), 0.0, self.training.betas, fused=True, capturable=gpu
         )
         # gradient checkpointing reads the random state, which cannot be captured
         graph = gpu and self.training.graph == "auto" and not self.network.items_at_once
-        self.step = StepGraphs(self._step) if graph else self._step
-        self.history: list[dict[str, float]] = []
+        self.graphs = StepGraphs() if graph else None
+        self.history = []
 
     def epochs(self) -> Iterator[dict[str, float]]:
         """Train to the last epoch, and yield each; raise NotFinite after one whose loss is no
@@ -125,6 +126,7 @@ class Trainer:
         began, batches = time.monotonic(), self._batches()
         steps, parts = len(batches), itertools.chain(*batches)
         inputs = prefetch(self.task.load, parts, self.device) if self.prefetch else parts
+        step = partial(self.graphs, self._step) if self.graphs else self._step
         self.total.zero_()
         for number, batch in enumerate(batches):
             rate = learning_rate(self.training, steps, len(self.history) * steps + number)
@@ -132,7 +134,7 @@ class Trainer:
                 rate = self.rate.fill_(rate)
             self.optimizer.param_groups[0]["lr"] = rate
             items = torch.cat([items for items, _ in batch])
-            self.step(not number, [(items,), *itertools.islice(inputs, len(batch))])
+            step(not number, [(items,), *itertools.islice(inputs, len(batch))])
         total, *measured = torch.cat([self.total[None], self.task.measured]).tolist()
         mean = total / steps
         if not math.isfinite(mean):
@@ -186,7 +188,7 @@ class Trainer:
             with autocast(self.device, self.training):
                 update_bn(inputs, self.network)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict:
         """Return everything that the next epoch depends on."""
         return {
             "module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(),
@@ -194,10 +196,11 @@ class Trainer:
             "history": self.history,
         }  # fmt: skip
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict):
         """Continue from what :meth:`state_dict` returned of a training of the same kind."""
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.param_groups[0]["capturable"] = self.device.type == "cuda"
         self.generator.set_state(state["generator"].cpu())
         torch.set_rng_state(state["dropout"].cpu())
         self.history = [dict(epoch) for epoch in state["history"]]  # of a damaged file an error

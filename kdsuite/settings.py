@@ -97,7 +97,7 @@ def known(stage: str, numbers: bool = True, decoding: bool = False) -> dict[str,
     """
 
     def names(model, stage):
-        stages = {*STAGES[: STAGES.index(stage) + 1], *[None][numbers:]}
+        stages = {*STAGES[: STAGES.index(stage) + 1], *(() if numbers else [None])}
         fields = model.model_fields.items()
         return {name: True for name, field in fields if field.json_schema_extra["stage"] in stages}
 

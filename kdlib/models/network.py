@@ -104,7 +104,7 @@ def fully_connected(
     own shrink the signal to a third in two layers, and a BiLSTM behind them needs about twice as
     many steps (ledger, lstm-activation).
     """
-    modules: list[nn.Module] = []
+    modules = []
     for layer in range(layers):
         linear = nn.Linear(embedding if layer else inputs, embedding)
         nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")

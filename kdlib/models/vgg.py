@@ -14,7 +14,7 @@ STUDENT_CHANNELS = ((64, 64, 64), (128, 128, 128))
 def student(model: Model) -> tuple[nn.Module, int]:
     """Return the convolutions of the audio VGG, ``(batch, 1, bins, columns)`` to feature maps, and
     their channels."""
-    layers: list[nn.Module] = []
+    layers = []
     channels = 1
     for group in STUDENT_CHANNELS:
         for item in group:

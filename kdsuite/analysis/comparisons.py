@@ -56,13 +56,14 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     (``over_holm`` is corrected for the controls of a dataset and metric), and that method's own
     ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of
     the linear baseline on the same folds, ``conventions`` by how much those of an error rate differ
-    at most in its dataset. Runs that are not done, whose baseline is not, or whose predictions were
-    removed, are left out.
+    at most in its dataset. Runs that are not done, whose baseline is not or was trained in another
+    precision, or whose predictions were removed, are left out.
     """
     groups = {}
     for run in distinct(runs).values():
         if run.stage == "student" and run.done:
-            groups.setdefault(_network(run.settings), []).append(run)
+            place = _network(run.settings), run.result.get("precision")
+            groups.setdefault(place, []).append(run)
     rows = [
         _row(group, groups, metric, results)
         for group in groups.values()
@@ -91,12 +92,16 @@ def _row(group, groups, metric, results):
     settings, corpus = group[0].settings, group[0].settings.corpus
     training = settings.training.model_copy(update={"targets": "teacher"})
     proposed = settings.model_copy(update={"method": "embedding", "training": training})
-    baseline, method = (groups.get(_network(of), []) for of in (settings.undistilled(), proposed))
+    arithmetic = group[0].result.get("precision")  # its difference is no gain
+    baseline, method = (
+        groups.get((_network(of), arithmetic), []) for of in (settings.undistilled(), proposed)
+    )
     compared = _compared(metric, group, baseline)
     if not compared:
         return {}
     control = settings.training.targets != "teacher"
-    over, gain = (_compared(metric, method * control, others) for others in (group, baseline))
+    method = method if control else []
+    over, gain = (_compared(metric, method, others) for others in (group, baseline))
     own = results[(results.dataset == settings.dataset) & (results.metric == metric)]
 
     def values(*runs):

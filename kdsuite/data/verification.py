@@ -47,6 +47,13 @@ class Trials(NamedTuple):
         }
 
 
+def full_length(settings: Settings) -> Settings:
+    """Return settings under which recordings are taken in full length, as verification does (paper,
+    section 4)."""
+    media = settings.media.model_copy(update={"inference": "whole"})
+    return settings.model_copy(update={"media": media})
+
+
 def prepare(settings: Settings) -> Trials | None:
     """Return the trials that the corpus parameters name, None where they name none.
 

@@ -42,7 +42,10 @@ def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """
     values = read_suite(suite)
     own, included = values.get("runs"), values.get("include", [])
-    lists = isinstance(own, list) and isinstance(included, list) and suite not in within
+    if suite in within:
+        chain = " > ".join((*within, suite))
+        raise InvalidParameter(f"suite {suite!r} includes itself ({chain}); remove one 'include'.")
+    lists = isinstance(own, list) and isinstance(included, list)
     if not lists or not all(isinstance(entry, dict) for entry in own):
         raise InvalidParameter(
             f"params/grids/{suite}.yaml needs a list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}, "

@@ -184,11 +184,13 @@ def rates() -> tuple[str, dict[str, dict[str, float]]]:
     """Return the name of a GPU and the TFLOP/s of its trainings by stage and backbone: those that
     ``make gpu-check`` measured, else :data:`H100`."""
     file = paths.REPORTS / "benchmarks" / "gpu.json"
-    if not file.exists():
+    measured = json.loads(file.read_text()) if file.exists() else {}
+    rows = [row for row in measured.get("networks", []) if "left_out" not in row]
+    if not rows:
         return "H100 (speeds of a prototype)", H100
-    measured = json.loads(file.read_text())
-    table = pd.DataFrame(measured["networks"]).groupby(["backbone", "stage"]).tflops_a_second.mean()
-    return f"{measured['device']} (speeds measured)", table.unstack().to_dict()
+    table = pd.DataFrame(rows).pivot_table("tflops_a_second", "backbone", "stage")
+    known = table.combine_first(pd.DataFrame(H100)).to_dict()
+    return f"{measured['device']} (speeds measured)", known
 
 
 def in_words(forecast: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ AXES_OF = {
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
 # trials, the code
 INPUTS = ("store", "trials", "code")
-PROVENANCE = ("device", "commit", "uncommitted_changes", "finished", *INPUTS)
+PROVENANCE = ("device", "precision", "repeat", "commit", "uncommitted_changes", "finished", *INPUTS)
 
 
 class Status(NamedTuple):

@@ -12,7 +12,10 @@ from kdlib.parameters import digest
 from kdsuite import paths
 from kdsuite.data import STORE_FORMAT
 
-NETWORK = ("kdlib/training.py", "kdlib/dataset.py", "kdlib/models")
+NETWORK = (
+    "kdlib/training.py", "kdlib/dataset.py", "kdlib/device.py", "kdlib/graph.py", "kdlib/models",
+    "kdsuite/runs/pretrained.py",
+)  # fmt: skip
 STUDENT = (*NETWORK, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py")
 # what trains the networks of each kind of run
 TRAINING = {

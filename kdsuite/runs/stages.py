@@ -15,7 +15,7 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from kdlib.dataset import Fold
-from kdlib.device import place
+from kdlib.device import place, precision
 from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdlib.models.network import Network, build_student, build_teacher
 from kdlib.parameters import digest
@@ -31,7 +31,7 @@ from kdsuite import demo, paths
 from kdsuite.data import store
 from kdsuite.data.folds import fold_key
 from kdsuite.data.store import Store
-from kdsuite.data.verification import calibrated, calibration_rows
+from kdsuite.data.verification import calibrated, calibration_rows, full_length
 from kdsuite.runs import sources, student_file
 from kdsuite.runs.checkpoint import Checkpoint
 from kdsuite.runs.pretrained import load_pretrained
@@ -91,7 +91,9 @@ def trained(
 def _cached(kind, run, data, fold, name, *inputs):
     """Return the file of a fold's training: other recordings, parameters, code, folds or ``inputs``
     make it another one."""
-    facts = [data.fingerprint, run.fingerprint, sources.fingerprint(run.kind), *inputs]
+    arithmetic = precision(run.settings.training, data.device)  # `auto` differs by the device
+    code = sources.fingerprint(run.kind)
+    facts = [data.fingerprint, run.fingerprint, arithmetic, code, *inputs]
     return paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
 
 
@@ -207,9 +209,8 @@ def students(
 
 def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
-    student_files = [
-        run.folder / f"fold-{fold.number}.safetensors"
-    ] * settings.training.keep_students
+    weights = run.folder / f"fold-{fold.number}.safetensors"
+    student_files = [weights] if settings.training.keep_students else []
 
     def make(temporary, epochs):
         student = train_student(settings, data, fold, privileged, progress, trials, epochs)
@@ -280,13 +281,6 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     network = build_student(settings, len(data.classes))
     network.load_state_dict(load_file(file))
     return place(network.eval().requires_grad_(False), data.device)
-
-
-def full_length(settings: Settings) -> Settings:
-    """Return settings under which recordings are taken in full length, as verification does (paper,
-    section 4)."""
-    media = settings.media.model_copy(update={"inference": "whole"})
-    return settings.model_copy(update={"media": media})
 
 
 def trial_embeddings(

@@ -79,7 +79,10 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
         )
     try:
         with safe_open(path, "pt") as file:
-            facts = Facts.model_validate_json((file.metadata() or {}).get(ENTRY, "no student"))
+            entry = (file.metadata() or {}).get(ENTRY)
+            if entry is None:
+                raise ValueError(f"it has weights but no entry {ENTRY}")
+            facts = Facts.model_validate_json(entry)
             settings = _settings(facts)
             return _network(file, settings, len(facts.classes)), settings, facts
     # the fourth is torch's; RecursionError is one too
@@ -92,6 +95,9 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
         ArithmeticError,
     ) as error:
         reason = " ".join(str(error).split())[:200]
+        if isinstance(error, pydantic.ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc'])) or 'header'}: {first['msg']}"
         raise InvalidStudent(
             f"{path} holds no student that this kdlib can use ({reason}); fetch it again, train the student anew, or update kdlib."
         ) from None

@@ -161,7 +161,6 @@ def test_each_further_dataset_makes_a_table_of_its_own():
                     "corpus": run.settings.corpus.model_copy(update={"synthetic": None}),
                 }
             ),
-            {},
         )
         for run in own
     ]

@@ -6,8 +6,10 @@ restores what its recording computed.
 """
 
 import copy
+import gc
 import itertools
 import math
+import weakref
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -221,7 +223,7 @@ class Step:
     running = False
 
     def __init__(self, trainer: Trainer) -> None:
-        self.inner, self.within, trainer.step = trainer.step, Counter(), self
+        self.inner, self.within, trainer._step = trainer._step, Counter(), self
 
     def __call__(self, *given) -> None:
         with Transfers() as transfers:
@@ -338,6 +340,16 @@ class Recorder:
         ):  # fmt: skip
             monkeypatch.setattr(torch.cuda, name, value)
 
+    def watch(self, trainer: Trainer) -> None:
+        """Remember the arguments of each step of ``trainer``."""
+        self.trainer, plain = trainer, trainer._step
+
+        def step(*arguments):
+            self.arguments = arguments
+            plain(*arguments)
+
+        trainer._step, trainer.graphs = step, graph.StepGraphs()
+
     def new_graph(recorder):
         class Graph:
             def replay(self) -> None:
@@ -350,15 +362,11 @@ class Recorder:
         return Graph()
 
     @contextmanager
-    def record(self, captured, pool, capture_error_mode):
-        trainer = self.trainer
+    def record(self, captured, pool, stream, mode):
+        trainer, self.recorded = self.trainer, self.recorded + 1
         before = copy.deepcopy((trainer.state_dict(), trainer.total, trainer.task.measured))
-        inner = trainer.step.step
-        trainer.step.step = lambda *arguments: (
-            setattr(captured, "arguments", arguments), inner(*arguments)
-        )  # fmt: skip
         yield
-        trainer.step.step, self.recorded = inner, self.recorded + 1
+        captured.arguments = self.arguments
         trainer.module.load_state_dict(before[0]["module"])
         trainer.optimizer.load_state_dict(before[0]["optimizer"])
         trainer.total.copy_(before[1])
@@ -385,7 +393,7 @@ def test_replayed_steps_give_the_bits_of_plain_ones(
             trainer = teacher_trainer(settings, store, fold)
         trainer.prefetch = streamed
         if recorder:
-            recorder.trainer, trainer.step = trainer, graph.StepGraphs(trainer._step)
+            recorder.watch(trainer)
         history = [{**values, "seconds": 0} for values in trainer.epochs()]
         return list(trainer.module.state_dict().values()), history
 
@@ -443,3 +451,31 @@ def test_a_teacher_of_streamed_frames_is_that_of_resident_ones(own_data):
     arrays = extract_privileged(trainer.network, settings, store)
     assert trainer.prefetch
     assert torch.equal(stages.teachers(settings, store, [fold])[0].frames.values, arrays["frames"])
+
+
+def test_a_trainer_that_is_done_leaves_nothing_behind():
+    """A cycle would keep a fold's weights, moments and graphs until Python collects its garbage,
+    which a GPU that runs out of memory does not wait for."""
+    fold = Fold(0, "one", np.arange(8), np.arange(8, 12))
+    gc.collect()
+    gc.disable()
+    try:
+        trainer = student_trainer(small(backbone="vgg", alpha=0.0), noise_store(), fold, None)
+        left = weakref.ref(trainer), weakref.ref(trainer.network)
+        next(trainer.epochs())
+        del trainer
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_sound_that_does_not_fit_is_streamed_with_the_same_bits():
+    """A student's recordings too may be larger than the GPU."""
+    settings, fold = small(alpha=0.0), Fold(0, "one", np.arange(8), np.arange(8, 12))
+    store, weights = noise_store(), []
+    for waveforms in (store.waveforms, replace(store.waveforms, resident=False)):
+        trainer = student_trainer(settings, replace(store, waveforms=waveforms), fold, None)
+        list(trainer.epochs())
+        weights.append(list(trainer.network.state_dict().values()))
+        assert trainer.prefetch is not waveforms.resident
+    assert all(map(torch.equal, *weights))

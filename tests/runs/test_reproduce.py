@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 from kdsuite import paths
+from kdsuite.runs import reproduce
 from kdsuite.runs.reproduce import beyond_spread, differences
+from kdsuite.runs.run import Run
+from kdsuite.settings import load
 from tests.runs.test_cluster import QUICK
 
 STUDENT = "vgg-nonseq-embedding-a0.00-s0"
@@ -58,24 +61,41 @@ def test_every_number_that_differs_is_told_with_both_values(tmp_path):
     ]
 
 
-def test_on_a_gpu_means_are_compared_within_the_spread_of_folds(tmp_path):
+def test_on_a_gpu_metrics_are_compared_within_the_spread_of_trainings(tmp_path, monkeypatch):
     def result(name, *uars):
         folder = leave(tmp_path / name)
-        facts = {
-            "folds": [{"fold": fold, "uar": uar} for fold, uar in enumerate(uars)],
-            "metrics": {"uar": sum(uars) / len(uars)},
-        }
-        (folder / "result.json").write_text(json.dumps(facts))
+        rows = [{"fold": fold, "uar": uar, "recordings": 9} for fold, uar in enumerate(uars)]
+        (folder / "result.json").write_text(json.dumps({"folds": rows}))
         return folder
 
-    kept = result("kept", 0.4, 0.5, 0.6)  # 0.5, of a standard deviation of 0.1
-    assert not beyond_spread(kept, result("near", 0.5, 0.6, 0.69))
-    (line,) = beyond_spread(kept, result("far", 0.6, 0.6, 0.69))
-    assert line.startswith("metrics.uar was 0.5, is 0.63") and line.endswith("spread of folds, 0.1")
+    kept = result("kept", 0.4, 0.5, 0.6, 0.7)
+    assert not beyond_spread(kept, result("near", 0.42, 0.47, 0.61, 0.69))
+    (line,) = beyond_spread(kept, result("shifted", 0.43, 0.531, 0.63, 0.73))  # all the same way
+    assert line == "metrics.uar was 0.55, is 0.5802, beyond the spread of trainings"
+    assert beyond_spread(kept, result("far", 0.2, 0.3, 0.9, 1.1)), "more than five points"
+    assert not beyond_spread(kept, kept)
     one = result("one", 0.5)
-    assert not beyond_spread(one, result("one-near", 0.54)) and beyond_spread(
-        one, result("one-far", 0.44)
-    )
+    assert not beyond_spread(one, result("one-near", 0.54))
+    assert beyond_spread(one, result("one-far", 0.44))
+
+
+@pytest.mark.parametrize("repeat,asked", [("spread", True), ("bits", False)])
+def test_results_say_how_they_repeat(own_data, monkeypatch, repeat, asked):
+    """What a result tells of itself decides how it is compared."""
+    run = Run("student", load(alpha=0.0))
+    leave(own_data / "filed")
+    run.folder.parent.mkdir(parents=True)
+    (own_data / "filed").rename(run.folder)
+    result = {"provenance": {"repeat": repeat, "device": "x"}, "folds": [{"fold": 0, "uar": 0.25}]}
+    (run.folder / "result.json").write_text(json.dumps(result))
+    calls = []
+    done = subprocess.CompletedProcess([], 0, "", "")
+    monkeypatch.setattr(reproduce.subprocess, "run", lambda *given, **named: done)
+    for name in ("differences", "beyond_spread"):
+        monkeypatch.setattr(reproduce, name, lambda *given, name=name: calls.append(name) or [])
+    (own_data / "scratch").mkdir()
+    assert reproduce._again(run, own_data / "scratch", False) == []
+    assert calls == ["beyond_spread" if asked else "differences"]
 
 
 @pytest.fixture(scope="module")
