@@ -43,7 +43,7 @@ def configure(training: Training, device: torch.device):
         torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
 
 
-def place(network: nn.Module, device: torch.device) -> nn.Module:
+def place(network: nn.Module, device: torch.device):
     """Move a network to a device; on a GPU its convolutions lie channels-last, which halves their
     time (H100)."""
     # torch 2.11 on a CPU corrupts memory in the backward pass of narrow channels-last convolutions

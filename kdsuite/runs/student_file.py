@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -95,7 +95,7 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
         ArithmeticError,
     ) as error:
         reason = " ".join(str(error).split())[:200]
-        if isinstance(error, pydantic.ValidationError):
+        if isinstance(error, ValidationError):
             first = error.errors()[0]
             reason = f"{'.'.join(map(str, first['loc'])) or 'header'}: {first['msg']}"
         raise InvalidStudent(

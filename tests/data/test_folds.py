@@ -211,7 +211,7 @@ def test_leaks_are_counted():
 def test_chosen_folds():
     settings = load(folds="1,3-4", corpus={"groups": 0})
     assert [fold.number for fold in chosen_folds(table(), settings)] == [1, 3, 4]
-    with pytest.raises(InvalidParameter, match="folds of this corpus are numbered 0 to 4"):
+    with pytest.raises(InvalidParameter, match="numbers from 0 to 4"):
         chosen_folds(table(), load(folds=5, corpus={"groups": 0}))
 
 
