@@ -121,8 +121,19 @@ class Suite:
 
     def write(self, name: str, frame: pd.DataFrame) -> None:
         """Write a file of the report's folder, such as ``claims.csv``."""
-        with paths.replacing(self.folder / name) as temporary:
-            frame.round(4).to_csv(temporary, index=False)
+        self._write(name, frame.round(4).to_csv(index=False))
+
+    @cached_property
+    def _begun(self):
+        return any(run.done for run in self.runs)
+
+    def _write(self, name, text):
+        """Write a text; where no run is done, a file that is there holds more, such as the tables
+        that a checkout brings."""
+        file = self.folder / name
+        if self._begun or not file.exists():
+            with paths.replacing(file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
 
     def table(self, name: str, frame: pd.DataFrame, runs: dict | None = None, **rest: Any) -> Table:
         """Write a table's files and return it; ``runs`` has by column the runs behind each cell."""
@@ -132,8 +143,7 @@ class Suite:
         }  # fmt: skip
         table = Table(name=name, frame=frame, links=links, **rest)
         self.write(f"tables/{name}.csv", frame)
-        with paths.replacing(self.folder / "tables" / f"{name}.tex") as temporary:
-            temporary.write_text(table.to_tex(), encoding="utf-8")
+        self._write(f"tables/{name}.tex", table.to_tex())
         return table
 
     def figure(self, name: str, picture: Any, title: str, caption: str, alt: str = "") -> Figure:

@@ -130,12 +130,13 @@ def _own_folds(recordings, corpus):
     if {"train", "test"} <= names <= {*SPLIT}:
         return [("given", column == "test", column == "validation")]
     if len(names) < 2 or names & {"", *SPLIT}:
-        values = ", ".join(sorted(names - {""})) or "no fold"
+        values = ", ".join(sorted(names - {""})) or "none"
         for name in recordings.recording[column == ""][:1]:
-            values += f", and nothing of {name}"
+            values += f", and of {name} none"
         raise InvalidCorpus(
-            f"protocol 'given' needs {', '.join(SPLIT)} or two other names for the recordings, but "
-            f"the corpus says {values}; mend it or choose another corpus.protocol."
+            "protocol 'given' needs a split or fold of every recording (in a manifest the column "
+            f"'split' or 'fold'): {', '.join(SPLIT)}, or two other names; the corpus has {values}; "
+            "add them or choose another corpus.protocol."
         )
     return [(name, column == name, False) for name in sorted(names)]
 

@@ -160,20 +160,20 @@ def test_given_folds():
 @pytest.mark.parametrize(
     "fold, said",
     [
-        ("", "no fold, and nothing of 0-0"),
+        ("", "none, and of 0-0 none"),
         ("train", "train"),
-        (["a", "b", "a", "", "b"], "a, b, and nothing of 0-3"),
+        (["a", "b", "a", "", "b"], "a, b, and of 0-3 none"),
         # a slip of the pen must not make another protocol of it, nor let recordings vanish
         (["train", "val", "test", "train", "test"], "test, train, val"),
         (["train", "train", "validation", "train", "validation"], "train, validation"),
         (
             ["train", "", "test", "train", "test"],
-            "test, train, and nothing of 0-1",
+            "test, train, and of 0-1 none",
         ),
     ],
 )
 def test_given_folds_that_are_not_there(fold, said):
-    with pytest.raises(InvalidCorpus, match=f"but the corpus says {said}; mend it"):
+    with pytest.raises(InvalidCorpus, match=f"the corpus has {said}; add them"):
         folds(table(speakers=1, takes=5, labels="x", fold=fold), Corpus(protocol="given"))
 
 

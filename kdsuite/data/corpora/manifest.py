@@ -87,8 +87,8 @@ def _lines(path, corpus):
     for column in sorted({*columns} - {*COLUMNS}):
         for meant in difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.8):
             raise InvalidCorpus(
-                f"{path} has a column '{column}'; rename it to '{meant}' if that is meant, else to "
-                "something less like it."
+                f"{path} has a column '{column}'; rename it to '{meant}' if that is meant, else "
+                "choose a less similar name."
             )
     for column in needed:
         if column not in columns:
