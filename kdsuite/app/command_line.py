@@ -68,6 +68,7 @@ def answer(
     loaded, unreadable = load_student(student), []
 
     def rows():
+        """Yield the answer to each sound that can be read."""
         for files in [sounds] if ask is verify else zip(sounds):
             try:
                 row = ask(loaded, *files, **options).items()
@@ -143,7 +144,7 @@ def export(student: str, output: str) -> None:
 @click.argument("suite")
 @click.option("--sample", default=3, show_default=True, help="how many runs, drawn at random")
 @click.option("--seed", default=0, show_default=True, help="another seed draws other runs")
-@click.option("--from-scratch", is_flag=True, help="train teachers anew too")
+@click.option("--from-scratch", is_flag=True, help="train teachers again too")
 def reproduce(**options: Any) -> int:
     """Run some of a suite's finished runs again and report each number that differs.
 

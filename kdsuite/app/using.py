@@ -151,6 +151,6 @@ def load_student(path: str | Path) -> Student:
         student(torch.zeros(1, settings.media.samples_per_segment))
     except RuntimeError:
         raise InvalidStudent(
-            f"the student {path} cannot process a segment of sound, which its settings make too short; train it anew."
+            f"the student {path} cannot process a segment of sound, which its settings make too short; train it again."
         ) from None
     return student

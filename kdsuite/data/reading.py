@@ -68,7 +68,7 @@ def read_lines(file: Path, pattern: str, example: str, only: str = "") -> pd.Dat
     if lines.empty:
         raise InvalidCorpus(f"{file} has no line such as '{example}'; fetch it again.")
     table = lines.str.extract(rf"\A(?:{pattern})\Z")
-    complaint = f"is not written as '{example}' is; mend that line or fetch the file again."
+    complaint = f"is not written as '{example}' is; correct that line or fetch the file again."
     refuse(table.isna().any(axis=1), file, complaint)
     return table
 

@@ -5,7 +5,7 @@ Every speaker is in ``takes`` videos of one or two utterances. The face is not i
 frame: only the track tells where. Face and voice are those of the speaker with the probability p
 that the parameters give each, and else of another one, independently unless ``shared`` gives the
 voice's person to the face: who reads a modality without fault is right on p of the recordings. A
-mild emotion is drawn anew for each utterance, for it must not matter. Further speakers, of whom
+mild emotion is drawn again for each utterance, for it must not matter. Further speakers, of whom
 there is only sound, are compared by the trial list.
 """
 

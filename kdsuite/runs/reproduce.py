@@ -38,7 +38,7 @@ def reproduce(suite: str, sample: int = 3, seed: int = 0, from_scratch: bool = F
     does; raise UserError where no run is finished.
 
     ``seed`` draws the runs. Trained teachers are used again unless ``from_scratch``, which trains
-    them anew too; recordings are not decoded again.
+    them again too; recordings are not decoded again.
     """
     done = [run for run in grid.runs(suite) if (run.folder / TABLES[0]).exists() and run.done]
     if not done:

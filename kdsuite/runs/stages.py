@@ -135,6 +135,7 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
 
 def _teacher(run, data, fold, progress):
     def make(temporary, epochs):
+        """Train the teacher and write its weights, its targets and, last, its epochs."""
         on_device = data.to(data.device)  # the frames too
         trainer = teacher_trainer(run.settings, on_device, fold)
         if weights := run.settings.model.teacher_weights:
@@ -213,6 +214,7 @@ def _student(run, data, fold, privileged, progress, trials):
     student_files = [weights] if settings.training.keep_students else []
 
     def make(temporary, epochs):
+        """Train the student and write its outputs, and its weights where they are kept."""
         student = train_student(settings, data, fold, privileged, progress, trials, epochs)
         for weights in student_files:
             facts = {

@@ -99,7 +99,7 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
             first = error.errors()[0]
             reason = f"{'.'.join(map(str, first['loc'])) or 'header'}: {first['msg']}"
         raise InvalidStudent(
-            f"{path} holds no student that this kdlib can use ({reason}); fetch it again, train the student anew, or update kdlib."
+            f"{path} holds no student that this kdlib can use ({reason}); fetch it again, train the student again, or update kdlib."
         ) from None
 
 

@@ -305,9 +305,11 @@ figures.classes_by_speaker(store), figures.durations(store)
 figures.training_curves({0: [{"epoch": 1, "loss": 1.0, "rate": 1.0, "seconds": 1.0}]})
 figures.confusion(pandas.DataFrame({"label": ["a"], "predicted": ["a"], "p_a": [1.0]}))
 figures.embedding_map(numpy.eye(12, 3), store.recordings.label, store.recordings.speaker)
-assert not {"seaborn", "sklearn", "matplotlib.pyplot"} & set(sys.modules)
+print(*sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=paths.ROOT, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=paths.ROOT, check=True, capture_output=True, text=True)
+    assert not {"seaborn", "sklearn", "matplotlib.pyplot"} & {*done.stdout.split()}
 
 
 def test_confusion_gives_share_of_the_row_and_count_in_the_order_of_the_corpus():

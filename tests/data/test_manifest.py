@@ -159,7 +159,7 @@ FAULTS = [
     (HEADER + "linked/else.wav,A,x\n", "mine/linked/else.wav lies outside of .*mine and of the corpora folders"),
     (HEADER.replace("label", "label,video") + "a.wav,A,x,c.mp4\n", "line 2 of .*names the video file c.mp4"),
     (HEADER.replace("label", "label,face") + "a.wav,A,x,up\n", "line 2 of .*names the face file up"),
-    (HEADER.replace("label", "label,start,end") + "a.wav,A,x,2,1.5\n", "line 2 of .*ends at 1.5 s, not after its start at 2 s; mend"),
+    (HEADER.replace("label", "label,start,end") + "a.wav,A,x,2,1.5\n", "line 2 of .*ends at 1.5 s, not after its start at 2 s; correct"),
     (HEADER.replace("label", "label,end") + "a.wav,A,x,0\n", "line 2 of .*ends at 0 s, not after its start at 0 s"),
     (HEADER.replace("label", "label,start") + "a.wav,A,x,-1\n", "line 2 of .*has '-1' as start; write seconds from 0 on"),
     (HEADER.replace("label", "label,start") + "a.wav,A,x,1:30\n", "line 2 of .*has '1:30' as start"),
@@ -307,7 +307,7 @@ def test_a_part_without_measurements(folder, start, end):
     table, corpus = measured(folder, COURSE)
     with pytest.raises(
         InvalidCorpus,
-        match=f"of recording a are from 0.1 to 2.9 s, not in its part from {start} s on; mend",
+        match=f"of recording a are from 0.1 to 2.9 s, not in its part from {start} s on; correct",
     ):
         features.measurements(table, corpus, 25)
 

@@ -396,7 +396,7 @@ def test_a_box_partly_outside_repeats_the_edge(walk):
 def test_a_box_outside_of_the_frame(walk, row):
     with pytest.raises(
         UnreadableRecording,
-        match=r"the face track .*00001.txt has at 0.00 s a box .* outside of the frame of 160 by 96; mend",
+        match=r"the face track .*00001.txt has at 0.00 s a box .* outside of the frame of 160 by 96; correct",
     ):
         read_frames(walk.video, MEDIA, 0.0, 1.0, walk.track(row))
 

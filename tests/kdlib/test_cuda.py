@@ -90,8 +90,13 @@ def test_a_sequential_run_reads_and_writes_networks_as_a_gpu_holds_them(
     privileged = stages.teachers(settings, store, [fold]) if targets == "teacher" else {}
     run = Run("student", settings)
     stages.students(run, store, [fold], privileged)
-    network, _, _ = student_file.read(run.folder / "fold-0.safetensors")
-    flattened(network).load_state_dict(load_file(run.folder / "fold-0.safetensors"))
+    file = run.folder / "fold-0.safetensors"
+    network, _, _ = student_file.read(file)
+    written = load_file(file)
+    flattened(network).load_state_dict(written)
+    assert any("aggregator.layers" in name for name in written)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, written[name]), name
 
 
 def test_a_checkpoint_holds_flattened_weights(tmp_path):

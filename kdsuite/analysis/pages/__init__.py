@@ -48,6 +48,7 @@ def ask(suite: Suite, alpha: float = 0.5) -> list[str]:
     import papermill
 
     def execute(notebook):
+        """Return why a notebook stopped, nothing where it did not."""
         target = suite.folder / "questions" / notebook.name
         target.parent.mkdir(parents=True, exist_ok=True)
         parameters = {"suite": suite.name, "alpha": alpha}

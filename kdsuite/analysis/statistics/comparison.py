@@ -175,7 +175,7 @@ def _mcnemar(both):
     """Return the p of McNemar's exact test (1947) over recordings, which is about accuracy,
     whatever the metric.
 
-    It takes the lowest seed alone: a recording heard by several seeds' students is not several
+    It takes the lowest seed alone: a recording tested by several seeds' students is not several
     recordings.
     """
     both = both[both.seed == both.seed.min()]

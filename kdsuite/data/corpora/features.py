@@ -85,7 +85,7 @@ def _frames(part, times, rows, fps):
     if times[-1] < begin or times[0] >= end:
         raise InvalidCorpus(
             f"the face measurements of recording {part.recording} are from {times[0]:g} to "
-            f"{times[-1]:g} s, not in its part from {begin:g} s on; mend their column 'time' or "
+            f"{times[-1]:g} s, not in its part from {begin:g} s on; correct their column 'time' or "
             "leave it out."
         )
     # a hair more, because 0.28 * 25 is a little less than 7
@@ -110,7 +110,7 @@ def _table(path):
         )
     complaint = "names no recording; write its name into the first column."
     refuse(table[name].isna(), file, complaint)
-    complaint = "has '{}' where a finite number is needed; mend it or drop its column."
+    complaint = "has '{}' where a finite number is needed; correct it or drop its column."
     for column in numbers:
         cells = pd.to_numeric(table[column], errors="coerce")
         refuse(~(cells.abs() <= LARGEST), file, complaint, table[column])

@@ -39,7 +39,7 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     """
     lines = _lines(path, corpus)
     start, end = _seconds(lines.start, path).fillna(0.0), _seconds(lines.end, path)
-    complaint = "ends at {:g} s, not after its start at {:g} s; mend start or end."
+    complaint = "ends at {:g} s, not after its start at {:g} s; correct start or end."
     refuse(end <= start, path, complaint, end, start)
     complaint = f"has '{{}}' as split; choose from {', '.join(SPLIT)}, or name the column 'fold'."
     wrong = lines.split.notna().any() & ~lines.split.isin(SPLIT)
@@ -130,7 +130,7 @@ def _located(files, path):
     located = files.map(locate)
     complaint = (
         f"names the {files.name} file {{}}, which does not exist; put it beside the manifest or "
-        "into a corpora folder, or mend the name."
+        "into a corpora folder, or correct the name."
     )
     refuse(located.isna(), path, complaint, files)
     return located

@@ -59,6 +59,7 @@ def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
     times, fractions = rows[:, 0] / TRACK_RATE, (rows[:, 3:] <= 1).all()
 
     def cut(picture, time):
+        """Return the resized square of the face in a picture at ``time`` seconds."""
         width, height = picture.size
         if face in PARTS:
             begin, end = PARTS[face]
@@ -75,7 +76,7 @@ def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
             if not (inside and 0 < side <= LARGEST * max(width, height)):
                 raise UnreadableRecording(
                     f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at "
-                    f"{left:g}, {top:g}, outside of the frame of {width} by {height}; mend it or "
+                    f"{left:g}, {top:g}, outside of the frame of {width} by {height}; correct it or "
                     "leave the recording out."
                 )
         box = 0, 0, width, height
@@ -108,6 +109,6 @@ def read_track(path: str | Path) -> np.ndarray:
     except ValueError as error:
         raise InvalidCorpus(
             f"{path} is no face track, a line that begins with FRAME and boxes below ({error}); "
-            "mend it or fetch it again."
+            "correct it or fetch it again."
         ) from None
     return boxes

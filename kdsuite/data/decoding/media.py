@@ -42,7 +42,7 @@ def read_recording(
     if not count:
         raise UnreadableRecording(
             f"recording {recording.recording} has less than one frame of sound and pictures "
-            "together; mend its start and length or leave it out."
+            "together; correct its start and length or leave it out."
         )
     return samples[: count * media.samples_per_frame], frames[:count]
 
