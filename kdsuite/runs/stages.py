@@ -211,12 +211,12 @@ def students(
 def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
     weights = run.folder / f"fold-{fold.number}.safetensors"
-    student_files = [weights] if settings.training.keep_students else []
+    kept = settings.training.keep_students
 
     def make(temporary, epochs):
         """Train the student and write its outputs, and its weights where they are kept."""
         student = train_student(settings, data, fold, privileged, progress, trials, epochs)
-        for weights in student_files:
+        if kept:
             facts = {
                 "classes": list(map(str, data.classes)),
                 "settings": settings.model_dump(mode="json"),
@@ -228,7 +228,7 @@ def _student(run, data, fold, privileged, progress, trials):
         arrays = {name: getattr(student, name) for name in ARRAYS}
         save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
 
-    _once(file, run, make, *student_files)
+    _once(file, run, make, *([weights] if kept else []))
     with safe_open(file, "numpy") as saved:
         arrays = {name: saved.get_tensor(name) for name in ARRAYS}
         return Student(**arrays, history=json.loads(saved.metadata()["history"]))
