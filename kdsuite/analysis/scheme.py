@@ -2,7 +2,7 @@
 gradients.
 
 Shapes come from networks of full size on the meta device, which computes no numbers. The factors
-of the gradients come from small networks that are differentiated.
+of the gradients are those of the table in :mod:`kdlib.losses`; a test differentiates the networks.
 """
 
 from collections import Counter
@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from kdlib.losses import Embedding, Targets
 from kdlib.models.network import Network, build_student, build_teacher
 from kdlib.models.resnet import SqueezeExcitation
 from kdlib.spectrogram import Spectrogram
@@ -23,9 +22,8 @@ from kdsuite.settings import Settings
 
 CLASSES = 7  # the emotions of RAVDESS, calm counted as neutral, as in Tables 1 to 3
 LAYERS = {nn.Conv2d: "conv", nn.LSTM: "BiLSTM", SqueezeExcitation: "SE", nn.Linear: "FC"}
-# at this alpha 0, α, 1 − α and 1 are four different numbers
-PROBE = 0.25
-FACTORS = {0.0: "", PROBE: "α", 1 - PROBE: "1 − α", 1.0: "1"}
+# the component whose output is distilled
+LEVELS = {"nonseq": "encoder", "em": "encoder", "agg": "aggregator"}
 
 
 class Component(NamedTuple):
@@ -48,19 +46,25 @@ class Structure(NamedTuple):
 class Scheme(NamedTuple):
     """All that a figure shows of one setting.
 
-    ``factors`` holds by loss (``classification``, ``distillation``) and component the factor of
-    the gradient; ``source`` is what of the teacher's embeddings is the target, see :func:`source`.
+    ``level`` is the component whose output is distilled; ``source`` is what of the teacher's
+    embeddings is the target, see :func:`source`.
     """
 
     teacher: Structure
     student: Structure
-    factors: dict[str, dict[str, str]]
+    level: str
     source: str
 
     @property
-    def level(self) -> str:
-        """The component whose output is distilled: the last that the distillation reaches."""
-        return list(self.factors["distillation"])[-1]
+    def factors(self) -> dict[str, dict[str, str]]:
+        """By loss and component the factor of its gradient; a component that a loss does not reach
+        is left out."""
+        names = [part.name for part in self.student.components]
+        below = names[: names.index(self.level) + 1]
+        return {
+            "classification": dict.fromkeys(names, "1") | dict.fromkeys(below, "1 − α"),
+            "distillation": dict.fromkeys(below, "α"),
+        }
 
 
 def read(settings: Settings, setting: str) -> Scheme:
@@ -69,7 +73,7 @@ def read(settings: Settings, setting: str) -> Scheme:
     Raises InvalidCorpus where a table of face measurements is named and missing.
     """
     of = settings.model_copy(update={"setting": setting})
-    return Scheme(teacher(of), student(of), gradient_factors(of), source(of))
+    return Scheme(teacher(of), student(of), LEVELS[setting], source(of))
 
 
 def table(schemes: list[Scheme]) -> pd.DataFrame:
@@ -162,54 +166,3 @@ def _kinds(module):
         return [LAYERS[type(module)]]
     children = module.named_children()
     return sum(([name] if name == "attention" else _kinds(child) for name, child in children), [])
-
-
-def gradient_factors(settings: Settings) -> dict[str, dict[str, str]]:
-    """Return by loss and component the factor of its gradient: ``1``, ``α``, ``1 − α``.
-
-    A component that a loss does not reach is left out. The gradients of both losses at
-    alpha = 0.25 are compared with those at alpha = 0 and 1, where each loss stands alone.
-    Raises ValueError for a factor of any other kind.
-    """
-    model = settings.model.model_copy(update={"width": 0.0625, "embedding": 16, "reduction": 2})
-    settings = settings.model_copy(update={"model": model})
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = build_student(settings, CLASSES).double().eval()
-        segments = [2] if settings.sequential else []
-        x = torch.randn(2, *segments, 1, 32, 32, dtype=torch.float64)
-        teacher_embedding = torch.randn_like(network(x).distilled)
-    parts = {name: part for name, part in network.named_children() if name != "front_end"}
-
-    def gradients(loss, alpha):
-        """Return the gradient of one part of the objective in each component, ``(weights,)``."""
-        objective = Embedding(alpha, settings.training.distance, settings.model.embedding)
-        output = network(x, objective.gradient_scale)
-        targets = Targets(teacher_embedding, output.logits.detach().softmax(dim=-1))
-        terms = objective.terms(output.logits, output.distilled, torch.tensor([0, 1]), targets)
-        # the other one times 0, so that every component has a gradient
-        objective.total([term * (which == loss) for which, term in enumerate(terms)]).backward()
-        by_part = [
-            torch.cat([weight.grad.flatten() for weight in part.parameters()])
-            for part in parts.values()
-        ]
-        network.zero_grad()
-        return by_part
-
-    factors = {}
-    for loss, name in enumerate(("classification", "distillation")):
-        of = zip(parts, map(_factor, gradients(loss, PROBE), gradients(loss, loss)))
-        factors[name] = {part: factor for part, factor in of if factor}
-    return factors
-
-
-def _factor(mixed, alone):
-    """Return the name of the number that ``alone`` was multiplied by to give ``mixed``."""
-    number = float(mixed @ alone / (alone @ alone).clamp(min=1e-30))
-    name = FACTORS.get(round(number, 6))
-    if name is None or not torch.allclose(mixed, number * alone, rtol=1e-6, atol=1e-12):
-        raise ValueError(
-            f"the gradient is {number:.3f} times that of the loss alone at alpha = {PROBE}, "
-            "a factor that no figure can name"
-        )
-    return name

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 
 from kdlib.errors import InvalidCorpus
-from kdlib.losses import scale_gradient
 from kdlib.models import network as networks
 from kdsuite.analysis import scheme
 from kdsuite.analysis.figures import save
@@ -86,13 +85,14 @@ def test_each_arrow_shows_its_factor(drawings):
     assert sorted(shown) == sorted(["× (1 − α)", "× (1 − α)", "× 1", "× α", "× α"])
 
 
-@pytest.mark.parametrize("setting", ["em", "agg"])
+@pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
 def test_the_factors_are_those_of_gradients_computed_apart(setting):
     torch.manual_seed(1)
     model = {"embedding": 16, "width": 0.1}
     settings = small(backbone="vgg", setting=setting, alpha=0.7, model=model)
     network = networks.build_student(settings, 3).double().eval()
-    x, labels = torch.randn(2, 2, 1, 16, 16, dtype=torch.float64), torch.tensor([0, 2])
+    labels, segments = torch.tensor([0, 2]), [2] if settings.sequential else []
+    x = torch.randn(2, *segments, 1, 16, 16, dtype=torch.float64)
     plain, scaled = network(x), network(x, 0.3)
     target = torch.randn_like(plain.distilled)
     losses = {
@@ -100,8 +100,8 @@ def test_the_factors_are_those_of_gradients_computed_apart(setting):
         "distillation": F.mse_loss(plain.distilled, target),
     }
     whole = F.cross_entropy(scaled.logits, labels) + 0.7 * F.mse_loss(scaled.distilled, target)
-    factors, values = scheme.gradient_factors(settings), {"α": 0.7, "1 − α": 0.3, "1": 1.0}
-    for name in ("encoder", "aggregator", "head"):
+    factors, values = scheme.read(settings, setting).factors, {"α": 0.7, "1 − α": 0.3, "1": 1.0}
+    for name in factors["classification"]:
         part = getattr(network, name)
         learned = gradient(whole, part)
         expected = sum(
@@ -118,19 +118,6 @@ def gradient(loss: torch.Tensor, part: torch.nn.Module) -> torch.Tensor:
     weights = list(part.parameters())
     gradients = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
     return torch.cat([each.flatten() for each in gradients])
-
-
-def test_a_network_that_does_not_scale_its_gradient_is_drawn_as_it_is(monkeypatch):
-    monkeypatch.setattr(networks, "scale_gradient", lambda x, factor: x)
-    drawing = draw("figure2", small(backbone="vgg"))
-    assert ("classification", "encoder", "1") in arrows(drawing)
-
-
-def test_a_gradient_that_no_figure_can_name_is_an_error(monkeypatch):
-    squared = lambda x, factor: scale_gradient(x, factor**2)  # noqa: E731
-    monkeypatch.setattr(networks, "scale_gradient", squared)
-    with pytest.raises(ValueError, match="times that of the loss alone"):
-        scheme.gradient_factors(small(backbone="vgg"))
 
 
 # shapes, layers and weights
