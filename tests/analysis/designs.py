@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from kdsuite.analysis.statistics.comparison import compare, tested_by
-from kdsuite.analysis.statistics.uncertainty import differences, uncertainty, weights
+from kdsuite.analysis.statistics.comparison import compare
+from kdsuite.analysis.statistics.power import MIN_UNITS
+from kdsuite.analysis.statistics.uncertainty import uncertainty, weights
 from tests.analysis.simulation import TrialWorld, World, answers, recordings, simulate_trials
 
 # shares of the variance of a logit: speakers 0.6², what they gain 0.4², recordings 1.2², each
@@ -104,12 +105,11 @@ def _answers(world: World, sets: int, random: np.random.Generator) -> Iterator[d
         )
         better = pd.Series(better)
         sure = uncertainty(tested, metric, better)
-        folds = differences(weight * better, tested.fold)
         bounds = sure.interval(float(weight @ better))
         yield {
             "low": bounds.low,
             "high": bounds.high,
-            "p": tested_by(sure, bounds.estimate, folds, trainings)[0],
+            "p": sure.test(bounds.estimate)[0] if trainings >= MIN_UNITS else np.nan,
         }
 
 

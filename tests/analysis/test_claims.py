@@ -336,7 +336,7 @@ def simulated(
     the teacher knows more."""
     random, rows = np.random.default_rng(0), []
     for (backbone, setting), alpha, method in product(FEW, alphas, methods):
-        found = compare(*simulate(world(alpha, method), random), flips=399)
+        found = compare(*simulate(world(alpha, method), random))
         place = {
             "dataset": "simulated",
             "teacher": np.nan,

@@ -5,20 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from kdlib.errors import UserError
 from kdsuite.analysis.statistics import trials
-from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS, detectable, detectable_by_t
+from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS
 from kdsuite.analysis.statistics.uncertainty import (
-    FLIPS,
     TRAINING,
     Interval,
     Uncertainty,
-    differences,
     right,
-    sign_flip,
     uncertainty,
     weights,
 )
@@ -30,10 +26,9 @@ class Comparison(NamedTuple):
 
     ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval
     (:mod:`kdsuite.analysis.statistics.uncertainty`) over ``unit``: fold, or speaker and training.
-    ``p`` is the one to report, ``detectable`` the smallest gain that its test finds four times in
-    five. ``p_folds``, ``p_speakers`` and ``p_trainings`` (a fold of a seed is one) are sign-flip
-    tests, ``p_recordings`` is McNemar's. What cannot be known is NaN: the tests, ``folds`` and
-    ``recordings`` of an equal error rate, ``trials`` of the other metrics.
+    ``p`` is that of its test, ``detectable`` the smallest gain that this finds four times in five;
+    a training is a fold of a seed. What cannot be known is NaN: ``folds`` and ``recordings`` of an
+    equal error rate, ``trials`` of the other metrics.
     """
 
     metric: str
@@ -48,10 +43,6 @@ class Comparison(NamedTuple):
     speakers: int
     seeds: int
     trainings: int
-    p_folds: float = math.nan
-    p_speakers: float = math.nan
-    p_trainings: float = math.nan
-    p_recordings: float = math.nan
     folds: float = math.nan
     recordings: float = math.nan
     trials: float = math.nan
@@ -112,12 +103,7 @@ def measure(
     return [weight @ value for value in values], sure
 
 
-def compare(
-    distilled: pd.DataFrame,
-    undistilled: pd.DataFrame,
-    metric: str = "uar",
-    flips: int = FLIPS,
-) -> Comparison:
+def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "uar") -> Comparison:
     """Compare two runs' predictions by ``uar`` or ``accuracy``, or their scored trials by ``eer``;
     several seeds stand in a column ``seed``.
 
@@ -131,57 +117,18 @@ def compare(
     both = paired(distilled, undistilled, metric)
     *_, answer = answers_of(metric)
     (after, before), sure = measure(both, metric, [answer, f"{answer}_undistilled"])
-    gain = before - after if metric == "eer" else after - before
-    training = both.groupby(TRAINING).ngroup()
-    trainings = training.nunique()
-    speakers = len(np.unique(both.filter(like="speaker")))
-    folds, more = np.empty(0), {"trials": len(both)}
+    tested = {"trials": len(both)}
     if metric != "eer":
-        part = weights(both, metric) * (right(both) - right(both, "predicted_undistilled"))
-        folds = differences(part, both.fold)
-        more = {"folds": len(folds), "recordings": both.recording.nunique()}
-        if trainings >= MIN_UNITS:
-            units = {"folds": both.fold, "speakers": both.speaker, "trainings": training}
-            for name, unit in units.items():
-                more[f"p_{name}"] = sign_flip(differences(part, unit), flips)
-            more["p_recordings"] = _mcnemar(both)
-    p, least = tested_by(sure, gain, folds, trainings, flips)
+        tested = {"folds": both.fold.nunique(), "recordings": both.recording.nunique()}
+    gain = before - after if metric == "eer" else after - before
+    trainings = both.groupby(TRAINING).ngroups
+    p, least = sure.test(gain) if trainings >= MIN_UNITS else (math.nan, math.nan)
     _, low, high = sure.interval(gain)
+    speakers = len(np.unique(both.filter(like="speaker")))
     return Comparison(
-        metric, before, after, gain, low, high, p, sure.unit, least, speakers, both.seed.nunique(), trainings, **more
+        metric, before, after, gain, low, high, p, sure.unit, least, speakers, both.seed.nunique(),
+        trainings, **tested,
     )  # fmt: skip
-
-
-def tested_by(
-    sure: Uncertainty,
-    gain: float,
-    folds: np.ndarray,
-    trainings: int,
-    flips: int = FLIPS,
-) -> tuple[float, float]:
-    """Return the p of a gain and the gain that its test detects: signs of six ``folds`` or more,
-    else Student's t of ``sure``.
-
-    NaN with fewer than six trainings.
-    """
-    if trainings < MIN_UNITS:
-        return math.nan, math.nan
-    if sure.unit == "fold" and len(folds) >= MIN_UNITS:
-        return sign_flip(folds, flips), detectable(folds)
-    return sure.p(gain), detectable_by_t(sure.error, sure.freedom)
-
-
-def _mcnemar(both):
-    """Return the p of McNemar's exact test (1947) over recordings, which is about accuracy,
-    whatever the metric.
-
-    It takes the lowest seed alone: a recording tested by several seeds' students is not several
-    recordings.
-    """
-    both = both[both.seed == both.seed.min()]
-    outcome = 2 * right(both) + right(both, "predicted_undistilled")
-    counts = np.bincount(outcome.astype(int), minlength=4).reshape(2, 2)
-    return mcnemar(counts, exact=True).pvalue
 
 
 def interval(answers: pd.DataFrame, metric: str = "uar") -> Interval:

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import stats
 
 from kdlib.errors import UserError
-from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS
+from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS, detectable, detectable_by_t
 
 FLIPS = 9999
 # from so many folds on Student's t over them is printed: with two it is 12.7 standard errors
@@ -42,22 +42,28 @@ class Interval(NamedTuple):
 
 class Uncertainty(NamedTuple):
     """The standard ``error`` of a mean, its degrees of ``freedom``, and over which ``unit`` it was
-    estimated; NaN and "" where it is unknown."""
+    estimated; NaN and "" where it is unknown. Where folds are the unit, ``folds`` has the metric of
+    each, ``(folds,)``."""
 
     error: float = math.nan
     freedom: float = math.nan
     unit: str = ""
+    folds: np.ndarray = np.empty(0)
 
     def interval(self, estimate: float) -> Interval:
         """Return the 95 % interval of Student's t."""
         reach = stats.t.isf(LEVEL / 2, self.freedom) * self.error
         return Interval(estimate, estimate - reach, estimate + reach)
 
-    def p(self, estimate: float) -> float:
-        """Return the two-sided p of Student's t, NaN where there is no spread."""
+    def test(self, estimate: float) -> tuple[float, float]:
+        """Return the two-sided p of an estimate, and the gain that its test detects four times in
+        five: signs of six folds or more, else Student's t; NaN where there is no spread."""
+        if len(self.folds) >= MIN_UNITS:
+            return sign_flip(self.folds), detectable(self.folds)
         if not self.error > 0:
-            return math.nan
-        return 2 * stats.t.sf(abs(estimate) / self.error, self.freedom)
+            return math.nan, math.nan
+        p = 2 * stats.t.sf(abs(estimate) / self.error, self.freedom)
+        return p, detectable_by_t(self.error, self.freedom)
 
 
 def right(predictions: pd.DataFrame, column: str = "predicted") -> pd.Series:
@@ -96,7 +102,7 @@ def uncertainty(predictions: pd.DataFrame, metric: str, value: pd.Series) -> Unc
     one_fold_each = (predictions.groupby("speaker").fold.nunique() == 1).all()
     folds = differences(weights(predictions, metric) * value, predictions.fold)
     if one_fold_each and len(folds) >= MIN_FOLDS:
-        return Uncertainty(stats.sem(folds), len(folds) - 1, "fold")
+        return Uncertainty(stats.sem(folds), len(folds) - 1, "fold", folds)
     groups = [part for _, part in predictions.groupby("fold")] if one_fold_each else [predictions]
     left_out = [leave_one_out(part, metric, value[part.index]) for part in groups]
     # the jackknife's pseudo-values, (speakers, trainings)
@@ -163,12 +169,12 @@ def combined(variances: np.ndarray, freedoms: np.ndarray) -> Uncertainty:
     return Uncertainty(math.sqrt(variance), max(freedom, least), "speaker and training")
 
 
-def sign_flip(values: np.ndarray, flips: int = FLIPS) -> float:
+def sign_flip(values: np.ndarray) -> float:
     """Return the two-sided p of paired differences ``(units,)``: how often random signs give a mean
     as far from zero.
 
     To exchange the answers of two students for a unit is to flip the sign of its difference. Up to
-    :data:`EXACT` units all signs are tried, above ``flips`` random ones. NaN with fewer than six: 2
+    :data:`EXACT` units all signs are tried, above :data:`FLIPS` random ones. NaN with fewer than six: 2
     of 2⁵ signs are 0.06.
     """
     if len(values) < MIN_UNITS:
@@ -177,7 +183,7 @@ def sign_flip(values: np.ndarray, flips: int = FLIPS) -> float:
         (values,),
         np.mean,
         permutation_type="samples",
-        n_resamples=np.inf if len(values) <= EXACT else flips,
+        n_resamples=np.inf if len(values) <= EXACT else FLIPS,
         batch=max(1, 2**20 // len(values)),
         rng=0,
     ).pvalue
