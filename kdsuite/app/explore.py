@@ -134,42 +134,43 @@ class Explorer:
 
     def opinions(self, row: int) -> list[Any]:
         """Return each student's class probabilities over a recording."""
-        students, shown = self._students(row)
         waveform, label = self._waveform(row), str(self.store.recordings.label[row])
-        for name, student in students.items():
-            shown.append(figures.opinions({name: opinion(student, waveform)}, label))
-        return shown
+
+        def draw(name, student):
+            return [figures.opinion(opinion(student, waveform), label, name)]
+
+        return self._each_student(row, draw)
 
     def neighbours(self, row: int) -> list[Any]:
         """Return which of the fold's test recordings lie nearest to one, for each student."""
-        students, shown = self._students(row)
         rows = np.union1d(_few(self.folds[row].test), [row])
         chosen = int(np.searchsorted(rows, row))
         recordings = self.store.recordings.iloc[rows].reset_index(drop=True)
-        for name, student in students.items():
+
+        def draw(name, student):
             embeddings = np.stack([self._embedding(student, each) for each in rows])
             cosines = nearest(embeddings, chosen)
-            near, table = cosines.index, recordings.loc[cosines.index, COLUMNS]
-            table = table.assign(cosine=cosines).style.format(precision=3, escape="html")
-            shown += [
-                figures.neighbourhoods({name: embeddings}, recordings, chosen, {name: near}),
-                table.hide().set_caption(name),
+            table = recordings.loc[cosines.index, COLUMNS].assign(cosine=cosines)
+            return [
+                figures.neighbourhood(embeddings, recordings.label, chosen, cosines.index, name),
+                table.style.format(precision=3, escape="html").hide().set_caption(name),
             ]
-        return shown
 
-    def _students(self, row):
-        """Return the students to ask by name, undistilled first, and for each that is missing a
-        sentence with the command that makes it."""
-        students, missing = {}, []
+        return self._each_student(row, draw)
+
+    def _each_student(self, row, draw):
+        """Return what ``draw`` returns for each student, undistilled first, and for each that is
+        missing a sentence with the command that makes it."""
+        shown, missing = [], []
         for run in self.students:
             alpha = run.settings.alpha
             name = f"α = {alpha:g}" if alpha else "undistilled"
             file = run.folder / f"fold-{self.folds[row].number}.safetensors"
             if run.done and file.exists():
-                students[name] = self._student(file)
+                shown += draw(name, self._student(file))
             else:
                 missing.append(f"No {name} student of this network was kept. {to_make(run)}")
-        return students, missing
+        return missing + shown
 
     def _waveform(self, row):
         return self.store.waveforms[row].float() / 32768

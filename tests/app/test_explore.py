@@ -114,13 +114,10 @@ def test_pictures_name_the_true_class_and_count_alike_neighbours(reports):
     settings, store = small(backbone="vgg", alpha=0.5), noise_store()
     student = load_student(keep(settings, store) / "fold-0.safetensors")
     label = str(store.recordings.label[0])
-    picture = figures.opinions(
-        {"α = 0.5": explore.opinion(student, store.waveforms[0].float() / 32768)}, label
-    )
+    output = explore.opinion(student, store.waveforms[0].float() / 32768)
+    picture = figures.opinion(output, label, "α = 0.5")
     assert f"{label} (true)" in [text.get_text() for text in picture.legends[0].get_texts()]
     embeddings = np.random.default_rng(0).normal(size=(len(store.recordings), 6))
     near = np.array([2, 4, 1])  # labels alternate: two of these are recording 0's class
-    picture = figures.neighbourhoods(
-        {"undistilled": embeddings}, store.recordings, 0, {"undistilled": near}
-    )
+    picture = figures.neighbourhood(embeddings, store.recordings.label, 0, near, "undistilled")
     assert picture.axes[0].get_title() == "undistilled: 2 of 3 nearest are of its class"

@@ -9,7 +9,7 @@ side, :mod:`.diagrams` Figures 1 to 3. A picture of one question alone is drawn 
 from kdsuite.analysis.figures.data import classes_by_speaker, durations, recordings
 from kdsuite.analysis.figures.diagrams import draw
 from kdsuite.analysis.figures.evidence import gains
-from kdsuite.analysis.figures.explored import neighbourhoods, opinions
+from kdsuite.analysis.figures.explored import neighbourhood, opinion
 from kdsuite.analysis.figures.results import confusion, embedding_map, training_curves
 from kdsuite.analysis.figures.style import save
 
@@ -20,8 +20,8 @@ __all__ = [
     "durations",
     "embedding_map",
     "gains",
-    "neighbourhoods",
-    "opinions",
+    "neighbourhood",
+    "opinion",
     "recordings",
     "save",
     "training_curves",
