@@ -110,6 +110,13 @@ def test_pythons_of_project_and_lock_are_those_the_suite_is_for():
     assert sys.version_info[:2] in [(3, 11), (3, 12)]
 
 
+def test_pre_commit_checks_with_the_versions_of_the_lock():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    pins = {Requirement(line) for hook in hooks for line in hook["additional_dependencies"]}
+    ours = {each.name: pinned(each) for each in pins if each.name != "check-jsonschema"}
+    assert ours and ours.items() <= locked(LINUX).items()
+
+
 def test_environment_yml_installs_the_lock():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert environment["dependencies"] == [
