@@ -14,9 +14,6 @@ DOI = "10.1109/TAI.2023.3243596"
 ENCODERS = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SEResNet"}
 AGGREGATORS = {"nonseq": "", "em": "+BiLSTM+EM", "agg": "+BiLSTM+AGG"}
 
-# how tables and figures call the metrics
-METRICS = {"uar": "UAR", "accuracy": "accuracy", "eer": "EER"}
-
 
 def network(backbone: str, setting: str) -> str:
     """Return a network as the paper's tables spell it, such as ``SEResNet+BiLSTM+AGG``;

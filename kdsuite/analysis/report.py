@@ -9,72 +9,33 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain, groupby, repeat
 from operator import add
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from kdsuite.analysis import paper
-from kdsuite.analysis.paper import METRICS
 from kdsuite.analysis.statistics.power import MIN_UNITS
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "pages" / "templates"
-BACKBONES = {"vgg": "VGG", "resnet": "ResNet", "seresnet": "SE-ResNet", "linear": "linear baseline"}
-SETTINGS = {
-    "nonseq": "non-sequential",
-    "em": "sequential, EM",
-    "agg": "sequential, AGG",
-    "sequential": "sequential",
-}
-TARGETS = {
-    "teacher": "of the teacher",
-    "shuffled": "of another recording",
-    "shuffled_in_class": "of another recording of the class",
-    "random": "random vectors",
-    "audio": "of a teacher that hears the same audio",
-    "uniform": "label smoothing",
-}
-LABELS = {
-    "backbone": BACKBONES,
-    "setting": SETTINGS,
-    "method": {"softlabel": "soft label"},
-    "metric": METRICS,
-    "targets": TARGETS,
-}
+LABELS = yaml.safe_load((HERE / "labels.yaml").read_text(encoding="utf-8"))
+METRICS, TARGETS = LABELS["metric"], LABELS["targets"]
+MARKS, TEX = LABELS["marks"], str.maketrans(LABELS["tex"])
+PARTIAL, BELOW = MARKS
 NOTHING = "—"
 MANY = 0.01  # conventions of the EER that differ by more than one point are named
-PARTIAL, BELOW = "†", "‡"
-MARKS = {
-    PARTIAL: f"{PARTIAL} mean over the runs that are done; some are missing.",
-    BELOW: f"{BELOW} below the linear baseline of the same folds (for error rates: above it).",
-}
-TEX = str.maketrans(
-    {
-        **{sign: "\\" + sign for sign in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "[": "{[}",  # at the beginning of a row it would be an argument
-        "*": "{*}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "−": "$-$",
-        "×": r"$\times$",
-        "±": r"$\pm$",
-        "→": r"$\rightarrow$",
-        "α": r"$\alpha$",
-        "†": r"\dag{}",
-        "‡": r"\ddag{}",
-        "—": "---",
-        "–": "--",
-        "’": "'",
-        "\u00a0": "~",
-        "·": r"$\cdot$",
-    }
-)
 Column = str | tuple[str, ...]
+# the columns that name a student
+STUDENT = {
+    **{name: name for name in ("dataset", "metric", "backbone", "setting", "method")},
+    "alpha": ("α", ".2f"),
+    "variant": "override",
+}
 
 
 @cache
@@ -82,19 +43,30 @@ def environment() -> Environment:
     """Return the templates of tables, figures and pages, which escape whatever comes from data."""
     made = Environment(
         loader=FileSystemLoader([TEMPLATES, HERE / "figures" / "templates"]),
-        autoescape=True,
+        autoescape=select_autoescape(disabled_extensions=["tex", "txt"], default=True),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    made.globals["paper"] = paper
-    made.filters |= {"number": number, "duration": duration}
+    made.globals |= {"paper": paper, "METRICS": METRICS, "few_trials": few_trials}
+    made.globals |= {"MIN_UNITS": MIN_UNITS, "MANY": MANY}
+    made.filters |= {
+        "number": number,
+        "duration": duration,
+        "tex": lambda text: text.translate(TEX),
+    }
     return made
 
 
 def percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     """Return the frame with these fractions as percentages."""
     return frame.assign(**{name: 100 * frame[name] for name in names if name in frame})
+
+
+def label(column: str, value: Any) -> Any:
+    """Return what tables and pages call a value of a column: ``labels.yaml`` says it, or it is called
+    as it is."""
+    return LABELS.get(column, {}).get(value, value)
 
 
 def number(value: float, form: str) -> str:
@@ -153,76 +125,60 @@ class Table:
             for name, spec in self.columns.items()
         }
 
-    def text(self) -> pd.DataFrame:
-        """Return what the cells read, columns as in ``columns``."""
-        frame, shown = self.frame, {}
-        for name, (_, form, _) in self.specs.items():
-            first, _, last = name.partition(":")
-            labels = LABELS.get(name, {})
-            cells = [
-                number(v, form) if form or pd.isna(v) else labels.get(v, str(v))
-                for v in frame[first]
-            ]
-            for column, between, digits in (
-                (last, " to ", form),
-                (f"{name}_sd", " ± ", form.lstrip("+")),
-            ):
-                if column in frame:
-                    ends = [f"{between}{number(v, digits)}" * pd.notna(v) for v in frame[column]]
-                    cells = list(map(add, cells, ends))
-            shown[name] = list(map(add, cells, self.marks.get(name, [""] * len(cells))))
-        return pd.DataFrame(shown, index=range(len(frame)), dtype=object)
-
     @property
     def remarks(self) -> list[str]:
         """Notes for the foot of the table, those on its marks included."""
-        used = "".join(sign for signs in self.marks.values() for sign in signs)
-        return [*self.notes, *(meaning for mark, meaning in MARKS.items() if mark in used)]
+        used = "".join(chain(*self.marks.values()))
+        return [*self.notes, *(MARKS[mark] for mark in MARKS if mark in used)]
 
-    def _repr_html_(self):
+    def text(self) -> pd.DataFrame:
+        """Return what the cells read, columns as in ``columns``."""
+        rows = self.frame.to_dict("records")
+        shown = {
+            name: map(
+                add,
+                [_cell(row, name, form) for row in rows],
+                self.marks.get(name, repeat("")),
+            )
+            for name, (_, form, _) in self.specs.items()
+        }
+        return pd.DataFrame(shown, index=range(len(rows)), dtype=object)
+
+    def _render(self, template):
         shown = self.text()
-        cells = [
-            zip(shown[name], self.links.get(name, [""] * len(shown)), strict=True) for name in shown
-        ]
-        first = shown.iloc[:, 0]  # equal heads are one cell over several rows
-        runs = (first != first.shift()).cumsum() if self.heads > 1 else first.index
-        spans = pd.Series(1, shown.index).groupby(runs).transform("size")
+        cells = [zip(shown[name], self.links.get(name, repeat(""))) for name in shown]
+        # equal heads are one cell over several rows
+        by_head = groupby(zip(*cells), lambda row: row[0][0] if self.heads > 1 else row)
         return (
             environment()
-            .get_template("table.html")
+            .get_template(template)
             .render(
                 table=self,
                 titles=list(self.specs.values()),
-                rows=list(zip(*cells)),
-                spans=spans.mask(pd.Series(runs).duplicated(), 0).to_list(),
-                long=[shown[name].str.len().max() > 26 for name in shown],
+                blocks=[list(rows) for _, rows in by_head],
             )
         )
 
+    def _repr_html_(self):
+        return self._render("table.html")
+
     def to_tex(self) -> str:
         """Return the table as a ``table`` environment; it needs the package booktabs."""
-        shown, specs = self.text(), list(self.specs.values())
-        titles = [(group, title) for title, _, group in specs]
-        grouped = any(group for group, _ in titles)
-        shown.columns = pd.MultiIndex.from_tuples(titles) if grouped else [t for _, t in titles]
-        style = shown.style.hide(axis="index").format(_tex).format_index(_tex, axis=1)
-        body = style.to_latex(
-            hrules=True,
-            position="htbp",
-            position_float="centering",
-            multicol_align="c",
-            label=f"tab:{self.name}",
-            caption=_tex(f"{self.caption} {'; '.join(self.facts)}".strip()),
-            column_format="".join("r" if form else "l" for _, form, _ in specs),
-        )
-        absent = self.absent or "; ".join(self.missing[:20])
-        remarks = [f"Missing: {absent}"] * bool(absent) + self.remarks
-        foot = "".join(rf"\par\smallskip{{\footnotesize {_tex(it)}}}" + "\n" for it in remarks)
-        return body.replace(r"\end{table}", foot + r"\end{table}")
+        return self._render("table.tex")
 
 
-def _tex(text):
-    return text.translate(TEX)
+def _cell(row, name, form):
+    """Return what a cell reads: its number or name, the end of an interval, a spread."""
+    first, _, last = name.partition(":")
+    value = row[first]
+    text = number(value, form) if form or pd.isna(value) else str(label(name, value))
+    for other, between, digits in (
+        (last, " to ", form),
+        (f"{name}_sd", " ± ", form.lstrip("+")),
+    ):
+        if pd.notna(row.get(other)):
+            text += between + number(row[other], digits)
+    return text
 
 
 @dataclass(frozen=True, repr=False)
@@ -246,41 +202,19 @@ class Figure:
 def spoken(rows: pd.DataFrame) -> str:
     """Return gains with their intervals in words, for those who do not see the picture; ``rows``
     have a ``label``."""
-    bounds = [
-        "no interval" if pd.isna(low) else f"{number(low, '+.1f')} to {number(high, '+.1f')}"
-        for low, high in zip(100 * rows.low, 100 * rows.high)
-    ]
-    gains = [f"{label}: {points(100 * gain)}" for label, gain in zip(rows.label, rows.gain)]
-    return "Gains with intervals. " + "; ".join(map(", ".join, zip(gains, bounds))) + "."
+    template = environment().get_template("spoken.txt")
+    return template.render(rows=percent(rows, "gain", "low", "high"))
 
 
 def place(rows: pd.DataFrame, *without: str) -> dict[str, Column]:
     """Return the columns that name a student, the overrides where there are any."""
-    names = ["dataset", "metric", "backbone", "setting", "method"]
-    columns = {name: name for name in names} | {"alpha": ("α", ".2f")}
-    if "variant" in rows and (rows.variant != "").any():
-        columns["variant"] = "override"
-    return {name: column for name, column in columns.items() if name not in without}
+    unused = without if any(rows.get("variant", ())) else (*without, "variant")
+    return {name: column for name, column in STUDENT.items() if name not in unused}
 
 
 def reasons(rows: pd.DataFrame) -> list[str]:
     """Return why intervals or p values of these comparisons are missing, and which need care."""
-    if rows.empty:
-        return []
-    few = rows[(rows.speakers < MIN_UNITS) & rows.low.notna()]
-    detectable = " and nothing detectable" if "detectable" in rows else ""
-    sentences = {
-        f"No p{detectable} (—) with fewer than {MIN_UNITS} trainings: a fold of a seed is one.": (
-            rows.trainings < MIN_UNITS
-        ).any(),
-        "No interval (—) with fewer than three folds, or three seeds of one split: how another "
-        "training would differ is not known then.": rows.low.isna().any(),
-        f"With fewer than six test speakers ({', '.join(few.dataset.unique())}) an interval may be "
-        "too short: it assumes normal differences between speakers.": len(few),
-    }
-    of = rows[rows.metric == "eer"].groupby("dataset").conventions.max()
-    trials = {few_trials(name, difference): difference > MANY for name, difference in of.items()}
-    return [sentence for sentence, holds in (sentences | trials).items() if holds]
+    return environment().get_template("reasons.txt").render(rows=rows).splitlines()
 
 
 def few_trials(dataset: str, difference: float) -> str:

@@ -1,9 +1,10 @@
 """A suite's runs and what they found: where every question notebook starts."""
 
-import re
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
-from operator import attrgetter
+from operator import attrgetter, itemgetter
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from kdsuite import paths
 from kdsuite.analysis import comparisons, results
 from kdsuite.analysis.figures import save
-from kdsuite.analysis.report import BACKBONES, SETTINGS, Figure, Table
+from kdsuite.analysis.report import Figure, Table, label
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
@@ -36,15 +37,19 @@ def sizes(settings: Settings) -> dict[str, tuple]:
 
 def not_comparable(settings: Settings) -> str:
     """Return why values cannot be compared with the paper's, or nothing."""
-    reasons = ["the corpus is synthetic"] * (settings.corpus.synthetic is not None)
-    if any(ours != paper for ours, paper in sizes(settings).values()):
-        reasons.append("networks and training have other sizes than the paper’s")
-    return " and ".join(reasons)
+    reasons = {
+        "the corpus is synthetic": settings.corpus.synthetic,
+        "networks and training have other sizes than the paper’s": any(
+            ours != paper for ours, paper in sizes(settings).values()
+        ),
+    }
+    return " and ".join(filter(reasons.get, reasons))
 
 
-def plain(text: str) -> str:
-    """Return a name that is one in every file system and in a link."""
-    return re.sub(r"[^\w.-]", "_", text)
+def write(file: Path, text: str) -> None:
+    """Write a text file in one step; raise FullDisk where there is no room for it."""
+    with paths.replacing(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 class Suite:
@@ -81,59 +86,49 @@ class Suite:
         failed_first = table.sort_values("state", key=lambda of: of != "failed", kind="stable")
         table["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
         table["title"] = [title(run) for run in table.run]
-        names = [plain(run.name.replace("/", "-")) for run in table.run]
-        table["anchor"] = [f"run-{name}" for name in names]
-        of = zip(names, table.shown, table.folder)
-        table["page"] = [
-            f"pages/{name}.html" if shown and (folder / "notebook.ipynb").is_file() else ""
-            for name, shown, folder in of
-        ]
+        names = table.dataset + "-" + table.stage + "-" + table.key
+        table["anchor"] = "run-" + names
+        executed = [(folder / "notebook.ipynb").is_file() for folder in table.folder]
+        table["page"] = ("pages/" + names + ".html").where(table.shown.where(executed, False), "")
         return table
 
     @cached_property
-    def _links(self):
-        rows = self.states[self.states.shown]
-        return dict(zip(rows.folder, zip(rows.page, "runs.html#" + rows.anchor)))
+    def _listed(self):
+        return {row.folder: row for row in self.states.itertuples() if row.shown}
 
     def link(self, runs: Sequence[Run]) -> str:
         """Return the address of what stands behind a number: the page of a run's notebook; for
         several runs the first one's row in the list of runs."""
-        places = [self._links[run.folder] for run in runs if run.folder in self._links]
-        if not places:
-            return "runs.html" if runs else ""
-        page, row = places[0]
-        return page if len(runs) == 1 and page else row
+        for run in runs:
+            if row := self._listed.get(run.folder):
+                return (len(runs) == 1 and row.page) or f"runs.html#{row.anchor}"
+        return "runs.html" if runs else ""
 
     @cached_property
     def _students(self):
-        students = {}
-        for run in results.distinct(self.runs).values():
+        students, place = defaultdict(list), itemgetter(*PLACE)
+        for run in self.runs:
             if run.stage == "student" and run.done:
-                place = results.coordinates(run)
-                students.setdefault(tuple(place[name] for name in PLACE), []).append(run)
+                students[place(results.coordinates(run))].append(run)
         return students
 
     def students(self, rows: pd.DataFrame, **other: Any) -> list[list[Run]]:
         """Return the runs behind each row, which names a student by dataset, backbone, setting,
         method, alpha and variant; ``other`` replaces some of these."""
-        of = rows.assign(**other)
-        return [self._students.get(place, []) for place in of[PLACE].itertuples(False, None)]
+        places = rows.assign(**other)[PLACE].itertuples(False, None)
+        return [self._students[place] for place in places]
 
-    def write(self, name: str, frame: pd.DataFrame) -> None:
-        """Write a file of the report's folder, such as ``claims.csv``."""
-        self._write(name, frame.round(4).to_csv(index=False))
+    def write(self, name: str, content: pd.DataFrame | str) -> None:
+        """Write a file of the report's folder, such as ``claims.csv``.
 
-    @cached_property
-    def _begun(self):
-        return any(run.done for run in self.runs)
-
-    def _write(self, name, text):
-        """Write a text; where no run is done, a file that is there holds more, such as the tables
-        that a checkout brings."""
+        Where no run is done, a file that is there holds more, such as the tables that a checkout
+        brings.
+        """
         file = self.folder / name
-        if self._begun or not file.exists():
-            with paths.replacing(file) as temporary:
-                temporary.write_text(text, encoding="utf-8")
+        if isinstance(content, pd.DataFrame):
+            content = content.round(4).to_csv(index=False)
+        if not file.exists() or any(run.done for run in self.runs):
+            write(file, content)
 
     def table(self, name: str, frame: pd.DataFrame, runs: dict | None = None, **rest: Any) -> Table:
         """Write a table's files and return it; ``runs`` has by column the runs behind each cell."""
@@ -143,7 +138,7 @@ class Suite:
         }  # fmt: skip
         table = Table(name=name, frame=frame, links=links, **rest)
         self.write(f"tables/{name}.csv", frame)
-        self._write(f"tables/{name}.tex", table.to_tex())
+        self.write(f"tables/{name}.tex", table.to_tex())
         return table
 
     def figure(self, name: str, picture: Any, title: str, caption: str, alt: str = "") -> Figure:
@@ -155,19 +150,18 @@ class Suite:
 
 def title(run: Run) -> str:
     """Return what a run is called, with its folds and seed where they are not the usual ones."""
-    settings = run.settings
+    of, student = run.settings, run.stage == "student"
     if run.stage == "data":
-        return f"Data: {settings.dataset}"
-    student, sequential = run.stage == "student", "sequential" if settings.sequential else "nonseq"
-    backbone = BACKBONES.get(settings.backbone, settings.backbone)
-    distilled = student and settings.alpha > 0
+        return f"Data: {of.dataset}"
+    distilled = student and of.alpha > 0
+    setting = of.setting if distilled else "sequential" if of.sequential else "nonseq"
     parts = [
-        f"{backbone} {run.stage}",
-        SETTINGS[settings.setting if distilled else sequential],
-        settings.method if distilled else "undistilled" * student,
-        f"α\u00a0=\u00a0{settings.alpha:g}" * distilled,
-        f"folds {settings.folds}" * (str(settings.folds) != ALL_FOLDS),
-        f"seed {settings.seed}" * (settings.seed != 0),
-        results.variant(settings, run.stage),
+        f"{label('backbone', of.backbone)} {run.stage}",
+        label("setting", setting),
+        of.method if distilled else "undistilled" * student,
+        f"α\u00a0=\u00a0{of.alpha:g}" * distilled,
+        f"folds {of.folds}" * (str(of.folds) != ALL_FOLDS),
+        f"seed {of.seed}" * (of.seed != 0),
+        results.variant(of, run.stage),
     ]
     return ", ".join(filter(None, parts))

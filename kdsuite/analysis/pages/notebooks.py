@@ -1,16 +1,15 @@
 """Notebooks and Markdown files as HTML: text and outputs in view, code folded away."""
 
-import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import nbformat
 from nbformat.v4 import new_markdown_cell, new_notebook
 
+from kdsuite import paths
 from kdsuite.analysis.report import TEMPLATES
 
 # what an output is shown as where it has several forms; widgets and scripts would need a server
@@ -33,23 +32,29 @@ def _exporter():
     from traitlets.config import Config
 
     config = Config(
-        TagRemovePreprocessor={"enabled": True, "remove_cell_tags": {"remove-cell"}},
+        TagRemovePreprocessor={
+            "enabled": True,
+            "remove_cell_tags": {"remove-cell"},
+            "remove_all_outputs_tags": {"answer"},  # it stands at the head of the page
+        },
         CoalesceStreamsPreprocessor={"enabled": True},
         NbConvertBase={"display_data_priority": SHOWN},
     )
     template = (TEMPLATES / "cells.jinja").read_text(encoding="utf-8")
     return HTMLExporter(
-        config=config, template_name="basic", raw_template=template, exclude_anchor_links=True
+        config=config,
+        template_name="basic",
+        raw_template=template,
+        exclude_anchor_links=True,
+        embed_images=True,
     )
 
 
 def html(cells: Iterable[Any], level: int = 1) -> str:
     """Return cells as HTML whose headings begin ``level`` below their own; a page's title is the
-    first."""
-    body, _ = _exporter().from_notebook_node(new_notebook(cells=list(cells)))
-    # code that is wider than the page scrolls by keyboard too; the empty corner of a data frame
-    # heads nothing
-    body = body.replace("<pre>", '<pre tabindex="0">').replace("<th></th>", "<td></td>")
+    first. Pictures of the repository are embedded."""
+    place = {"metadata": {"path": str(paths.ROOT)}}
+    body, _ = _exporter().from_notebook_node(new_notebook(cells=list(cells)), place)
     return re.sub(r"<(/?)h([1-5])\b", lambda tag: f"<{tag[1]}h{int(tag[2]) + level}", body)
 
 
@@ -68,21 +73,20 @@ def outputs(cells: list[Any], tag: str) -> str:
     return html(nbformat.from_dict(cell | {"source": "", "metadata": {}}) for cell in tagged)
 
 
-def markdown(text: str, folder: Path, names: Mapping[Path, str]) -> str:
-    """Return a Markdown file's text as HTML: links to other files become text, pictures are
-    embedded."""
+def documentation() -> Iterator[tuple[str, str, str]]:
+    """Yield file, title and HTML of the README, which is the index, and of ``docs/*.md``; links to
+    files that are no pages become text."""
+    files = [*paths.ROOT.glob("README.md"), *sorted((paths.ROOT / "docs").glob("*.md"))]
+    names = {file.name: f"{file.stem}.html".replace("README", "index") for file in files}
 
     def link(tag):
-        name = tag[1] if urlparse(tag[1]).scheme else names.get((folder / tag[1]).resolve())
+        name = names.get(tag[1].removeprefix("docs/"))
         return f'<a href="{name}">{tag[2]}</a>' if name else tag[2]
 
-    def picture(tag):
-        file = folder / tag[1]
-        content = base64.b64encode(file.read_bytes()).decode() if file.exists() else ""
-        return f'src="data:image/svg+xml;base64,{content}"'
-
-    body = html([new_markdown_cell(text)], level=0)
-    body = re.sub(r'<a href="([^"]*)">(.*?)</a>', link, body, flags=re.DOTALL)
-    body = re.sub(r'src="([^":]+\.svg)"', picture, body)
-    body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>')
-    return body.replace("</table>", "</table></div>")
+    for file in files:
+        # as if docs/ were the root, where the README and all pictures are
+        text = file.read_text(encoding="utf-8").replace("](../", "](")
+        title, _, rest = text.removeprefix("# ").partition("\n")
+        body = html([new_markdown_cell(rest)], level=0)
+        link_to_file = r'<a href="([^":]*)">(.*?)</a>'
+        yield names[file.name], title, re.sub(link_to_file, link, body, flags=re.DOTALL)
