@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from kdsuite.data.corpora.iemocap import CLASSES
 from kdsuite.demo import face, voice
-from kdsuite.demo.people import FOLDER, Recording, expressed
+from kdsuite.demo.people import Recording, expressed, table
 from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-CODES = pd.read_csv(FOLDER / "codes.csv", comment="#", index_col="code")
+CODES = table("codes")
 LABELLED = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
 UNUSED = ("fru", "xxx")
 DIALOGUES = ("F_impro01", "M_impro01", "F_script01_1", "M_script01_1")
@@ -40,7 +39,6 @@ A-E4:\tval {valence}; act {activation}; dom  {dominance};\t()
 A-{sex}1:\tval {valence}; act {activation}; dom  {dominance};\t()
 
 """
-SOUND_RATE = 16000  # of the turns' files
 PAUSE = (0.2, 0.6)  # seconds before and after each turn
 JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "  # what a Mac leaves beside a file, with ._ before its name
 
@@ -171,7 +169,7 @@ def write(file: Path, dialogue: str, synthetic: Synthetic) -> None:
         sound, envelope = voice.speak(recording(turn, synthetic))
         end = round(start + len(sound) / voice.RATE, 4)
         said.append((turn, start, end, sound, envelope))
-        write_sound(sounds / f"{turn.name}.wav", sound, SOUND_RATE)
+        write_sound(sounds / f"{turn.name}.wav", sound)
         row = turn._asdict() | {"sex": turn.name[-4], **CODES.loc[turn.code]}
         categories += "{name} :{word}; ()\n".format(**row)
         labels += LABEL.format(start=start, end=end, **row)

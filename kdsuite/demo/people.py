@@ -1,5 +1,4 @@
-"""Who displays what in the recordings of a synthetic corpus, and the tables of people, emotions and
-phones."""
+"""Who displays what in the recordings of a synthetic corpus, and the tables of people."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,19 +12,20 @@ from kdsuite.parameters import Synthetic
 
 FOLDER = Path(__file__).parent
 PEOPLE = yaml.safe_load((FOLDER / "people.yaml").read_text())
-PHONES = pd.read_csv(FOLDER / "phones.csv", comment="#", index_col="phone")
-EMOTIONS = pd.read_csv(FOLDER / "emotions.csv", comment="#", index_col=["part", "parameter"])
-EMOTIONS = EMOTIONS.drop(columns="meaning")
-PURPOSE = {"voice": 1, "face": 2}  # of the random numbers
+
+
+def table(name: str) -> pd.DataFrame:
+    """Return the table ``name.csv``, whose rows have the names in its first column."""
+    return pd.read_csv(FOLDER / f"{name}.csv", comment="#", index_col=0)
 
 
 def traits(actor: int, seed: int, part: str) -> dict:
     """Return the traits of an actor's ``face`` or ``voice``, by their names in ``people.yaml``; odd
     numbers are male, as in RAVDESS."""
     common = PEOPLE["male" if actor % 2 else "female"]
-    spans, rng = common[part], np.random.default_rng([seed, actor, PURPOSE[part]])
-    sizes = rng.uniform(*np.transpose(list(spans.values())))
-    return PEOPLE["all"] | common | dict(zip(spans, sizes))
+    spans = common[part]
+    rng = np.random.default_rng([seed, actor, {"voice": 1, "face": 2}[part]])
+    return common | dict(zip(spans, rng.uniform(*np.transpose([*spans.values()]))))
 
 
 class Recording(NamedTuple):

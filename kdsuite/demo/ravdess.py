@@ -54,8 +54,8 @@ def _takes_of(actor, synthetic):
     kind, label = takes.str[3:5] + takes.str[:2], takes.str[3:5].replace("01", "02")
     # the first in turn changes with the actor, so that no class or channel is favoured over all
     # actors
-    classes = [_in_turn(own, kind, actor) for _, own in takes.groupby(label)]
-    return _in_turn(pd.concat(classes), label, actor * synthetic.takes)[: synthetic.takes]
+    takes = takes.groupby(label, group_keys=False).apply(_in_turn, kind, actor)
+    return _in_turn(takes, label, actor * synthetic.takes)[: synthetic.takes]
 
 
 def _in_turn(takes, group, first):
@@ -92,10 +92,7 @@ def measured(take: str, synthetic: Synthetic) -> pd.DataFrame:
     seconds, and ten action units."""
     of = recording(take, synthetic)
     times = _times(voice.duration(of, of.random(1)))
-    table = face.measure(
-        of, len(times), at_rest=np.random.default_rng([synthetic.seed, of.shown[0], 4])
-    )
-    return pd.DataFrame({"recording": f"01-{take}", TIME: times, **table})
+    return pd.DataFrame({"recording": f"01-{take}", TIME: times, **face.measure(of, len(times))})
 
 
 def _times(seconds):
@@ -120,6 +117,5 @@ def write(file: Path, take: str | list, synthetic: Synthetic) -> None:
         return write_text(file, rows.to_csv(index=False, float_format="%.4f"))
     sound, frames = render(take, synthetic)
     if file.suffix == ".wav":
-        write_sound(file, sound)
-    else:
-        write_video(file, frames, None if file.name.startswith("02") else sound)
+        return write_sound(file, sound, voice.RATE)
+    write_video(file, frames, sound, *["-an"] * file.name.startswith("02"))

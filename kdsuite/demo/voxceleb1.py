@@ -23,7 +23,6 @@ from kdsuite.demo.people import Recording, displayed
 from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-SOUND_RATE = 16000
 ALPHABET = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 FIRST_OUTSIDER = 10270  # as in the corpus, where id10270 is the first speaker of the test
 OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 4, 2
@@ -133,7 +132,7 @@ def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
         return write_text(file, content)
     if file.suffix == ".wav":
         sound, _ = voice.speak(recording(content[0], synthetic))
-        return write_sound(file, sound, SOUND_RATE)
+        return write_sound(file, sound)
     folder, parts, scenes = file.parents[1], [PAUSE], []
     size = np.array(synthetic.video_size)
     frame_size = np.round(size * (1 + MARGIN)).astype(int) // 2 * 2
@@ -149,7 +148,7 @@ def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
         pictures = face.animate(of, envelope, (np.arange(len(corners)) + 0.5) / FPS)
         scenes.append((first, _pasted(wall, pictures, corners)))
         parts += sound, PAUSE
-        write_sound(folder / "wav" / f"{row.name}.wav", sound, SOUND_RATE)
+        write_sound(folder / "wav" / f"{row.name}.wav", sound)
         write_text(folder / TRACKS / f"{row.name}.txt", _track(row, first, corners, size))
     frames = filled(scenes, _frames(parts), lambda count: repeat(wall, count))
     write_video(file, frames, np.concatenate(parts))
