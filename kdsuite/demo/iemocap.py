@@ -11,7 +11,7 @@ one more turn, with a code that belongs to no class.
 import zlib
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain, islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_vid
 from kdsuite.parameters import Synthetic
 
 CODES = table("codes")
-LABELLED = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
+LABELLED = ("neu", "hap", "ang", "sad"), ("neu", "exc", "ang", "sad")  # in turn
 UNUSED = ("fru", "xxx")
 DIALOGUES = ("F_impro01", "M_impro01", "F_script01_1", "M_script01_1")
 # what the label file says of a turn: three annotators and the speaker agree on it
@@ -65,22 +65,20 @@ def turn_list(dialogue: str, synthetic: Synthetic) -> list[Turn]:
     have something to say."""
     woman, place, turns = 2 * int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
     for letter, actor in (("M", woman - 1), ("F", woman)):
-        codes = _codes(actor, place, synthetic)
-        codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(codes).tolist()
-        turns.append([(f"{dialogue}_{letter}{n:03d}", actor, code) for n, code in enumerate(codes)])
-    both = filter(None, chain(*zip_longest(*turns)))
-    return [Turn(*turn, 1 + number % 2) for number, turn in enumerate(both)]
-
-
-def _codes(actor, place, synthetic):
-    """Return the codes of an actor's turns in one dialogue: classes are spread evenly, and each
-    comes in every dialogue."""
-    codes = [UNUSED[(actor // 2 + place) % 2]] if (actor + place) % 2 else []
-    for number in range(synthetic.takes):
-        code, again = LABELLED[(number + actor) % 4], number // 4
-        if (number + again) % 4 == place:
-            codes.append("exc" if code == "hap" and (again + actor // 2) % 2 else code)
-    return codes
+        # classes are spread evenly, and each comes in every dialogue
+        codes = [
+            LABELLED[(number // 4 + actor // 2) % 2][(number + actor) % 4]
+            for number in range(synthetic.takes)
+            if (number + number // 4) % 4 == place
+        ]
+        if (actor + place) % 2:
+            codes.insert(0, UNUSED[(actor // 2 + place) % 2])
+        codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(codes)
+        turns += [(n, actor, f"{dialogue}_{letter}{n:03d}", code) for n, code in enumerate(codes)]
+    return [
+        Turn(name, actor, code, 1 + number % 2)
+        for number, (_, actor, name, code) in enumerate(sorted(turns))
+    ]
 
 
 def recording(turn: Turn, synthetic: Synthetic) -> Recording:
@@ -88,7 +86,7 @@ def recording(turn: Turn, synthetic: Synthetic) -> Recording:
     error."""
     code = CODES.loc[turn.code]
     return expressed(
-        code.emotion, list(dict.fromkeys(CLASSES.values())), synthetic,
+        code.emotion, [*dict.fromkeys(CLASSES.values())], synthetic,
         partial(_random, turn.name, synthetic), turn.actor,
         intensity=code.intensity, statement=turn.statement,
     )  # fmt: skip
@@ -107,35 +105,33 @@ def render(
     ``said`` are its turns, each with its begin and end in seconds, its sound and its amplitude
     envelope as :func:`.voice.speak` returns them.
     """
-    count = round((said[-1][2] + PAUSE[1]) * FPS)
-    track = np.zeros(round(count / FPS * voice.RATE), np.float32)
-    for _, start, _, sound, _ in said:
-        begin = round(start * voice.RATE)
+    count, woman = round((said[-1][2] + PAUSE[1]) * FPS), 2 * int(dialogue[3:5])
+    track, scenes = (
+        np.zeros(round(count / FPS * voice.RATE), np.float32),
+        {woman - 1: [], woman: []},
+    )
+    for turn, start, end, sound, envelope in said:
+        begin, numbers = round(start * voice.RATE), np.arange(round(start * FPS), round(end * FPS))
         track[begin : begin + len(sound)] = sound
-    woman = 2 * int(dialogue[3:5])
-    seats = (woman - 1, woman) if dialogue[5] == "M" else (woman, woman - 1)
-    people = [_person(actor, dialogue, said, count, synthetic) for actor in seats]
+        times = (numbers + 0.5) / FPS - start
+        speaking = face.animate(recording(turn, synthetic), envelope, times)
+        scenes[turn.actor].append((numbers, speaking))
+    people = [
+        filled(scenes[actor], count, partial(_listening, _listener(actor, dialogue, synthetic)))
+        for actor in sorted(scenes, reverse=dialogue[5] == "F")
+    ]
     return track, map(np.hstack, zip(*people))
 
 
-def _person(actor, dialogue, said, count, synthetic):
-    """Yield ``count`` frames of one person, who speaks and listens."""
+def _listener(actor, dialogue, synthetic):
     random = _random(f"{dialogue} {actor}", synthetic, 2)
-    listener = Recording(synthetic, lambda _: random, (actor, "neutral"))
+    return Recording(synthetic, lambda _: random, (actor, "neutral"))
 
-    def listening(frames):
-        # each drawing stands for two frames: who listens moves little, and drawing is what takes
-        # the time
-        drawings = face.animate(listener, np.zeros(1), np.zeros((frames + 1) // 2))
-        return islice((drawing for drawing in drawings for _ in range(2)), frames)
 
-    scenes = []
-    for turn, start, end, _, envelope in said:
-        if turn.actor == actor:
-            frames = np.arange(round(start * FPS), round(end * FPS))
-            of, times = recording(turn, synthetic), (frames + 0.5) / FPS - start
-            scenes.append((frames[0], face.animate(of, envelope, times)))
-    return filled(scenes, count, listening)
+def _listening(listener, count):
+    """Return frames of who listens, each twice: they move little, and drawing takes the time."""
+    drawings = face.animate(listener, np.zeros(1), np.zeros((count + 1) // 2))
+    return islice((drawing for drawing in drawings for _ in range(2)), count)
 
 
 def plan(synthetic: Synthetic) -> tuple[dict, dict]:

@@ -9,6 +9,7 @@ mild emotion is drawn again for each utterance, for it must not matter. Further 
 there is only sound, are compared by the trial list.
 """
 
+from functools import partial
 from itertools import combinations, groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -28,11 +29,10 @@ FIRST_OUTSIDER = 10270  # as in the corpus, where id10270 is the first speaker o
 OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 4, 2
 PAUSE = np.zeros(round(0.4 * voice.RATE), np.float32)  # before, between and after utterances
 INTENSITY = 0.3  # of the emotions
-MARGIN = 0.5  # of the drawn picture's size that the frame is larger
 HEAD = 0.6  # of the drawn picture's height that the box around the face takes
 TRACK = """\
-Identity  : \t{speaker}
-Reference : \t{video}
+Identity  : \t{0}
+Reference : \t{1}
 Offset    : \t-1
 FV Conf   : \t17.997\t(1)
 ASD Conf  : \t6.338
@@ -71,11 +71,11 @@ def recording(row: Utterance, synthetic: Synthetic) -> Recording:
     def random(purpose):
         return np.random.default_rng([synthetic.seed, purpose, *row.name.encode()])
 
-    rng, emotions, actors = random(0), list(EMOTIONS.values()), synthetic.actors
-    emotion = emotions[rng.integers(len(emotions))]
-    others = [other for other in range(1, actors + 1) if other != row.person]
-    if row.person > actors:
-        others = [row.person] * (actors - 1)
+    rng = random(0)
+    emotion = str(rng.choice([*EMOTIONS.values()]))
+    others = [other for other in range(1, synthetic.actors + 1) if other != row.person]
+    if row.person > synthetic.actors:
+        others = [row.person]
     shown, spoken = displayed(row.person, others, synthetic, rng)
     truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
     return Recording(synthetic, random, (shown, emotion), (spoken, emotion), truth, INTENSITY)
@@ -133,45 +133,45 @@ def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
     if file.suffix == ".wav":
         sound, _ = voice.speak(recording(content[0], synthetic))
         return write_sound(file, sound)
-    folder, parts, scenes = file.parents[1], [PAUSE], []
+    folder, track, scenes = file.parents[1], PAUSE, []
     size = np.array(synthetic.video_size)
-    frame_size = np.round(size * (1 + MARGIN)).astype(int) // 2 * 2
+    frame_size = size * 3 // 4 * 2  # half as large again, and even
     wall = np.full((*frame_size[::-1], 3), 150, np.uint8)
     wall[:, ::16] = 120
     for row in content:
-        first, of = _frames(parts), recording(row, synthetic)
+        of = recording(row, synthetic)
         sound, envelope = voice.speak(of)
+        numbers = np.arange(_frames(sound))
         # the picture drifts slowly: (frames, 2) integer pixels
         begin, end = of.random(3).uniform(size=(2, 2))
-        drift = np.linspace(0, 0.3, _frames([sound]))[:, None] * (end - begin)
-        corners = np.round((begin + drift) * (frame_size - size)).astype(int)
-        pictures = face.animate(of, envelope, (np.arange(len(corners)) + 0.5) / FPS)
-        scenes.append((first, _pasted(wall, pictures, corners)))
-        parts += sound, PAUSE
+        drift = np.linspace(0, 0.3, len(numbers))[:, None] * (end - begin)
+        corners = np.rint((begin + drift) * (frame_size - size)).astype(int)
+        pictures = face.animate(of, envelope, (numbers + 0.5) / FPS)
+        numbers += _frames(track)
+        scenes.append((numbers, _pasted(wall, pictures, corners)))
+        track = np.concatenate([track, sound, PAUSE])
         write_sound(folder / "wav" / f"{row.name}.wav", sound)
-        write_text(folder / TRACKS / f"{row.name}.txt", _track(row, first, corners, size))
-    frames = filled(scenes, _frames(parts), lambda count: repeat(wall, count))
-    write_video(file, frames, np.concatenate(parts))
+        write_text(folder / TRACKS / f"{row.name}.txt", _track(row, numbers, corners, size))
+    write_video(file, filled(scenes, _frames(track), partial(repeat, wall)), track)
 
 
-def _frames(parts):
-    return round(sum(map(len, parts)) / voice.RATE * FPS)
+def _frames(sound):
+    return round(len(sound) / voice.RATE * FPS)
 
 
 def _pasted(wall, pictures, corners):
     """Yield the drawn pictures on a wall, each with its upper left corner at one of ``corners``."""
     for picture, (left, top) in zip(pictures, corners):
-        (high, wide, _), frame = picture.shape, wall.copy()
-        frame[top : top + high, left : left + wide] = picture
+        frame = wall.copy()
+        frame[top:, left:][: len(picture), : len(picture[0])] = picture
         yield frame
 
 
-def _track(row, first, corners, size):
+def _track(row, numbers, corners, size):
     """Return a face track as the owners write it, its trailing spaces and all."""
-    begin, end = (round(n / FPS * TRACK_RATE) for n in (first, first + len(corners)))
-    numbers, side = np.arange(begin, end), round(HEAD * size[1])
-    places = np.rint(numbers / TRACK_RATE * FPS).astype(int) - first
-    boxes = corners[places.clip(0, len(corners) - 1)] + (size - side) // 2
-    speaker, video, _ = row.name.split("/")
-    rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(numbers, boxes)]
-    return TRACK.format(speaker=speaker, video=video) + "".join(rows)
+    begin, end = (round(n / FPS * TRACK_RATE) for n in (numbers[0], numbers[-1] + 1))
+    tracked, side = np.arange(begin, end), round(HEAD * size[1])
+    places = np.rint(tracked / TRACK_RATE * FPS).astype(int) - numbers[0]
+    boxes = corners.take(places, 0, mode="clip") + (size - side) // 2
+    rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(tracked, boxes)]
+    return "".join([TRACK.format(*row.name.split("/")), *rows])

@@ -58,12 +58,13 @@ def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray, *op
 
 
 def filled(
-    scenes: Iterable[tuple[int, Iterable]], count: int, between: Callable[[int], Iterable]
+    scenes: Iterable[tuple[np.ndarray, Iterable]], count: int, between: Callable[[int], Iterable]
 ) -> Iterator[np.ndarray]:
-    """Yield ``count`` frames: those of the scenes, each from the number of its first frame on, and
-    those of ``between(number)`` before, between and after them."""
+    """Yield ``count`` frames: those of the scenes, each with the numbers of its frames, and those
+    of ``between(number)`` before, between and after them."""
     end = 0
-    for first, frames in chain(scenes, [(count, ())]):
-        yield from between(first - end)
-        for end, frame in enumerate(frames, first + 1):
-            yield frame
+    for numbers, frames in scenes:
+        yield from between(numbers[0] - end)
+        yield from frames
+        end = numbers[-1] + 1
+    yield from between(count - end)
