@@ -11,9 +11,8 @@ one more turn, with a code that belongs to no class.
 import zlib
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,28 +28,18 @@ UNUSED = ("fru", "xxx")
 DIALOGUES = ("F_impro01", "M_impro01", "F_script01_1", "M_script01_1")
 # what the label file says of a turn: three annotators and the speaker agree on it
 LABEL = """\
-[{start:.4f} - {end:.4f}]\t{name}\t{code}\t[{valence:.4f}, {activation:.4f}, {dominance:.4f}]
+[{2:.4f} - {3:.4f}]\t{0.name}\t{1}\t[{valence:.4f}, {activation:.4f}, {dominance:.4f}]
 C-E2:\t{word};\t()
 C-E3:\t{word};\t()
 C-E4:\t{word};\t()
-C-{sex}1:\t{word};\t()
+C-{4}1:\t{word};\t()
 A-E3:\tval {valence}; act {activation}; dom  {dominance};\t()
 A-E4:\tval {valence}; act {activation}; dom  {dominance};\t()
-A-{sex}1:\tval {valence}; act {activation}; dom  {dominance};\t()
+A-{4}1:\tval {valence}; act {activation}; dom  {dominance};\t()
 
 """
 PAUSE = (0.2, 0.6)  # seconds before and after each turn
 JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "  # what a Mac leaves beside a file, with ._ before its name
-
-
-class Turn(NamedTuple):
-    """One turn of a dialogue: its name, who speaks, the code of its label, and the number of its
-    statement."""
-
-    name: str
-    actor: int
-    code: str
-    statement: int
 
 
 def dialogue_list(synthetic: Synthetic) -> list[str]:
@@ -60,10 +49,10 @@ def dialogue_list(synthetic: Synthetic) -> list[str]:
     return [f"Ses{session:02d}{dialogue}" for session in sessions for dialogue in DIALOGUES]
 
 
-def turn_list(dialogue: str, synthetic: Synthetic) -> list[Turn]:
-    """Return the turns of a dialogue in their order: the two people take turns for as long as both
-    have something to say."""
-    woman, place, turns = 2 * int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
+def turns(dialogue: str, synthetic: Synthetic) -> list[tuple[str, Recording]]:
+    """Return the turns of a dialogue in their order, each the code of its label and what it
+    displays: the two people take turns for as long as both have something to say."""
+    woman, place, both = 2 * int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
     for letter, actor in (("M", woman - 1), ("F", woman)):
         # classes are spread evenly, and each comes in every dialogue
         codes = [
@@ -74,21 +63,20 @@ def turn_list(dialogue: str, synthetic: Synthetic) -> list[Turn]:
         if (actor + place) % 2:
             codes.insert(0, UNUSED[(actor // 2 + place) % 2])
         codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(codes)
-        turns += [(n, actor, f"{dialogue}_{letter}{n:03d}", code) for n, code in enumerate(codes)]
+        both += [(n, actor, f"{dialogue}_{letter}{n:03d}", code) for n, code in enumerate(codes)]
     return [
-        Turn(name, actor, code, 1 + number % 2)
-        for number, (_, actor, name, code) in enumerate(sorted(turns))
+        (code, recording(name, actor, code, 1 + number % 2, synthetic))
+        for number, (_, actor, name, code) in enumerate(sorted(both))
     ]
 
 
-def recording(turn: Turn, synthetic: Synthetic) -> Recording:
+def recording(name: str, actor: int, code: str, statement: int, synthetic: Synthetic) -> Recording:
     """Return what a turn displays: the emotion of its code is the label, that of another class the
     error."""
-    code = CODES.loc[turn.code]
+    emotion, intensity = CODES.loc[code, ["emotion", "intensity"]]
     return expressed(
-        code.emotion, [*dict.fromkeys(CLASSES.values())], synthetic,
-        partial(_random, turn.name, synthetic), turn.actor,
-        intensity=code.intensity, statement=turn.statement,
+        emotion, [*dict.fromkeys(CLASSES.values())], synthetic, partial(_random, name, synthetic),
+        actor, intensity=intensity, statement=statement, name=name,
     )  # fmt: skip
 
 
@@ -96,28 +84,25 @@ def _random(name, synthetic, purpose):
     return np.random.default_rng([synthetic.seed, zlib.crc32(name.encode()), purpose])
 
 
-def render(
-    dialogue: str, said: list, synthetic: Synthetic
-) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+def render(dialogue: str, said: list) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Return the sound of a dialogue, float32 ``(samples,)`` at 48 kHz, and its frames, uint8 RGB
     ``(height, 2 * width, 3)``.
 
-    ``said`` are its turns, each with its begin and end in seconds, its sound and its amplitude
-    envelope as :func:`.voice.speak` returns them.
+    ``said`` are the recordings of its turns, each with its begin and end in seconds, its sound and
+    its amplitude envelope as :func:`.voice.speak` returns them.
     """
     count, woman = round((said[-1][2] + PAUSE[1]) * FPS), 2 * int(dialogue[3:5])
     track, scenes = (
         np.zeros(round(count / FPS * voice.RATE), np.float32),
         {woman - 1: [], woman: []},
     )
-    for turn, start, end, sound, envelope in said:
+    for of, start, end, sound, envelope in said:
         begin, numbers = round(start * voice.RATE), np.arange(round(start * FPS), round(end * FPS))
         track[begin : begin + len(sound)] = sound
-        times = (numbers + 0.5) / FPS - start
-        speaking = face.animate(recording(turn, synthetic), envelope, times)
-        scenes[turn.actor].append((numbers, speaking))
+        speaking = face.animate(of, envelope, (numbers + 0.5) / FPS - start)
+        scenes[of.shown[0]].append((numbers, speaking))
     people = [
-        filled(scenes[actor], count, partial(_listening, _listener(actor, dialogue, synthetic)))
+        filled(scenes[actor], count, partial(_listening, _listener(actor, dialogue, of.synthetic)))
         for actor in sorted(scenes, reverse=dialogue[5] == "F")
     ]
     return track, map(np.hstack, zip(*people))
@@ -134,44 +119,39 @@ def _listening(listener, count):
     return islice((drawing for drawing in drawings for _ in range(2)), count)
 
 
-def plan(synthetic: Synthetic) -> tuple[dict, dict]:
-    """Return the label file of each dialogue, and what each turn displays.
+def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
+    """Return the label file of each dialogue with its turns, and what those of a class display.
 
     The label file is there if and only if all of the dialogue is.
     """
-    dialogues = dialogue_list(synthetic)
     files = {
-        f"IEMOCAP_full_release/Session{int(dialogue[3:5])}/dialog/EmoEvaluation/{dialogue}.txt": dialogue
-        for dialogue in dialogues
-    }
-    truth = {
-        turn.name: recording(turn, synthetic).truth
-        for dialogue in dialogues
-        for turn in turn_list(dialogue, synthetic)
-        if turn.code in CLASSES
-    }
-    return files, truth
+        f"IEMOCAP_full_release/Session{int(dialogue[3:5])}/dialog/EmoEvaluation/{dialogue}.txt":
+            turns(dialogue, synthetic)
+        for dialogue in dialogue_list(synthetic)
+    }  # fmt: skip
+    return files, [of for code, of in chain(*files.values()) if code in CLASSES]
 
 
-def write(file: Path, dialogue: str, synthetic: Synthetic) -> None:
+def write(file: Path, turns: list[tuple[str, Recording]]) -> None:
     """Write all files of a dialogue, its label ``file`` last: its turns one after the other with
     pauses between, times to a tenth of a millisecond."""
-    session, random, said, end = file.parents[2], _random(dialogue, synthetic, 4), [], 0.0
+    dialogue, session, said, end = file.stem, file.parents[2], [], 0.0
+    random = _random(dialogue, turns[0][1].synthetic, 4)
     sounds = session / "sentences/wav" / dialogue
     video = session / "dialog/avi/DivX" / f"{dialogue}.avi"
     categories, labels = "", "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
-    for turn in turn_list(dialogue, synthetic):
+    for code, of in turns:
         start = round(end + random.uniform(*PAUSE), 4)
-        sound, envelope = voice.speak(recording(turn, synthetic))
+        sound, envelope = voice.speak(of)
         end = round(start + len(sound) / voice.RATE, 4)
-        said.append((turn, start, end, sound, envelope))
-        write_sound(sounds / f"{turn.name}.wav", sound)
-        row = turn._asdict() | {"sex": turn.name[-4], **CODES.loc[turn.code]}
-        categories += "{name} :{word}; ()\n".format(**row)
-        labels += LABEL.format(start=start, end=end, **row)
-    sound, frames = render(dialogue, said, synthetic)
+        said.append((of, start, end, sound, envelope))
+        write_sound(sounds / f"{of.name}.wav", sound)
+        row = CODES.loc[code]
+        categories += f"{of.name} :{row.word}; ()\n"
+        labels += LABEL.format(of, code, start, end, of.name[-4], **row)
+    sound, frames = render(dialogue, said)
     write_video(video, frames, sound)
     write_text(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", categories)
-    for beside in (file, video, sounds / f"{said[0][0].name}.wav"):
+    for beside in (file, video, sounds / f"{turns[0][1].name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
     write_text(file, labels)

@@ -32,7 +32,7 @@ class Recording(NamedTuple):
     """What a recording displays: ``shown`` by a face and ``spoken`` by a voice, each the number of an
     actor and an emotion; ``truth`` is what ``synthetic.json`` says of it.
 
-    ``random`` returns the generator of a purpose (0 truth, 1 voice, 2 face, others of the layout),
+    ``name`` is that of the take, turn or utterance. ``random`` returns the generator of a purpose (0 truth, 1 voice, 2 face, others of the layout),
     whoever draws from it and when. An ``intensity`` above 1 exaggerates the emotion.
     """
 
@@ -44,6 +44,7 @@ class Recording(NamedTuple):
     intensity: float = 1.0
     statement: int = 0  # 0: drawn
     sung: bool = False
+    name: str = ""
 
 
 def expressed(

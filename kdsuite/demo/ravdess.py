@@ -30,6 +30,7 @@ from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
 INTENSITY = {"01": 0.9, "02": 1.2}
+ENDINGS = {"01": "mp4", "02": "mp4", "03": "wav"}
 # neutral has no second intensity; neither disgust nor surprised is sung
 NOT_OFFICIAL = re.compile("0.-01-02|02-0[78]")
 
@@ -73,49 +74,48 @@ def recording(take: str, synthetic: Synthetic) -> Recording:
     return expressed(
         EMOTIONS[code], [*EMOTIONS.values()][: 6 if sung else 8], synthetic,
         lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]), actor,
-        intensity=INTENSITY[intensity], statement=int(statement), sung=sung,
+        intensity=INTENSITY[intensity], statement=int(statement), sung=sung, name=take,
     )  # fmt: skip
 
 
-def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+def render(take: Recording) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Return the sound of a take, float32 ``(samples,)`` at 48 kHz, and frames as long, uint8 RGB
     ``(height, width, 3)`` at :data:`.writing.FPS`."""
-    rendered = recording(take, synthetic)
-    sound, envelope = voice.speak(rendered)
+    sound, envelope = voice.speak(take)
     times = _times(len(sound) / voice.RATE)
-    frames = face.animate(rendered, envelope, times + 0.5 / FPS)
+    frames = face.animate(take, envelope, times + 0.5 / FPS)
     return sound[: round(len(times) / FPS * voice.RATE)], frames
 
 
-def measured(take: str, synthetic: Synthetic) -> pd.DataFrame:
+def measured(take: Recording) -> pd.DataFrame:
     """Return the face of a take as measured at each frame of its video: ``recording``, ``time`` in
     seconds, and ten action units."""
-    of = recording(take, synthetic)
-    times = _times(voice.duration(of, of.random(1)))
-    return pd.DataFrame({"recording": f"01-{take}", TIME: times, **face.measure(of, len(times))})
+    times = _times(voice.duration(take, take.random(1)))
+    return pd.DataFrame(
+        {"recording": f"01-{take.name}", TIME: times, **face.measure(take, len(times))}
+    )
 
 
 def _times(seconds):
     return np.arange(int(seconds * FPS)) / FPS
 
 
-def plan(synthetic: Synthetic) -> tuple[dict, dict]:
-    """Return the take of each file (of ``faces.csv`` all of them), and what each take displays."""
-    takes = take_list(synthetic)
+def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
+    """Return the take of each file (of ``faces.csv`` all of them), and all takes."""
+    takes = [recording(take, synthetic) for take in take_list(synthetic)]
     files = {
-        f"Actor_{take[-2:]}/{modality}-{take}.{'wav' if modality == '03' else 'mp4'}": take
+        f"Actor_{take.name[-2:]}/{modality}-{take.name}.{ENDINGS[modality]}": take
         for take, modality in product(takes, synthetic.modalities)
     }
-    truth = {take: recording(take, synthetic).truth for take in takes}
-    return files | {"faces.csv": takes}, truth
+    return files | {"faces.csv": takes}, takes
 
 
-def write(file: Path, take: str | list, synthetic: Synthetic) -> None:
+def write(file: Path, take: Recording | list[Recording]) -> None:
     """Write a file of the :func:`plan`."""
     if file.suffix == ".csv":
-        rows = pd.concat([measured(each, synthetic) for each in take])
+        rows = pd.concat(map(measured, take))
         return write_text(file, rows.to_csv(index=False, float_format="%.4f"))
-    sound, frames = render(take, synthetic)
+    sound, frames = render(take)
     if file.suffix == ".wav":
         return write_sound(file, sound, voice.RATE)
     write_video(file, frames, sound, *["-an"] * file.name.startswith("02"))

@@ -12,7 +12,6 @@ there is only sound, are compared by the trial list.
 from functools import partial
 from itertools import combinations, groupby, repeat
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -40,16 +39,7 @@ ASD Conf  : \t6.338
 FRAME \tX \tY \tW \tH \n"""
 
 
-class Utterance(NamedTuple):
-    """One utterance, such as ``id10001/AbCdEfGhIjK/00001``: the number of its speaker from 1, and
-    that of its video from 0."""
-
-    name: str
-    person: int
-    video: int
-
-
-def utterances(synthetic: Synthetic) -> list[Utterance]:
+def utterances(synthetic: Synthetic) -> list[Recording]:
     """Return all utterances; a speaker's videos have one and two of them in turn. Persons beyond
     ``actors`` are outsiders."""
     rows, actors = [], synthetic.actors
@@ -60,93 +50,85 @@ def utterances(synthetic: Synthetic) -> list[Utterance]:
             random = np.random.default_rng([synthetic.seed, person, video, 9])
             source = "".join(random.choice(ALPHABET, 11))
             for count in range(1 + video % 2 if trained else OUTSIDER_UTTERANCES):
-                rows.append(Utterance(f"id{number}/{source}/{count + 1:05d}", person, video))
+                name = f"id{number}/{source}/{count + 1:05d}"
+                rows.append(_recording(name, person, synthetic))
     return rows
 
 
-def recording(row: Utterance, synthetic: Synthetic) -> Recording:
+def _recording(name, person, synthetic):
     """Return what an utterance displays: an emotion that is drawn, by the persons whose face is
     ``shown`` and whose voice is ``spoken``; outsiders have their own."""
 
     def random(purpose):
-        return np.random.default_rng([synthetic.seed, purpose, *row.name.encode()])
+        return np.random.default_rng([synthetic.seed, purpose, *name.encode()])
 
-    rng = random(0)
+    rng, others = random(0), [*range(1, synthetic.actors + 1)]
     emotion = str(rng.choice([*EMOTIONS.values()]))
-    others = [other for other in range(1, synthetic.actors + 1) if other != row.person]
-    if row.person > synthetic.actors:
-        others = [row.person]
-    shown, spoken = displayed(row.person, others, synthetic, rng)
+    if person in others:
+        others.remove(person)
+    else:
+        others = [person]
+    shown, spoken = displayed(person, others, synthetic, rng)
     truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
-    return Recording(synthetic, random, (shown, emotion), (spoken, emotion), truth, INTENSITY)
+    pair = (shown, emotion), (spoken, emotion)
+    return Recording(synthetic, random, *pair, truth, INTENSITY, name=name)
 
 
-def plan(synthetic: Synthetic) -> tuple[dict, dict]:
-    """Return what each file holds, a text or utterances, and what each utterance displays.
+def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
+    """Return what each file holds, a text or utterances, and all utterances.
 
     With a video its utterances and tracks are written too.
     """
-    rows = utterances(synthetic)
-    trained = [row for row in rows if row.person <= synthetic.actors]
+    rows, videos, split = utterances(synthetic), {}, ""
+    trained = [row for row in rows if row.name < f"id{FIRST_OUTSIDER}"]
     outsiders = rows[len(trained) :]
-    lists = {
-        META: _meta(rows, synthetic), SPLIT: _split(trained, synthetic),
-        "veri_test.txt": _trials(outsiders, synthetic),
-    }  # fmt: skip
-    files = {name: "".join(lines) for name, lines in lists.items()}
-    for name, own in groupby(trained, lambda row: row.name.split("/")[1]):
-        files[f"{VIDEOS}/{name}.mp4"] = [*own]
-    files |= {f"wav/{row.name}.wav": [row] for row in outsiders}
-    return files, {row.name: recording(row, synthetic).truth for row in rows}
-
-
-def _meta(rows, synthetic):
-    yield "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
-    for speaker, person in {row.name[:7]: row.person for row in rows}.items():
+    for number, (name, own) in enumerate(groupby(trained, lambda row: row.name.split("/")[1])):
+        own = videos[f"{VIDEOS}/{name}.mp4"] = [*own]
+        # 70, 10 and 20 percent of each speaker's videos are training, validation and test
+        place = (number % synthetic.takes + 0.5) / synthetic.takes
+        part = 1 + (place >= 0.7) + (place >= 0.8)
+        split += "".join(f"{part} {row.name}.wav\n" for row in own)
+    meta = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
+    for person, speaker in enumerate(dict.fromkeys(row.name[:7] for row in rows), 1):
         part = "dev" if person <= synthetic.actors else "test"
-        yield f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
+        meta += f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
+    trials = "".join(_trials([row.name for row in outsiders], synthetic))
+    files = {META: meta, SPLIT: split, "veri_test.txt": trials} | videos
+    return files | {f"wav/{row.name}.wav": [row] for row in outsiders}, rows
 
 
-def _split(trained, synthetic):
-    """Yield 70, 10 and 20 percent of each speaker's videos as training, validation and test."""
-    for row in trained:
-        place = (row.video + 0.5) / synthetic.takes
-        yield f"{1 + (place >= 0.7) + (place >= 0.8)} {row.name}.wav\n"
-
-
-def _trials(outsiders, synthetic):
+def _trials(names, synthetic):
     """Yield all pairs of each outsider's utterances, each followed by one with another outsider's."""
     random = np.random.default_rng([synthetic.seed, 7])
-    for first, second in combinations(outsiders, 2):
-        if first.person == second.person:
-            others = [row for row in outsiders if row.person != first.person]
-            yield f"1 {first.name}.wav {second.name}.wav\n"
+    for first, second in combinations(names, 2):
+        if first[:7] == second[:7]:
+            others = [name for name in names if name[:7] != first[:7]]
+            yield f"1 {first}.wav {second}.wav\n"
             if others:
-                yield f"0 {first.name}.wav {others[random.integers(len(others))].name}.wav\n"
+                yield f"0 {first}.wav {others[random.integers(len(others))]}.wav\n"
 
 
-def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
+def write(file: Path, content: str | list[Recording]) -> None:
     """Write a file of the :func:`plan`; of a video sound and track of each utterance, and the
     video that holds them one after the other, last."""
     if isinstance(content, str):
         return write_text(file, content)
     if file.suffix == ".wav":
-        sound, _ = voice.speak(recording(content[0], synthetic))
+        sound, _ = voice.speak(content[0])
         return write_sound(file, sound)
     folder, track, scenes = file.parents[1], PAUSE, []
-    size = np.array(synthetic.video_size)
+    size = np.array(content[0].synthetic.video_size)
     frame_size = size * 3 // 4 * 2  # half as large again, and even
     wall = np.full((*frame_size[::-1], 3), 150, np.uint8)
     wall[:, ::16] = 120
     for row in content:
-        of = recording(row, synthetic)
-        sound, envelope = voice.speak(of)
+        sound, envelope = voice.speak(row)
         numbers = np.arange(_frames(sound))
         # the picture drifts slowly: (frames, 2) integer pixels
-        begin, end = of.random(3).uniform(size=(2, 2))
+        begin, end = row.random(3).uniform(size=(2, 2))
         drift = np.linspace(0, 0.3, len(numbers))[:, None] * (end - begin)
         corners = np.rint((begin + drift) * (frame_size - size)).astype(int)
-        pictures = face.animate(of, envelope, (numbers + 0.5) / FPS)
+        pictures = face.animate(row, envelope, (numbers + 0.5) / FPS)
         numbers += _frames(track)
         scenes.append((numbers, _pasted(wall, pictures, corners)))
         track = np.concatenate([track, sound, PAUSE])

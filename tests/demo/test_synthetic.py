@@ -168,12 +168,12 @@ def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
         assert truth_of(take, plain) == before
         assert truth_of(take, shared) == {**before, "shown": before["spoken"]}
     classes = list(dict.fromkeys(CLASSES.values()))
-    for turn in iemocap.turn_list("Ses01F_impro01", plain):
-        random = iemocap.recording(turn, plain).random(0)
-        before = drawn_apart(random, iemocap.CODES.emotion[turn.code], classes)
-        assert iemocap.recording(turn, plain).truth == before
-        after = {**before, "shown": before["spoken"]}
-        assert iemocap.recording(turn, shared).truth == after
+    for (code, turn), (_, alike) in zip(
+        *(iemocap.turns("Ses01F_impro01", synthetic) for synthetic in (plain, shared))
+    ):
+        before = drawn_apart(turn.random(0), iemocap.CODES.emotion[code], classes)
+        assert turn.truth == before
+        assert alike.truth == {**before, "shown": before["spoken"]}
 
 
 def test_whose_voice_it_is_the_face_shares():
@@ -181,10 +181,8 @@ def test_whose_voice_it_is_the_face_shares():
         Synthetic(outsiders=2, video_information=0.5, audio_information=0.5, shared=share)
         for share in (0.0, 1.0)
     )
-    names = voxceleb1.utterances(apart)
     before, after = (
-        [voxceleb1.recording(name, synthetic).truth for name in names]
-        for synthetic in (apart, shared)
+        [row.truth for row in voxceleb1.utterances(synthetic)] for synthetic in (apart, shared)
     )
     assert (
         [truth["spoken"] for truth in before]
@@ -360,7 +358,7 @@ def test_face_is_neutral_at_both_ends_and_strongest_in_the_middle():
 
 def test_mouth_opens_with_the_sound():
     synthetic = Synthetic(video_information=1.0)
-    sound, frames = ravdess.render("01-01-01-01-01-02", synthetic)
+    sound, frames = ravdess.render(ravdess.recording("01-01-01-01-01-02", synthetic))
     frames = np.stack(list(frames)).astype(int)
     teeth = frames[:, 52:75, 65:95].min(-1) > 190
     loudness = [np.sqrt(np.mean(part**2)) for part in np.array_split(sound, len(frames))]
@@ -375,9 +373,9 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     monkeypatch.setattr(
         face, "draw", lambda values, *rest: drawn.append([values[name] for name in names])
     )
-    take = "01-06-02-01-02-04"
-    list(ravdess.render(take, Synthetic())[1])
-    measured = ravdess.measured(take, Synthetic())
+    take = ravdess.recording("01-06-02-01-02-04", Synthetic())
+    list(ravdess.render(take)[1])
+    measured = ravdess.measured(take)
     assert list(measured) == ["recording", "time", *names]
     assert len(measured) == len(drawn) and measured.time.to_numpy() == pytest.approx(
         np.arange(len(drawn)) * 1001 / 30000
@@ -387,8 +385,8 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     )
     rest, inexact = beyond.mean(0), (beyond - beyond.mean(0)).std(0)
     assert inexact == pytest.approx(np.full(10, 0.3), rel=0.3)
-    other = ravdess.measured("01-03-01-02-01-04", Synthetic())
     recording = ravdess.recording("01-03-01-02-01-04", Synthetic())
+    other = ravdess.measured(recording)
     assert recording.shown == (4, "happy") and recording.intensity == 0.9
     moves = face.movements(recording, len(other), recording.random(2))
     again = ((other[names] - moves) / face.SPREAD).to_numpy().mean(0)
@@ -399,7 +397,8 @@ def test_emotion_is_read_from_measured_faces_of_strangers():
     synthetic = Synthetic(actors=18, takes=16, shared=0.0, video_information=1.0)
     takes = ravdess.take_list(synthetic)
     middle = [
-        ravdess.measured(take, synthetic).iloc[36, 2:].astype(float).to_numpy() for take in takes
+        ravdess.measured(ravdess.recording(take, synthetic)).iloc[36, 2:].astype(float).to_numpy()
+        for take in takes
     ]
     labels = ["neutral" if take[3:5] == "02" else EMOTIONS[take[3:5]] for take in takes]
     assert accuracy_across_actors(middle, labels, [int(take[-2:]) for take in takes]) > 0.8
