@@ -42,8 +42,8 @@ def _rounded(x, power):
     return np.sign(x) * np.abs(x) ** power
 
 
-def shape(actor: int, seed: int) -> dict:
-    """Return what :func:`draw` needs of an actor's face, head and shoulders, by its names in
+def _shape(actor, seed):
+    """Return what :func:`_draw` needs of an actor's face, head and shoulders, by its names in
     ``face.yaml``: colours are taken in turn, so that neighbours by number share none; sizes are
     drawn."""
     person, turn = traits(actor, seed, "face"), actor + seed
@@ -77,10 +77,10 @@ def shape(actor: int, seed: int) -> dict:
     }  # fmt: skip
 
 
-def draw(values: dict, angle: float, shift: complex, image: Image.Image) -> None:
+def _draw(values, angle, shift, image):
     """Draw a face on an image.
 
-    ``values`` are those of its :func:`shape`, the action units, and ``speech`` (0 to 1), which
+    ``values`` are those of its :func:`_shape`, the action units, and ``speech`` (0 to 1), which
     opens the mouth; ``angle`` (radians) and ``shift`` (half a head's height) move the head.
     """
     polygon, scale = ImageDraw.Draw(image).polygon, 0.37 * image.height
@@ -128,7 +128,7 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     neutral at both ends and strongest near the middle.
     """
     synthetic, rng = recording.synthetic, recording.random(2)
-    face, moves = shape(recording.shown[0], synthetic.seed), movements(recording, len(times), rng)
+    face, moves = _shape(recording.shown[0], synthetic.seed), movements(recording, len(times), rng)
     speed, phase = rng.uniform((0.3, 0), (0.8, 1), (3, 2)).T
     progress = (np.arange(len(times))[:, None] + 0.5) / len(times)
     sway = (0.04, 0.04, 0.03) * np.sin(2 * np.pi * (speed * progress + phase))
@@ -139,7 +139,7 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     for units, speech, (x, y, angle) in zip(moves.to_dict("records"), amplitude, sway):
         image = Image.new("RGB", (width * fine, height * fine), tuple(background))
         values = face | units | {"speech": speech}
-        draw(values, angle, complex(x, y + 0.03 * speech), image)
+        _draw(values, angle, complex(x, y + 0.03 * speech), image)
         yield np.asarray(image.reduce(fine))
 
 

@@ -42,13 +42,6 @@ PAUSE = (0.2, 0.6)  # seconds before and after each turn
 JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "  # what a Mac leaves beside a file, with ._ before its name
 
 
-def dialogue_list(synthetic: Synthetic) -> list[str]:
-    """Return the names of all dialogues, such as ``Ses01F_impro01``: four a session, two sessions
-    or more."""
-    sessions = range(1, max(2, synthetic.actors // 2) + 1)
-    return [f"Ses{session:02d}{dialogue}" for session in sessions for dialogue in DIALOGUES]
-
-
 def turns(dialogue: str, synthetic: Synthetic) -> list[tuple[str, Recording]]:
     """Return the turns of a dialogue in their order, each the code of its label and what it
     displays: the two people take turns for as long as both have something to say."""
@@ -101,16 +94,12 @@ def render(dialogue: str, said: list) -> tuple[np.ndarray, Iterator[np.ndarray]]
         track[begin : begin + len(sound)] = sound
         speaking = face.animate(of, envelope, (numbers + 0.5) / FPS - start)
         scenes[of.shown[0]].append((numbers, speaking))
-    people = [
-        filled(scenes[actor], count, partial(_listening, _listener(actor, dialogue, of.synthetic)))
-        for actor in sorted(scenes, reverse=dialogue[5] == "F")
-    ]
+    people = []
+    for actor in sorted(scenes, reverse=dialogue[5] == "F"):
+        random = {2: _random(f"{dialogue} {actor}", of.synthetic, 2)}
+        listener = Recording(of.synthetic, random.get, (actor, "neutral"))
+        people.append(filled(scenes[actor], count, partial(_listening, listener)))
     return track, map(np.hstack, zip(*people))
-
-
-def _listener(actor, dialogue, synthetic):
-    random = _random(f"{dialogue} {actor}", synthetic, 2)
-    return Recording(synthetic, lambda _: random, (actor, "neutral"))
 
 
 def _listening(listener, count):
@@ -125,9 +114,10 @@ def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
     The label file is there if and only if all of the dialogue is.
     """
     files = {
-        f"IEMOCAP_full_release/Session{int(dialogue[3:5])}/dialog/EmoEvaluation/{dialogue}.txt":
+        f"IEMOCAP_full_release/Session{session}/dialog/EmoEvaluation/{dialogue}.txt":
             turns(dialogue, synthetic)
-        for dialogue in dialogue_list(synthetic)
+        for session in range(1, max(2, synthetic.actors // 2) + 1)
+        for dialogue in map(f"Ses{session:02d}{{}}".format, DIALOGUES)
     }  # fmt: skip
     return files, [of for code, of in chain(*files.values()) if code in CLASSES]
 
@@ -137,8 +127,10 @@ def write(file: Path, turns: list[tuple[str, Recording]]) -> None:
     pauses between, times to a tenth of a millisecond."""
     dialogue, session, said, end = file.stem, file.parents[2], [], 0.0
     random = _random(dialogue, turns[0][1].synthetic, 4)
-    sounds = session / "sentences/wav" / dialogue
-    video = session / "dialog/avi/DivX" / f"{dialogue}.avi"
+    sounds, video = (
+        session / f"sentences/wav/{dialogue}",
+        session / f"dialog/avi/DivX/{dialogue}.avi",
+    )
     categories, labels = "", "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
     for code, of in turns:
         start = round(end + random.uniform(*PAUSE), 4)
@@ -151,7 +143,7 @@ def write(file: Path, turns: list[tuple[str, Recording]]) -> None:
         labels += LABEL.format(of, code, start, end, of.name[-4], **row)
     sound, frames = render(dialogue, said)
     write_video(video, frames, sound)
-    write_text(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", categories)
+    write_text(file.parent / f"Categorical/{dialogue}_e2_cat.txt", categories)
     for beside in (file, video, sounds / f"{turns[0][1].name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
     write_text(file, labels)

@@ -30,7 +30,6 @@ from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
 INTENSITY = {"01": 0.9, "02": 1.2}
-ENDINGS = {"01": "mp4", "02": "mp4", "03": "wav"}
 # neutral has no second intensity; neither disgust nor surprised is sung
 NOT_OFFICIAL = re.compile("0.-01-02|02-0[78]")
 
@@ -104,7 +103,7 @@ def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
     """Return the take of each file (of ``faces.csv`` all of them), and all takes."""
     takes = [recording(take, synthetic) for take in take_list(synthetic)]
     files = {
-        f"Actor_{take.name[-2:]}/{modality}-{take.name}.{ENDINGS[modality]}": take
+        f"Actor_{take.name[-2:]}/{modality}-{take.name}.{'wav' if modality == '03' else 'mp4'}": take
         for take, modality in product(takes, synthetic.modalities)
     }
     return files | {"faces.csv": takes}, takes

@@ -62,12 +62,9 @@ def _recording(name, person, synthetic):
     def random(purpose):
         return np.random.default_rng([synthetic.seed, purpose, *name.encode()])
 
-    rng, others = random(0), [*range(1, synthetic.actors + 1)]
+    rng, people = random(0), range(1, synthetic.actors + 1)
     emotion = str(rng.choice([*EMOTIONS.values()]))
-    if person in others:
-        others.remove(person)
-    else:
-        others = [person]
+    others = [other for other in people if other != person] if person in people else [person]
     shown, spoken = displayed(person, others, synthetic, rng)
     truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
     pair = (shown, emotion), (spoken, emotion)
@@ -132,8 +129,8 @@ def write(file: Path, content: str | list[Recording]) -> None:
         numbers += _frames(track)
         scenes.append((numbers, _pasted(wall, pictures, corners)))
         track = np.concatenate([track, sound, PAUSE])
-        write_sound(folder / "wav" / f"{row.name}.wav", sound)
-        write_text(folder / TRACKS / f"{row.name}.txt", _track(row, numbers, corners, size))
+        write_sound(folder / f"wav/{row.name}.wav", sound)
+        write_text(folder / f"{TRACKS}/{row.name}.txt", _track(row, numbers, corners, size))
     write_video(file, filled(scenes, _frames(track), partial(repeat, wall)), track)
 
 
@@ -151,8 +148,9 @@ def _pasted(wall, pictures, corners):
 
 def _track(row, numbers, corners, size):
     """Return a face track as the owners write it, its trailing spaces and all."""
-    begin, end = (round(n / FPS * TRACK_RATE) for n in (numbers[0], numbers[-1] + 1))
-    tracked, side = np.arange(begin, end), round(HEAD * size[1])
+    begin, end = numbers[0] / FPS, (numbers[-1] + 1) / FPS
+    tracked = np.arange(round(begin * TRACK_RATE), round(end * TRACK_RATE))
+    side = round(HEAD * size[1])
     places = np.rint(tracked / TRACK_RATE * FPS).astype(int) - numbers[0]
     boxes = corners.take(places, 0, mode="clip") + (size - side) // 2
     rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(tracked, boxes)]

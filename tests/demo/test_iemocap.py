@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,8 +44,9 @@ def table(tree):
 @pytest.mark.parametrize("actors,takes", [(2, 1), (5, 7), (10, 20)])
 def test_turns_are_spread_evenly(actors, takes):
     synthetic = Synthetic(actors=actors, takes=takes)
-    dialogues = small.dialogue_list(synthetic)
-    turns = [turn for dialogue in dialogues for turn in small.turns(dialogue, synthetic)]
+    files, _ = small.plan(synthetic)
+    dialogues = [Path(name).stem for name in files]
+    turns = [turn for own in files.values() for turn in own]
     assert len(dialogues) == 4 * max(2, actors // 2)
     assert len({turn.name for _, turn in turns}) == len(turns)
     for actor in range(1, len(dialogues) // 2 + 1):

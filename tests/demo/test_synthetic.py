@@ -371,7 +371,7 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     drawn = []
     names = list(face.ACTION_UNITS.index)
     monkeypatch.setattr(
-        face, "draw", lambda values, *rest: drawn.append([values[name] for name in names])
+        face, "_draw", lambda values, *rest: drawn.append([values[name] for name in names])
     )
     take = ravdess.recording("01-06-02-01-02-04", Synthetic())
     list(ravdess.render(take)[1])
