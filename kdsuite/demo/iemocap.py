@@ -114,10 +114,10 @@ def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
     The label file is there if and only if all of the dialogue is.
     """
     files = {
-        f"IEMOCAP_full_release/Session{session}/dialog/EmoEvaluation/{dialogue}.txt":
-            turns(dialogue, synthetic)
+        f"IEMOCAP_full_release/Session{session}/dialog/EmoEvaluation/Ses{session:02d}{place}.txt":
+            turns(f"Ses{session:02d}{place}", synthetic)
         for session in range(1, max(2, synthetic.actors // 2) + 1)
-        for dialogue in map(f"Ses{session:02d}{{}}".format, DIALOGUES)
+        for place in DIALOGUES
     }  # fmt: skip
     return files, [of for code, of in chain(*files.values()) if code in CLASSES]
 

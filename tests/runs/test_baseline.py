@@ -148,8 +148,9 @@ def test_hidden_labels_are_not_used_and_wrong_ones_are():
     ).all()
     # every label is that of the next class, and so are the answers
     shifted = baseline.fitted(statistics, store, replace(fold, labels=(own + 1) % 3))
-    told = baseline.predicted(shifted, statistics[fold.test], 3).argmax(axis=1)
-    assert (told == (store.labels.numpy()[fold.test] + 1) % 3).all()
+    assert (
+        shifted.predict(statistics[fold.test]) == (store.labels.numpy()[fold.test] + 1) % 3
+    ).all()
 
 
 def test_the_penalty_is_chosen_on_speakers_left_out_where_the_fold_tests_unknown_ones():
@@ -177,11 +178,11 @@ def test_a_label_a_class_and_a_single_class_make_a_model_too():
     model = baseline.fitted(statistics, store, replace(fold, labels=np.where(first, own, -1)))
     assert (
         model[-1].C == baseline.PENALTIES[1]
-        and baseline.predicted(model, statistics[fold.test], 3).argmax(1).tolist()
-        == store.labels[fold.test].tolist()
+        and model.predict(statistics[fold.test]).tolist() == store.labels[fold.test].tolist()
     )
-    single = baseline.fitted(statistics, store, replace(fold, labels=np.where(own == 1, 1, -1)))
-    assert (baseline.predicted(single, statistics[:2], 3) == [[0, 1, 0]] * 2).all()
+    single = baseline.trained(store, [replace(fold, labels=np.where(own == 1, 1, -1))])
+    assert (single.sound[0] == [0, 1, 0]).all()
+    assert single.facts["penalties"]["sound"] == {0: None}
 
 
 def test_trials_are_scored_by_the_cosine_of_standardised_statistics():
