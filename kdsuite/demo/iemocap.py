@@ -9,6 +9,7 @@ one more turn, with a code that belongs to no class.
 """
 
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice
@@ -44,7 +45,10 @@ JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "  # what a Mac leaves 
 
 def turns(dialogue: str, synthetic: Synthetic) -> list[tuple[str, Recording]]:
     """Return the turns of a dialogue in their order, each the code of its label and what it
-    displays: the two people take turns for as long as both have something to say."""
+    displays: the emotion of the code is the label, that of another class the error.
+
+    The two people take turns for as long as both have something to say.
+    """
     woman, place, both = 2 * int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
     for letter, actor in (("M", woman - 1), ("F", woman)):
         # classes are spread evenly, and each comes in every dialogue
@@ -57,49 +61,33 @@ def turns(dialogue: str, synthetic: Synthetic) -> list[tuple[str, Recording]]:
             codes.insert(0, UNUSED[(actor // 2 + place) % 2])
         codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(codes)
         both += [(n, actor, f"{dialogue}_{letter}{n:03d}", code) for n, code in enumerate(codes)]
+    classes = [*dict.fromkeys(CLASSES.values())]
     return [
-        (code, recording(name, actor, code, 1 + number % 2, synthetic))
+        (code, expressed(
+            CODES.emotion[code], classes, synthetic, partial(_random, name, synthetic), actor,
+            intensity=CODES.intensity[code], statement=1 + number % 2, name=name,
+        ))
         for number, (_, actor, name, code) in enumerate(sorted(both))
-    ]
-
-
-def recording(name: str, actor: int, code: str, statement: int, synthetic: Synthetic) -> Recording:
-    """Return what a turn displays: the emotion of its code is the label, that of another class the
-    error."""
-    emotion, intensity = CODES.loc[code, ["emotion", "intensity"]]
-    return expressed(
-        emotion, [*dict.fromkeys(CLASSES.values())], synthetic, partial(_random, name, synthetic),
-        actor, intensity=intensity, statement=statement, name=name,
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def _random(name, synthetic, purpose):
     return np.random.default_rng([synthetic.seed, zlib.crc32(name.encode()), purpose])
 
 
-def render(dialogue: str, said: list) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Return the sound of a dialogue, float32 ``(samples,)`` at 48 kHz, and its frames, uint8 RGB
-    ``(height, 2 * width, 3)``.
+def render(
+    dialogue: str, scenes: dict[int, list], count: int, synthetic: Synthetic
+) -> Iterator[np.ndarray]:
+    """Yield ``count`` frames of a dialogue, uint8 RGB ``(height, 2 * width, 3)``.
 
-    ``said`` are the recordings of its turns, each with its begin and end in seconds, its sound and
-    its amplitude envelope as :func:`.voice.speak` returns them.
+    ``scenes`` are those of each actor who speaks, as :func:`.writing.filled` takes them.
     """
-    count, woman = round((said[-1][2] + PAUSE[1]) * FPS), 2 * int(dialogue[3:5])
-    track, scenes = (
-        np.zeros(round(count / FPS * voice.RATE), np.float32),
-        {woman - 1: [], woman: []},
-    )
-    for of, start, end, sound, envelope in said:
-        begin, numbers = round(start * voice.RATE), np.arange(round(start * FPS), round(end * FPS))
-        track[begin : begin + len(sound)] = sound
-        speaking = face.animate(of, envelope, (numbers + 0.5) / FPS - start)
-        scenes[of.shown[0]].append((numbers, speaking))
-    people = []
-    for actor in sorted(scenes, reverse=dialogue[5] == "F"):
-        random = {2: _random(f"{dialogue} {actor}", of.synthetic, 2)}
-        listener = Recording(of.synthetic, random.get, (actor, "neutral"))
+    woman, people = 2 * int(dialogue[3:5]), []
+    for actor in sorted((woman - 1, woman), reverse=dialogue[5] == "F"):
+        random = {2: _random(f"{dialogue} {actor}", synthetic, 2)}
+        listener = Recording(synthetic, random.get, (actor, "neutral"))
         people.append(filled(scenes[actor], count, partial(_listening, listener)))
-    return track, map(np.hstack, zip(*people))
+    return map(np.hstack, zip(*people))
 
 
 def _listening(listener, count):
@@ -125,25 +113,34 @@ def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
 def write(file: Path, turns: list[tuple[str, Recording]]) -> None:
     """Write all files of a dialogue, its label ``file`` last: its turns one after the other with
     pauses between, times to a tenth of a millisecond."""
-    dialogue, session, said, end = file.stem, file.parents[2], [], 0.0
-    random = _random(dialogue, turns[0][1].synthetic, 4)
+    dialogue, session, synthetic = file.stem, file.parents[2], turns[0][1].synthetic
     sounds, video = (
-        session / f"sentences/wav/{dialogue}",
+        session / "sentences/wav" / dialogue,
         session / f"dialog/avi/DivX/{dialogue}.avi",
     )
     categories, labels = "", "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
+    random, scenes = _random(dialogue, synthetic, 4), defaultdict(list)
+    end, track = 0.0, np.zeros(0, np.float32)
     for code, of in turns:
         start = round(end + random.uniform(*PAUSE), 4)
         sound, envelope = voice.speak(of)
         end = round(start + len(sound) / voice.RATE, 4)
-        said.append((of, start, end, sound, envelope))
+        track = np.append(_until(start, track), sound)
         write_sound(sounds / f"{of.name}.wav", sound)
+        numbers = np.arange(round(start * FPS), round(end * FPS))
+        speaking = face.animate(of, envelope, (numbers + 0.5) / FPS - start)
+        scenes[of.shown[0]].append((numbers, speaking))
         row = CODES.loc[code]
         categories += f"{of.name} :{row.word}; ()\n"
         labels += LABEL.format(of, code, start, end, of.name[-4], **row)
-    sound, frames = render(dialogue, said)
-    write_video(video, frames, sound)
+    count = round((end + PAUSE[1]) * FPS)
+    write_video(video, render(dialogue, scenes, count, synthetic), _until(count / FPS, track))
     write_text(file.parent / f"Categorical/{dialogue}_e2_cat.txt", categories)
     for beside in (file, video, sounds / f"{turns[0][1].name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
     write_text(file, labels)
+
+
+def _until(seconds, track):
+    """Return a sound with silence behind it."""
+    return np.pad(track, (0, round(seconds * voice.RATE) - len(track)))

@@ -10,7 +10,7 @@ there is only sound, are compared by the trial list.
 """
 
 from functools import partial
-from itertools import combinations, groupby, repeat
+from itertools import combinations, repeat
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +24,7 @@ from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_vid
 from kdsuite.parameters import Synthetic
 
 ALPHABET = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-FIRST_OUTSIDER = 10270  # as in the corpus, where id10270 is the first speaker of the test
-OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 4, 2
 PAUSE = np.zeros(round(0.4 * voice.RATE), np.float32)  # before, between and after utterances
-INTENSITY = 0.3  # of the emotions
-HEAD = 0.6  # of the drawn picture's height that the box around the face takes
 TRACK = """\
 Identity  : \t{0}
 Reference : \t{1}
@@ -39,20 +35,40 @@ ASD Conf  : \t6.338
 FRAME \tX \tY \tW \tH \n"""
 
 
-def utterances(synthetic: Synthetic) -> list[Recording]:
-    """Return all utterances; a speaker's videos have one and two of them in turn. Persons beyond
-    ``actors`` are outsiders."""
-    rows, actors = [], synthetic.actors
+def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
+    """Return what each file holds, a text or utterances, and all utterances.
+
+    With a video its utterances and tracks are written too: one and two in turn. Persons beyond
+    ``actors`` are outsiders, with four videos of two utterances.
+    """
+    files, rows, outsiders, actors, takes = {}, [], [], synthetic.actors, synthetic.takes
+    meta, split = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n", ""
     for person in range(1, actors + synthetic.outsiders + 1):
         trained = person <= actors
-        number = person + (10000 if trained else FIRST_OUTSIDER - actors - 1)
-        for video in range(synthetic.takes if trained else OUTSIDER_VIDEOS):
+        # as in the corpus, where id10270 is the first speaker of the test
+        speaker = f"id{person + (10000 if trained else 10269 - actors)}"
+        part = "dev" if trained else "test"
+        meta += f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
+        for video in range(takes if trained else 4):
             random = np.random.default_rng([synthetic.seed, person, video, 9])
             source = "".join(random.choice(ALPHABET, 11))
-            for count in range(1 + video % 2 if trained else OUTSIDER_UTTERANCES):
-                name = f"id{number}/{source}/{count + 1:05d}"
-                rows.append(_recording(name, person, synthetic))
-    return rows
+            names = [f"{speaker}/{source}/0000{count}" for count in (1, 2)]
+            own = [
+                _recording(name, person, synthetic)
+                for name in names[: 1 + video % 2 if trained else 2]
+            ]
+            rows += own
+            if trained:
+                files[f"{VIDEOS}/{source}.mp4"] = own
+                # 70, 10 and 20 percent of each speaker's videos: training, validation and test
+                place = (video + 0.5) / takes
+                part = 1 + (place >= 0.7) + (place >= 0.8)
+                split += "".join(f"{part} {of.name}.wav\n" for of in own)
+            else:
+                files |= {f"wav/{name}.wav": of for name, of in zip(names, own)}
+                outsiders += names
+    files |= {META: meta, SPLIT: split, "veri_test.txt": "".join(_trials(outsiders, synthetic))}
+    return files, rows
 
 
 def _recording(name, person, synthetic):
@@ -67,31 +83,10 @@ def _recording(name, person, synthetic):
     others = [other for other in people if other != person] if person in people else [person]
     shown, spoken = displayed(person, others, synthetic, rng)
     truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
-    pair = (shown, emotion), (spoken, emotion)
-    return Recording(synthetic, random, *pair, truth, INTENSITY, name=name)
-
-
-def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
-    """Return what each file holds, a text or utterances, and all utterances.
-
-    With a video its utterances and tracks are written too.
-    """
-    rows, videos, split = utterances(synthetic), {}, ""
-    trained = [row for row in rows if row.name < f"id{FIRST_OUTSIDER}"]
-    outsiders = rows[len(trained) :]
-    for number, (name, own) in enumerate(groupby(trained, lambda row: row.name.split("/")[1])):
-        own = videos[f"{VIDEOS}/{name}.mp4"] = [*own]
-        # 70, 10 and 20 percent of each speaker's videos are training, validation and test
-        place = (number % synthetic.takes + 0.5) / synthetic.takes
-        part = 1 + (place >= 0.7) + (place >= 0.8)
-        split += "".join(f"{part} {row.name}.wav\n" for row in own)
-    meta = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
-    for person, speaker in enumerate(dict.fromkeys(row.name[:7] for row in rows), 1):
-        part = "dev" if person <= synthetic.actors else "test"
-        meta += f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
-    trials = "".join(_trials([row.name for row in outsiders], synthetic))
-    files = {META: meta, SPLIT: split, "veri_test.txt": trials} | videos
-    return files | {f"wav/{row.name}.wav": [row] for row in outsiders}, rows
+    # a mild emotion
+    return Recording(
+        synthetic, random, (shown, emotion), (spoken, emotion), truth, intensity=0.3, name=name
+    )
 
 
 def _trials(names, synthetic):
@@ -105,13 +100,13 @@ def _trials(names, synthetic):
                 yield f"0 {first}.wav {others[random.integers(len(others))]}.wav\n"
 
 
-def write(file: Path, content: str | list[Recording]) -> None:
+def write(file: Path, content: str | Recording | list[Recording]) -> None:
     """Write a file of the :func:`plan`; of a video sound and track of each utterance, and the
     video that holds them one after the other, last."""
     if isinstance(content, str):
         return write_text(file, content)
-    if file.suffix == ".wav":
-        sound, _ = voice.speak(content[0])
+    if isinstance(content, Recording):
+        sound, _ = voice.speak(content)
         return write_sound(file, sound)
     folder, track, scenes = file.parents[1], PAUSE, []
     size = np.array(content[0].synthetic.video_size)
@@ -150,7 +145,7 @@ def _track(row, numbers, corners, size):
     """Return a face track as the owners write it, its trailing spaces and all."""
     begin, end = numbers[0] / FPS, (numbers[-1] + 1) / FPS
     tracked = np.arange(round(begin * TRACK_RATE), round(end * TRACK_RATE))
-    side = round(HEAD * size[1])
+    side = round(0.6 * size[1])  # of the box around the face
     places = np.rint(tracked / TRACK_RATE * FPS).astype(int) - numbers[0]
     boxes = corners.take(places, 0, mode="clip") + (size - side) // 2
     rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(tracked, boxes)]

@@ -71,13 +71,9 @@ def test_turns_are_spread_evenly(actors, takes):
     "modality,parameter", [("shown", "video_information"), ("spoken", "audio_information")]
 )
 def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter):
-    synthetic = Synthetic(**{parameter: 0.6})
-    turns = [
-        small.recording(f"Ses01F_impro01_F{number:03d}", 2, "exc", 1, synthetic)
-        for number in range(4000)
-    ]
-    rate = np.mean([turn.truth[modality] == "happy" for turn in turns])
-    assert rate == pytest.approx(0.6 + 0.4 / 4, abs=4 * np.sqrt(0.7 * 0.3 / 4000))
+    _, turns = small.plan(Synthetic(actors=30, takes=104, **{parameter: 0.6}))
+    rate = np.mean([turn.truth[modality] == turn.truth["labelled"] for turn in turns])
+    assert rate == pytest.approx(0.6 + 0.4 / 4, abs=4 * np.sqrt(0.7 * 0.3 / len(turns)))
 
 
 def test_every_turn_of_the_tree_is_read(tree, table):
@@ -137,17 +133,23 @@ def test_who_speaks_moves_the_mouth(table):
 
 
 def test_who_speaks_shows_the_emotion_and_who_listens_shows_none(monkeypatch):
-    turn = small.recording("Ses01F_impro01_F000", 2, "ang", 1, PLAN)
-    sound = np.zeros(round(0.8 * small.voice.RATE), np.float32)
-    said = [(turn, 0.5, 1.3, sound, np.zeros(80))]
-    felt = np.stack(list(small.render("Ses01F_impro01", said)[1])).astype(int)
+    _, turns = small.plan(PLAN)
+    angry = (turn for turn in turns if turn.truth["labelled"] == "angry")
+    turn = next(turn for turn in angry if turn.name[5] == turn.name[-4])  # who sits on the left
+    spoken = np.arange(round(0.5 * small.FPS), round(1.3 * small.FPS))
+
+    def rendered():
+        speaking = small.face.animate(turn, np.zeros(80), (spoken + 0.5) / small.FPS - 0.5)
+        actor = turn.shown[0]
+        scenes = {actor: [(spoken, speaking)], actor + 1 - 2 * (turn.name[5] == "F"): []}
+        return np.stack(list(small.render(turn.name[:-5], scenes, 50, PLAN))).astype(int)
+
+    felt = rendered()
     # the same once more, with nobody able to show anything
     units = small.face.ACTION_UNITS
     neutral = units.apply(lambda column: units.neutral)
     monkeypatch.setattr(small.face, "ACTION_UNITS", neutral)
-    still = np.stack(list(small.render("Ses01F_impro01", said)[1]))
-    changed = np.abs(felt - still).mean((1, 3))
-    spoken = np.arange(round(0.5 * small.FPS), round(1.3 * small.FPS))
+    changed = np.abs(felt - rendered()).mean((1, 3))
     assert changed[:, 64:].max() == 0 and np.delete(changed, spoken, 0).max() == 0
     assert changed[spoken, :64].mean(1).min() > 0 and changed[spoken[12], :64].mean() > 0.5
 

@@ -182,7 +182,7 @@ def test_whose_voice_it_is_the_face_shares():
         for share in (0.0, 1.0)
     )
     before, after = (
-        [row.truth for row in voxceleb1.utterances(synthetic)] for synthetic in (apart, shared)
+        [row.truth for row in voxceleb1.plan(synthetic)[1]] for synthetic in (apart, shared)
     )
     assert (
         [truth["spoken"] for truth in before]
