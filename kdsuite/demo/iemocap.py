@@ -19,7 +19,7 @@ import numpy as np
 
 from kdsuite.data.corpora.iemocap import CLASSES
 from kdsuite.demo import face, voice
-from kdsuite.demo.people import Recording, expressed, table
+from kdsuite.demo.people import Recording, displayed, table
 from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
@@ -63,8 +63,8 @@ def turns(dialogue: str, synthetic: Synthetic) -> list[tuple[str, Recording]]:
         both += [(n, actor, f"{dialogue}_{letter}{n:03d}", code) for n, code in enumerate(codes)]
     classes = [*dict.fromkeys(CLASSES.values())]
     return [
-        (code, expressed(
-            CODES.emotion[code], classes, synthetic, partial(_random, name, synthetic), actor,
+        (code, displayed(
+            CODES.emotion[code], classes, synthetic, partial(_random, name, synthetic), actor=actor,
             intensity=CODES.intensity[code], statement=1 + number % 2, name=name,
         ))
         for number, (_, actor, name, code) in enumerate(sorted(both))

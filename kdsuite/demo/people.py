@@ -47,19 +47,12 @@ class Recording(NamedTuple):
     name: str = ""
 
 
-def expressed(
-    label: str, choices: Sequence[str], synthetic: Synthetic, random: Callable, actor: int, **how
-) -> Recording:
-    """Return a recording of an actor who displays the emotion ``label``, or one of ``choices``."""
-    shown, spoken = displayed(label, choices, synthetic, random(0))
-    truth = {"labelled": label, "shown": shown, "spoken": spoken}
-    return Recording(synthetic, random, (actor, shown), (actor, spoken), truth, **how)
-
-
 def displayed(
-    label: str | int, choices: Sequence, synthetic: Synthetic, random: np.random.Generator
-) -> tuple:
-    """Return what the face shows and what the voice expresses in a recording with this label.
+    label: str | int, choices: Sequence, synthetic: Synthetic, random: Callable,
+    generator: np.random.Generator | None = None, actor: int = 0, emotion: str = "", **how,
+) -> Recording:  # fmt: skip
+    """Return a recording with this label: what its face shows and what its voice expresses, by the
+    ``generator`` or that of purpose 0.
 
     The voice expresses the label with probability ``audio_information`` and else one of the
     ``choices``, drawn uniformly. With probability ``shared`` the face shows what the voice
@@ -70,12 +63,17 @@ def displayed(
         P(v | y, a) = shared [v = a] + (1 - shared) (video_information [v = y] + (1 - video_information) / k)
 
     ``shared`` 0 is independence given the label, ``shared`` 0 with ``video_information`` 0 a face
-    that tells of neither.
+    that tells of neither. Labels are emotions of an ``actor``, or actors who display an
+    ``emotion``.
     """
-    modalities = []
+    values, generator = [], generator or random(0)
     for information in (synthetic.video_information, synthetic.audio_information):
-        informs, other = random.random() < information, choices[random.integers(len(choices))]
-        modalities.append(label if informs else other)
-    shown, spoken = modalities
+        informs, other = generator.random() < information, choices[generator.integers(len(choices))]
+        values.append(label if informs else other)
     # drawn last, so that the draws above are those of every corpus
-    return (spoken if random.random() < synthetic.shared else shown), spoken
+    if generator.random() < synthetic.shared:
+        values[0] = values[1]
+    truth = {"emotion": emotion} if emotion else {"labelled": label}
+    truth |= dict(zip(("shown", "spoken"), values))
+    pairs = [(actor or value, emotion or value) for value in values]
+    return Recording(synthetic, random, *pairs, truth, **how)

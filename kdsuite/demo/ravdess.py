@@ -25,7 +25,7 @@ import pandas as pd
 from kdsuite.data.corpora.features import TIME
 from kdsuite.data.corpora.ravdess import EMOTIONS
 from kdsuite.demo import face, voice
-from kdsuite.demo.people import Recording, expressed
+from kdsuite.demo.people import Recording, displayed
 from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
@@ -34,18 +34,9 @@ INTENSITY = {"01": 0.9, "02": 1.2}
 NOT_OFFICIAL = re.compile("0.-01-02|02-0[78]")
 
 
-def take_list(synthetic: Synthetic) -> list[str]:
-    """Return all takes of a corpus, such as ``01-05-02-01-01-12``, spread evenly over classes,
-    channels and the rest."""
-    return [
-        f"{take}-{actor:02d}"
-        for actor in range(1, synthetic.actors + 1)
-        for take in sorted(_takes_of(actor, synthetic))
-    ]
-
-
 def _takes_of(actor, synthetic):
-    """Return the takes of an actor, without modality and actor, out of 60 of speech and 44 of song."""
+    """Return the takes of an actor, such as ``01-05-02-01-01`` (without modality and actor), out of
+    60 of speech and 44 of song, spread evenly over classes, channels and the rest."""
     channels = ["01"] if actor in synthetic.actors_without_song else ["01", "02"]
     every = map("-".join, product(channels, EMOTIONS, *[("01", "02")] * 3))
     official = [take for take in every if not NOT_OFFICIAL.match(take)]
@@ -70,9 +61,9 @@ def recording(take: str, synthetic: Synthetic) -> Recording:
     """Return what a take displays: its emotion is the label, another one of its channel the error."""
     channel, code, intensity, statement, _, actor = take.split("-")
     actor, number, sung = int(actor), int(take[:-3].replace("-", "")), channel == "02"
-    return expressed(
+    return displayed(
         EMOTIONS[code], [*EMOTIONS.values()][: 6 if sung else 8], synthetic,
-        lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]), actor,
+        lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]), actor=actor,
         intensity=INTENSITY[intensity], statement=int(statement), sung=sung, name=take,
     )  # fmt: skip
 
@@ -101,7 +92,11 @@ def _times(seconds):
 
 def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
     """Return the take of each file (of ``faces.csv`` all of them), and all takes."""
-    takes = [recording(take, synthetic) for take in take_list(synthetic)]
+    takes = [
+        recording(f"{take}-{actor:02d}", synthetic)
+        for actor in range(1, synthetic.actors + 1)
+        for take in sorted(_takes_of(actor, synthetic))
+    ]
     files = {
         f"Actor_{take.name[-2:]}/{modality}-{take.name}.{'wav' if modality == '03' else 'mp4'}": take
         for take, modality in product(takes, synthetic.modalities)

@@ -81,12 +81,8 @@ def _recording(name, person, synthetic):
     rng, people = random(0), range(1, synthetic.actors + 1)
     emotion = str(rng.choice([*EMOTIONS.values()]))
     others = [other for other in people if other != person] if person in people else [person]
-    shown, spoken = displayed(person, others, synthetic, rng)
-    truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
-    # a mild emotion
-    return Recording(
-        synthetic, random, (shown, emotion), (spoken, emotion), truth, intensity=0.3, name=name
-    )
+    how = {"emotion": emotion, "intensity": 0.3, "name": name}
+    return displayed(person, others, synthetic, random, rng, **how)
 
 
 def _trials(names, synthetic):

@@ -18,7 +18,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kdlib.dataset import Fold
@@ -29,10 +29,6 @@ from kdsuite.data.store import Store
 # values of C, the inverse strength of the penalty, to choose from: at a tie the first is taken, and
 # the middle one where there is nothing to choose on
 PENALTIES = (0.01, 0.1, 1.0)
-INNER_FOLDS = 3
-# iterations of a fit, which bound its time: a thousand classes rarely need so many, and few
-# recordings take no time
-ITERATIONS = 300
 
 
 class Baseline(NamedTuple):
@@ -58,12 +54,12 @@ def trained(store: Store, folds: list[Fold], trials: Store | None = None) -> Bas
     """
     began, penalties = time.monotonic(), {"sound": {}, "frames": {}}
     linear = Baseline({}, {}, {}, {"penalties": penalties})
-    compared, statistics = trials and of_sound(trials), {"sound": of_sound(store)}
+    compared, statistics = trials and _of_sound(trials), {"sound": _of_sound(store)}
     if len(store.frames.values):
-        statistics["frames"] = of_frames(store)
+        statistics["frames"] = _of_frames(store)
     for kind, values in statistics.items():
         for fold in folds:
-            model = fitted(values, store, fold)
+            model = _fitted(values, store, fold)
             probabilities = np.zeros((len(fold.test), len(store.classes)))
             probabilities[:, model.classes_] = model.predict_proba(values[fold.test])
             getattr(linear, kind)[fold.number] = probabilities
@@ -74,7 +70,7 @@ def trained(store: Store, folds: list[Fold], trials: Store | None = None) -> Bas
     return linear
 
 
-def of_sound(store: Store) -> np.ndarray:
+def _of_sound(store):
     """Return mean, standard deviation and that of the first difference over time of each band,
     ``(recordings, 120)``.
 
@@ -93,7 +89,7 @@ def of_sound(store: Store) -> np.ndarray:
     return torch.stack(rows).cpu().numpy()
 
 
-def of_frames(store: Store) -> np.ndarray:
+def _of_frames(store):
     """Return mean and standard deviation over a recording's grey pictures, ``(recordings, 512)``,
     or over its rows of measurements."""
     rows = []
@@ -108,7 +104,7 @@ def of_frames(store: Store) -> np.ndarray:
     return torch.stack(rows).cpu().numpy()
 
 
-def fitted(statistics: np.ndarray, store: Store, fold: Fold) -> Pipeline:
+def _fitted(statistics, store, fold):
     """Return scaler and classifier of a fold, fitted to ``statistics`` ``(recordings, …)`` of its
     labelled training recordings; all of its training recordings scale them.
 
@@ -119,7 +115,8 @@ def fitted(statistics: np.ndarray, store: Store, fold: Fold) -> Pipeline:
     rows = np.flatnonzero(labels >= 0)
     labels = labels[rows]
     scaler = StandardScaler().fit(statistics[fold.train])
-    model = LogisticRegression(C=PENALTIES[1], max_iter=ITERATIONS)
+    # a thousand classes rarely need so many iterations, and few recordings take no time
+    model = LogisticRegression(C=PENALTIES[1], max_iter=300)
     if splits := _splits(labels, store.recordings.speaker.to_numpy(str), rows, fold):
         model = GridSearchCV(model, {"C": PENALTIES}, cv=splits)
     elif len({*labels}) == 1:
@@ -133,11 +130,10 @@ def fitted(statistics: np.ndarray, store: Store, fold: Fold) -> Pipeline:
 def _splits(labels, speakers, rows, fold):
     """Return the inner folds as positions in ``rows``; none where the labelled recordings are too
     few for them."""
-    deal, groups, most = StratifiedKFold, None, np.unique(labels, return_counts=True)[1].min()
+    deal, groups = StratifiedKFold, None
+    most = np.unique(labels, return_counts=True)[1].min()
     if not {*speakers[fold.test]} & {*speakers[fold.train]}:
         deal, groups = GroupKFold, speakers[rows]
         most = len({*groups})
-    if most < 2:
-        return []
-    splits = list(deal(min(INNER_FOLDS, most)).split(labels, labels, groups))
+    splits = [*deal(min(3, most)).split(labels, labels, groups)] if most > 1 else []
     return splits if all(len({*labels[train]}) > 1 for train, _ in splits) else []

@@ -28,11 +28,8 @@ KEYS = {
     "student": "{0.backbone}-{0.setting}-{0.method}-a{alpha}-s{0.seed}",
 }
 # the axes that the notebook of a stage has as parameters
-AXES_OF = {
-    "data": ("dataset",),
-    "teacher": ("dataset", "backbone", "setting", "folds", "seed"),
-    "student": tuple(name for name in Settings.model_fields if name not in SECTIONS),
-}
+AXES = {*Settings.model_fields} - {*SECTIONS}
+AXES_OF = {"data": {"dataset"}, "teacher": AXES - {"method", "alpha"}, "student": AXES}
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
 # trials, the code
 INPUTS = ("store", "trials", "code")
@@ -101,7 +98,7 @@ class Run:
         """The parameters for papermill: every axis that the notebook has, and what differs from the
         dataset's file."""
         of = self.settings
-        values = of.model_dump(include={*AXES_OF[self.stage]})
+        values = of.model_dump(include=AXES_OF[self.stage])
         if self.stage == "teacher" and of.sequential:
             values["setting"] = "em"  # em and agg have one teacher
         # all of them: what a stage does not know can still decide whether others are allowed
@@ -175,16 +172,15 @@ class Run:
         They are "" where parameters tell all, as of a synthetic corpus; a corpus that is away for
         now is that of the result.
         """
-        now = dict.fromkeys(INPUTS, "")
+        now = {"store": "", "trials": "", "code": self.code}
         if self.settings.corpus.synthetic is None:
             for name, value in self.data.corpus_on_disk.items():
                 now[name] = value or self.result.get(name) or ""
-        if self.stage == "teacher":  # it has no trials
-            now["trials"] = ""
-        return now | {"code": self.code}
+        # a teacher has no trials
+        return now | ({"trials": ""} if self.stage == "teacher" else {})
 
 
-_DATA_RUNS: dict[Path, Run] = {}
+_DATA_RUNS = {}
 
 
 def status(run: Run, now: bool = False) -> Status:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -140,8 +140,7 @@ def test_who_speaks_shows_the_emotion_and_who_listens_shows_none(monkeypatch):
 
     def rendered():
         speaking = small.face.animate(turn, np.zeros(80), (spoken + 0.5) / small.FPS - 0.5)
-        actor = turn.shown[0]
-        scenes = {actor: [(spoken, speaking)], actor + 1 - 2 * (turn.name[5] == "F"): []}
+        scenes = defaultdict(list, {turn.shown[0]: [(spoken, speaking)]})
         return np.stack(list(small.render(turn.name[:-5], scenes, 50, PLAN))).astype(int)
 
     felt = rendered()

@@ -58,6 +58,10 @@ def truth_of(take, synthetic):
     return ravdess.recording(take, synthetic).truth
 
 
+def takes_of(synthetic):
+    return [take.name for take in ravdess.plan(synthetic)[1]]
+
+
 def emotions(takes):
     return Counter(EMOTIONS[take.split("-")[1]] for take in takes)
 
@@ -66,7 +70,7 @@ def emotions(takes):
 
 
 def test_all_takes_are_the_official_corpus():
-    takes = ravdess.take_list(Synthetic(actors=24, takes=104))
+    takes = takes_of(Synthetic(actors=24, takes=104))
     assert len(set(takes)) == len(takes) == 2452
     assert all(NAME.fullmatch(f"01-{take}") for take in takes)
     four = dict.fromkeys(("calm", "happy", "sad", "angry", "fearful"), 376)
@@ -77,7 +81,7 @@ def test_all_takes_are_the_official_corpus():
 
 @pytest.mark.parametrize("takes", [14, 26, 40])
 def test_takes_are_spread_evenly(takes):
-    chosen = ravdess.take_list(Synthetic(actors=18, takes=takes))
+    chosen = takes_of(Synthetic(actors=18, takes=takes))
     for actor in range(1, 19):
         own = [take for take in chosen if int(take[-2:]) == actor]
         counts = emotions(own)
@@ -104,7 +108,7 @@ RATES = [
 @pytest.mark.parametrize("modality, parameter, information", RATES)
 def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, information):
     synthetic = Synthetic(actors=48, takes=104, actors_without_song=[], **{parameter: information})
-    takes = ravdess.take_list(synthetic)
+    takes = takes_of(synthetic)
     for channel, choices in (("01", 8), ("02", 6)):
         truths = [truth_of(take, synthetic) for take in takes if take.startswith(channel)]
         right = np.mean([truth[modality] == truth["labelled"] for truth in truths])
@@ -116,7 +120,7 @@ def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, in
 
 def test_face_and_voice_err_independently():
     synthetic = Synthetic(actors=48, takes=104, video_information=0.5, audio_information=0.5)
-    truths = [truth_of(take, synthetic) for take in ravdess.take_list(synthetic)]
+    truths = [truth_of(take, synthetic) for take in takes_of(synthetic)]
     errors = np.array(
         [[truth[name] == truth["labelled"] for name in ("shown", "spoken")] for truth in truths],
         float,
@@ -129,7 +133,7 @@ def test_what_is_shared_is_shown_and_spoken_alike_as_often_as_said():
     the voice's own stays."""
     told = {"video_information": 0.3, "audio_information": 0.6, "shared": 0.5}
     synthetic = Synthetic(actors=60, takes=60, actors_without_song=list(range(1, 61)), **told)
-    truths = [truth_of(take, synthetic) for take in ravdess.take_list(synthetic)]
+    truths = [truth_of(take, synthetic) for take in takes_of(synthetic)]
     right = {
         name: np.array([truth[name] == truth["labelled"] for truth in truths])
         for name in ("shown", "spoken")
@@ -159,7 +163,7 @@ def drawn_apart(random, labelled, choices):
 
 def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
     plain, shared = Synthetic(), Synthetic(shared=1.0)
-    for take in ravdess.take_list(plain):
+    for take in takes_of(plain):
         code = int(take[:-3].replace("-", ""))
         choices = list(EMOTIONS.values())[: 8 if take.startswith("01") else 6]
         before = drawn_apart(
@@ -395,7 +399,7 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
 
 def test_emotion_is_read_from_measured_faces_of_strangers():
     synthetic = Synthetic(actors=18, takes=16, shared=0.0, video_information=1.0)
-    takes = ravdess.take_list(synthetic)
+    takes = takes_of(synthetic)
     middle = [
         ravdess.measured(ravdess.recording(take, synthetic)).iloc[36, 2:].astype(float).to_numpy()
         for take in takes
@@ -463,7 +467,7 @@ def same(first, second):
 def test_files_are_as_in_the_corpus(corpus):
     truth = json.loads((corpus / "synthetic.json").read_text())
     assert truth["parameters"] == SMALL.model_dump(mode="json")
-    assert list(truth["takes"]) == ravdess.take_list(SMALL)
+    assert list(truth["takes"]) == takes_of(SMALL)
     content = decoded(corpus)
     endings = {"01": "mp4", "02": "mp4", "03": "wav"}
     assert set(content) == {
