@@ -77,20 +77,14 @@ def _shape(actor, seed):
     }  # fmt: skip
 
 
-def _draw(values, angle, shift, image):
+def _draw(values, image):
     """Draw a face on an image.
 
-    ``values`` are those of its :func:`_shape`, the action units, and ``speech`` (0 to 1), which
-    opens the mouth; ``angle`` (radians) and ``shift`` (half a head's height) move the head.
+    ``values`` are those of its :func:`_shape`, the action units, ``speech`` (0 to 1), which opens
+    the mouth, and how the head moves: ``x``, ``y`` (half a head's height) and ``angle`` (radians).
     """
     polygon, scale = ImageDraw.Draw(image).polygon, 0.37 * image.height
-    centre, nod = complex(0.5 * image.width, 0.46 * image.height), values["nod"]
-    head, turned = shift + 0.05j * nod, np.exp(1j * angle)
-    moves = {
-        "head": (turned, head), "body": (1, 0.3 * shift.real),
-        # the features move more than the head does: a little depth
-        "features": (turned, complex(1.5 * head.real, head.imag + 0.04 * nod)),
-    }  # fmt: skip
+    centre = complex(0.5 * image.width, 0.46 * image.height)
 
     def curve(sums):
         if isinstance(sums, list):
@@ -100,7 +94,8 @@ def _draw(values, angle, shift, image):
         )
 
     for layer in LAYERS:
-        turn, move = moves[layer["moves"]]
+        x, y, angle = map(curve, layer["moves"])
+        move, turn = complex(x, y), np.exp(1j * angle)
         for values["side"], part in product(layer.get("sides", [1]), layer["shapes"]):
             for name, sums in part.get("curves", {}).items():
                 values[name] = curve(sums)
@@ -129,17 +124,17 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     """
     synthetic, rng = recording.synthetic, recording.random(2)
     face, moves = _shape(recording.shown[0], synthetic.seed), movements(recording, len(times), rng)
+    moves["speech"] = np.interp(times, np.arange(len(envelope)) / STEPS, envelope)
     speed, phase = rng.uniform((0.3, 0), (0.8, 1), (3, 2)).T
     progress = (np.arange(len(times))[:, None] + 0.5) / len(times)
-    sway = (0.04, 0.04, 0.03) * np.sin(2 * np.pi * (speed * progress + phase))
+    sway = np.sin(2 * np.pi * (speed * progress + phase))
+    moves[["x", "y", "angle"]] = (0.04, 0.04, 0.03) * sway
     background = rng.integers(214, 236) + rng.integers(-4, 5, 3)
     width, height = synthetic.video_size
     fine = 2 if height > 300 else 3  # drawn larger and reduced, edges are smooth
-    amplitude = np.interp(times, np.arange(len(envelope)) / STEPS, envelope)
-    for units, speech, (x, y, angle) in zip(moves.to_dict("records"), amplitude, sway):
+    for each in moves.to_dict("records"):
         image = Image.new("RGB", (width * fine, height * fine), tuple(background))
-        values = face | units | {"speech": speech}
-        _draw(values, angle, complex(x, y + 0.03 * speech), image)
+        _draw(face | each, image)
         yield np.asarray(image.reduce(fine))
 
 

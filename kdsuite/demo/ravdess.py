@@ -112,4 +112,5 @@ def write(file: Path, take: Recording | list[Recording]) -> None:
     sound, frames = render(take)
     if file.suffix == ".wav":
         return write_sound(file, sound, voice.RATE)
-    write_video(file, frames, sound, *["-an"] * file.name.startswith("02"))
+    silent = file.name.startswith("02")
+    write_video(file, frames, sound, *["-an"] * silent)
