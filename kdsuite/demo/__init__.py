@@ -37,9 +37,10 @@ def ensure(corpus: Corpus) -> None:
         if not claimed(folder, synthetic):
             # late, for moviepy and scipy's filters take long to import
             layout = import_module(f"{__name__}.{corpus.layout}")
-            files, truth = layout.plan(synthetic)
-            _write_missing(folder, files, layout.write, synthetic)
-            value = {"parameters": synthetic.model_dump(mode="json"), "takes": truth}
+            files, recordings = layout.plan(synthetic)
+            _write_missing(folder, files, layout.write)
+            takes = {of.name: of.truth for of in recordings}
+            value = {"parameters": synthetic.model_dump(mode="json"), "takes": takes}
             paths.write_json(folder / TRUTH, value)
 
 
@@ -48,10 +49,8 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
 
     Raises InvalidParameter where it is marked or used otherwise.
     """
-    parameters, remedy = (
-        synthetic.model_dump(mode="json"),
-        "remove that folder or choose another path with corpus.path",
-    )
+    parameters = synthetic.model_dump(mode="json")
+    remedy = "remove that folder or choose another path with corpus.path"
     for mark in (folder / TRUTH, folder / BEGUN):
         if mark.exists():
             # of a parameter that is newer than the corpus the default leaves it as it was
@@ -71,15 +70,14 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
     return False
 
 
-def _write_missing(folder, files, write, synthetic):
+def _write_missing(folder, files, write):
     """Write those files that are missing; an error in a worker is raised here."""
     from joblib import Parallel, cpu_count, delayed  # late: most processes find a complete corpus
 
-    contents = {folder / name: content for name, content in files.items()}
     missing = [
-        delayed(write)(file, content, synthetic)
-        for file, content in contents.items()
-        if not file.exists()
+        delayed(write)(folder / name, content)
+        for name, content in files.items()
+        if not (folder / name).exists()
     ]
     # a process takes about as long to start as four recordings to write
     workers = max(1, min(cpu_count(), len(missing) // 4))

@@ -1,4 +1,4 @@
-"""Faces drawn with PIL: ``people.yaml`` shapes them, the action units of ``emotions.csv`` move
+"""Faces drawn with PIL: ``people.yaml`` shapes them, the action units of ``face.csv`` move
 brows, lids, nose and mouth, and ``face.yaml`` has the shapes that are painted.
 
 Lengths are in units of half a head's height around the head's centre, y downwards; outlines of the
@@ -14,12 +14,11 @@ import pandas as pd
 import yaml
 from PIL import Image, ImageDraw
 
-from kdsuite.demo.people import EMOTIONS, FOLDER, Recording, traits
+from kdsuite.demo.people import FOLDER, Recording, table, traits
 from kdsuite.demo.voice import STEPS
 
-ACTION_UNITS = EMOTIONS.loc["face"]
+ACTION_UNITS = table("face")
 SPREAD = ACTION_UNITS.to_numpy().std(1)
-PERSONAL, INEXACT = 0.5, 0.3  # of the spread: a person's face at rest, and each measurement
 BLINK = (0.5, 0.1, 0.0, 0.3, 0.8)  # how far the lids are open, frame by frame
 LAYERS = yaml.safe_load((FOLDER / "face.yaml").read_text())
 
@@ -27,8 +26,8 @@ ANGLES = np.linspace(0, 2 * np.pi, 72, endpoint=False)
 RING = np.exp(1j * ANGLES)
 ACROSS = -np.cos(np.linspace(0, np.pi, 17))  # closer together at the ends, where outlines bend
 OUT = (ACROSS + 1) / 2  # of a brow: 0 at the nose, 1 at the temple
-RIM = np.append(RING, 1)  # of glasses: around outside, and back inside
-RIM = np.concatenate([RIM, 0.88 * RIM[::-1]])
+# of glasses: around outside, and back inside
+RIM = np.concatenate([RING, [1, 0.88], 0.88 * RING[::-1]])
 # the functions along outlines in face.yaml
 ALONG = {
     "one": 1.0, "across": ACROSS, "out": OUT, "arch": 1 - ACROSS**2,
@@ -43,13 +42,12 @@ def _rounded(x, power):
     return np.sign(x) * np.abs(x) ** power
 
 
-def shape(actor: int, seed: int) -> dict:
-    """Return what :func:`draw` needs of an actor's face, head and shoulders, by its names in
+def _shape(actor, seed):
+    """Return what :func:`_draw` needs of an actor's face, head and shoulders, by its names in
     ``face.yaml``: colours are taken in turn, so that neighbours by number share none; sizes are
     drawn."""
     person, turn = traits(actor, seed, "face"), actor + seed
     head, jaw = person["head"], person["jaw"]
-    skin, hair = person["skin_and_hair"][turn * 3 % 8]
     volume, line, temple, fall, curls, parting = person["hair_styles"][turn // 2 % 4]
 
     x, y, below = RING.real, RING.imag, RING.imag > 0
@@ -66,10 +64,12 @@ def shape(actor: int, seed: int) -> dict:
     over = _rounded(across, 0.85) * width + 1j * up * (1 + volume * (up < 0))
     away = np.maximum((parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting))
     hairline = ACROSS * head * 0.93 + 1j * (line + (temple - line) * away**2.5)
-    return ALONG | person | {
-        "skin": skin, "hair": hair, "fall": fall,
-        "iris": person["irises"][turn * 2 % 5], "shirt": person["shirts"][turn * 5 % 6],
-        "has_beard": actor % 6 == 3, "has_glasses": turn % 5 == 3,
+    in_turn = {
+        name: choices[turn * step % len(choices)]
+        for name, (step, choices) in person["in_turn"].items()
+    }
+    return ALONG | person | in_turn | {
+        "fall": fall, "has_beard": actor % 6 == 3,
         "skull": side + 1j * y, "low": y > 0.3,
         "chin": np.interp(ACROSS * head, side[below][::-1], y[below][::-1]),
         "hair_behind": (wide + 1j * tall) * (1 + curls * np.cos(9 * ANGLES)),
@@ -77,49 +77,42 @@ def shape(actor: int, seed: int) -> dict:
     }  # fmt: skip
 
 
-def draw(values: dict, angle: float, shift: complex, image: Image.Image) -> None:
+def _draw(values, image):
     """Draw a face on an image.
 
-    ``values`` are those of its :func:`shape`, the action units, and ``speech`` (0 to 1), which
-    opens the mouth; ``angle`` (radians) and ``shift`` (half a head's height) move the head.
+    ``values`` are those of its :func:`_shape`, the action units, ``speech`` (0 to 1), which opens
+    the mouth, and how the head moves: ``x``, ``y`` (half a head's height) and ``angle`` (radians).
     """
     polygon, scale = ImageDraw.Draw(image).polygon, 0.37 * image.height
-    centre, nod = complex(0.5 * image.width, 0.46 * image.height), values["nod"]
-    head, turned = shift + 0.05j * nod, np.exp(1j * angle)
-    moves = {
-        "head": (turned, head), "body": (1, 0.3 * shift.real),
-        # the features move more than the head does: a little depth
-        "features": (turned, complex(1.5 * head.real, head.imag + 0.04 * nod)),
-    }  # fmt: skip
+    centre = complex(0.5 * image.width, 0.46 * image.height)
 
     def curve(sums):
-        sums = [
-            sum(math.prod([factor, *map(values.get, names.split())]) for names, factor in each.items())
-            for each in (sums if isinstance(sums, list) else [sums])
-        ]  # fmt: skip
-        return np.minimum(*sums) if sums[1:] else sums[0]
+        if isinstance(sums, list):
+            return np.minimum(*map(curve, sums))
+        return sum(
+            math.prod([factor, *map(values.get, names.split())]) for names, factor in sums.items()
+        )
 
     for layer in LAYERS:
-        turn, move = moves[layer["moves"]]
+        x, y, angle = map(curve, layer["moves"])
+        move, turn = complex(x, y), np.exp(1j * angle)
         for values["side"], part in product(layer.get("sides", [1]), layer["shapes"]):
             for name, sums in part.get("curves", {}).items():
                 values[name] = curve(sums)
             if curve(part.get("when", {"one": 1})) <= 0:
                 continue
             x, ys = curve(part["x"]), map(curve, part.get("y", [{}]))
-            if "in_lids" in part:
-                lids = (values["lid_above"], values["lid_below"])
-                ys = [np.clip(*ys, *(np.interp(x, values["eye_x"], lid) for lid in lids))]
+            if "within" in part:
+                lids = (np.interp(x, values["eye_x"], values[lid]) for lid in part["within"])
+                ys = [np.clip(*ys, *lids)]
             there, *back = (x + 1j * y for y in ys)
             outline = np.concatenate([there, *(line[::-1] for line in back)])
             # turned about the chin
             points = ((outline - 1j) * turn + 1j + move) * scale + centre
-            name, *mixed = part["colour"]
-            colour = values[name]
-            for amount, other in zip(mixed[::2], mixed[1::2]):
-                amount = values.get(amount, amount)
-                colour = [round(a + (b - a) * amount) for a, b in zip(colour, values[other])]
-            polygon(points.view(float).tolist(), fill=tuple(colour))
+            colour = np.zeros(3)
+            for name, amount in part["colour"]:
+                colour = np.rint(colour + (values[name] - colour) * values.get(amount, amount))
+            polygon(points.view(float).tolist(), fill=tuple(map(int, colour)))
 
 
 def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> Iterator[np.ndarray]:
@@ -130,18 +123,18 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     neutral at both ends and strongest near the middle.
     """
     synthetic, rng = recording.synthetic, recording.random(2)
-    face, moves = shape(recording.shown[0], synthetic.seed), movements(recording, len(times), rng)
+    face, moves = _shape(recording.shown[0], synthetic.seed), movements(recording, len(times), rng)
+    moves["speech"] = np.interp(times, np.arange(len(envelope)) / STEPS, envelope)
     speed, phase = rng.uniform((0.3, 0), (0.8, 1), (3, 2)).T
     progress = (np.arange(len(times))[:, None] + 0.5) / len(times)
-    sway = (0.04, 0.04, 0.03) * np.sin(2 * np.pi * (speed * progress + phase))
+    sway = np.sin(2 * np.pi * (speed * progress + phase))
+    moves[["x", "y", "angle"]] = (0.04, 0.04, 0.03) * sway
     background = rng.integers(214, 236) + rng.integers(-4, 5, 3)
     width, height = synthetic.video_size
     fine = 2 if height > 300 else 3  # drawn larger and reduced, edges are smooth
-    amplitude = np.interp(times, np.arange(len(envelope)) / STEPS, envelope)
-    for units, speech, (x, y, angle) in zip(moves.to_dict("records"), amplitude, sway):
+    for each in moves.to_dict("records"):
         image = Image.new("RGB", (width * fine, height * fine), tuple(background))
-        values = face | units | {"speech": speech}
-        draw(values, angle, complex(x, y + 0.03 * speech), image)
+        _draw(face | each, image)
         yield np.asarray(image.reduce(fine))
 
 
@@ -153,23 +146,24 @@ def movements(recording: Recording, count: int, rng: np.random.Generator) -> pd.
     progress, neutral = (np.arange(count) + 0.5) / count, ACTION_UNITS.neutral
     strength = np.sin(np.pi * progress ** rng.uniform(0.8, 1.2)) ** 0.6
     shown = ACTION_UNITS[recording.shown[1]] - neutral
-    moves = np.outer(recording.intensity * strength, shown) + neutral.to_numpy()
-    table = pd.DataFrame(moves, columns=neutral.index)
+    moves = pd.DataFrame(np.outer(recording.intensity * strength, shown), columns=shown.index)
+    moves += neutral
     lids = np.ones(count + len(BLINK))
     for start in np.flatnonzero(rng.random(count) < 1 / 60):  # one about every two seconds
         lids[start : start + len(BLINK)] = BLINK
-    table["eyes"] *= lids[:count]
-    return table
+    moves["eyes"] *= lids[:count]
+    return moves
 
 
-def measure(recording: Recording, count: int, at_rest: np.random.Generator) -> pd.DataFrame:
+def measure(recording: Recording, count: int) -> pd.DataFrame:
     """Return the movements of ``count`` frames as an instrument measures them, which is not exact
     and does not know the face at rest.
 
     What is added, in units of how far each action unit spreads over the emotions: half of a normal
-    number that ``at_rest`` draws, which is the person's own, and 0.3 of one for each frame.
+    number that is the person's own, and 0.3 of one for each frame.
     """
     moves = movements(recording, count, recording.random(2))
-    personal = PERSONAL * at_rest.standard_normal(len(SPREAD))
-    inexact = INEXACT * recording.random(3).standard_normal(moves.shape)
+    own = np.random.default_rng([recording.synthetic.seed, recording.shown[0], 4])
+    personal = 0.5 * own.standard_normal(len(SPREAD))
+    inexact = 0.3 * recording.random(3).standard_normal(moves.shape)
     return moves + SPREAD * (personal + inexact)

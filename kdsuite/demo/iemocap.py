@@ -9,91 +9,66 @@ one more turn, with a code that belongs to no class.
 """
 
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from kdsuite.data.corpora.iemocap import CLASSES
 from kdsuite.demo import face, voice
-from kdsuite.demo.people import FOLDER, Recording, expressed
+from kdsuite.demo.people import Recording, displayed, table
 from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-CODES = pd.read_csv(FOLDER / "codes.csv", comment="#", index_col="code")
-LABELLED = ("neu", "hap", "ang", "sad")  # of the happy turns every other one is excited
+CODES = table("codes")
+LABELLED = ("neu", "hap", "ang", "sad"), ("neu", "exc", "ang", "sad")  # in turn
 UNUSED = ("fru", "xxx")
 DIALOGUES = ("F_impro01", "M_impro01", "F_script01_1", "M_script01_1")
 # what the label file says of a turn: three annotators and the speaker agree on it
 LABEL = """\
-[{start:.4f} - {end:.4f}]\t{name}\t{code}\t[{valence:.4f}, {activation:.4f}, {dominance:.4f}]
+[{2:.4f} - {3:.4f}]\t{0.name}\t{1}\t[{valence:.4f}, {activation:.4f}, {dominance:.4f}]
 C-E2:\t{word};\t()
 C-E3:\t{word};\t()
 C-E4:\t{word};\t()
-C-{sex}1:\t{word};\t()
+C-{4}1:\t{word};\t()
 A-E3:\tval {valence}; act {activation}; dom  {dominance};\t()
 A-E4:\tval {valence}; act {activation}; dom  {dominance};\t()
-A-{sex}1:\tval {valence}; act {activation}; dom  {dominance};\t()
+A-{4}1:\tval {valence}; act {activation}; dom  {dominance};\t()
 
 """
-SOUND_RATE = 16000  # of the turns' files
 PAUSE = (0.2, 0.6)  # seconds before and after each turn
 JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "  # what a Mac leaves beside a file, with ._ before its name
 
 
-class Turn(NamedTuple):
-    """One turn of a dialogue: its name, who speaks, the code of its label, and the number of its
-    statement."""
+def turns(dialogue: str, synthetic: Synthetic) -> list[tuple[str, Recording]]:
+    """Return the turns of a dialogue in their order, each the code of its label and what it
+    displays: the emotion of the code is the label, that of another class the error.
 
-    name: str
-    actor: int
-    code: str
-    statement: int
-
-
-def dialogue_list(synthetic: Synthetic) -> list[str]:
-    """Return the names of all dialogues, such as ``Ses01F_impro01``: four a session, two sessions
-    or more."""
-    sessions = range(1, max(2, synthetic.actors // 2) + 1)
-    return [f"Ses{session:02d}{dialogue}" for session in sessions for dialogue in DIALOGUES]
-
-
-def turn_list(dialogue: str, synthetic: Synthetic) -> list[Turn]:
-    """Return the turns of a dialogue in their order: the two people take turns for as long as both
-    have something to say."""
-    woman, place, turns = 2 * int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
+    The two people take turns for as long as both have something to say.
+    """
+    woman, place, both = 2 * int(dialogue[3:5]), DIALOGUES.index(dialogue[5:]), []
     for letter, actor in (("M", woman - 1), ("F", woman)):
-        codes = _codes(actor, place, synthetic)
-        codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(codes).tolist()
-        turns.append([(f"{dialogue}_{letter}{n:03d}", actor, code) for n, code in enumerate(codes)])
-    both = filter(None, chain(*zip_longest(*turns)))
-    return [Turn(*turn, 1 + number % 2) for number, turn in enumerate(both)]
-
-
-def _codes(actor, place, synthetic):
-    """Return the codes of an actor's turns in one dialogue: classes are spread evenly, and each
-    comes in every dialogue."""
-    codes = [UNUSED[(actor // 2 + place) % 2]] if (actor + place) % 2 else []
-    for number in range(synthetic.takes):
-        code, again = LABELLED[(number + actor) % 4], number // 4
-        if (number + again) % 4 == place:
-            codes.append("exc" if code == "hap" and (again + actor // 2) % 2 else code)
-    return codes
-
-
-def recording(turn: Turn, synthetic: Synthetic) -> Recording:
-    """Return what a turn displays: the emotion of its code is the label, that of another class the
-    error."""
-    code = CODES.loc[turn.code]
-    return expressed(
-        code.emotion, list(dict.fromkeys(CLASSES.values())), synthetic,
-        partial(_random, turn.name, synthetic), turn.actor,
-        intensity=code.intensity, statement=turn.statement,
-    )  # fmt: skip
+        # classes are spread evenly, and each comes in every dialogue
+        codes = [
+            LABELLED[(number // 4 + actor // 2) % 2][(number + actor) % 4]
+            for number in range(synthetic.takes)
+            if (number + number // 4) % 4 == place
+        ]
+        if (actor + place) % 2:
+            codes.insert(0, UNUSED[(actor // 2 + place) % 2])
+        codes = _random(f"{dialogue}{letter}", synthetic, 3).permutation(codes)
+        both += [(n, actor, f"{dialogue}_{letter}{n:03d}", code) for n, code in enumerate(codes)]
+    classes = [*dict.fromkeys(CLASSES.values())]
+    return [
+        (code, displayed(
+            CODES.emotion[code], classes, synthetic, partial(_random, name, synthetic), actor=actor,
+            intensity=CODES.intensity[code], statement=1 + number % 2, name=name,
+        ))
+        for number, (_, actor, name, code) in enumerate(sorted(both))
+    ]  # fmt: skip
 
 
 def _random(name, synthetic, purpose):
@@ -101,83 +76,71 @@ def _random(name, synthetic, purpose):
 
 
 def render(
-    dialogue: str, said: list, synthetic: Synthetic
-) -> tuple[np.ndarray, Iterator[np.ndarray]]:
-    """Return the sound of a dialogue, float32 ``(samples,)`` at 48 kHz, and its frames, uint8 RGB
-    ``(height, 2 * width, 3)``.
+    dialogue: str, scenes: dict[int, list], count: int, synthetic: Synthetic
+) -> Iterator[np.ndarray]:
+    """Yield ``count`` frames of a dialogue, uint8 RGB ``(height, 2 * width, 3)``.
 
-    ``said`` are its turns, each with its begin and end in seconds, its sound and its amplitude
-    envelope as :func:`.voice.speak` returns them.
+    ``scenes`` are those of each actor who speaks, as :func:`.writing.filled` takes them.
     """
-    count = round((said[-1][2] + PAUSE[1]) * FPS)
-    track = np.zeros(round(count / FPS * voice.RATE), np.float32)
-    for _, start, _, sound, _ in said:
-        begin = round(start * voice.RATE)
-        track[begin : begin + len(sound)] = sound
-    woman = 2 * int(dialogue[3:5])
-    seats = (woman - 1, woman) if dialogue[5] == "M" else (woman, woman - 1)
-    people = [_person(actor, dialogue, said, count, synthetic) for actor in seats]
-    return track, map(np.hstack, zip(*people))
+    woman, people = 2 * int(dialogue[3:5]), []
+    for actor in sorted((woman - 1, woman), reverse=dialogue[5] == "F"):
+        random = {2: _random(f"{dialogue} {actor}", synthetic, 2)}
+        listener = Recording(synthetic, random.get, (actor, "neutral"))
+        people.append(filled(scenes[actor], count, partial(_listening, listener)))
+    return map(np.hstack, zip(*people))
 
 
-def _person(actor, dialogue, said, count, synthetic):
-    """Yield ``count`` frames of one person, who speaks and listens."""
-    random = _random(f"{dialogue} {actor}", synthetic, 2)
-    listener = Recording(synthetic, lambda _: random, (actor, "neutral"))
-
-    def listening(frames):
-        # each drawing stands for two frames: who listens moves little, and drawing is what takes
-        # the time
-        drawings = face.animate(listener, np.zeros(1), np.zeros((frames + 1) // 2))
-        return islice((drawing for drawing in drawings for _ in range(2)), frames)
-
-    scenes = []
-    for turn, start, end, _, envelope in said:
-        if turn.actor == actor:
-            frames = np.arange(round(start * FPS), round(end * FPS))
-            of, times = recording(turn, synthetic), (frames + 0.5) / FPS - start
-            scenes.append((frames[0], face.animate(of, envelope, times)))
-    return filled(scenes, count, listening)
+def _listening(listener, count):
+    """Return frames of who listens, each twice: they move little, and drawing takes the time."""
+    drawings = face.animate(listener, np.zeros(1), np.zeros((count + 1) // 2))
+    return islice((drawing for drawing in drawings for _ in range(2)), count)
 
 
-def plan(synthetic: Synthetic) -> tuple[dict, dict]:
-    """Return the label file of each dialogue, and what each turn displays.
+def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
+    """Return the label file of each dialogue with its turns, and what those of a class display.
 
     The label file is there if and only if all of the dialogue is.
     """
-    dialogues = dialogue_list(synthetic)
     files = {
-        f"IEMOCAP_full_release/Session{int(dialogue[3:5])}/dialog/EmoEvaluation/{dialogue}.txt": dialogue
-        for dialogue in dialogues
-    }
-    truth = {
-        turn.name: recording(turn, synthetic).truth
-        for dialogue in dialogues
-        for turn in turn_list(dialogue, synthetic)
-        if turn.code in CLASSES
-    }
-    return files, truth
+        f"IEMOCAP_full_release/Session{session}/dialog/EmoEvaluation/Ses{session:02d}{place}.txt":
+            turns(f"Ses{session:02d}{place}", synthetic)
+        for session in range(1, max(2, synthetic.actors // 2) + 1)
+        for place in DIALOGUES
+    }  # fmt: skip
+    return files, [of for code, of in chain(*files.values()) if code in CLASSES]
 
 
-def write(file: Path, dialogue: str, synthetic: Synthetic) -> None:
+def write(file: Path, turns: list[tuple[str, Recording]]) -> None:
     """Write all files of a dialogue, its label ``file`` last: its turns one after the other with
     pauses between, times to a tenth of a millisecond."""
-    session, random, said, end = file.parents[2], _random(dialogue, synthetic, 4), [], 0.0
-    sounds = session / "sentences/wav" / dialogue
-    video = session / "dialog/avi/DivX" / f"{dialogue}.avi"
+    dialogue, session, synthetic = file.stem, file.parents[2], turns[0][1].synthetic
+    sounds, video = (
+        session / "sentences/wav" / dialogue,
+        session / f"dialog/avi/DivX/{dialogue}.avi",
+    )
     categories, labels = "", "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
-    for turn in turn_list(dialogue, synthetic):
+    random, scenes = _random(dialogue, synthetic, 4), defaultdict(list)
+    end, track = 0.0, np.zeros(0, np.float32)
+    for code, of in turns:
         start = round(end + random.uniform(*PAUSE), 4)
-        sound, envelope = voice.speak(recording(turn, synthetic))
+        sound, envelope = voice.speak(of)
         end = round(start + len(sound) / voice.RATE, 4)
-        said.append((turn, start, end, sound, envelope))
-        write_sound(sounds / f"{turn.name}.wav", sound, SOUND_RATE)
-        row = turn._asdict() | {"sex": turn.name[-4], **CODES.loc[turn.code]}
-        categories += "{name} :{word}; ()\n".format(**row)
-        labels += LABEL.format(start=start, end=end, **row)
-    sound, frames = render(dialogue, said, synthetic)
-    write_video(video, frames, sound)
-    write_text(file.parent / "Categorical" / f"{dialogue}_e2_cat.txt", categories)
-    for beside in (file, video, sounds / f"{said[0][0].name}.wav"):
+        track = np.append(_until(start, track), sound)
+        write_sound(sounds / f"{of.name}.wav", sound)
+        numbers = np.arange(round(start * FPS), round(end * FPS))
+        speaking = face.animate(of, envelope, (numbers + 0.5) / FPS - start)
+        scenes[of.shown[0]].append((numbers, speaking))
+        row = CODES.loc[code]
+        categories += f"{of.name} :{row.word}; ()\n"
+        labels += LABEL.format(of, code, start, end, of.name[-4], **row)
+    count = round((end + PAUSE[1]) * FPS)
+    write_video(video, render(dialogue, scenes, count, synthetic), _until(count / FPS, track))
+    write_text(file.parent / f"Categorical/{dialogue}_e2_cat.txt", categories)
+    for beside in (file, video, sounds / f"{turns[0][1].name}.wav"):
         beside.with_name(f"._{beside.name}").write_bytes(JUNK)
     write_text(file, labels)
+
+
+def _until(seconds, track):
+    """Return a sound with silence behind it."""
+    return np.pad(track, (0, round(seconds * voice.RATE) - len(track)))

@@ -1,5 +1,4 @@
-"""Who displays what in the recordings of a synthetic corpus, and the tables of people, emotions and
-phones."""
+"""Who displays what in the recordings of a synthetic corpus, and the tables of people."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,26 +12,27 @@ from kdsuite.parameters import Synthetic
 
 FOLDER = Path(__file__).parent
 PEOPLE = yaml.safe_load((FOLDER / "people.yaml").read_text())
-PHONES = pd.read_csv(FOLDER / "phones.csv", comment="#", index_col="phone")
-EMOTIONS = pd.read_csv(FOLDER / "emotions.csv", comment="#", index_col=["part", "parameter"])
-EMOTIONS = EMOTIONS.drop(columns="meaning")
-PURPOSE = {"voice": 1, "face": 2}  # of the random numbers
+
+
+def table(name: str) -> pd.DataFrame:
+    """Return the table ``name.csv``, whose rows have the names in its first column."""
+    return pd.read_csv(FOLDER / f"{name}.csv", comment="#", index_col=0)
 
 
 def traits(actor: int, seed: int, part: str) -> dict:
     """Return the traits of an actor's ``face`` or ``voice``, by their names in ``people.yaml``; odd
     numbers are male, as in RAVDESS."""
     common = PEOPLE["male" if actor % 2 else "female"]
-    spans, rng = common[part], np.random.default_rng([seed, actor, PURPOSE[part]])
-    sizes = rng.uniform(*np.transpose(list(spans.values())))
-    return PEOPLE["all"] | common | dict(zip(spans, sizes))
+    spans = common[part]
+    rng = np.random.default_rng([seed, actor, {"voice": 1, "face": 2}[part]])
+    return common | dict(zip(spans, rng.uniform(*np.transpose([*spans.values()]))))
 
 
 class Recording(NamedTuple):
     """What a recording displays: ``shown`` by a face and ``spoken`` by a voice, each the number of an
     actor and an emotion; ``truth`` is what ``synthetic.json`` says of it.
 
-    ``random`` returns the generator of a purpose (0 truth, 1 voice, 2 face, others of the layout),
+    ``name`` is that of the take, turn or utterance. ``random`` returns the generator of a purpose (0 truth, 1 voice, 2 face, others of the layout),
     whoever draws from it and when. An ``intensity`` above 1 exaggerates the emotion.
     """
 
@@ -44,21 +44,15 @@ class Recording(NamedTuple):
     intensity: float = 1.0
     statement: int = 0  # 0: drawn
     sung: bool = False
-
-
-def expressed(
-    label: str, choices: Sequence[str], synthetic: Synthetic, random: Callable, actor: int, **how
-) -> Recording:
-    """Return a recording of an actor who displays the emotion ``label``, or one of ``choices``."""
-    shown, spoken = displayed(label, choices, synthetic, random(0))
-    truth = {"labelled": label, "shown": shown, "spoken": spoken}
-    return Recording(synthetic, random, (actor, shown), (actor, spoken), truth, **how)
+    name: str = ""
 
 
 def displayed(
-    label: str | int, choices: Sequence, synthetic: Synthetic, random: np.random.Generator
-) -> tuple:
-    """Return what the face shows and what the voice expresses in a recording with this label.
+    label: str | int, choices: Sequence, synthetic: Synthetic, random: Callable,
+    generator: np.random.Generator | None = None, actor: int = 0, emotion: str = "", **how,
+) -> Recording:  # fmt: skip
+    """Return a recording with this label: what its face shows and what its voice expresses, by the
+    ``generator`` or that of purpose 0.
 
     The voice expresses the label with probability ``audio_information`` and else one of the
     ``choices``, drawn uniformly. With probability ``shared`` the face shows what the voice
@@ -69,12 +63,17 @@ def displayed(
         P(v | y, a) = shared [v = a] + (1 - shared) (video_information [v = y] + (1 - video_information) / k)
 
     ``shared`` 0 is independence given the label, ``shared`` 0 with ``video_information`` 0 a face
-    that tells of neither.
+    that tells of neither. Labels are emotions of an ``actor``, or actors who display an
+    ``emotion``.
     """
-    modalities = []
+    values, generator = [], generator or random(0)
     for information in (synthetic.video_information, synthetic.audio_information):
-        informs, other = random.random() < information, choices[random.integers(len(choices))]
-        modalities.append(label if informs else other)
-    shown, spoken = modalities
+        informs, other = generator.random() < information, choices[generator.integers(len(choices))]
+        values.append(label if informs else other)
     # drawn last, so that the draws above are those of every corpus
-    return (spoken if random.random() < synthetic.shared else shown), spoken
+    if generator.random() < synthetic.shared:
+        values[0] = values[1]
+    truth = {"emotion": emotion} if emotion else {"labelled": label}
+    truth |= dict(zip(("shown", "spoken"), values))
+    pairs = [(actor or value, emotion or value) for value in values]
+    return Recording(synthetic, random, *pairs, truth, **how)

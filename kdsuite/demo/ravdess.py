@@ -25,7 +25,7 @@ import pandas as pd
 from kdsuite.data.corpora.features import TIME
 from kdsuite.data.corpora.ravdess import EMOTIONS
 from kdsuite.demo import face, voice
-from kdsuite.demo.people import Recording, expressed
+from kdsuite.demo.people import Recording, displayed
 from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
@@ -34,18 +34,9 @@ INTENSITY = {"01": 0.9, "02": 1.2}
 NOT_OFFICIAL = re.compile("0.-01-02|02-0[78]")
 
 
-def take_list(synthetic: Synthetic) -> list[str]:
-    """Return all takes of a corpus, such as ``01-05-02-01-01-12``, spread evenly over classes,
-    channels and the rest."""
-    return [
-        f"{take}-{actor:02d}"
-        for actor in range(1, synthetic.actors + 1)
-        for take in sorted(_takes_of(actor, synthetic))
-    ]
-
-
 def _takes_of(actor, synthetic):
-    """Return the takes of an actor, without modality and actor, out of 60 of speech and 44 of song."""
+    """Return the takes of an actor, such as ``01-05-02-01-01`` (without modality and actor), out of
+    60 of speech and 44 of song, spread evenly over classes, channels and the rest."""
     channels = ["01"] if actor in synthetic.actors_without_song else ["01", "02"]
     every = map("-".join, product(channels, EMOTIONS, *[("01", "02")] * 3))
     official = [take for take in every if not NOT_OFFICIAL.match(take)]
@@ -54,8 +45,8 @@ def _takes_of(actor, synthetic):
     kind, label = takes.str[3:5] + takes.str[:2], takes.str[3:5].replace("01", "02")
     # the first in turn changes with the actor, so that no class or channel is favoured over all
     # actors
-    classes = [_in_turn(own, kind, actor) for _, own in takes.groupby(label)]
-    return _in_turn(pd.concat(classes), label, actor * synthetic.takes)[: synthetic.takes]
+    takes = takes.groupby(label, group_keys=False).apply(_in_turn, kind, actor)
+    return _in_turn(takes, label, actor * synthetic.takes)[: synthetic.takes]
 
 
 def _in_turn(takes, group, first):
@@ -70,56 +61,56 @@ def recording(take: str, synthetic: Synthetic) -> Recording:
     """Return what a take displays: its emotion is the label, another one of its channel the error."""
     channel, code, intensity, statement, _, actor = take.split("-")
     actor, number, sung = int(actor), int(take[:-3].replace("-", "")), channel == "02"
-    return expressed(
+    return displayed(
         EMOTIONS[code], [*EMOTIONS.values()][: 6 if sung else 8], synthetic,
-        lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]), actor,
-        intensity=INTENSITY[intensity], statement=int(statement), sung=sung,
+        lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]), actor=actor,
+        intensity=INTENSITY[intensity], statement=int(statement), sung=sung, name=take,
     )  # fmt: skip
 
 
-def render(take: str, synthetic: Synthetic) -> tuple[np.ndarray, Iterator[np.ndarray]]:
+def render(take: Recording) -> tuple[np.ndarray, Iterator[np.ndarray]]:
     """Return the sound of a take, float32 ``(samples,)`` at 48 kHz, and frames as long, uint8 RGB
     ``(height, width, 3)`` at :data:`.writing.FPS`."""
-    rendered = recording(take, synthetic)
-    sound, envelope = voice.speak(rendered)
+    sound, envelope = voice.speak(take)
     times = _times(len(sound) / voice.RATE)
-    frames = face.animate(rendered, envelope, times + 0.5 / FPS)
+    frames = face.animate(take, envelope, times + 0.5 / FPS)
     return sound[: round(len(times) / FPS * voice.RATE)], frames
 
 
-def measured(take: str, synthetic: Synthetic) -> pd.DataFrame:
+def measured(take: Recording) -> pd.DataFrame:
     """Return the face of a take as measured at each frame of its video: ``recording``, ``time`` in
     seconds, and ten action units."""
-    of = recording(take, synthetic)
-    times = _times(voice.duration(of, of.random(1)))
-    table = face.measure(
-        of, len(times), at_rest=np.random.default_rng([synthetic.seed, of.shown[0], 4])
+    times = _times(voice.duration(take, take.random(1)))
+    return pd.DataFrame(
+        {"recording": f"01-{take.name}", TIME: times, **face.measure(take, len(times))}
     )
-    return pd.DataFrame({"recording": f"01-{take}", TIME: times, **table})
 
 
 def _times(seconds):
     return np.arange(int(seconds * FPS)) / FPS
 
 
-def plan(synthetic: Synthetic) -> tuple[dict, dict]:
-    """Return the take of each file (of ``faces.csv`` all of them), and what each take displays."""
-    takes = take_list(synthetic)
+def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
+    """Return the take of each file (of ``faces.csv`` all of them), and all takes."""
+    takes = [
+        recording(f"{take}-{actor:02d}", synthetic)
+        for actor in range(1, synthetic.actors + 1)
+        for take in sorted(_takes_of(actor, synthetic))
+    ]
     files = {
-        f"Actor_{take[-2:]}/{modality}-{take}.{'wav' if modality == '03' else 'mp4'}": take
+        f"Actor_{take.name[-2:]}/{modality}-{take.name}.{'wav' if modality == '03' else 'mp4'}": take
         for take, modality in product(takes, synthetic.modalities)
     }
-    truth = {take: recording(take, synthetic).truth for take in takes}
-    return files | {"faces.csv": takes}, truth
+    return files | {"faces.csv": takes}, takes
 
 
-def write(file: Path, take: str | list, synthetic: Synthetic) -> None:
+def write(file: Path, take: Recording | list[Recording]) -> None:
     """Write a file of the :func:`plan`."""
     if file.suffix == ".csv":
-        rows = pd.concat([measured(each, synthetic) for each in take])
+        rows = pd.concat(map(measured, take))
         return write_text(file, rows.to_csv(index=False, float_format="%.4f"))
-    sound, frames = render(take, synthetic)
+    sound, frames = render(take)
     if file.suffix == ".wav":
-        write_sound(file, sound)
-    else:
-        write_video(file, frames, None if file.name.startswith("02") else sound)
+        return write_sound(file, sound, voice.RATE)
+    silent = file.name.startswith("02")
+    write_video(file, frames, sound, *["-an"] * silent)

@@ -2,16 +2,14 @@
 tract.
 
 The tract follows Klatt (1980), a cascade of five resonators that move from phone to phone
-(``phones.csv``). ``emotions.csv`` has what emotions do to pitch, tempo, loudness and timbre.
+(``phones.csv``). ``voice.csv`` has what emotions do to pitch, tempo, loudness and timbre.
 """
-
-from types import SimpleNamespace
 
 import numpy as np
 from scipy.ndimage import convolve1d
 from scipy.signal import butter, lfilter, resample_poly, sosfilt
 
-from kdsuite.demo.people import EMOTIONS, PHONES, Recording, traits
+from kdsuite.demo.people import Recording, table, traits
 
 RATE = 48000  # samples a second of what is returned
 TRACT_RATE = 16000  # five resonators describe a tract up to 8 kHz
@@ -19,10 +17,10 @@ STEPS = 100  # a second: shapes of the tract, and values of the amplitude envelo
 SILENCE = 0.1  # of the whole length, before and after
 HISS = butter(2, (3000, 7000), "band", fs=TRACT_RATE, output="sos")
 BANDWIDTHS = np.array([70, 90, 140, 200, 250])  # Hz, of the formants
-PROSODY = EMOTIONS.loc["voice"]
+PHONES, PROSODY = table("phones"), table("voice")
 STATEMENTS = {
-    1: "_ k ih d z aa r _ t ao _ k ih n b aa ih dh uh d ao r",  # kids are talking by the door
-    2: "_ d ao g z aa r s ih _ t ih n b aa ih dh uh d ao r",  # dogs are sitting by the door
+    1: "_ _ k ih d z aa r _ t ao _ k ih n b aa ih dh uh d ao r _",  # kids are talking by the door
+    2: "_ _ d ao g z aa r s ih _ t ih n b aa ih dh uh d ao r _",  # dogs are sitting by the door
 }
 MELODY = np.array([0, 2, 4, 4, 2, 2, 0, -1, 0])  # semitones, one note a vowel
 
@@ -34,16 +32,16 @@ def speak(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
     envelope, float32 ``(values,)`` within 0 to 1 at ``STEPS`` a second.
     """
     (actor, _), synthetic, rng = recording.spoken, recording.synthetic, recording.random(1)
-    voice = SimpleNamespace(**traits(actor, synthetic.seed, "voice"))
+    own = traits(actor, synthetic.seed, "voice")
     statement, prosody = recording.statement or rng.integers(1, 3), _prosody(recording)
     count, sung = round(duration(recording, rng) * STEPS), recording.sung
     phones = _phones(STATEMENTS[statement].split(), count, sung)
-    pitch = voice.pitch * 2 ** (_semitones(prosody, phones.syllable, sung, rng) / 12)
+    pitch = own["pitch"] * 2 ** (_semitones(prosody, phones.syllable, sung, rng) / 12)
     shake = np.maximum(1 + 0.25 * prosody.tremor * _wave(8, count, rng), 0.1)
-    source = _sawtooth(_samples(pitch) / TRACT_RATE, prosody.brightness + voice.brightness)
-    source += (prosody.breath + voice.breath) * rng.standard_normal(len(source))
+    source = _sawtooth(_samples(pitch) / TRACT_RATE, prosody.brightness + own["brightness"])
+    source += (prosody.breath + own["breath"]) * rng.standard_normal(len(source))
     source *= _samples(_smooth(phones.voicing * shake, 3))
-    formants = _smooth(phones.loc[:, "f1":"f5"], 5) * voice.tract * prosody.smile
+    formants = _smooth(phones.loc[:, "f1":"f5"], 5) * own["tract"] * prosody.smile
     friction = rng.standard_normal(len(source)) * _samples(_smooth(phones.friction, 3))
     sound = _resonate(source, formants) + 0.3 * sosfilt(HISS, friction)
     sound = resample_poly(sound, RATE // TRACT_RATE, 1)
@@ -69,7 +67,7 @@ def _prosody(recording):
 
 def _phones(names, count, sung):
     """Return the row of PHONES at each of ``count`` steps, with the number of its ``syllable``."""
-    phones = PHONES.loc[["_", *names, "_"]]
+    phones = PHONES.loc[names]
     vowel = phones.vowel
     durations = np.array(phones.duration * (1 + 1.5 * sung * vowel))[1:-1]
     durations[-2:] *= 1.4  # the last syllable is drawn out
@@ -125,12 +123,12 @@ def _sawtooth(step, brightness):
 
 
 def _resonate(source, formants):
-    """Pass the source through a cascade of resonators at ``formants`` Hz ``(steps, resonators)``."""
+    """Pass the source, in place, through a cascade of resonators at ``formants`` Hz ``(steps,
+    resonators)``."""
     radius = np.exp(-np.pi * BANDWIDTHS / TRACT_RATE)
     b, c = 2 * radius * np.cos(2 * np.pi * formants / TRACT_RATE), -(radius**2)
     sections = np.stack(np.broadcast_arrays(1 - b - c, 0, 0, 1, -b, -c), axis=-1)
-    state, parts = np.zeros((len(BANDWIDTHS), 2)), []
+    state = np.zeros((len(BANDWIDTHS), 2))
     for section, part in zip(sections, source.reshape(len(formants), -1)):
-        part, state = sosfilt(section, part, zi=state)
-        parts.append(part)
-    return np.concatenate(parts)
+        part[:], state = sosfilt(section, part, zi=state)
+    return source

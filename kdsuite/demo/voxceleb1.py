@@ -9,9 +9,9 @@ mild emotion is drawn again for each utterance, for it must not matter. Further 
 there is only sound, are compared by the trial list.
 """
 
-from itertools import combinations, groupby, repeat
+from functools import partial
+from itertools import combinations, repeat
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,17 +23,11 @@ from kdsuite.demo.people import Recording, displayed
 from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-SOUND_RATE = 16000
 ALPHABET = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-FIRST_OUTSIDER = 10270  # as in the corpus, where id10270 is the first speaker of the test
-OUTSIDER_VIDEOS, OUTSIDER_UTTERANCES = 4, 2
 PAUSE = np.zeros(round(0.4 * voice.RATE), np.float32)  # before, between and after utterances
-INTENSITY = 0.3  # of the emotions
-MARGIN = 0.5  # of the drawn picture's size that the frame is larger
-HEAD = 0.6  # of the drawn picture's height that the box around the face takes
 TRACK = """\
-Identity  : \t{speaker}
-Reference : \t{video}
+Identity  : \t{0}
+Reference : \t{1}
 Offset    : \t-1
 FV Conf   : \t17.997\t(1)
 ASD Conf  : \t6.338
@@ -41,138 +35,114 @@ ASD Conf  : \t6.338
 FRAME \tX \tY \tW \tH \n"""
 
 
-class Utterance(NamedTuple):
-    """One utterance, such as ``id10001/AbCdEfGhIjK/00001``: the number of its speaker from 1, and
-    that of its video from 0."""
+def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
+    """Return what each file holds, a text or utterances, and all utterances.
 
-    name: str
-    person: int
-    video: int
-
-
-def utterances(synthetic: Synthetic) -> list[Utterance]:
-    """Return all utterances; a speaker's videos have one and two of them in turn. Persons beyond
-    ``actors`` are outsiders."""
-    rows, actors = [], synthetic.actors
+    With a video its utterances and tracks are written too: one and two in turn. Persons beyond
+    ``actors`` are outsiders, with four videos of two utterances.
+    """
+    files, rows, outsiders, actors, takes = {}, [], [], synthetic.actors, synthetic.takes
+    meta, split = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n", ""
     for person in range(1, actors + synthetic.outsiders + 1):
         trained = person <= actors
-        number = person + (10000 if trained else FIRST_OUTSIDER - actors - 1)
-        for video in range(synthetic.takes if trained else OUTSIDER_VIDEOS):
+        # as in the corpus, where id10270 is the first speaker of the test
+        speaker = f"id{person + (10000 if trained else 10269 - actors)}"
+        part = "dev" if trained else "test"
+        meta += f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
+        for video in range(takes if trained else 4):
             random = np.random.default_rng([synthetic.seed, person, video, 9])
             source = "".join(random.choice(ALPHABET, 11))
-            for count in range(1 + video % 2 if trained else OUTSIDER_UTTERANCES):
-                rows.append(Utterance(f"id{number}/{source}/{count + 1:05d}", person, video))
-    return rows
+            names = [f"{speaker}/{source}/0000{count}" for count in (1, 2)]
+            own = [
+                _recording(name, person, synthetic)
+                for name in names[: 1 + video % 2 if trained else 2]
+            ]
+            rows += own
+            if trained:
+                files[f"{VIDEOS}/{source}.mp4"] = own
+                # 70, 10 and 20 percent of each speaker's videos: training, validation and test
+                place = (video + 0.5) / takes
+                part = 1 + (place >= 0.7) + (place >= 0.8)
+                split += "".join(f"{part} {of.name}.wav\n" for of in own)
+            else:
+                files |= {f"wav/{name}.wav": of for name, of in zip(names, own)}
+                outsiders += names
+    files |= {META: meta, SPLIT: split, "veri_test.txt": "".join(_trials(outsiders, synthetic))}
+    return files, rows
 
 
-def recording(row: Utterance, synthetic: Synthetic) -> Recording:
+def _recording(name, person, synthetic):
     """Return what an utterance displays: an emotion that is drawn, by the persons whose face is
     ``shown`` and whose voice is ``spoken``; outsiders have their own."""
 
     def random(purpose):
-        return np.random.default_rng([synthetic.seed, purpose, *row.name.encode()])
+        return np.random.default_rng([synthetic.seed, purpose, *name.encode()])
 
-    rng, emotions, actors = random(0), list(EMOTIONS.values()), synthetic.actors
-    emotion = emotions[rng.integers(len(emotions))]
-    others = [other for other in range(1, actors + 1) if other != row.person]
-    if row.person > actors:
-        others = [row.person] * (actors - 1)
-    shown, spoken = displayed(row.person, others, synthetic, rng)
-    truth = {"emotion": emotion, "shown": shown, "spoken": spoken}
-    return Recording(synthetic, random, (shown, emotion), (spoken, emotion), truth, INTENSITY)
+    rng, people = random(0), range(1, synthetic.actors + 1)
+    emotion = str(rng.choice([*EMOTIONS.values()]))
+    others = [other for other in people if other != person] if person in people else [person]
+    how = {"emotion": emotion, "intensity": 0.3, "name": name}
+    return displayed(person, others, synthetic, random, rng, **how)
 
 
-def plan(synthetic: Synthetic) -> tuple[dict, dict]:
-    """Return what each file holds, a text or utterances, and what each utterance displays.
-
-    With a video its utterances and tracks are written too.
-    """
-    rows = utterances(synthetic)
-    trained = [row for row in rows if row.person <= synthetic.actors]
-    outsiders = rows[len(trained) :]
-    lists = {
-        META: _meta(rows, synthetic), SPLIT: _split(trained, synthetic),
-        "veri_test.txt": _trials(outsiders, synthetic),
-    }  # fmt: skip
-    files = {name: "".join(lines) for name, lines in lists.items()}
-    for name, own in groupby(trained, lambda row: row.name.split("/")[1]):
-        files[f"{VIDEOS}/{name}.mp4"] = [*own]
-    files |= {f"wav/{row.name}.wav": [row] for row in outsiders}
-    return files, {row.name: recording(row, synthetic).truth for row in rows}
-
-
-def _meta(rows, synthetic):
-    yield "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\n"
-    for speaker, person in {row.name[:7]: row.person for row in rows}.items():
-        part = "dev" if person <= synthetic.actors else "test"
-        yield f"{speaker}\tDrawn_Person_{person}\t{'fm'[person % 2]}\tNowhere\t{part}\n"
-
-
-def _split(trained, synthetic):
-    """Yield 70, 10 and 20 percent of each speaker's videos as training, validation and test."""
-    for row in trained:
-        place = (row.video + 0.5) / synthetic.takes
-        yield f"{1 + (place >= 0.7) + (place >= 0.8)} {row.name}.wav\n"
-
-
-def _trials(outsiders, synthetic):
+def _trials(names, synthetic):
     """Yield all pairs of each outsider's utterances, each followed by one with another outsider's."""
     random = np.random.default_rng([synthetic.seed, 7])
-    for first, second in combinations(outsiders, 2):
-        if first.person == second.person:
-            others = [row for row in outsiders if row.person != first.person]
-            yield f"1 {first.name}.wav {second.name}.wav\n"
+    for first, second in combinations(names, 2):
+        if first[:7] == second[:7]:
+            others = [name for name in names if name[:7] != first[:7]]
+            yield f"1 {first}.wav {second}.wav\n"
             if others:
-                yield f"0 {first.name}.wav {others[random.integers(len(others))].name}.wav\n"
+                yield f"0 {first}.wav {others[random.integers(len(others))]}.wav\n"
 
 
-def write(file: Path, content: str | list, synthetic: Synthetic) -> None:
+def write(file: Path, content: str | Recording | list[Recording]) -> None:
     """Write a file of the :func:`plan`; of a video sound and track of each utterance, and the
     video that holds them one after the other, last."""
     if isinstance(content, str):
         return write_text(file, content)
-    if file.suffix == ".wav":
-        sound, _ = voice.speak(recording(content[0], synthetic))
-        return write_sound(file, sound, SOUND_RATE)
-    folder, parts, scenes = file.parents[1], [PAUSE], []
-    size = np.array(synthetic.video_size)
-    frame_size = np.round(size * (1 + MARGIN)).astype(int) // 2 * 2
+    if isinstance(content, Recording):
+        sound, _ = voice.speak(content)
+        return write_sound(file, sound)
+    folder, track, scenes = file.parents[1], PAUSE, []
+    size = np.array(content[0].synthetic.video_size)
+    frame_size = size * 3 // 4 * 2  # half as large again, and even
     wall = np.full((*frame_size[::-1], 3), 150, np.uint8)
     wall[:, ::16] = 120
     for row in content:
-        first, of = _frames(parts), recording(row, synthetic)
-        sound, envelope = voice.speak(of)
+        sound, envelope = voice.speak(row)
+        numbers = np.arange(_frames(sound))
         # the picture drifts slowly: (frames, 2) integer pixels
-        begin, end = of.random(3).uniform(size=(2, 2))
-        drift = np.linspace(0, 0.3, _frames([sound]))[:, None] * (end - begin)
-        corners = np.round((begin + drift) * (frame_size - size)).astype(int)
-        pictures = face.animate(of, envelope, (np.arange(len(corners)) + 0.5) / FPS)
-        scenes.append((first, _pasted(wall, pictures, corners)))
-        parts += sound, PAUSE
-        write_sound(folder / "wav" / f"{row.name}.wav", sound, SOUND_RATE)
-        write_text(folder / TRACKS / f"{row.name}.txt", _track(row, first, corners, size))
-    frames = filled(scenes, _frames(parts), lambda count: repeat(wall, count))
-    write_video(file, frames, np.concatenate(parts))
+        begin, end = row.random(3).uniform(size=(2, 2))
+        drift = np.linspace(0, 0.3, len(numbers))[:, None] * (end - begin)
+        corners = np.rint((begin + drift) * (frame_size - size)).astype(int)
+        pictures = face.animate(row, envelope, (numbers + 0.5) / FPS)
+        numbers += _frames(track)
+        scenes.append((numbers, _pasted(wall, pictures, corners)))
+        track = np.concatenate([track, sound, PAUSE])
+        write_sound(folder / f"wav/{row.name}.wav", sound)
+        write_text(folder / f"{TRACKS}/{row.name}.txt", _track(row, numbers, corners, size))
+    write_video(file, filled(scenes, _frames(track), partial(repeat, wall)), track)
 
 
-def _frames(parts):
-    return round(sum(map(len, parts)) / voice.RATE * FPS)
+def _frames(sound):
+    return round(len(sound) / voice.RATE * FPS)
 
 
 def _pasted(wall, pictures, corners):
     """Yield the drawn pictures on a wall, each with its upper left corner at one of ``corners``."""
     for picture, (left, top) in zip(pictures, corners):
-        (high, wide, _), frame = picture.shape, wall.copy()
-        frame[top : top + high, left : left + wide] = picture
+        frame = wall.copy()
+        frame[top:, left:][: len(picture), : len(picture[0])] = picture
         yield frame
 
 
-def _track(row, first, corners, size):
+def _track(row, numbers, corners, size):
     """Return a face track as the owners write it, its trailing spaces and all."""
-    begin, end = (round(n / FPS * TRACK_RATE) for n in (first, first + len(corners)))
-    numbers, side = np.arange(begin, end), round(HEAD * size[1])
-    places = np.rint(numbers / TRACK_RATE * FPS).astype(int) - first
-    boxes = corners[places.clip(0, len(corners) - 1)] + (size - side) // 2
-    speaker, video, _ = row.name.split("/")
-    rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(numbers, boxes)]
-    return TRACK.format(speaker=speaker, video=video) + "".join(rows)
+    begin, end = numbers[0] / FPS, (numbers[-1] + 1) / FPS
+    tracked = np.arange(round(begin * TRACK_RATE), round(end * TRACK_RATE))
+    side = round(0.6 * size[1])  # of the box around the face
+    places = np.rint(tracked / TRACK_RATE * FPS).astype(int) - numbers[0]
+    boxes = corners.take(places, 0, mode="clip") + (size - side) // 2
+    rows = [f"{n:06d} \t{x} \t{y} \t{side} \t{side} \n" for n, (x, y) in zip(tracked, boxes)]
+    return "".join([TRACK.format(*row.name.split("/")), *rows])

@@ -3,21 +3,24 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from subprocess import PIPE, Popen
 from tempfile import NamedTemporaryFile
 
 import numpy as np
 import soundfile
-from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
+from imageio_ffmpeg import get_ffmpeg_exe
 from scipy.signal import resample_poly
 
 from kdsuite.demo.voice import RATE
 from kdsuite.paths import replacing
 
 FPS = 30000 / 1001  # frames a second of the videos
-# codecs of video and sound, and ffmpeg's options
+# ffmpeg's options: for the frames that it reads, for all that it writes, and for each kind of file
+FRAMES = "-y -loglevel error -f rawvideo -pix_fmt rgb24 -r 29.97 -s {0[1]}x{0[0]} -i - -i"
+WRITTEN = "-preset superfast -r 30000/1001 -threads 1"
 FORMATS = {
-    ".mp4": ("libx264", "aac", "-crf 20 -movflags +faststart"),
-    ".avi": ("mpeg4", "libmp3lame", "-q:v 4 -vtag DX50"),
+    ".mp4": "-vcodec libx264 -pix_fmt yuva420p -crf 20 -movflags +faststart -acodec aac -aac_coder fast",
+    ".avi": "-vcodec mpeg4 -q:v 4 -vtag DX50 -acodec libmp3lame",
 }
 
 
@@ -27,34 +30,27 @@ def write_text(file: Path, text: str) -> None:
         temporary.write_text(text)
 
 
-def write_sound(file: Path, sound: np.ndarray, rate: int = RATE) -> None:
+def write_sound(file: Path, sound: np.ndarray, rate: int = 16000) -> None:
     """Write sound, float ``(samples,)`` in -1 to 1 at ``RATE`` Hz, as 16-bit PCM at ``rate`` Hz, in
     one step."""
     with replacing(file) as temporary:
         soundfile.write(temporary, resample_poly(sound, rate, RATE), rate)
 
 
-def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | None) -> None:
+def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray, *options: str) -> None:
     """Write uint8 RGB frames ``(height, width, 3)`` at :data:`FPS`, and sound ``(samples,)`` at
-    ``RATE`` Hz, in one step.
+    ``RATE`` Hz, in one step; ``options`` are further ones for ffmpeg.
 
     Raises OSError where ffmpeg fails.
     """
-    video, audio, options = FORMATS[file.suffix]
     frames = iter(frames)
     first = next(frames)
     with NamedTemporaryFile(suffix=".wav") as wave, replacing(file) as temporary:
-        if sound is not None:
-            soundfile.write(wave.name, sound, RATE)
-        with FFMPEG_VideoWriter(
-            str(temporary), first.shape[1::-1], FPS, video, wave.name if sound is not None else None,
-            audio, preset="superfast", threads=1,
-            # moviepy rounds the rate to 29.97, hence the second -r
-            ffmpeg_params=["-r", "30000/1001", "-aac_coder", "fast", *options.split()],
-        ) as writer:  # fmt: skip
-            process = writer.proc
-            for frame in chain([first], frames):
-                writer.write_frame(frame)
+        soundfile.write(wave.name, sound, RATE)
+        command = [get_ffmpeg_exe(), *FRAMES.format(first.shape).split(), wave.name]
+        command += [*WRITTEN.split(), *FORMATS[file.suffix].split(), *options, temporary]
+        with Popen(command, stdin=PIPE) as process:
+            process.stdin.writelines(chain([first], frames))
         if process.returncode:
             raise OSError(
                 f"ffmpeg failed to write {file} (status {process.returncode}); is the disk full?"
@@ -62,14 +58,13 @@ def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | No
 
 
 def filled(
-    scenes: Iterable[tuple[int, Iterable]], count: int, between: Callable[[int], Iterable]
+    scenes: Iterable[tuple[np.ndarray, Iterable]], count: int, between: Callable[[int], Iterable]
 ) -> Iterator[np.ndarray]:
-    """Yield ``count`` frames: those of the scenes, each from the number of its first frame on, and
-    those of ``between(number)`` before, between and after them."""
+    """Yield ``count`` frames: those of the scenes, each with the numbers of its frames, and those
+    of ``between(number)`` before, between and after them."""
     end = 0
-    for first, frames in scenes:
-        yield from between(first - end)
-        for number, frame in enumerate(frames, first + 1):
-            yield frame
-            end = number
+    for numbers, frames in scenes:
+        yield from between(numbers[0] - end)
+        yield from frames
+        end = numbers[-1] + 1
     yield from between(count - end)

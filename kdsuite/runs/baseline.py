@@ -9,8 +9,7 @@ are), so that the baseline of a corpus is one number whatever networks it stands
 import math
 import time
 import warnings
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from kdlib.dataset import Fold
@@ -30,17 +29,9 @@ from kdsuite.data.store import Store
 # values of C, the inverse strength of the penalty, to choose from: at a tie the first is taken, and
 # the middle one where there is nothing to choose on
 PENALTIES = (0.01, 0.1, 1.0)
-INNER_FOLDS = 3
-# iterations of a fit, which bound its time: a thousand classes rarely need so many, and few
-# recordings take no time
-ITERATIONS = 300
-# pictures of a recording that are used, evenly over its length, and the side that they are averaged
-# to
-PICTURES, SIDE = 16, 16
 
 
-@dataclass(frozen=True)
-class Baseline:
+class Baseline(NamedTuple):
     """The outputs of the linear models of all folds, by fold number.
 
     ``sound`` and ``frames`` are probabilities of the test recordings ``(tested, classes)``,
@@ -57,20 +48,21 @@ class Baseline:
 
 def trained(store: Store, folds: list[Fold], trials: Store | None = None) -> Baseline:
     """Fit the linear models of every fold on its labelled training recordings and return their
-    outputs.
+    outputs; a class without a labelled training recording has probability 0.
 
     ``trials`` holds the sound of the files that verification compares.
     """
     began, penalties = time.monotonic(), {"sound": {}, "frames": {}}
     linear = Baseline({}, {}, {}, {"penalties": penalties})
-    compared, statistics = trials and of_sound(trials), {"sound": of_sound(store)}
+    compared, statistics = trials and _of_sound(trials), {"sound": _of_sound(store)}
     if len(store.frames.values):
-        statistics["frames"] = of_frames(store)
+        statistics["frames"] = _of_frames(store)
     for kind, values in statistics.items():
         for fold in folds:
-            model = fitted(values, store, fold)
-            tested = predicted(model, values[fold.test], len(store.classes))
-            getattr(linear, kind)[fold.number] = tested
+            model = _fitted(values, store, fold)
+            probabilities = np.zeros((len(fold.test), len(store.classes)))
+            probabilities[:, model.classes_] = model.predict_proba(values[fold.test])
+            getattr(linear, kind)[fold.number] = probabilities
             penalties[kind][fold.number] = getattr(model[-1], "C", None)
             if trials and kind == "sound":
                 linear.trials[fold.number] = model[0].transform(compared)
@@ -78,8 +70,7 @@ def trained(store: Store, folds: list[Fold], trials: Store | None = None) -> Bas
     return linear
 
 
-@torch.no_grad()
-def of_sound(store: Store) -> np.ndarray:
+def _of_sound(store):
     """Return mean, standard deviation and that of the first difference over time of each band,
     ``(recordings, 120)``.
 
@@ -98,23 +89,22 @@ def of_sound(store: Store) -> np.ndarray:
     return torch.stack(rows).cpu().numpy()
 
 
-@torch.no_grad()
-def of_frames(store: Store) -> np.ndarray:
+def _of_frames(store):
     """Return mean and standard deviation over a recording's grey pictures, ``(recordings, 512)``,
     or over its rows of measurements."""
     rows = []
     for row in range(len(store.recordings)):
         frames = store.frames[row]
         if frames.dtype == torch.uint8:
-            chosen = torch.linspace(0, len(frames) - 1, min(PICTURES, len(frames))).round().long()
-            grey = frames[chosen.to(frames.device)].float().mean(-1)
-            frames = F.adaptive_avg_pool2d(grey, SIDE)
+            # 16 of them, evenly over the length, and of 16 x 16 pixels
+            chosen = torch.linspace(0, len(frames) - 1, min(16, len(frames))).round().long()
+            frames = F.adaptive_avg_pool2d(frames[chosen].float().mean(-1), 16)
         frames = frames.flatten(1)
         rows.append(torch.cat([frames.mean(0), frames.std(0, correction=0)]))
     return torch.stack(rows).cpu().numpy()
 
 
-def fitted(statistics: np.ndarray, store: Store, fold: Fold) -> Pipeline:
+def _fitted(statistics, store, fold):
     """Return scaler and classifier of a fold, fitted to ``statistics`` ``(recordings, …)`` of its
     labelled training recordings; all of its training recordings scale them.
 
@@ -123,35 +113,27 @@ def fitted(statistics: np.ndarray, store: Store, fold: Fold) -> Pipeline:
     """
     labels = fold.training_labels(store.labels.cpu().numpy())
     rows = np.flatnonzero(labels >= 0)
+    labels = labels[rows]
     scaler = StandardScaler().fit(statistics[fold.train])
-    model = LogisticRegression(C=PENALTIES[1], max_iter=ITERATIONS)
-    if len({*labels[rows]}) == 1:
-        model = DummyClassifier()
-    elif splits := _splits(labels[rows], store.recordings.speaker.to_numpy(str), rows, fold):
+    # a thousand classes rarely need so many iterations, and few recordings take no time
+    model = LogisticRegression(C=PENALTIES[1], max_iter=300)
+    if splits := _splits(labels, store.recordings.speaker.to_numpy(str), rows, fold):
         model = GridSearchCV(model, {"C": PENALTIES}, cv=splits)
-    with warnings.catch_warnings():
-        # one that stops early is a model all the same
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(scaler.transform(statistics[rows]), labels[rows])
+    elif len({*labels}) == 1:
+        model = DummyClassifier()
+    # one that stops early is a model all the same
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        model.fit(scaler.transform(statistics[rows]), labels)
     return make_pipeline(scaler, getattr(model, "best_estimator_", model))
-
-
-def predicted(model: Pipeline, statistics: np.ndarray, classes: int) -> np.ndarray:
-    """Return probabilities ``(recordings, classes)``; a class without a labelled training recording
-    has probability 0."""
-    probabilities = np.zeros((len(statistics), classes))
-    probabilities[:, model.classes_] = model.predict_proba(statistics)
-    return probabilities
 
 
 def _splits(labels, speakers, rows, fold):
     """Return the inner folds as positions in ``rows``; none where the labelled recordings are too
     few for them."""
-    deal, groups, most = StratifiedKFold, None, np.unique(labels, return_counts=True)[1].min()
+    deal, groups = StratifiedKFold, None
+    most = np.unique(labels, return_counts=True)[1].min()
     if not {*speakers[fold.test]} & {*speakers[fold.train]}:
         deal, groups = GroupKFold, speakers[rows]
         most = len({*groups})
-    if most < 2:
-        return []
-    splits = list(deal(min(INNER_FOLDS, most)).split(labels, labels, groups))
+    splits = [*deal(min(3, most)).split(labels, labels, groups)] if most > 1 else []
     return splits if all(len({*labels[train]}) > 1 for train, _ in splits) else []

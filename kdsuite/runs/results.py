@@ -5,11 +5,10 @@ import platform
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,18 +40,17 @@ def predictions(
     or of those of another ``side``.
     """
     classes, parts = np.array(store.classes, object), []
+    recordings = store.recordings.reindex(columns=["recording", "speaker", "fold", "label"])
     for fold in folds:
         values = probabilities[fold.number]
-        part = store.recordings[["recording", "speaker", "label"]].iloc[getattr(fold, side)].copy()
-        part.insert(2, "fold", fold.number)
-        part["predicted"] = classes[values.argmax(axis=1)]
+        predicted = classes[values.argmax(axis=1)]
+        part = recordings.iloc[getattr(fold, side)].assign(fold=fold.number, predicted=predicted)
         part[[f"p_{name}" for name in classes]] = values
         parts.append(part)
     return pd.concat(parts, ignore_index=True)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
+class RunResult(NamedTuple):
     """The numbers of a run about the recordings of ``store``.
 
     ``predictions`` are those of :func:`predictions`; ``validation`` and ``frames`` are the same of
@@ -68,8 +66,8 @@ class RunResult:
     frames: pd.DataFrame | None = None
     trial_scores: pd.DataFrame | None = None
     trials: verification.Trials | None = None
-    history: dict[int, list[dict[str, float]]] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    history: dict[int, list[dict[str, float]]] = {}
+    facts: dict[str, Any] = {}
 
     def by_fold(self) -> pd.DataFrame:
         """Return one row a fold with all metrics; those of validation recordings are called
@@ -95,14 +93,13 @@ def write(run: Run, result: RunResult) -> Path:
             with paths.replacing(run.folder / name) as temporary:
                 table.to_csv(temporary, index=False, float_format="%.6g")
     folds = result.by_fold()
-    averaged = folds.columns.drop(["fold", "recordings"])
+    averaged = folds.drop(columns=["fold", "recordings"])
     epochs = [epoch["seconds"] for history in result.history.values() for epoch in history]
-    compared = corpora.trials_on_disk(run.settings) if trials else ""
     values = {
         "stage": run.stage,
         "key": run.key,
         "settings": run.settings.model_dump(mode="json"),
-        "metrics": {name: float(folds[name].mean()) for name in averaged},
+        "metrics": {name: float(values.mean()) for name, values in averaged.items()},
         "folds": folds.to_dict("records"),
         "history": result.history,
         **result.facts,
@@ -113,7 +110,7 @@ def write(run: Run, result: RunResult) -> Path:
         "provenance": {
             **provenance(store, run.settings.training),
             "code": run.code,
-            "trials": compared,
+            "trials": corpora.trials_on_disk(run.settings) if trials else "",
         },
     }
     if not epochs:
@@ -127,8 +124,8 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
     ``repeat`` to the ``bits`` or within a ``spread``, recordings."""
     device, repeat = f"{platform.machine()} CPU, {torch.get_num_threads()} thread(s)", "bits"
     if store.device.type == "cuda":
-        device = torch.cuda.get_device_name(store.device)
-        repeat = "spread"  # of some kernels torch has no deterministic form
+        # of some kernels torch has no deterministic form
+        device, repeat = torch.cuda.get_device_name(store.device), "spread"
     return {
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),

@@ -22,12 +22,14 @@ from kdsuite.settings import SECTIONS, Settings, relevant
 
 STAGES = {"data": "01_data", "teacher": "02_teacher", "student": "03_student"}
 LOG = "papermill.log"
-# the axes that the notebook of a stage has as parameters
-AXES_OF = {
-    "data": ("dataset",),
-    "teacher": ("dataset", "backbone", "setting", "folds", "seed"),
-    "student": tuple(name for name in Settings.model_fields if name not in SECTIONS),
+KEYS = {
+    "data": "all",
+    "teacher": "{0.backbone}-{teacher}-s{0.seed}",
+    "student": "{0.backbone}-{0.setting}-{0.method}-a{alpha}-s{0.seed}",
 }
+# the axes that the notebook of a stage has as parameters
+AXES = {*Settings.model_fields} - {*SECTIONS}
+AXES_OF = {"data": {"dataset"}, "teacher": AXES - {"method", "alpha"}, "student": AXES}
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
 # trials, the code
 INPUTS = ("store", "trials", "code")
@@ -36,7 +38,8 @@ PROVENANCE = ("device", "precision", "repeat", "commit", "uncommitted_changes", 
 
 class Status(NamedTuple):
     """Whether a run is ``done``, ``outdated``, ``failed`` (a notebook or its log, and no result) or
-    ``missing``; what ``changed`` since its result was written; and the ``result``.
+    ``missing``; what ``changed`` since its result was written; and the ``result`` of one that is
+    done.
 
     ``changed`` names ``fingerprint`` (the parameters) and those of :data:`INPUTS` that differ. ``result`` is what an
     analysis asks for: ``folds``, ``agreement``, ``wall`` seconds and :data:`PROVENANCE`.
@@ -64,20 +67,16 @@ class Run:
         ``-f…`` follows for a part of the folds, ``-x…`` where a section differs from the dataset's
         file in what the stage knows.
         """
-        of, names = self.settings, ["all"]
-        if self.stage == "teacher":
-            names = [of.backbone, "sequential" if of.sequential else "nonseq"]
-        elif self.stage == "student":
-            # two digits, or as many as it has
-            alpha = max(f"{of.alpha:.2f}", repr(of.alpha), key=len)
-            names = [of.backbone, of.setting, of.method, f"a{alpha}"]
-        if self.stage != "data":
-            names.append(f"s{of.seed}")
-            if str(of.folds) != ALL_FOLDS:
-                names.append(f"f{str(of.folds).replace(' ', '').replace(',', '_')}")
+        of = self.settings
+        # two digits, or as many as it has
+        alpha = max(f"{of.alpha:.2f}", repr(of.alpha), key=len)
+        teacher = "sequential" if of.sequential else "nonseq"
+        key = KEYS[self.stage].format(of, alpha=alpha, teacher=teacher)
+        if self.stage != "data" and str(of.folds) != ALL_FOLDS:
+            key += f"-f{str(of.folds).replace(' ', '').replace(',', '_')}"
         if overrides := of.overrides(self.stage):
-            names.append("x" + digest(overrides, 6))
-        return "-".join(names)
+            key += f"-x{digest(overrides, 6)}"
+        return key
 
     @cached_property
     def folder(self) -> Path:
@@ -99,7 +98,7 @@ class Run:
         """The parameters for papermill: every axis that the notebook has, and what differs from the
         dataset's file."""
         of = self.settings
-        values = {name: getattr(of, name) for name in AXES_OF[self.stage]}
+        values = of.model_dump(include=AXES_OF[self.stage])
         if self.stage == "teacher" and of.sequential:
             values["setting"] = "em"  # em and agg have one teacher
         # all of them: what a stage does not know can still decide whether others are allowed
@@ -143,8 +142,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """What an analysis asks of the run's result; empty where it is not done."""
-        now = status(self)
-        return now.result if now.state == "done" else {}
+        return status(self).result
 
     @property
     def error(self) -> str:
@@ -178,12 +176,11 @@ class Run:
         if self.settings.corpus.synthetic is None:
             for name, value in self.data.corpus_on_disk.items():
                 now[name] = value or self.result.get(name) or ""
-        if self.stage == "teacher":  # it has no trials
-            now["trials"] = ""
-        return now
+        # a teacher has no trials
+        return now | ({"trials": ""} if self.stage == "teacher" else {})
 
 
-_DATA_RUNS: dict[Path, Run] = {}
+_DATA_RUNS = {}
 
 
 def status(run: Run, now: bool = False) -> Status:
@@ -201,7 +198,7 @@ def status(run: Run, now: bool = False) -> Status:
     expected += [(name, data.get(name)) for name in ("store", "trials")]
     expected += run.inputs().items() if now else []
     changed = {name for name, value in expected if value and saved[name] not in (None, "", value)}
-    return Status("outdated" if changed else "done", changed, saved)
+    return Status("outdated", changed) if changed else Status("done", result=saved)
 
 
 def _read(run):
@@ -233,17 +230,17 @@ def _read_result(file, stage, *version):
         fingerprint = None
     except ValueError:
         fingerprint = "-"
-    agreement = {}
-    for fold, history in saved.get("history", {}).items():
-        values = [
-            [epoch.get(name, math.nan) for name in ("epoch", *GRADIENTS)] for epoch in history
-        ]
-        if values := [epoch for epoch in values if not all(map(math.isnan, epoch[1:]))]:
-            agreement[int(fold)] = values
     provenance = saved.get("provenance", {})
     return {
         "folds": saved.get("folds", []),
-        "agreement": agreement,
+        "agreement": {
+            int(fold): [
+                [epoch.get(name, math.nan) for name in ("epoch", *GRADIENTS)]
+                for epoch in history
+                if epoch.keys() & GRADIENTS
+            ]
+            for fold, history in saved.get("history", {}).items()
+        },
         "wall": saved.get("seconds", {}).get("wall", math.nan),
         "fingerprint": fingerprint,
         **{name: provenance.get(name) for name in PROVENANCE},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,25 +44,16 @@ def table(tree):
 @pytest.mark.parametrize("actors,takes", [(2, 1), (5, 7), (10, 20)])
 def test_turns_are_spread_evenly(actors, takes):
     synthetic = Synthetic(actors=actors, takes=takes)
-    dialogues = small.dialogue_list(synthetic)
-    turns = {dialogue: small.turn_list(dialogue, synthetic) for dialogue in dialogues}
-    assert len(dialogues) == 4 * max(2, actors // 2) and all(
-        len({turn.name for turn in own}) == len(own) for own in turns.values()
-    )
+    files, _ = small.plan(synthetic)
+    dialogues = [Path(name).stem for name in files]
+    turns = [turn for own in files.values() for turn in own]
+    assert len(dialogues) == 4 * max(2, actors // 2)
+    assert len({turn.name for _, turn in turns}) == len(turns)
     for actor in range(1, len(dialogues) // 2 + 1):
-        codes = Counter(
-            turn.code
-            for own in turns.values()
-            for turn in own
-            if turn.actor == actor and turn.code in iemocap.CLASSES
-        )
+        own = [(code, turn) for code, turn in turns if turn.spoken[0] == actor]
+        codes = Counter(code for code, _ in own if code in iemocap.CLASSES)
         classes = [codes["neu"], codes["hap"] + codes["exc"], codes["ang"], codes["sad"]]
-        met = {
-            (turn.name[:-5], iemocap.CLASSES.get(turn.code))
-            for own in turns.values()
-            for turn in own
-            if turn.actor == actor
-        }
+        met = {(turn.name[:-5], iemocap.CLASSES.get(code)) for code, turn in own}
         assert takes < 16 or len([name for name, label in met if label]) == 16, (
             "every class in each of the four dialogues"
         )
@@ -70,23 +62,18 @@ def test_turns_are_spread_evenly(actors, takes):
             and max(classes) - min(classes) <= 1
             and abs(codes["hap"] - codes["exc"]) <= 1
         )
-    unused = [
-        [turn.code for turn in own if turn.code not in iemocap.CLASSES] for own in turns.values()
-    ]
-    assert set(map(len, unused)) == {1} and {code for own in unused for code in own} == {
-        "fru",
-        "xxx",
-    }
+    unused = [(turn.name[:-5], code) for code, turn in turns if code not in iemocap.CLASSES]
+    assert [dialogue for dialogue, _ in unused] == dialogues, "one each"
+    assert {code for _, code in unused} == {"fru", "xxx"}
 
 
 @pytest.mark.parametrize(
     "modality,parameter", [("shown", "video_information"), ("spoken", "audio_information")]
 )
 def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter):
-    synthetic = Synthetic(**{parameter: 0.6})
-    turns = [small.Turn(f"Ses01F_impro01_F{number:03d}", 2, "exc", 1) for number in range(4000)]
-    rate = np.mean([small.recording(turn, synthetic).truth[modality] == "happy" for turn in turns])
-    assert rate == pytest.approx(0.6 + 0.4 / 4, abs=4 * np.sqrt(0.7 * 0.3 / 4000))
+    _, turns = small.plan(Synthetic(actors=30, takes=104, **{parameter: 0.6}))
+    rate = np.mean([turn.truth[modality] == turn.truth["labelled"] for turn in turns])
+    assert rate == pytest.approx(0.6 + 0.4 / 4, abs=4 * np.sqrt(0.7 * 0.3 / len(turns)))
 
 
 def test_every_turn_of_the_tree_is_read(tree, table):
@@ -146,27 +133,29 @@ def test_who_speaks_moves_the_mouth(table):
 
 
 def test_who_speaks_shows_the_emotion_and_who_listens_shows_none(monkeypatch):
-    turn, sound = (
-        small.Turn("Ses01F_impro01_F000", 2, "ang", 1),
-        np.zeros(round(0.8 * small.voice.RATE), np.float32),
-    )
-    said = [(turn, 0.5, 1.3, sound, np.zeros(80))]
-    felt = np.stack(list(small.render("Ses01F_impro01", said, PLAN)[1])).astype(int)
+    _, turns = small.plan(PLAN)
+    angry = (turn for turn in turns if turn.truth["labelled"] == "angry")
+    turn = next(turn for turn in angry if turn.name[5] == turn.name[-4])  # who sits on the left
+    spoken = np.arange(round(0.5 * small.FPS), round(1.3 * small.FPS))
+
+    def rendered():
+        speaking = small.face.animate(turn, np.zeros(80), (spoken + 0.5) / small.FPS - 0.5)
+        scenes = defaultdict(list, {turn.shown[0]: [(spoken, speaking)]})
+        return np.stack(list(small.render(turn.name[:-5], scenes, 50, PLAN))).astype(int)
+
+    felt = rendered()
     # the same once more, with nobody able to show anything
     units = small.face.ACTION_UNITS
     neutral = units.apply(lambda column: units.neutral)
     monkeypatch.setattr(small.face, "ACTION_UNITS", neutral)
-    changed = np.abs(felt - np.stack(list(small.render("Ses01F_impro01", said, PLAN)[1]))).mean(
-        (1, 3)
-    )
-    spoken = np.arange(round(0.5 * small.FPS), round(1.3 * small.FPS))
+    changed = np.abs(felt - rendered()).mean((1, 3))
     assert changed[:, 64:].max() == 0 and np.delete(changed, spoken, 0).max() == 0
     assert changed[spoken, :64].mean(1).min() > 0 and changed[spoken[12], :64].mean() > 0.5
 
 
 def test_dialogues_are_the_same_whoever_writes_them(tree, tmp_path):
     name = "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
-    small.write(tmp_path / name, "Ses01F_impro01", PLAN)
+    small.write(tmp_path / name, small.turns("Ses01F_impro01", PLAN))
     written = sorted(file.relative_to(tmp_path) for file in tmp_path.rglob("*") if file.is_file())
     assert len(written) > 6
     for file in written:

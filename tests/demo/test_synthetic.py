@@ -58,6 +58,10 @@ def truth_of(take, synthetic):
     return ravdess.recording(take, synthetic).truth
 
 
+def takes_of(synthetic):
+    return [take.name for take in ravdess.plan(synthetic)[1]]
+
+
 def emotions(takes):
     return Counter(EMOTIONS[take.split("-")[1]] for take in takes)
 
@@ -66,7 +70,7 @@ def emotions(takes):
 
 
 def test_all_takes_are_the_official_corpus():
-    takes = ravdess.take_list(Synthetic(actors=24, takes=104))
+    takes = takes_of(Synthetic(actors=24, takes=104))
     assert len(set(takes)) == len(takes) == 2452
     assert all(NAME.fullmatch(f"01-{take}") for take in takes)
     four = dict.fromkeys(("calm", "happy", "sad", "angry", "fearful"), 376)
@@ -77,7 +81,7 @@ def test_all_takes_are_the_official_corpus():
 
 @pytest.mark.parametrize("takes", [14, 26, 40])
 def test_takes_are_spread_evenly(takes):
-    chosen = ravdess.take_list(Synthetic(actors=18, takes=takes))
+    chosen = takes_of(Synthetic(actors=18, takes=takes))
     for actor in range(1, 19):
         own = [take for take in chosen if int(take[-2:]) == actor]
         counts = emotions(own)
@@ -104,7 +108,7 @@ RATES = [
 @pytest.mark.parametrize("modality, parameter, information", RATES)
 def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, information):
     synthetic = Synthetic(actors=48, takes=104, actors_without_song=[], **{parameter: information})
-    takes = ravdess.take_list(synthetic)
+    takes = takes_of(synthetic)
     for channel, choices in (("01", 8), ("02", 6)):
         truths = [truth_of(take, synthetic) for take in takes if take.startswith(channel)]
         right = np.mean([truth[modality] == truth["labelled"] for truth in truths])
@@ -116,7 +120,7 @@ def test_displayed_emotion_is_the_label_as_often_as_said(modality, parameter, in
 
 def test_face_and_voice_err_independently():
     synthetic = Synthetic(actors=48, takes=104, video_information=0.5, audio_information=0.5)
-    truths = [truth_of(take, synthetic) for take in ravdess.take_list(synthetic)]
+    truths = [truth_of(take, synthetic) for take in takes_of(synthetic)]
     errors = np.array(
         [[truth[name] == truth["labelled"] for name in ("shown", "spoken")] for truth in truths],
         float,
@@ -129,7 +133,7 @@ def test_what_is_shared_is_shown_and_spoken_alike_as_often_as_said():
     the voice's own stays."""
     told = {"video_information": 0.3, "audio_information": 0.6, "shared": 0.5}
     synthetic = Synthetic(actors=60, takes=60, actors_without_song=list(range(1, 61)), **told)
-    truths = [truth_of(take, synthetic) for take in ravdess.take_list(synthetic)]
+    truths = [truth_of(take, synthetic) for take in takes_of(synthetic)]
     right = {
         name: np.array([truth[name] == truth["labelled"] for truth in truths])
         for name in ("shown", "spoken")
@@ -159,7 +163,7 @@ def drawn_apart(random, labelled, choices):
 
 def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
     plain, shared = Synthetic(), Synthetic(shared=1.0)
-    for take in ravdess.take_list(plain):
+    for take in takes_of(plain):
         code = int(take[:-3].replace("-", ""))
         choices = list(EMOTIONS.values())[: 8 if take.startswith("01") else 6]
         before = drawn_apart(
@@ -168,12 +172,12 @@ def test_with_nothing_shared_the_draws_are_those_of_former_corpora():
         assert truth_of(take, plain) == before
         assert truth_of(take, shared) == {**before, "shown": before["spoken"]}
     classes = list(dict.fromkeys(CLASSES.values()))
-    for turn in iemocap.turn_list("Ses01F_impro01", plain):
-        random = iemocap.recording(turn, plain).random(0)
-        before = drawn_apart(random, iemocap.CODES.emotion[turn.code], classes)
-        assert iemocap.recording(turn, plain).truth == before
-        after = {**before, "shown": before["spoken"]}
-        assert iemocap.recording(turn, shared).truth == after
+    for (code, turn), (_, alike) in zip(
+        *(iemocap.turns("Ses01F_impro01", synthetic) for synthetic in (plain, shared))
+    ):
+        before = drawn_apart(turn.random(0), iemocap.CODES.emotion[code], classes)
+        assert turn.truth == before
+        assert alike.truth == {**before, "shown": before["spoken"]}
 
 
 def test_whose_voice_it_is_the_face_shares():
@@ -181,10 +185,8 @@ def test_whose_voice_it_is_the_face_shares():
         Synthetic(outsiders=2, video_information=0.5, audio_information=0.5, shared=share)
         for share in (0.0, 1.0)
     )
-    names = voxceleb1.utterances(apart)
     before, after = (
-        [voxceleb1.recording(name, synthetic).truth for name in names]
-        for synthetic in (apart, shared)
+        [row.truth for row in voxceleb1.plan(synthetic)[1]] for synthetic in (apart, shared)
     )
     assert (
         [truth["spoken"] for truth in before]
@@ -360,7 +362,7 @@ def test_face_is_neutral_at_both_ends_and_strongest_in_the_middle():
 
 def test_mouth_opens_with_the_sound():
     synthetic = Synthetic(video_information=1.0)
-    sound, frames = ravdess.render("01-01-01-01-01-02", synthetic)
+    sound, frames = ravdess.render(ravdess.recording("01-01-01-01-01-02", synthetic))
     frames = np.stack(list(frames)).astype(int)
     teeth = frames[:, 52:75, 65:95].min(-1) > 190
     loudness = [np.sqrt(np.mean(part**2)) for part in np.array_split(sound, len(frames))]
@@ -373,11 +375,11 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     drawn = []
     names = list(face.ACTION_UNITS.index)
     monkeypatch.setattr(
-        face, "draw", lambda values, *rest: drawn.append([values[name] for name in names])
+        face, "_draw", lambda values, *rest: drawn.append([values[name] for name in names])
     )
-    take = "01-06-02-01-02-04"
-    list(ravdess.render(take, Synthetic())[1])
-    measured = ravdess.measured(take, Synthetic())
+    take = ravdess.recording("01-06-02-01-02-04", Synthetic())
+    list(ravdess.render(take)[1])
+    measured = ravdess.measured(take)
     assert list(measured) == ["recording", "time", *names]
     assert len(measured) == len(drawn) and measured.time.to_numpy() == pytest.approx(
         np.arange(len(drawn)) * 1001 / 30000
@@ -387,8 +389,8 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
     )
     rest, inexact = beyond.mean(0), (beyond - beyond.mean(0)).std(0)
     assert inexact == pytest.approx(np.full(10, 0.3), rel=0.3)
-    other = ravdess.measured("01-03-01-02-01-04", Synthetic())
     recording = ravdess.recording("01-03-01-02-01-04", Synthetic())
+    other = ravdess.measured(recording)
     assert recording.shown == (4, "happy") and recording.intensity == 0.9
     moves = face.movements(recording, len(other), recording.random(2))
     again = ((other[names] - moves) / face.SPREAD).to_numpy().mean(0)
@@ -397,9 +399,10 @@ def test_measurements_are_those_of_the_frames_that_are_drawn(monkeypatch):
 
 def test_emotion_is_read_from_measured_faces_of_strangers():
     synthetic = Synthetic(actors=18, takes=16, shared=0.0, video_information=1.0)
-    takes = ravdess.take_list(synthetic)
+    takes = takes_of(synthetic)
     middle = [
-        ravdess.measured(take, synthetic).iloc[36, 2:].astype(float).to_numpy() for take in takes
+        ravdess.measured(ravdess.recording(take, synthetic)).iloc[36, 2:].astype(float).to_numpy()
+        for take in takes
     ]
     labels = ["neutral" if take[3:5] == "02" else EMOTIONS[take[3:5]] for take in takes]
     assert accuracy_across_actors(middle, labels, [int(take[-2:]) for take in takes]) > 0.8
@@ -464,7 +467,7 @@ def same(first, second):
 def test_files_are_as_in_the_corpus(corpus):
     truth = json.loads((corpus / "synthetic.json").read_text())
     assert truth["parameters"] == SMALL.model_dump(mode="json")
-    assert list(truth["takes"]) == ravdess.take_list(SMALL)
+    assert list(truth["takes"]) == takes_of(SMALL)
     content = decoded(corpus)
     endings = {"01": "mp4", "02": "mp4", "03": "wav"}
     assert set(content) == {

@@ -71,7 +71,7 @@ def test_the_same_parameters_make_the_same_sound_and_lists(made, tmp_path):
 
 def test_modalities_show_whom_they_should():
     whole = Synthetic(actors=9, takes=60, video_information=1.0, audio_information=0.5)
-    told = {row.name: small.recording(row, whole).truth for row in small.utterances(whole)}
+    told = {row.name: row.truth for row in small.plan(whole)[1]}
     person = {name: int(name[2:7]) - 10000 for name in told}
     assert all(told[name]["shown"] == person[name] for name in told)
     assert np.mean([told[name]["spoken"] == person[name] for name in told]) == pytest.approx(

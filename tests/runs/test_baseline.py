@@ -43,7 +43,7 @@ def test_statistics_of_the_sound_are_those_of_numpy():
     """The log-mel spectrogram by numpy's FFT and triangles on the mel scale of HTK: 512 points,
     Hamming window of 400, step 160, 40 bands."""
     store = noise_store(recordings=2)
-    found = baseline.of_sound(store)
+    found = baseline._of_sound(store)
     assert found.shape == (2, 120)
     sound = store.waveforms[1].numpy() / 32768
     padded = np.pad(sound, 256, mode="reflect")
@@ -69,7 +69,7 @@ def test_a_fast_rate_and_a_recording_of_a_few_samples_have_statistics():
         sample_rate=48000,
         waveforms=Ragged.of(store.waveforms.values[:700], torch.tensor([100, 600])),
     )
-    assert np.isfinite(baseline.of_sound(short)).all()
+    assert np.isfinite(baseline._of_sound(short)).all()
 
 
 def test_statistics_of_the_frames_are_those_of_numpy():
@@ -77,14 +77,14 @@ def test_statistics_of_the_frames_are_those_of_numpy():
     frames = store.frames[2].numpy()
     chosen = frames[np.round(np.linspace(0, len(frames) - 1, 16)).astype(int)].mean(-1)
     grey = chosen.reshape(16, 16, 2, 16, 2).mean((2, 4)).reshape(16, 256)
-    assert baseline.of_frames(store)[2] == pytest.approx(
+    assert baseline._of_frames(store)[2] == pytest.approx(
         np.concatenate([grey.mean(0), grey.std(0)]), rel=1e-4
     )
     measured = noise_store(recordings=3, measurements=5)
     rows = Ragged.of(
         torch.cat([measured.frames.values, measured.frames.values + 2]), torch.tensor([1, 2, 3])
     )
-    told = baseline.of_frames(replace(measured, frames=rows))
+    told = baseline._of_frames(replace(measured, frames=rows))
     of = rows[2].numpy()
     assert told.shape == (3, 10) and told[2] == pytest.approx(
         np.concatenate([of.mean(0), of.std(0)]), rel=1e-4
@@ -120,16 +120,16 @@ def test_nothing_of_the_test_recordings_gets_into_the_model():
     store = noise_store(recordings=24, speakers=4, classes=3)
     fold = folds(store.recordings, GROUPS)[0]
     statistics = np.random.default_rng(0).normal(size=(24, 10))
-    model = baseline.fitted(statistics, store, fold)
+    model = baseline._fitted(statistics, store, fold)
     labels, other = store.labels.clone(), statistics.copy()
     labels[fold.test] = (labels[fold.test] + 1) % 3
     other[fold.test] += 7
-    again = baseline.fitted(other, replace(store, labels=labels), fold)
+    again = baseline._fitted(other, replace(store, labels=labels), fold)
     assert (model[-1].coef_ == again[-1].coef_).all() and (model[0].mean_ == again[0].mean_).all()
     labels[fold.train] = (labels[fold.train] + 1) % 3
     assert (
         model[-1].coef_
-        != baseline.fitted(statistics, replace(store, labels=labels), fold)[-1].coef_
+        != baseline._fitted(statistics, replace(store, labels=labels), fold)[-1].coef_
     ).any()
 
 
@@ -138,18 +138,19 @@ def test_hidden_labels_are_not_used_and_wrong_ones_are():
     fold = folds(store.recordings, GROUPS)[0]
     own = store.labels.numpy()[fold.train]
     hidden = replace(fold, labels=np.where(np.arange(len(own)) % 2, -1, own))
-    statistics = baseline.of_sound(store)
-    model = baseline.fitted(statistics, store, hidden)
+    statistics = baseline._of_sound(store)
+    model = baseline._fitted(statistics, store, hidden)
     labels = store.labels.clone()
     labels[fold.train[1::2]] = 0
     assert (
         model[-1].coef_
-        == baseline.fitted(statistics, replace(store, labels=labels), hidden)[-1].coef_
+        == baseline._fitted(statistics, replace(store, labels=labels), hidden)[-1].coef_
     ).all()
     # every label is that of the next class, and so are the answers
-    shifted = baseline.fitted(statistics, store, replace(fold, labels=(own + 1) % 3))
-    told = baseline.predicted(shifted, statistics[fold.test], 3).argmax(axis=1)
-    assert (told == (store.labels.numpy()[fold.test] + 1) % 3).all()
+    shifted = baseline._fitted(statistics, store, replace(fold, labels=(own + 1) % 3))
+    assert (
+        shifted.predict(statistics[fold.test]) == (store.labels.numpy()[fold.test] + 1) % 3
+    ).all()
 
 
 def test_the_penalty_is_chosen_on_speakers_left_out_where_the_fold_tests_unknown_ones():
@@ -173,15 +174,15 @@ def test_a_label_a_class_and_a_single_class_make_a_model_too():
     fold = folds(store.recordings, Corpus(protocol="random", groups=2))[0]
     own = store.labels.numpy()[fold.train]
     first = np.isin(np.arange(len(own)), np.unique(own, return_index=True)[1])
-    statistics = baseline.of_sound(store)
-    model = baseline.fitted(statistics, store, replace(fold, labels=np.where(first, own, -1)))
+    statistics = baseline._of_sound(store)
+    model = baseline._fitted(statistics, store, replace(fold, labels=np.where(first, own, -1)))
     assert (
         model[-1].C == baseline.PENALTIES[1]
-        and baseline.predicted(model, statistics[fold.test], 3).argmax(1).tolist()
-        == store.labels[fold.test].tolist()
+        and model.predict(statistics[fold.test]).tolist() == store.labels[fold.test].tolist()
     )
-    single = baseline.fitted(statistics, store, replace(fold, labels=np.where(own == 1, 1, -1)))
-    assert (baseline.predicted(single, statistics[:2], 3) == [[0, 1, 0]] * 2).all()
+    single = baseline.trained(store, [replace(fold, labels=np.where(own == 1, 1, -1))])
+    assert (single.sound[0] == [0, 1, 0]).all()
+    assert single.facts["penalties"]["sound"] == {0: None}
 
 
 def test_trials_are_scored_by_the_cosine_of_standardised_statistics():
@@ -198,7 +199,7 @@ def test_trials_are_scored_by_the_cosine_of_standardised_statistics():
     trials = Trials(pairs, store, [], {"trials.txt": 4})
     linear = baseline.trained(store, split, store)
     told = scored(linear.trials, trials)
-    sound = baseline.of_sound(store).astype(np.float64)
+    sound = baseline._of_sound(store).astype(np.float64)
     train = sound[split[1].train]
     first, second = ((sound[row] - train.mean(0)) / train.std(0) for row in (0, 4))
     expected = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
