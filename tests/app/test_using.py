@@ -528,7 +528,9 @@ WEIGHTS = {
     "of another type": lambda state: state.update(
         {name: value.half() for name, value in state.items()}
     ),
-    "not finite": lambda state: [value.fill_(np.nan) for value in state.values()],
+    "not finite": lambda state: [
+        value.fill_(np.nan) for value in state.values() if value.is_floating_point()
+    ],
     "one missing": lambda state: state.popitem(),
     "another shape": lambda state: state.update(
         {name: torch.stack([value, value]) for name, value in state.items()}
