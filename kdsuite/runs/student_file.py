@@ -114,12 +114,9 @@ def _network(file, settings, classes):
     settings to the last shape."""
     with torch.device("meta"):  # no memory before it is known that the file has that much
         network = build_student(settings, classes).eval().requires_grad_(False)
-    state = {name: file.get_tensor(name) for name in file.keys()}
-    ours, theirs = (
-        {name: (value.shape, value.dtype) for name, value in weights.items()}
-        for weights in (network.state_dict(), state)
-    )
-    if ours != theirs or not all(value.isfinite().all() for value in state.values()):
-        raise ValueError("its weights are not those of its settings")
-    network.load_state_dict(state, assign=True)
+    state, own = {name: file.get_tensor(name) for name in file.keys()}, network.state_dict()
+    network.load_state_dict(state, assign=True)  # torch refuses other names and shapes
+    for name, value in own.items():
+        if state[name].dtype != value.dtype or not state[name].isfinite().all():
+            raise ValueError(f"its weights {name} are of another type or not finite")
     return network

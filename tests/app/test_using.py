@@ -524,6 +524,27 @@ def test_facts_that_cannot_be(run, tmp_path, capsys, name):
     assert str(file) in sentence(capsys, "predict", file, "a.wav")
 
 
+WEIGHTS = {
+    "of another type": lambda state: state.update(
+        {name: value.half() for name, value in state.items()}
+    ),
+    "not finite": lambda state: [
+        value.fill_(np.nan) for value in state.values() if value.is_floating_point()
+    ],
+    "one missing": lambda state: state.popitem(),
+    "another shape": lambda state: state.update(
+        {name: torch.stack([value, value]) for name, value in state.items()}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_that_cannot_be(run, tmp_path, name):
+    file = changed(run, tmp_path, lambda facts: None, WEIGHTS[name])
+    with pytest.raises(InvalidStudent, match="holds no student"):
+        kdlib.load_student(file)
+
+
 def test_a_student_of_a_later_kdlib(run, tmp_path, capsys):
     file = changed(run, tmp_path, lambda facts: facts.update(version=2, something="new"))
     assert "update kdlib" in sentence(capsys, "predict", file, "a.wav")
