@@ -36,8 +36,8 @@ def filters(face: str, media: Media) -> str:
         return scale
     begin, end = PARTS[face]
     half = f"crop=iw*{end - begin}:ih:iw*{begin}:0," if face else ""
-    side = rf"min(iw\,ih)*{media.crop}"
-    return f"{half}crop={side}:{side},{scale}"
+    side = rf"min(iw*sar\,ih)*{media.crop}"  # pixels need not be square
+    return f"{half}crop={side}/sar:{side},{scale}"
 
 
 def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
@@ -95,7 +95,7 @@ def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
 def read_track(path: str | Path) -> np.ndarray:
     """Return a face track, ``(rows, 5)``: frame number, then left, top, width, height of the box.
 
-    The box is in pixels, or in fractions of the frame as in VoxCeleb2. Raises InvalidCorpus for a
+    The box is in pixels of the frame as players show it, or in fractions as in VoxCeleb2. Raises InvalidCorpus for a
     malformed file.
     """
     _, _, rows = f"\n{read_text(path)}".partition("\nFRAME")
