@@ -736,7 +736,7 @@ def test_pixels_that_are_not_square(tmp_path, face):
         read_frames(str(tmp_path / f"{name}.mp4"), MEDIA, face=face).astype(int)
         for name in ("square", "narrow")
     )
-    assert np.abs(square - narrow).mean() < 6
+    assert np.abs(square - narrow).mean() < 4
 
 
 @pytest.mark.parametrize(

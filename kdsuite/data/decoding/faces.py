@@ -36,8 +36,8 @@ def filters(face: str, media: Media) -> str:
         return scale
     begin, end = PARTS[face]
     half = f"crop=iw*{end - begin}:ih:iw*{begin}:0," if face else ""
-    side = rf"min(iw*sar\,ih)*{media.crop}"  # pixels need not be square
-    return f"{half}crop={side}/sar:{side},{scale}"
+    side = rf"min(iw\,ih)*{media.crop}"
+    return f"{half}crop={side}:{side},{scale}"
 
 
 def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:

@@ -62,8 +62,10 @@ def read_frames(
     """
     if os.path.isdir(path):
         return _stills(path, media, start, seconds, face)
-    rate = f"fps={media.fps}:start_time=0"  # a video that begins late shows its first frame longer
-    output, size = ["-vf", rate], math.prod(_shape(1, media))
+    # a video that begins late shows its first frame longer, and pixels that are not square as
+    # players do
+    shown = f"fps={media.fps}:start_time=0,scale=iw*sar:ih"
+    output, size = ["-vf", shown], math.prod(_shape(1, media))
     if faces.is_track(face):  # cut by itself, for the box moves
         cut, cuts = faces.cutter(face, media), []
 
@@ -72,8 +74,7 @@ def read_frames(
                 cuts.append(cut(picture, start + len(cuts) / media.fps))
                 check_size(path, len(cuts) * size)
 
-        # PPM, because it has the size of the picture, as players show it
-        output[-1] += ",scale=iw*sar:ih"
+        # PPM, because it has the size of the picture
         output += ["-c:v", "ppm", "-f", "image2pipe"]
         _, messages = decode(path, start, seconds, "Video", output, read)
         pixels = np.array(cuts, np.uint8).ravel()
