@@ -19,7 +19,7 @@ from typing import IO
 
 import numpy as np
 
-from kdlib.errors import UnreadableRecording
+from kdlib.errors import UnreadableRecording, UserError
 
 # the banner stays: it has the duration; one thread, because there is a process a core
 OPTIONS = "-hide_banner -nostats -nostdin -threads 1 -filter_threads 1".split()
@@ -114,19 +114,19 @@ def _check(path, status, messages, kind):
         raise UnreadableRecording(f"{path} {complaint}; remove it or fetch it again.")
 
 
-def check_file(path: str) -> bytes:
-    """Return how a file begins; raise UnreadableRecording where ``path`` is no regular file with
-    contents to read."""
+def check_file(path: str, kind: type[UserError] = UnreadableRecording) -> bytes:
+    """Return how a file begins; raise an error of that ``kind`` where ``path`` is no regular file
+    with contents to read."""
     try:
         # a pipe would be waited for
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
+            raise kind(f"{path} is no file; remove it or name a file.")
         with open(path, "rb") as file:
             if head := file.read(400):
                 return head
-            raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
+            raise kind(f"{path} is empty; remove it or fetch it again.")
     except OSError as error:
-        raise UnreadableRecording(
+        raise kind(
             f"{path} cannot be opened ({error.strerror}); see that it is there and that you may "
             "read it."
         ) from None
