@@ -236,7 +236,7 @@ def provenance(states: pd.DataFrame) -> dict[str, list[str]]:
     done = states[states.state == "done"]
     changed = done.uncommitted.map({True: " with uncommitted changes", False: ""})
     return {
-        "commits": sorted({commit for commit in done.commit.str[:12] + changed if commit.strip()}),
+        "commits": sorted({*(done.commit.str[:12].replace("", "unknown") + changed)}),
         "devices": sorted(set(done.device) - {""}),
         "finished": sorted(set(done.finished) - {""})[-1:],
     }
