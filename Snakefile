@@ -6,7 +6,9 @@
 A run is done if and only if its result.json exists; the executed notebook is its log and stays when the run fails.
 """
 
+import fcntl
 import os
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +19,16 @@ from kdsuite import paths
 from kdsuite.runs import grid
 from kdsuite.runs.run import status
 
+# Snakemake's lock of the folder outlives a process that is killed, the kernel's does not: where no other process has that,
+# the former is nobody's
+if workflow.is_main_process:
+    Path(".snakemake").mkdir(exist_ok=True)
+    ALIVE = open(".snakemake/alive", "a+")
+    with suppress(OSError):
+        fcntl.flock(ALIVE, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(".snakemake/locks", ignore_errors=True)
+    with suppress(OSError):
+        fcntl.flock(ALIVE, fcntl.LOCK_SH)
 SUITE = config.get("suite", "demo")
 try:
     RUNS = {run.folder: run for run in grid.runs(SUITE)}

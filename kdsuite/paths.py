@@ -14,17 +14,28 @@ from typing import Any
 from kdlib.errors import FullDisk, UserError
 
 ROOT = Path(__file__).resolve().parent.parent
+# an empty variable is one that is not set
 PARAMS, DATA, REPORTS = (
-    Path(os.environ.get(f"KDLIB_{name.upper()}", ROOT / name)).absolute()
+    Path(os.environ.get(f"KDLIB_{name.upper()}") or ROOT / name).expanduser().absolute()
     for name in ("params", "data", "reports")
 )
 
 # bytes: less than this is a full disk
 NEEDED = 4096
+# errors of places where nothing can be written
+FORBIDDEN = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+}
 
 # $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
 FURTHER = filter(None, os.environ.get("KDLIB_CORPORA", "").split(os.pathsep))
-CORPORA = (DATA / "corpora", *(Path(each).absolute() for each in FURTHER), PARAMS / "examples")
+FURTHER = (Path(each).expanduser().absolute() for each in FURTHER)
+CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples")
 
 
 def corpus(path: str) -> Path:
@@ -37,15 +48,42 @@ def corpus(path: str) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
+def writable(path: Path) -> Path:
+    """Return where a file below ``DATA`` is or may be made: below ``REPORTS`` where others' data
+    can only be read and have none such."""
+    nearest = next(each for each in path.parents if each.exists())
+    there = path.exists() or os.access(nearest, os.W_OK)
+    return path if there else REPORTS / path.relative_to(DATA)
+
+
+def output(path: str | Path, *inputs: str | Path) -> Path:
+    """Return the path of a file to write; raise UserError for a folder, and for one of the
+    ``inputs`` by whatever name."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name a file to write.")
+    if path.exists() and any(Path(each).exists() and path.samefile(each) for each in inputs):
+        raise UserError(f"{path} is what is read, so it is not written over; name another file.")
+    return path
+
+
 @contextmanager
-def report_full_disk(folder: Path) -> Iterator[None]:
-    """Raise FullDisk for a full disk, for which each library that writes has another error."""
+def writing(folder: Path) -> Iterator[None]:
+    """Make a folder to write in; raise UserError where that is not allowed, and FullDisk for a full
+    disk, for which each library that writes has another error."""
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         yield
     except UserError:
         raise
     except Exception as error:
-        full = getattr(error, "errno", 0) == errno.EDQUOT or "No space left" in str(error)
+        number = getattr(error, "errno", 0)
+        if number in FORBIDDEN:
+            raise UserError(
+                f"{error.filename or folder} cannot be written ({error.strerror}); see that you may write there, or set "
+                "$KDLIB_DATA and $KDLIB_REPORTS to other folders."
+            ) from error
+        full = number == errno.EDQUOT or "No space left" in str(error)
         if full or shutil.disk_usage(folder).free < NEEDED:
             raise FullDisk(
                 f"the disk of {folder} is full; make room and start this again, it goes on from what is done."
@@ -56,13 +94,12 @@ def report_full_disk(folder: Path) -> Iterator[None]:
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold the lock of a file or folder that several processes may make; the others wait. Raises
-    FullDisk."""
+    what :func:`writing` does."""
     from filelock import FileLock, SoftFileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(path.name + ".lock")
     file_lock = FileLock(file)  # the kernel's: it is gone when its process ends, however it ends
-    with report_full_disk(path.parent):
+    with writing(path.parent):
         try:
             acquired = file_lock.acquire(timeout=0)
         except Timeout:
@@ -93,13 +130,15 @@ def replacing(path: Path, vouches: bool = False) -> Iterator[Path]:
     incomplete, even after power loss.
 
     One that ``vouches`` for the files beside it appears after all of them have reached the disk.
-    Raises FullDisk where there is no room for it.
+    Its permissions are those of any new file. Raises what :func:`writing` does.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
-        with report_full_disk(path.parent):
+        with writing(path.parent):
+            temporary.touch()
+            mode = temporary.stat().st_mode
             yield temporary
+            temporary.chmod(mode)  # some libraries write files that only their owner may read
             for file in path.parent.glob("*") if vouches else [temporary]:
                 with suppress(FileNotFoundError):  # another process's temporary file
                     sync(file)
@@ -115,12 +154,18 @@ def once(path: Path, make: Callable[[Path], None], *others: Path) -> None:
     processes does, and the rest wait.
 
     ``make`` writes the others, and last its argument, which becomes ``path`` in one step when all
-    files beside it have reached the disk. Raises FullDisk.
+    files beside it have reached the disk. Where they are there nothing is written, no lock either.
+    Raises what :func:`writing` does.
     """
-    with lock(path):
-        if not all(file.exists() for file in (path, *others)):
-            with replacing(path, vouches=True) as temporary:
-                make(temporary)
+
+    def missing():
+        return not all(file.exists() for file in (path, *others))
+
+    if missing():
+        with lock(path):
+            if missing():
+                with replacing(path, vouches=True) as temporary:
+                    make(temporary)
 
 
 def write_json(path: Path, value: Any) -> None:

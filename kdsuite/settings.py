@@ -10,14 +10,16 @@ import json
 import re
 from collections.abc import Collection
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
+from symtable import symtable
 from typing import Any
 
 import pydantic
 import yaml
+from numpy import format_float_positional
 
 from kdlib import parameters
 from kdlib.errors import InvalidParameter
@@ -37,6 +39,8 @@ OF_AGGREGATOR = {"lstm_activation", "aggregator_norm"}
 OF_TEACHER = {
     name for name in (*Model.model_fields, *Training.model_fields) if name.startswith("teacher_")
 }
+# text that a person takes for a number
+NUMBER = re.compile(r"[-+]?\d{0,15}\.?\d{1,15}(e[-+]?\d{1,2})?", re.IGNORECASE)
 # what a file in params or params/grids may be called: its name becomes that of folders, links and
 # files
 PLAIN = re.compile(r"\w[\w.-]*")
@@ -186,10 +190,8 @@ def load(**overrides: Any) -> Settings:
     """
     dataset = overrides.get("dataset", Settings.model_fields["dataset"].default)
     if dataset not in datasets():
-        remedy = (
-            ", or write a file of that name in params, made of letters, digits, '.', '-' and '_'"
-        )
-        raise unknown(f"unknown dataset {dataset!r}", dataset, datasets(), remedy)
+        remedy = f", or write a file of that name in {paths.PARAMS}, made of letters, digits, '.', '-' and '_'"
+        raise unknown(f"unknown dataset {dataset!r}", dataset, datasets() or ["none"], remedy)
     return checked(_merge(read_yaml(paths.PARAMS / f"{dataset}.yaml"), overrides))
 
 
@@ -228,7 +230,12 @@ def _in_words(error):
     if first["type"] == "literal_error":
         choices = re.findall("'(.*?)'", first["ctx"]["expected"])
         return unknown(f"parameter '{name}' is {value!r}", value, choices)
-    return InvalidParameter(f"parameter '{name}' is {value!r}: {why[0].lower()}{why[1:]}.")
+    remedy = ""
+    if name in SECTIONS:
+        remedy = '; give a section as -y "training: {epochs: 5}" does'
+    elif isinstance(value, str) and NUMBER.fullmatch(value):  # 1e-4 is text in YAML
+        remedy = f"; write {format_float_positional(float(value), trim='-')}"
+    return InvalidParameter(f"parameter '{name}' is {value!r}: {why[0].lower()}{why[1:]}{remedy}.")
 
 
 def _check_together(settings):
@@ -291,29 +298,47 @@ def choose_folds(folds: int | str, count: int | None) -> list[int]:
     )
 
 
+# what `-p training.epochs 1` makes of a name, which is no Python
+DOTTED = re.compile(rf"^((?:{'|'.join(SECTIONS)})(?:\.\w+)+)(?= *=[^=])")
+
+
+def _quote_dotted(lines):
+    """Rewrite the lines of a cell so that a dotted name becomes one of the notebook's names."""
+    return [DOTTED.sub(r'globals()["\1"]', line) for line in lines]
+
+
 class NotebookParameters:
     """Collects a notebook's parameters and refuses names that do not exist.
 
     papermill only warns about a misspelt ``-p`` name and goes ahead. Made in the cell *before* the
     parameters, this remembers the names that exist; :meth:`check`, called in the cell after them,
-    sees what was added.
+    sees what was added. ``training.epochs = 1`` sets a parameter of a section.
     """
 
     def __init__(self, namespace: dict[str, Any], names: Collection[str] = Settings.model_fields):
-        self._namespace, self._names = namespace, names
+        self._namespace, self._names, self._again = namespace, names, False
         self._before = namespace.keys() - {*names}
+        if "get_ipython" in namespace:
+            rewriters = namespace["get_ipython"]().input_transformers_post
+            rewriters[:] = {*rewriters, _quote_dotted}
 
     def given(self) -> dict[str, Any]:
         """Return what the parameters cell and papermill set; raise InvalidParameter for a name that
         does not exist."""
-        added = {
-            name: value
-            for name, value in self._namespace.items()
-            if name not in self._before and name[0] != "_" and value is not self
-        }
-        for name in added.keys() - {*self._names}:
-            raise unknown(f"unknown parameter '{name}'", name, self._names)
-        return added
+        of = self._namespace
+        for name in [name for name in of if "." in name]:
+            section, *inner = name.split(".")
+            value = reduce(lambda value, part: {part: value}, reversed(inner), of.pop(name))
+            of[section] = _merge(of.get(section), value)
+        unknown_names = {name for name in of.keys() - self._before if of[name] is not self}
+        if self._again:  # run from the parameters on; the cells behind have names of their own
+            symbols = symtable(of["In"][-2], "cell", "exec").get_symbols()
+            unknown_names &= {each.get_name() for each in symbols if each.is_assigned()}
+        self._again = True
+        for name in unknown_names - {*self._names}:
+            if name[0] != "_":
+                raise unknown(f"unknown parameter '{name}'", name, self._names)
+        return {name: of[name] for name in self._names if name in of}
 
     def check(self) -> Settings:
         """Return the checked settings; raise InvalidParameter in one sentence."""

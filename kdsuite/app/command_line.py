@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -19,6 +18,7 @@ from kdsuite import paths
 
 Row = dict[str, Any]
 FAILED = 2
+ANY_NAME = "backslashreplace"  # of files, which need not be UTF-8, nor is every terminal
 
 
 @click.group()
@@ -65,6 +65,7 @@ def answer(
     reported in one sentence, and the others are answered."""
     from kdsuite.app.using import load_student
 
+    file = output and paths.output(output, student, *sounds)
     loaded, unreadable = load_student(student), []
 
     def rows():
@@ -80,8 +81,8 @@ def answer(
                 yield dict(row) | short
 
     write = FORMATS[format]
-    if output:  # a file that appears when it is complete
-        with paths.replacing(Path(output)) as file, open(file, "w", encoding="utf-8") as stream:
+    if file:  # it appears when it is complete
+        with paths.replacing(file) as file, open(file, "w", -1, "utf-8", ANY_NAME) as stream:
             write(rows(), stream)
     else:
         write(rows(), sys.stdout)
@@ -137,7 +138,7 @@ def export(student: str, output: str) -> None:
     from kdsuite.app.export import export
     from kdsuite.app.using import load_student
 
-    export(load_student(student), Path(output))
+    export(load_student(student), output)
 
 
 @commands.command()
@@ -176,6 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     ``reproduce`` returns 1 where a number differs.
     """
+    sys.stdout.reconfigure(errors=ANY_NAME)
     try:
         return commands.main(arguments, standalone_mode=False) or 0
     except click.ClickException as error:

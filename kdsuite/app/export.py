@@ -48,13 +48,15 @@ def _gates(weights):
     return torch.cat([input, output, forget, cell])
 
 
-def export(student: Student, path: Path) -> None:
+def export(student: Student, path: str | Path) -> None:
     """Write a student as ONNX, its labels and sample rate in the file's metadata.
 
     The graph takes ``waveform`` ``(1, samples)``, mono, float32 in -1 to 1 at the student's sample
     rate, of any length from one analysis window on, and returns ``probabilities`` and
-    ``embedding``. Raises InvalidParameter where the packages for it are not installed.
+    ``embedding``. Raises InvalidParameter where the packages for it are not
+    installed, UserError where ``path`` is a folder or the student's own file.
     """
+    path = paths.output(path, student.path)
     try:
         import onnxscript  # noqa: F401
     except ImportError:

@@ -74,9 +74,11 @@ def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
 def _prepared(fingerprint, recordings, settings, workers=None):
     """Open the store of that name; build it unless it exists, while other processes wait."""
     folder = paths.DATA / "stores" / fingerprint
-    with paths.lock(folder):
-        if not (folder / "store.json").exists():
-            build(folder, recordings, settings, workers or len(os.sched_getaffinity(0)))
+    workers = workers or len(os.sched_getaffinity(0))
+    if not (folder / "store.json").exists():  # what is complete needs no lock, which is a file
+        with paths.lock(folder):
+            if not (folder / "store.json").exists():
+                build(folder, recordings, settings, workers)
     return open_store(folder, recordings)
 
 

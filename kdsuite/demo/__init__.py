@@ -33,6 +33,8 @@ def ensure(corpus: Corpus) -> None:
             "parameter 'corpus.synthetic' makes no manifest; set it to null, or take a dataset that does not ask for it."
         )
     folder = paths.corpus(corpus.path)
+    if (folder / TRUTH).exists() and claimed(folder, synthetic):
+        return
     with paths.lock(folder):
         if not claimed(folder, synthetic):
             # late, for moviepy and scipy's filters take long to import

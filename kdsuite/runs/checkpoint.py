@@ -61,5 +61,6 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, and what killed processes began to write of it: the training's own
         result is written."""
-        for file in (self.file, *self.file.parent.glob(f".*-{self.file.name}")):
-            file.unlink(missing_ok=True)
+        for name in (self.file.name, f".*-{self.file.name}"):
+            for file in self.file.parent.glob(name):  # of a read-only folder there is none
+                file.unlink(missing_ok=True)

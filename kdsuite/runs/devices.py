@@ -26,7 +26,7 @@ _held: list[FileLock] = []  # a lock is let go when its process ends, however it
 def share() -> int:
     """Return how many runs may use a GPU at once: $KDLIB_GPU_SHARE, else 1; raise InvalidParameter
     where that is no number."""
-    value = os.environ.get(SHARE, "1")
+    value = os.environ.get(SHARE) or "1"
     if not value.isdigit():
         raise InvalidParameter(
             f"${SHARE} is {value!r}; give the number of runs that may share a GPU, or 0 where none is to be locked."

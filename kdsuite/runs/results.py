@@ -1,10 +1,10 @@
 """What a run leaves in ``reports/runs/<dataset>/<stage>/<key>``: predictions, then ``result.json``,
 written last."""
 
+import os
 import platform
 import subprocess
 import time
-from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -126,9 +126,11 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
     if store.device.type == "cuda":
         # of some kernels torch has no deterministic form
         device, repeat = torch.cuda.get_device_name(store.device), "spread"
+    commit = _git("rev-parse", "HEAD")
+    changes = commit and _git("status", "--porcelain", "--untracked-files=no")
     return {
-        "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": commit,
+        "uncommitted_changes": changes if changes is None else bool(changes),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": device,
@@ -141,7 +143,13 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
 
 @cache  # the code that a process has read is that of its beginning
 def _git(*arguments):
-    """Return what git says of the repository, None outside of one."""
-    with suppress(OSError, subprocess.CalledProcessError):
-        command = ["git", "-C", paths.ROOT, *arguments]
-        return subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+    """Return what git says of the repository, None where it says nothing, and print why."""
+    command = ["git", "-C", paths.ROOT, *arguments]
+    # a repository that this folder happens to lie in is another one
+    environment = {**os.environ, "GIT_CEILING_DIRECTORIES": str(paths.ROOT.parent)}
+    try:
+        done = subprocess.run(command, env=environment, text=True, capture_output=True, check=True)
+        return done.stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = (getattr(error, "stderr", "") or str(error)).splitlines()[0]
+        print(f"the commit behind this result is unknown, and whether the code was changed: {why}")

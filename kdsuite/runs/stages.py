@@ -94,7 +94,8 @@ def _cached(kind, run, data, fold, name, *inputs):
     arithmetic = precision(run.settings.training, data.device)  # `auto` differs by the device
     code = sources.fingerprint(run.kind)
     facts = [data.fingerprint, run.fingerprint, arithmetic, code, *inputs]
-    return paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
+    place = paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
+    return paths.writable(place)
 
 
 def _finished(run, data, fold, trials):
@@ -142,9 +143,9 @@ def _teacher(run, data, fold, progress):
             load_pretrained(trainer.network.encoder[0], run.settings.backbone, weights)
         network, history = trained(trainer, fold, progress, epochs)
         arrays = extract_privileged(network, run.settings, on_device).items()
-        save_file(student_file.weights(network), temporary.with_name(WEIGHTS))
+        student_file.save(temporary.with_name(WEIGHTS), student_file.weights(network))
         arrays = {name: value.contiguous() for name, value in arrays}
-        save_file(arrays, temporary.with_name(TARGETS))
+        student_file.save(temporary.with_name(TARGETS), arrays)
         temporary.write_text(json.dumps({"fold": fold.number, "history": history}))
 
     _once(_cached("teachers", run, data, fold, "/fold.json"), run, make)

@@ -19,6 +19,7 @@ from kdlib.errors import InvalidStudent, printable
 from kdlib.models.network import Network, build_student
 from kdlib.parameters import Section
 from kdsuite import paths
+from kdsuite.data.decoding.ffmpeg import check_file
 from kdsuite.settings import Settings, checked
 
 ENTRY = "kdlib_student"
@@ -57,8 +58,13 @@ class Facts(Section):
 def write(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write a student in one step; ``facts`` are those of :class:`Facts` but for the version."""
     entry = {ENTRY: json.dumps({"version": VERSION, **facts}, allow_nan=False)}
+    save(path, weights(network), entry)
+
+
+def save(path: Path, arrays: dict[str, torch.Tensor], entry: dict[str, str] | None = None) -> None:
+    """Write ``arrays`` as safetensors, in one step, with the permissions of any new file."""
     with paths.replacing(path) as temporary:
-        save_file(weights(network), temporary, metadata=entry)
+        save_file(arrays, temporary, metadata=entry)
 
 
 def weights(network: Network) -> dict[str, torch.Tensor]:
@@ -73,10 +79,7 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
 
     Raises InvalidStudent where the file is absent, damaged, of another kind, or contradicts itself.
     """
-    if not Path(path).is_file():
-        raise InvalidStudent(
-            f"{path} is no file; name a student, fold-N.safetensors in the folder of a run with training.keep_students."
-        )
+    check_file(path, InvalidStudent)
     try:
         with safe_open(path, "pt") as file:
             entry = (file.metadata() or {}).get(ENTRY)

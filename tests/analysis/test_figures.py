@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -510,3 +511,30 @@ def test_a_thousand_classes_are_drawn_without_names():
     points = np.random.default_rng(0).normal(size=(1200, 3))
     picture = figures.embedding_map(points, names, names)
     assert not any(legend.get_texts() for block in picture.subfigs for legend in block.legends)
+
+
+DRAWN = """
+import hashlib, sys
+from pathlib import Path
+from kdsuite.analysis import figures
+picture = figures.training_curves({0: [{"epoch": n, "loss": 1 / n, "rate": 0.1, "seconds": 1.0} for n in (1, 2)]})
+print(*(hashlib.sha256(file.read_bytes()).hexdigest() for file in figures.save(picture, Path(sys.argv[1]))))
+"""
+# what people have in ~/.config/matplotlib: set for a paper on a machine with LaTeX; a dark style
+OF_USERS = (
+    "",
+    "text.usetex: True\n",
+    "figure.facecolor: black\naxes.facecolor: black\nfont.family: serif\nsavefig.bbox: tight\nlines.linestyle: --\n",
+)
+
+
+def test_the_users_own_matplotlibrc_changes_no_picture(tmp_path):
+    drawn = set()
+    for number, text in enumerate(OF_USERS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "matplotlibrc").write_text(text)
+        command = [sys.executable, "-c", DRAWN, folder / "picture"]
+        environment = {**os.environ, "MATPLOTLIBRC": str(folder)}
+        drawn.add(subprocess.check_output(command, cwd=paths.ROOT, env=environment))
+    assert len(drawn) == 1

@@ -440,8 +440,8 @@ def test_sounds_that_are_none(run, tmp_path, capsys):
     whole = write(tmp_path / "whole.m4a", sound("hum", 3.0)).read_bytes()
     (tmp_path / "cut.m4a").write_bytes(whole[: len(whole) // 2])
     said = {
-        "none.wav": "cannot be opened", ".": "is no file", "empty.wav": "is empty", "text.wav": "cannot be read as sound",
-        "text.mp3": "cannot be read as sound", "text.m4a": "cannot be decoded", "nothing.wav": "less than one window",
+        "none.wav": "cannot be opened", ".": "is no file", "empty.wav": "is empty", "text.wav": "cannot be decoded",
+        "text.mp3": "cannot be decoded", "text.m4a": "cannot be decoded", "nothing.wav": "less than one window",
         "click.flac": "less than one window", "odd.wav": "no numbers", "cut.m4a": "cannot be decoded",
     }  # fmt: skip
     for name, what in said.items():

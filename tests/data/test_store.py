@@ -244,9 +244,7 @@ def spoil(corpus, *names):
 
 def test_what_cannot_be_decoded_is_left_out_where_asked(corpus, capsys):
     spoil(corpus, "01-03-01-01-01-02")
-    with pytest.raises(
-        UnreadableRecording, match="03-01-03-01-01-01-02.wav cannot be read as sound"
-    ):
+    with pytest.raises(UnreadableRecording, match="03-01-03-01-01-01-02.wav cannot be decoded"):
         prepare(settings_of(corpus))
     data = prepare(settings_of(corpus, unreadable="leave_out"))
     assert data.recordings.recording.to_list() == [
@@ -266,7 +264,7 @@ def test_what_cannot_be_decoded_is_left_out_where_asked(corpus, capsys):
     )
     assert (
         list(data.left_out) == ["01-03-01-01-01-02"]
-        and "cannot be read as sound" in data.left_out["01-03-01-01-01-02"]
+        and "cannot be decoded" in data.left_out["01-03-01-01-01-02"]
     )
 
 
@@ -297,7 +295,7 @@ def test_nothing_is_left_to_train_on(corpus):
     for _ in range(2):  # the second time too, from the start
         with pytest.raises(
             UnreadableRecording,
-            match="none of the 4 recordings can be decoded, the first because .*cannot be read as",
+            match="none of the 4 recordings can be decoded, the first because .*cannot be decoded",
         ):
             prepare(settings_of(corpus, unreadable="leave_out"))
         assert not list((corpus / "data" / "stores").glob("*/*.jsonl"))
@@ -362,22 +360,22 @@ def test_recordings_without_video(corpus, stills, monkeypatch, seen, frames):
 
 
 def test_measurements_with_a_time_are_frames(corpus):
-    """Two rows, at 0 s and 0.4 s, are interpolated at 25 frames a second, and the sound is cut to
+    """Two rows, at 0 s and 0.8 s, are interpolated at 25 frames a second, and the sound is cut to
     them."""
     names = [
         f"01-01-{emotion}-01-01-01-{actor}" for emotion in ("03", "04") for actor in ("01", "02")
     ]
     rows = [
-        {"name": name, "time": time, "brow": 10 * time} for name in names for time in (0.0, 0.4)
+        {"name": name, "time": time, "brow": 10 * time} for name in names for time in (0.0, 0.8)
     ]
     pd.DataFrame(rows).to_csv(corpus / "faces.csv", index=False)
     data = prepare(settings_of(corpus, standardise="none"))
     assert (
         data.fps == 25
-        and data.frames.lengths.tolist() == [11] * 4
-        and data.waveforms.lengths.tolist() == [11 * 640] * 4
+        and data.frames.lengths.tolist() == [21] * 4
+        and data.waveforms.lengths.tolist() == [21 * 640] * 4
     )
-    torch.testing.assert_close(data.frames[2][:, 0], torch.arange(11) * 0.4)
+    torch.testing.assert_close(data.frames[2][:, 0], torch.arange(21) * 0.4)
 
 
 def test_trials_are_a_store_of_sound(corpus):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from papermill.iorw import read_yaml_file
@@ -44,7 +45,11 @@ BAD = [
     ({"training": {"epoch": 3}}, "unknown parameter 'training.epoch'; did you mean 'epochs'"),
     ({"training": {"epochs": "1e-3"}}, "'training.epochs' is '1e-3'.*integer"),
     ({"training": {"keep_students": "true"}}, "'training.keep_students' is 'true'"),
-    ({"training": 3}, "'training' is 3: input should be an object"),
+    (
+        {"training": 3},
+        "'training' is 3: input should be an object; give a section as -y .training:",
+    ),
+    ({"training": {"learning_rate": ["1e-4", "0.1"]}}, "is '1e-4': input .* number; write 0.0001"),
     ({"training": {"learning_rate": [0.1, 0.01]}}, "'training.learning_rate' is .*lowest rate"),
     (
         {"corpus": {"synthetic": {"actrs": 3}}},
@@ -124,7 +129,6 @@ def test_misspelt_notebook_parameters_are_seen():
     cells = {"torch": object(), "In": []}
     cells["parameters"] = parameters = NotebookParameters(cells)
     cells.update(alpha=0.25, dataset="demo-ravdess")
-    assert parameters.check().alpha == 0.25
     cells["apha"] = 0.5
     with pytest.raises(InvalidParameter, match="'apha'; did you mean 'alpha'"):
         parameters.check()
@@ -136,6 +140,40 @@ def test_running_a_notebook_again_keeps_its_parameters():
         "later": 1,
     }  # a second "run all": parameters and later names exist already
     assert NotebookParameters(cells).check().alpha == 0.25
+
+
+def test_a_notebook_goes_on_from_its_parameters_cell():
+    """In JupyterLab one changes a value there and runs all below: the notebook's own names are no
+    parameters, and what the user wrote in that cell is."""
+    cells = {"In": [""]}
+    cells["parameters"] = parameters = NotebookParameters(cells)
+    cells |= {"alpha": 0.25, "In": ["alpha = 0.25", "parameters.check()"]}
+    assert parameters.check().alpha == 0.25
+    cells |= {"alpha": 0.75, "results": 3, "In": ["alpha = 0.75", "parameters.check()"]}
+    assert parameters.check().alpha == 0.75
+    cells |= {"apha": 0.5, "In": ["alpha: float = 1.0\napha = 0.5", "parameters.check()"]}
+    with pytest.raises(InvalidParameter, match="'apha'; did you mean 'alpha'"):
+        parameters.check()
+    cells |= {"alpha": 1.0, "In": ["alpha = 1.0", "parameters.check()"]}
+    assert parameters.check().alpha == 1.0
+
+
+def test_parameters_by_their_dotted_names():
+    """As messages name them, and as ``-p training.epochs 1`` writes them into a cell."""
+    shell = SimpleNamespace(input_transformers_post=[])
+    cells = {"get_ipython": lambda: shell}
+    for _ in range(2):
+        parameters = NotebookParameters(cells)
+    (rewrite,) = shell.input_transformers_post
+    lines = rewrite(["training.epochs = 10  # few\n", "corpus.synthetic.actors = 3\n", "x.y == 1"])
+    assert lines.pop() == "x.y == 1"
+    exec("".join(["training = {'batch_size': 3}\n", *lines]), cells)
+    settings = parameters.check()
+    assert (settings.training.epochs, settings.training.batch_size) == (10, 3)
+    assert settings.corpus.synthetic.actors == 3
+    exec("".join(rewrite(["training.epoch = 10"])), cells)
+    with pytest.raises(InvalidParameter, match="unknown parameter 'training.epoch'; did you mean"):
+        NotebookParameters(cells).check()
 
 
 def test_undistilled_student_is_one_student():
@@ -233,6 +271,20 @@ def test_aliases_are_refused_but_where_a_suite_says_what_it_shares(tmp_path):
     with pytest.raises(InvalidParameter, match=r"aliases \(\*name\) are not allowed"):
         read_yaml(file)
     assert read_yaml(file, aliases=True)["model"] == {"hop": 0.01}
+
+
+def test_an_empty_variable_is_one_that_is_not_set(tmp_path):
+    code = "from kdsuite import paths; from kdsuite.runs.devices import share; print(paths.PARAMS, paths.REPORTS, paths.DATA, share())"
+    given = {"KDLIB_PARAMS": "", "KDLIB_REPORTS": "", "KDLIB_DATA": "~/data", "KDLIB_GPU_SHARE": ""}
+    environment = {**os.environ, "PYTHONPATH": str(paths.ROOT), "HOME": "/home/me", **given}
+    command = [sys.executable, "-c", code]
+    printed = subprocess.check_output(command, env=environment, text=True, cwd=tmp_path).split()
+    assert printed == [
+        str(paths.ROOT / "params"),
+        str(paths.ROOT / "reports"),
+        "/home/me/data",
+        "1",
+    ]
 
 
 def test_corpora_lie_in_the_data_folder_or_in_those_of_a_variable(tmp_path):

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure, FigureBase
 
 from kdsuite import paths
 
-STYLE = matplotlib.rc_params_from_file(
-    Path(__file__).with_name("suite.mplstyle"), use_default_template=False
-)
+# over matplotlib's defaults, not over what the user has in a matplotlibrc
+STYLE = matplotlib.rc_params_from_file(Path(__file__).with_name("suite.mplstyle"))
+STYLE = {name: STYLE[name] for name in STYLE if not name.startswith(("backend", "interactive"))}
 # a decorator: the function draws in this style and leaves matplotlib's own settings as they were
 styled = matplotlib.rc_context(STYLE)
 

@@ -95,7 +95,7 @@ def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
 def read_track(path: str | Path) -> np.ndarray:
     """Return a face track, ``(rows, 5)``: frame number, then left, top, width, height of the box.
 
-    The box is in pixels, or in fractions of the frame as in VoxCeleb2. Raises InvalidCorpus for a
+    The box is in pixels of the frame as players show it, or in fractions as in VoxCeleb2. Raises InvalidCorpus for a
     malformed file.
     """
     _, _, rows = f"\n{read_text(path)}".partition("\nFRAME")

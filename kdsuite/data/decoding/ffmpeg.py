@@ -19,14 +19,14 @@ from typing import IO
 
 import numpy as np
 
-from kdlib.errors import UnreadableRecording
+from kdlib.errors import UnreadableRecording, UserError
 
 # the banner stays: it has the duration; one thread, because there is a process a core
 OPTIONS = "-hide_banner -nostats -nostdin -threads 1 -filter_threads 1".split()
 # containers of sound and video, but no playlists and lists (hls, dash, concat, …) of further files
 FORMATS = (
     "aac,ac3,aiff,amr,asf,au,avi,caf,dv,eac3,flac,flv,m4v,matroska,mov,mp3,mpeg,mpegts,mpegvideo,"
-    "mxf,ogg,rm,w64,wav,wv"
+    "mxf,nistsphere,ogg,rm,w64,wav,wv"
 )
 SAFE = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
 # of one process: seconds of computing, bytes of memory, bytes of a decoded file
@@ -36,25 +36,34 @@ LIMITS = {
     resource.RLIMIT_AS: LARGEST,
     resource.RLIMIT_FSIZE: LARGEST,
 }
-# files without an index: what ffmpeg decodes first after a jump is up to two frames off, so it
-# begins some seconds before the part
-UNINDEXED = (".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts")
+# how files without an index begin, MPEG program and transport streams: what ffmpeg decodes first
+# after a jump is up to two frames off, so it begins some seconds before the part
+UNINDEXED = re.compile(rb"\0\0\x01[\xb3\xba]|(.{4})?G.{187}(.{4})?G", re.DOTALL)
 SEEK_MARGIN = 1.0
 # messages of a file beyond the limits (24 is SIGXCPU), and of what is not the file's fault
 BEYOND = "received signal 24|Received > 3 system signals|Cannot allocate memory"
 OUTSIDE = "No space left on device|received signal"
-# what a file lacks where ffmpeg's arguments name a stream and its messages do not
-STREAMS = {"0:v:0": ("Video", "pictures"), "0:a:0": ("Audio", "sound track")}
+# kinds of streams: what a file lacks without one, and the arguments that leave only them. Of
+# several ffmpeg takes the one that players play: that marked as default, no cover picture
+STREAMS = {"Video": ("pictures", "-an"), "Audio": ("sound track", "-vn")}
+# ffmpeg's messages of a file that ends before the end of its contents
+DAMAGE = "partial file|corrupt input packet|File ended prematurely"
+# containers whose promised length counts from 0, not from where their first stream begins
+FROM_ZERO = "Input #0, (matroska|asf)"
+TOLERANCE = 0.15  # seconds: a container may promise a frame or two more than it holds
+# what programs write for the size of a file that they do not know yet: this or more
+UNKNOWN_SIZE = 2**31 - 2**16
 
 
 def decode(
     path: str,
     start: float,
     seconds: float,
+    kind: str,
     output: Sequence[str],
     read: Callable[[IO[bytes]], None] | None = None,
 ) -> tuple[np.ndarray, str]:
-    """Decode ``seconds`` (NaN: all) of a file from ``start`` on.
+    """Decode ``seconds`` (NaN: all) of a file's ``Video`` or ``Audio`` from ``start`` on.
 
     ``output`` are ffmpeg's arguments for what it writes. Returns that, uint8 ``(bytes,)``, mapped
     from a temporary file; it is empty where ``read`` takes it from a pipe. Returns ffmpeg's
@@ -64,18 +73,17 @@ def decode(
     """
     from imageio_ffmpeg import get_ffmpeg_exe  # late: most sound needs no ffmpeg
 
-    check_file(path)
-    margin = min(start, SEEK_MARGIN) if path.lower().endswith(UNINDEXED) else 0.0
+    margin = min(start, SEEK_MARGIN) if UNINDEXED.match(check_file(path)) else 0.0
     length = [] if math.isnan(seconds) else ["-t", f"{seconds + margin:.6f}"]
     command = [get_ffmpeg_exe(), *OPTIONS, *_seek(start - margin), *length, *SAFE]
-    command += ["-i", f"file:{path}", *output, *_seek(margin), "pipe:1"]
+    command += ["-i", f"file:{path}", STREAMS[kind][1], "-sn", "-dn", *output, *_seek(margin)]
     with TemporaryFile() as file, TemporaryFile() as log:
         streams = {"stdout": subprocess.PIPE if read else file, "stderr": log}
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, **streams) as process:
+        with subprocess.Popen([*command, "pipe:1"], stdin=subprocess.DEVNULL, **streams) as process:
             try:
-                for kind, limit in LIMITS.items():
+                for resource_, limit in LIMITS.items():
                     with suppress(OSError, ValueError):  # it has ended, or has a lower limit
-                        resource.prlimit(process.pid, kind, (limit, limit + SECONDS))
+                        resource.prlimit(process.pid, resource_, (limit, limit + SECONDS))
                 if read:
                     read(process.stdout)
                 status = process.wait()
@@ -83,7 +91,7 @@ def decode(
                 process.kill()
         log.seek(0)
         messages = log.read().decode(errors="replace")
-        _check(path, status, messages, output)
+        _check(path, status, messages, kind)
         some = os.fstat(file.fileno()).st_size
         return np.memmap(file, np.uint8, "r") if some else np.zeros(0, np.uint8), messages
 
@@ -92,7 +100,7 @@ def _seek(seconds):
     return ["-ss", f"{seconds:.6f}"] if seconds > 0 else []
 
 
-def _check(path, status, messages, output):
+def _check(path, status, messages, kind):
     if status == -signal.SIGXFSZ or (status and re.search(BEYOND, messages)):
         check_size(path, math.inf)
     if status == -signal.SIGKILL or re.search(OUTSIDE, messages):
@@ -101,24 +109,24 @@ def _check(path, status, messages, output):
             "space and start again."
         )
     if status:
-        complaint = "cannot be decoded"
-        for stream, (kind, name) in STREAMS.items():
-            if stream in output and "Duration:" in messages and not has(kind, messages):
-                complaint = f"has no {name}"
+        absent = "Duration:" in messages and not has(kind, messages)
+        complaint = f"has no {STREAMS[kind][0]}" if absent else "cannot be decoded"
         raise UnreadableRecording(f"{path} {complaint}; remove it or fetch it again.")
 
 
-def check_file(path: str) -> None:
-    """Raise UnreadableRecording where ``path`` is no regular file with contents to read."""
+def check_file(path: str, kind: type[UserError] = UnreadableRecording) -> bytes:
+    """Return how a file begins; raise an error of that ``kind`` where ``path`` is no regular file
+    with contents to read."""
     try:
         # a pipe would be waited for
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise UnreadableRecording(f"{path} is no file; remove it or name a file.")
+            raise kind(f"{path} is no file; remove it or name a file.")
         with open(path, "rb") as file:
-            if not file.read(1):
-                raise UnreadableRecording(f"{path} is empty; remove it or fetch it again.")
+            if head := file.read(400):
+                return head
+            raise kind(f"{path} is empty; remove it or fetch it again.")
     except OSError as error:
-        raise UnreadableRecording(
+        raise kind(
             f"{path} cannot be opened ({error.strerror}); see that it is there and that you may "
             "read it."
         ) from None
@@ -138,8 +146,42 @@ def has(kind: str, messages: str) -> bool:
     return bool(re.search(rf"^ *Stream #0:.*: {kind}: ", messages, re.MULTILINE))
 
 
+def check_end(
+    path: str,
+    length: float,
+    messages: str,
+    start: float,
+    seconds: float,
+    other: Callable[[], float],
+) -> None:
+    """Raise UnreadableRecording where a file ends before it promised.
+
+    ``length`` is how many seconds were decoded of those from ``start`` on, ``other`` returns the
+    same of the other kind of streams: a file of which one outlasts the other is complete.
+    """
+    head, damaged = check_file(path), re.search(DAMAGE, messages)
+    whole, size = duration(messages), int.from_bytes(head[4:8], "little")
+    if head[8:12] == b"AVI " and os.path.getsize(path) < size < UNKNOWN_SIZE:
+        whole, damaged = whole * size / os.path.getsize(path), True  # ffmpeg tells what is there
+    missing = np.fmin(whole - start, seconds) - length
+    if missing > TOLERANCE and (damaged or missing + length - other() > TOLERANCE):
+        broken(path, missing)
+
+
+def broken(path: str, missing: float) -> None:
+    """Raise UnreadableRecording for a file whose last ``missing`` seconds are not there, inf where
+    their number is unknown."""
+    by = f"{missing:.1f} s " if math.isfinite(missing) else ""
+    raise UnreadableRecording(f"{path} breaks off {by}before its end; remove it or fetch it again.")
+
+
 def duration(messages: str) -> float:
     """Return the length in seconds that a file promises, NaN where it promises none."""
-    match = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.\d+)", messages, re.MULTILINE)
-    hours, minutes, seconds = map(float, match.groups()) if match else (math.nan,) * 3
-    return hours * 3600 + minutes * 60 + seconds
+    match = re.search(
+        r"^ *Duration: (\d+):(\d+):(\d+\.\d+)(?:, start: ([\d.]+))?", messages, re.MULTILINE
+    )
+    if not match or "Estimating duration" in messages:
+        return math.nan
+    hours, minutes, seconds, begin = (float(number or 0) for number in match.groups())
+    offset = begin if re.search(FROM_ZERO, messages) else 0.0
+    return hours * 3600 + minutes * 60 + seconds - offset

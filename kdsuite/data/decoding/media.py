@@ -9,15 +9,11 @@ import numpy as np
 from kdlib.errors import UnreadableRecording
 from kdlib.parameters import Media
 from kdsuite.data.decoding import faces
-from kdsuite.data.decoding.ffmpeg import check_file, check_size, decode, duration, has
+from kdsuite.data.decoding.ffmpeg import check_end, check_file, check_size, decode, has
 from kdsuite.data.decoding.sound import read_sound, sound_track
 
 PICTURE = re.compile(r"[^.].*\.(jpg|jpeg|png)", re.IGNORECASE | re.DOTALL)
 FORMATS = ("JPEG", "PNG", "WEBP")  # what such files hold, whatever their names say
-# a container may promise a frame or two more than it holds
-MISSING_FRAMES = 3
-# ffmpeg's messages of a file that ends before the end of its contents
-DAMAGE = "partial file|corrupt input packet|File ended prematurely"
 
 
 def read_recording(
@@ -38,11 +34,17 @@ def read_recording(
         frames = read_frames(video, media, recording.video_start, seconds, recording.face)
     if frames is None:
         return samples, np.zeros(_shape(0, media), np.uint8)
-    count = min(len(frames), len(samples) // media.samples_per_frame)
-    if not count:
+    heard = len(samples) // media.samples_per_frame
+    if len(frames) == 1 and video:  # a cover picture, which must not shorten the sound
+        check_size(video, math.prod(_shape(heard, media)))
+        frames = np.broadcast_to(frames, _shape(heard, media))
+    count = min(len(frames), heard)
+    if 2 * count < max(len(frames), heard):
+        of_frames, of_sound = (number / media.fps for number in (len(frames), heard))
         raise UnreadableRecording(
-            f"recording {recording.recording} has less than one frame of sound and pictures "
-            "together; correct its start and length or leave it out."
+            f"recording {recording.recording} has {of_sound:.2f} s of sound, but {of_frames:.2f} s "
+            "of pictures, so that most of it would be lost; correct its start and length or leave "
+            "it out."
         )
     return samples[: count * media.samples_per_frame], frames[:count]
 
@@ -60,8 +62,10 @@ def read_frames(
     """
     if os.path.isdir(path):
         return _stills(path, media, start, seconds, face)
-    rate = f"fps={media.fps}:start_time=0"  # a video that begins late shows its first frame longer
-    output, size = ["-map", "0:v:0", "-vf", rate], math.prod(_shape(1, media))
+    # a video that begins late shows its first frame longer, and pixels that are not square as
+    # players do
+    shown = f"fps={media.fps}:start_time=0,scale=iw*sar:ih"
+    output, size = ["-vf", shown], math.prod(_shape(1, media))
     if faces.is_track(face):  # cut by itself, for the box moves
         cut, cuts = faces.cutter(face, media), []
 
@@ -72,14 +76,23 @@ def read_frames(
 
         # PPM, because it has the size of the picture
         output += ["-c:v", "ppm", "-f", "image2pipe"]
-        _, messages = decode(path, start, seconds, output, read)
+        _, messages = decode(path, start, seconds, "Video", output, read)
         pixels = np.array(cuts, np.uint8).ravel()
     else:
         output[-1] += f",{faces.filters(face, media)}"
         output += ["-pix_fmt", "rgb24", "-f", "rawvideo"]
-        pixels, messages = decode(path, start, seconds, output)
+        pixels, messages = decode(path, start, seconds, "Video", output)
     count = len(pixels) // size
-    _check_end(path, count, messages, media, start, seconds)
+    if not count:
+        where = f" from {start:g} s on" if start else ""
+        raise UnreadableRecording(f"{path} has no pictures{where}; remove it or fetch it again.")
+
+    def sound():
+        """Return how many seconds of sound there are."""
+        audio = sound_track(path, media, start, seconds) if has("Audio", messages) else ()
+        return len(audio) / media.sample_rate
+
+    check_end(path, count / media.fps, messages, start, seconds, sound)
     return pixels[: count * size].reshape(_shape(count, media))
 
 
@@ -147,23 +160,3 @@ def _next_picture(stream):
 
 def _shape(count, media):
     return count, media.frame_size, media.frame_size, 3
-
-
-def _check_end(path, frames, messages, media, start, seconds):
-    """Raise UnreadableRecording where a file ends before it promised.
-
-    A file whose sound outlasts its pictures is complete.
-    """
-    if not frames:
-        where = f" from {start:g} s on" if start else ""
-        raise UnreadableRecording(f"{path} has no pictures{where}; remove it or fetch it again.")
-    promised = np.fmin(duration(messages) - start, seconds) * media.fps
-    missing = 0 if math.isnan(promised) else round(promised) - frames
-    if missing <= MISSING_FRAMES:
-        return
-    audio = sound_track(path, media, start, seconds) if has("Audio", messages) else ()
-    sound = len(audio) / media.sample_rate * media.fps
-    if re.search(DAMAGE, messages) or sound + MISSING_FRAMES < promised:
-        raise UnreadableRecording(
-            f"{path} breaks off {missing} frames before its end; remove it or fetch it again."
-        )

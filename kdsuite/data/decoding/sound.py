@@ -1,15 +1,29 @@
 """Read the sound of a file: by libsndfile where it can, else by a process of ffmpeg."""
 
 import math
+import os
+import re
 
 import numpy as np
 
 from kdlib.errors import UnreadableRecording
 from kdlib.parameters import Media
-from kdsuite.data.decoding.ffmpeg import check_file, check_size, decode
+from kdsuite.data.decoding.ffmpeg import (
+    TOLERANCE,
+    UNKNOWN_SIZE,
+    broken,
+    check_end,
+    check_file,
+    check_size,
+    decode,
+    has,
+)
 
-# formats that libsndfile reads; it is ten times faster than a process of ffmpeg
-SOUND_FILES = (".wav", ".flac", ".ogg", ".mp3")
+# formats that libsndfile reads, ten times faster than a process of ffmpeg; of MP3 without an index
+# it drops the end, of NIST it does not know that a file breaks off
+SOUND_FILES = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG"}
+BLOCK = 2**18  # frames in memory at once
+MALFORMED = 3  # libsndfile's number of that error
 
 
 def read_sound(
@@ -18,11 +32,13 @@ def read_sound(
     """Return ``seconds`` (NaN: all) of a file's sound from ``start`` on.
 
     It is mono float32 ``(samples,)`` in -1 to 1 at ``media.sample_rate`` Hz. Raises
-    UnreadableRecording for a damaged file, one without sound, or one shorter than an analysis
-    window.
+    UnreadableRecording for a damaged or cut-off file, one without sound, or one shorter than an
+    analysis window.
     """
-    read = _sound_file if path.lower().endswith(SOUND_FILES) else sound_track
-    samples = read(path, media, start, seconds)
+    check_file(path)
+    samples = _sound_file(path, media, start, seconds)
+    if samples is None:
+        samples = sound_track(path, media, start, seconds)
     if len(samples) < media.window * media.sample_rate:
         where = f" from {start:g} s on" if start else ""
         raise UnreadableRecording(
@@ -45,24 +61,56 @@ def as_stored(samples: np.ndarray) -> np.ndarray:
 
 
 def _sound_file(path, media, start, seconds):
+    """Return the sound by libsndfile, None where ffmpeg is to read it."""
     import soundfile
     import soxr
 
-    check_file(path)
     try:
-        with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            begin = file.seek(round(min(start * rate, file.frames)))
-            count = round(np.fmin(seconds * rate, file.frames - begin))
+        # by its number, for by its name libsndfile believes the ending, and takes only UTF-8
+        with (
+            open(path, "rb") as opened,
+            soundfile.SoundFile(opened.fileno(), closefd=False) as file,
+        ):
+            rate, frames = file.samplerate, file.frames
+            known = 0 < frames < 2**63 - 1  # writers into a pipe do not know it
+            if file.format not in SOUND_FILES or not file.seekable() or not known:
+                return None
+            begin = file.seek(round(min(start * rate, frames)))
+            count = round(np.fmin(seconds * rate, frames - begin))
             # a few bytes may promise hours, and at a sample a second they are
             check_size(path, max(count * file.channels, count / rate * media.sample_rate) * 4)
-            samples = file.read(count, "float32", always_2d=True)
+            resampler, parts = soxr.ResampleStream(rate, media.sample_rate, 1), []
+            for block in file.blocks(BLOCK, frames=count, dtype="float32", always_2d=True):
+                parts.append(resampler.resample_chunk(block.mean(axis=1)))
+            parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+            promised = frames * max(_promises(file.extra_info)) - begin
+            if file.format == "OGG" and _cut_page(opened):
+                promised = math.inf
     except soundfile.LibsndfileError as error:
-        reason = error.error_string.rstrip(".")
+        if error.code != MALFORMED:
+            return None
         raise UnreadableRecording(
-            f"{path} cannot be read as sound ({reason}); remove it or fetch it again."
+            f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or "
+            "fetch it again."
         ) from None
-    return soxr.resample(samples.mean(axis=1), rate, media.sample_rate).astype(np.float32)
+    missing = np.fmin(seconds * rate, promised) - count
+    if missing > TOLERANCE * rate:
+        broken(path, missing / rate)
+    return np.concatenate(parts)
+
+
+def _promises(log):
+    """Return by how much longer than it is a file says it is, by libsndfile's log of its header."""
+    sizes = [map(int, each) for each in re.findall(r"(\d+) \(should be (\d+)\)", log)]
+    return [1.0, *(said / max(1, held) for said, held in sizes if said < UNKNOWN_SIZE)]
+
+
+def _cut_page(opened):
+    """Return whether of the last page of an Ogg file only a part is there."""
+    size = os.path.getsize(opened.fileno())
+    # not by reading: libsndfile has the same place in the file; no page is longer
+    page = os.pread(opened.fileno(), 2**16, max(0, size - 2**16)).rpartition(b"OggS")[2]
+    return len(page) < 23 or len(page) < 23 + page[22] + sum(page[23 : 23 + page[22]])
 
 
 def sound_track(path: str, media: Media, start: float, seconds: float) -> np.ndarray:
@@ -70,5 +118,10 @@ def sound_track(path: str, media: Media, start: float, seconds: float) -> np.nda
     # a track that begins late is filled up, so that the sound stays with the pictures; mixing must
     # not make it louder
     rate, mono = f"{media.sample_rate}:async=1:first_pts=0", "out_chlayout=mono:rematrix_maxval=1"
-    output = ["-map", "0:a:0", "-af", f"aresample={rate}:{mono}", "-f", "f32le"]
-    return decode(path, start, seconds, output)[0].view(np.float32)
+    output = ["-af", f"aresample={rate}:{mono}", "-f", "f32le"]
+    values, messages = decode(path, start, seconds, "Audio", output)
+    samples = values.view(np.float32)
+    # where pictures outlast the sound nothing need be missing
+    pictures = math.inf if has("Video", messages) else 0.0
+    check_end(path, len(samples) / media.sample_rate, messages, start, seconds, lambda: pictures)
+    return samples
