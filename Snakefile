@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import grid
+from kdsuite.runs.finished import Finished
 from kdsuite.runs.run import status
 
 SUITE = config.get("suite", "demo")
@@ -68,6 +69,13 @@ def results_before(wildcards):
     return [(ancient if current else str)(str(file)) for file in files]
 
 
+onstart:
+    # in the terminal; the file of the log has all messages
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            handler.addFilter(Finished(RUNS, workflow.cores or workflow.nodes))
+
+
 onerror:
     # one run that fails stops no other: at the end there is a list of them, and a site with gaps, for rule report waits for all runs
     failed = [run for run in RUNS.values() if run.state == "failed"]
@@ -87,6 +95,8 @@ onerror:
 
 
 rule suite:
+    message:
+        SUITE
     # the results too, or one that was removed would not be missed as long as the page made of it is there
     input:
         RESULTS,
@@ -102,6 +112,8 @@ rule report:
         SITE / "index.html",
     log:
         SITE / "notebook.ipynb",
+    message:
+        f"report of {SUITE}"
     params:
         **ANALYSIS,
     threads: lambda wildcards: workflow.cores
@@ -119,6 +131,8 @@ rule data:
         FOLDER / "result.json",
     log:
         FOLDER / "notebook.ipynb",
+    message:
+        "{wildcards.dataset}/{wildcards.stage}/{wildcards.key}"
     wildcard_constraints:
         stage="data",
     params:

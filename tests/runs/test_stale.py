@@ -123,8 +123,8 @@ def planned(home: Path) -> set[str]:
     code, said, called = snakemake(home, "--dry-run")
     assert code == 0 and not called, said
     return {
-        str(Path(file).parent.relative_to(home / "reports"))
-        for file in re.findall(r"^    output: (\S+)", said, re.MULTILINE)
+        f"runs/{name}" if "/" in name else name
+        for name in re.findall(r"^Job \d+: (?:report of )?(\S+)", said, re.MULTILINE)
     }
 
 
