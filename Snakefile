@@ -28,7 +28,7 @@ ANALYSIS = {"notebook": paths.ROOT / "notebooks" / "04_analysis.ipynb", "given":
 # papermill's own lines go into a file beside the notebook; of a run that fails the last one, the error, is shown
 PAPERMILL = """
 log=$(dirname {log:q})/papermill.log
-OMP_NUM_THREADS={threads} papermill --engine kdlib --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
+OMP_NUM_THREADS={threads} LOKY_MAX_CPU_COUNT={threads} papermill --engine kdlib --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
     {{ grep -v '^ *$' "$log" | tail -n 1; exit 1; }}
 """
 # of runs that failed
@@ -36,6 +36,7 @@ LISTED = 50
 # older than every other file; Snakemake takes no notice of files of the time 0
 OLD = 1, 1
 RESULTS = [folder / "result.json" for folder in RUNS]
+CORPORA = sum(run.stage == "data" for run in RUNS.values())
 FOLDER = paths.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
 # what a run asks of a cluster (--set-resources student:runtime=60 asks something else); on one machine --resources gpu=2 lets two at a time
 RESOURCES = {
@@ -143,8 +144,8 @@ rule data:
         fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
         trials=lambda wildcards: inputs_of(wildcards)["trials"],
         code=lambda wildcards: inputs_of(wildcards)["code"],
-    # the data run decodes with all cores
-    threads: lambda wildcards: workflow.cores
+    # data runs decode, all of them at once with all cores
+    threads: lambda wildcards: max(1, (workflow.cores or 1) // CORPORA)
     resources:
         **RESOURCES["data"],
     shell:

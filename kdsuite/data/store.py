@@ -8,7 +8,6 @@ exists if and only if the store is complete.
 """
 
 import json
-import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -76,7 +75,9 @@ def _prepared(fingerprint, recordings, settings, workers=None):
     folder = paths.DATA / "stores" / fingerprint
     with paths.lock(folder):
         if not (folder / "store.json").exists():
-            build(folder, recordings, settings, workers or len(os.sched_getaffinity(0)))
+            from joblib import cpu_count  # late: most stores are built
+
+            build(folder, recordings, settings, workers or cpu_count())
     return open_store(folder, recordings)
 
 

@@ -7,11 +7,12 @@
 Nothing on the pages asks for anything outside of that folder.
 """
 
-import os
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
+from joblib import cpu_count
 
 from kdsuite import paths
 from kdsuite.analysis.pages import notebooks
@@ -54,13 +55,18 @@ def ask(suite: Suite, alpha: float = 0.5) -> list[str]:
         parameters = {"suite": suite.name, "alpha": alpha}
         try:
             papermill.execute_notebook(
-                notebook, target, parameters, engine_name="kdlib", progress_bar=False
+                notebook,
+                target,
+                parameters,
+                engine_name="kdlib",
+                progress_bar=False,
+                stdout_file=io.StringIO(),  # what its cells print is on its page
             )
         except papermill.PapermillExecutionError as error:
             return f"questions/{notebook.name} stopped: {error.ename}: {error.evalue}"
         return ""
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return [error for error in pool.map(execute, _sources("questions")) if error]
 
 
