@@ -41,7 +41,7 @@ def _kinds(run):
 
 class Finished:
     """A filter of Snakemake's messages: prints a line for each of ``runs``, by folder, that is
-    finished, and lets only warnings and errors through.
+    finished, and lets only warnings, errors and what a cluster says through.
 
     So many ``cores`` run side by side.
     """
@@ -65,7 +65,7 @@ class Finished:
         if folder in self.runs:
             self._note(folder)
             print(in_words(self.runs[folder]), self._rest(), sep="; ", file=sys.stderr, flush=True)
-        return record.levelno > logging.INFO
+        return record.levelno > logging.INFO or "executor_plugin" in record.pathname
 
     def _rest(self):
         """Return how many runs are left, and about how long they take."""
