@@ -74,7 +74,8 @@ onstart:
     # in the terminal; the file of the log has all messages
     for handler in logger.handlers:
         if handler.name == "DefaultStreamHandler":
-            handler.addFilter(Finished(RUNS, workflow.cores or workflow.nodes))
+            together = workflow.resource_settings
+            handler.addFilter(Finished(RUNS, together.cores or together.nodes))
 
 
 onerror:
@@ -145,7 +146,7 @@ rule data:
         trials=lambda wildcards: inputs_of(wildcards)["trials"],
         code=lambda wildcards: inputs_of(wildcards)["code"],
     # data runs decode, all of them at once with all cores
-    threads: lambda wildcards: max(1, (workflow.cores or 1) // CORPORA)
+    threads: lambda wildcards: max(1, workflow.cores // CORPORA)
     resources:
         **RESOURCES["data"],
     shell:

@@ -24,12 +24,11 @@ class Durations:
         for kind in _kinds(run) if wall > 0 else ():
             self.seconds[kind].append(wall)
 
-    def expected(self, run: Run) -> float | None:
-        """Return the mean seconds of those most like a run; None where none of its stage was
-        seen."""
-        return next(
-            (mean(self.seconds[kind]) for kind in _kinds(run) if kind in self.seconds), None
-        )
+    def expected(self, run: Run, alike: bool = False) -> float | None:
+        """Return the mean seconds of those most like a run; None where none of its stage was seen,
+        or none that is ``alike`` in all of that."""
+        kinds = _kinds(run)[: 1 if alike else None]
+        return next((mean(self.seconds[kind]) for kind in kinds if kind in self.seconds), None)
 
 
 def _kinds(run):
