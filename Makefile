@@ -6,7 +6,7 @@ CORES ?= all
 SAMPLE ?= 3
 PYTHON ?= python3.11 python3.12 python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
-SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params
+SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params --quiet host
 PYTEST_FLAGS ?=
 # processes side by side, a file of tests in one of them; each takes some 2 GB
 TEST_WORKERS ?= 2

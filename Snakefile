@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import grid
+from kdsuite.runs.finished import Finished
 from kdsuite.runs.run import status
 
 # Snakemake's lock of the folder outlives a process that is killed, the kernel's does not: where no other process has that,
@@ -39,7 +40,7 @@ ANALYSIS = {"notebook": paths.ROOT / "notebooks" / "04_analysis.ipynb", "given":
 # papermill's own lines go into a file beside the notebook; of a run that fails the last one, the error, is shown
 PAPERMILL = """
 log=$(dirname {log:q})/papermill.log
-OMP_NUM_THREADS={threads} papermill --engine kdlib --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
+OMP_NUM_THREADS={threads} LOKY_MAX_CPU_COUNT={threads} papermill --engine kdlib --no-progress-bar {params.notebook:q} {log:q} -y {params.given:q} < /dev/null > "$log" 2>&1 ||
     {{ grep -v '^ *$' "$log" | tail -n 1; exit 1; }}
 """
 # of runs that failed
@@ -47,6 +48,7 @@ LISTED = 50
 # older than every other file; Snakemake takes no notice of files of the time 0
 OLD = 1, 1
 RESULTS = [folder / "result.json" for folder in RUNS]
+CORPORA = sum(run.stage == "data" for run in RUNS.values())
 FOLDER = paths.REPORTS / "runs" / "{dataset}" / "{stage}" / "{key}"
 # what a run asks of a cluster (--set-resources student:runtime=60 asks something else); on one machine --resources gpu=2 lets two at a time
 RESOURCES = {
@@ -80,6 +82,14 @@ def results_before(wildcards):
     return [(ancient if current else str)(str(file)) for file in files]
 
 
+onstart:
+    # in the terminal; the file of the log has all messages
+    for handler in logger.handlers:
+        if handler.name == "DefaultStreamHandler":
+            together = workflow.resource_settings
+            handler.addFilter(Finished(RUNS, together.cores or together.nodes))
+
+
 onerror:
     # one run that fails stops no other: at the end there is a list of them, and a site with gaps, for rule report waits for all runs
     failed = [run for run in RUNS.values() if run.state == "failed"]
@@ -99,6 +109,8 @@ onerror:
 
 
 rule suite:
+    message:
+        SUITE
     # the results too, or one that was removed would not be missed as long as the page made of it is there
     input:
         RESULTS,
@@ -114,6 +126,8 @@ rule report:
         SITE / "index.html",
     log:
         SITE / "notebook.ipynb",
+    message:
+        f"report of {SUITE}"
     params:
         **ANALYSIS,
     threads: lambda wildcards: workflow.cores
@@ -131,6 +145,8 @@ rule data:
         FOLDER / "result.json",
     log:
         FOLDER / "notebook.ipynb",
+    message:
+        "{wildcards.dataset}/{wildcards.stage}/{wildcards.key}"
     wildcard_constraints:
         stage="data",
     params:
@@ -141,8 +157,8 @@ rule data:
         fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
         trials=lambda wildcards: inputs_of(wildcards)["trials"],
         code=lambda wildcards: inputs_of(wildcards)["code"],
-    # the data run decodes with all cores
-    threads: lambda wildcards: workflow.cores
+    # data runs decode, all of them at once with all cores
+    threads: lambda wildcards: max(1, workflow.cores // CORPORA)
     resources:
         **RESOURCES["data"],
     shell:

@@ -160,10 +160,6 @@ class Training(Section):
         Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"]
     ] = "teacher"
     """what the student is distilled from: the teacher's outputs; as a control those for another recording or for another of its class, random vectors, an audio teacher's, or equal probabilities"""
-    checkpoint: OfNone[NonNegativeFloat] = 60.0
-    """seconds between two checkpoints of a training, from which a run that broke off goes on"""
-    keep_students: OfNone[bool] = False
-    """keep the weights of the students beside their results"""
     device: OfNone[Literal["auto", "cpu", "cuda"]] = "auto"
     """where networks run; auto takes a GPU where there is one"""
     graph: OfNone[Literal["auto", "off"]] = "auto"

@@ -3,8 +3,9 @@ which run."""
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from kdlib import parameters
 from kdlib.parameters import OfData, OfNone, OfStudent, OfTeacher, PositiveShare, Section, Share
 
 ALL_FOLDS = "all"
@@ -91,6 +92,19 @@ class Corpus(Section):
     """verification trial lists, files in the corpus such as veri_test.txt"""
     synthetic: OfData[Synthetic | None] = None
     """makes the corpus at this path where it is absent"""
+
+
+class Training(parameters.Training):
+    """How networks are trained, and what a training uses and leaves."""
+
+    checkpoint: OfNone[NonNegativeFloat] = 60.0
+    """seconds between two checkpoints of a training, from which a run that broke off goes on"""
+    keep_students: OfNone[bool] = False
+    """keep the weights of the students beside their results"""
+    tensorboard: OfNone[bool] = False
+    """write each epoch's values for TensorBoard, a package of its own, into the folder of the run"""
+    threads: OfNone[Literal["auto"] | PositiveInt] = "auto"
+    """threads of a training on a CPU: auto is one for small networks, else all cores; $OMP_NUM_THREADS wins"""
 
 
 class Selection(Section):

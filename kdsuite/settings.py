@@ -23,9 +23,9 @@ from numpy import format_float_positional
 
 from kdlib import parameters
 from kdlib.errors import InvalidParameter
-from kdlib.parameters import STAGES, Media, Model, Section, Training, digest  # noqa: F401, of the identity of runs
+from kdlib.parameters import STAGES, Media, Model, OfNone, Section, digest  # noqa: F401, of the identity of runs
 from kdsuite import paths
-from kdsuite.parameters import ALL_FOLDS, Corpus, Selection, Synthetic
+from kdsuite.parameters import ALL_FOLDS, Corpus, Selection, Synthetic, Training
 
 MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training}
 SECTIONS = tuple(MODELS)
@@ -48,6 +48,9 @@ PLAIN = re.compile(r"\w[\w.-]*")
 
 class Settings(parameters.Settings, Selection):
     """The settings of a run, as :func:`load` merges and checks them."""
+
+    training: OfNone[Training] = Training()
+    """laid over the training section of the dataset's file"""
 
     def changed(self, **values: Any) -> "Settings":
         """Return the settings with other ``values``, in a mapping those of a section."""

@@ -8,7 +8,6 @@ exists if and only if the store is complete.
 """
 
 import json
-import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -74,11 +73,12 @@ def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
 def _prepared(fingerprint, recordings, settings, workers=None):
     """Open the store of that name; build it unless it exists, while other processes wait."""
     folder = paths.DATA / "stores" / fingerprint
-    workers = workers or len(os.sched_getaffinity(0))
     if not (folder / "store.json").exists():  # what is complete needs no lock, which is a file
+        from joblib import cpu_count  # late: most stores are built
+
         with paths.lock(folder):
             if not (folder / "store.json").exists():
-                build(folder, recordings, settings, workers)
+                build(folder, recordings, settings, workers or cpu_count())
     return open_store(folder, recordings)
 
 

@@ -2,7 +2,6 @@
 one, on noise."""
 
 import math
-import os
 import time
 import timeit
 from functools import cached_property, partial
@@ -15,7 +14,7 @@ from kdlib.device import autocast, place, precision
 from kdlib.models.network import build_student, build_teacher
 from kdlib.parameters import digest
 from kdlib.spectrogram import Spectrogram
-from kdsuite.runs.devices import device_of, share
+from kdsuite.runs.devices import cores, device_of, share
 from kdsuite.settings import Settings
 
 # values in a row of face measurements, as OpenFace gives them; they cost next to nothing
@@ -126,5 +125,5 @@ def workers(device: torch.device) -> int:
     """Return how many runs go side by side on all of this machine: one a core, or one a GPU (or
     $KDLIB_GPU_SHARE)."""
     if device.type == "cpu":
-        return len(os.sched_getaffinity(0))
+        return cores()
     return torch.cuda.device_count() * max(1, share())

@@ -15,6 +15,7 @@ from kdsuite.data import corpora
 from kdsuite.runs import grid
 from kdsuite.runs.calibration import MEASUREMENTS, Step, workers
 from kdsuite.runs.devices import device_of
+from kdsuite.runs.finished import Durations
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings, parameters_of_stage
 
@@ -22,8 +23,10 @@ from kdsuite.settings import Settings, parameters_of_stage
 # mean seconds of a recording, as published; those of RAVDESS have about the training duration
 SECONDS = {"voxceleb1": 8.2, "iemocap": 4.5}
 # seconds of a run that are not training, as small runs on two cores have them, and of the report
-OVERHEAD = {"data": 42.7, "teacher": 15.7, "student": 12.2}
-REPORT = 45.0
+OVERHEAD = {"data": 20.0, "teacher": 7.0, "student": 6.0}
+REPORT = 30.0
+TIMES = {"hours": 3600, "minutes": 60, "seconds": 1}
+BYTES = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "bytes": 1}
 # seconds of video that one core decodes, crops and resizes in a second
 DECODED = 15.0
 # TFLOP/s of a training step of full size on one H100: bf16, channels-last, CUDA graphs, batches of
@@ -85,20 +88,19 @@ def size(settings: Settings) -> Size:
     return Size(len(table), table.label.nunique(), seconds, len(folds), trained, tested, source)
 
 
-def work(run: Run, sizes: dict[str, Size], steps: dict[str, Step]) -> dict[str, Any]:
+def work(
+    run: Run, sizes: dict[str, Size], steps: dict[str, Step], durations: Durations
+) -> dict[str, Any]:
     """Return what a run does: ``items`` that its trainings go through, their ``flops`` forwards and
     backwards, ``seconds`` (of a core where it decodes), ``memory_bytes`` at its peak and ``disk``,
     bytes that runs which share a ``folder`` take once.
 
-    Each corpus is read once into ``sizes``, each network measured once, as one of ``steps``.
-    Evaluation, one or two parts in a hundred of it in runs of any length, is not counted.
+    Where ``durations`` has runs alike, it takes their seconds. Each corpus is read once into
+    ``sizes``, each other network measured once, as one of ``steps``; evaluation, one or two parts
+    in a hundred of it in runs of any length, is not counted.
     """
-    of, stage, media, features = (
-        run.settings,
-        run.stage,
-        run.settings.media,
-        run.settings.corpus.features,
-    )
+    of, stage, known = run.settings, run.stage, durations.expected(run, alike=True)
+    media, features, beside = of.media, of.corpus.features, OVERHEAD[stage]
     name = digest([of.corpus.model_dump(), str(of.folds), media.duration])
     if name not in sizes:
         sizes[name] = size(of)
@@ -110,7 +112,7 @@ def work(run: Run, sizes: dict[str, Size], steps: dict[str, Step]) -> dict[str, 
         frames = 4 * MEASUREMENTS if features else 3 * media.fps * media.frame_size**2
         seconds = corpus.recordings * corpus.seconds
         return row | dict.fromkeys(("items", "flops", "memory_bytes"), 0) | {
-            "seconds": seconds / DECODED * (not of.corpus.synthetic),
+            "seconds": known or beside + seconds / DECODED * (not of.corpus.synthetic),
             "disk": seconds * (2 * media.sample_rate + frames),
             "folder": digest(parameters_of_stage(of, stage)),
         }  # fmt: skip
@@ -131,7 +133,7 @@ def work(run: Run, sizes: dict[str, Size], steps: dict[str, Step]) -> dict[str, 
     return row | {
         "items": items,
         "flops": float(items * flops),
-        "seconds": items * step.seconds,
+        "seconds": known or beside + items * step.seconds,
         "memory_bytes": step.memory,
         "disk": 4 * corpus.folds * disk + tables,
         "folder": run.folder,
@@ -145,19 +147,20 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     measured for a fraction of a second. Raises InvalidParameter where the suite does not exist,
     InvalidCorpus as :func:`size` does.
     """
-    runs, known = grid.runs(suite), ({}, {})
+    runs, durations = grid.runs(suite), Durations()
+    for run in runs:
+        durations.add(run)
+    known = {}, {}, durations
     works = pd.DataFrame([work(run, *known) for run in runs])
     device = device_of(runs[0].settings.training)
-    side_by_side, data = side_by_side or workers(device), works.stage == "data"
-    # data runs, which have the machine to themselves, decode
-    seconds = works.stage.map(OVERHEAD) + works.seconds / np.where(data, side_by_side, 1)
-    works["hours"] = works["longest_hours"] = seconds / 3600
+    side_by_side = side_by_side or workers(device)
+    works["hours"] = works["longest_hours"] = works.seconds / 3600
     works["hours_missing"] = works.hours * works.missing
     stages, columns = works.groupby("stage", sort=False), ["hours", "hours_missing"]
     longest = stages[["longest_hours", "memory_bytes"]].max()
-    # none faster than the longest run
-    trained = works[~data][columns]
-    together = (trained.sum() / side_by_side).clip(lower=trained.max())
+    # data runs decode with all cores; none faster than the longest training
+    trained = works[works.stage != "data"][columns]
+    together = (works[columns].sum() / side_by_side).clip(lower=trained.max())
     gpu, speeds = rates()
     places = zip(works.stage, works.backbone, works.flops)
     hours = pd.Series(
@@ -171,7 +174,7 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
         .sum()
         .join(longest)
         .to_dict("index"),
-        **(works[data][columns].sum() + together + REPORT / 3600),
+        **(together + REPORT / 3600),
         "gpu": gpu,
         "gpu_hours": hours.sum(),
         "eight_gpu_hours": max(hours.sum() / 8, hours.max()),
@@ -196,16 +199,39 @@ def rates() -> tuple[str, dict[str, dict[str, float]]]:
 def in_words(forecast: dict[str, Any]) -> str:
     """Return a plan as a table with a few sentences, to be read in a minute."""
     stages = pd.DataFrame.from_dict(forecast["stages"], orient="index")
-    stages["memory_gb"] = stages.pop("memory_bytes") / 1e9
+    for name, units in (
+        ("hours", TIMES),
+        ("hours_missing", TIMES),
+        ("longest_hours", TIMES),
+        ("memory_bytes", BYTES),
+    ):
+        size = 3600 if units is TIMES else 1
+        stages[name] = [_amount(size * value, units) for value in stages[name]]
+    stages = stages.rename(
+        columns=lambda name: name.replace("hours", "time").removesuffix("_bytes")
+    )
     device, side_by_side = forecast["machine"].values()
+    every, missing, one, eight = (
+        _amount(3600 * forecast[name], TIMES)
+        for name in ("hours", "hours_missing", "gpu_hours", "eight_gpu_hours")
+    )
+    disk = ", ".join(
+        f"{name} {_amount(size, BYTES)}" for name, size in forecast["disk_bytes"].items()
+    )
     return f"""Suite {forecast["suite"]}: {forecast["title"]}
 
 {stages.to_string(float_format="{:,.3g}".format)}
 
-This machine ({device}, {side_by_side} run(s) side by side): {forecast["hours"]:,.3g} hours for all, {forecast["hours_missing"]:,.3g} for what is missing.
-Measured now were the encoders' passes and Adam; small networks take longer, for crops and spectrograms.
-One {forecast["gpu"]}: {forecast["gpu_hours"]:,.3g} hours of training; eight of them: {forecast["eight_gpu_hours"]:,.3g}.
-Disk: {", ".join(f"{name} {size / 1e9:,.3g} GB" for name, size in forecast["disk_bytes"].items())}.
+This machine ({device}, {side_by_side} run(s) side by side): {every} for all, {missing} for what is missing.
+Runs take what those alike took that are done; of others the encoders' passes and Adam were measured now.
+One {forecast["gpu"]}: {one} of training; eight of them: {eight}.
+Disk: {disk}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.
 Assumed seconds of a run beside training: {", ".join(f"{name} {each:.0f}" for name, each in OVERHEAD.items())}; a core decodes {DECODED:.0f} seconds of video in a second.
 Memory is that of the largest training step: weights, gradients, Adam's moments and activations."""
+
+
+def _amount(value, units):
+    """Return a value with the largest of the units that it fills."""
+    name, size = next((unit for unit in units.items() if value >= unit[1]), list(units.items())[-1])
+    return f"{value / size:,.3g} {name}"

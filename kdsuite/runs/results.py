@@ -87,14 +87,21 @@ def write(run: Run, result: RunResult) -> Path:
     ``result.json``; return that file."""
     file, store, trials = run.folder / "result.json", result.store, result.trials
     file.unlink(missing_ok=True)  # an earlier result must not stand beside new predictions
-    tables = {"predictions.csv": result.predictions, "trials.csv": result.trial_scores}
+    history = [
+        {"fold": fold, **epoch} for fold, epochs in result.history.items() for epoch in epochs
+    ]
+    tables = {
+        "predictions.csv": result.predictions,
+        "trials.csv": result.trial_scores,
+        "history.csv": pd.DataFrame(history) if history else None,
+    }
     for name, table in tables.items():
         if table is not None:
             with paths.replacing(run.folder / name) as temporary:
                 table.to_csv(temporary, index=False, float_format="%.6g")
     folds = result.by_fold()
     averaged = folds.drop(columns=["fold", "recordings"])
-    epochs = [epoch["seconds"] for history in result.history.values() for epoch in history]
+    epochs = [epoch["seconds"] for epoch in history]
     values = {
         "stage": run.stage,
         "key": run.key,

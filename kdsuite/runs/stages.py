@@ -34,6 +34,7 @@ from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows, full_length
 from kdsuite.runs import sources, student_file
 from kdsuite.runs.checkpoint import Checkpoint
+from kdsuite.runs.devices import set_threads
 from kdsuite.runs.pretrained import load_pretrained
 from kdsuite.runs.results import provenance
 from kdsuite.runs.run import Run
@@ -54,20 +55,27 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     Raises InvalidCorpus, and UnreadableRecording unless ``corpus.unreadable`` leaves such
     recordings out.
     """
+    set_threads(settings, "data")
     demo.ensure(settings.corpus)
     return store.prepare(settings, workers)
 
 
 class Progress:
-    """One printed line an epoch, with the time left over all ``folds`` of a stage."""
+    """One printed line an epoch, with the time left over all ``folds`` of a stage.
 
-    def __init__(self, name: str, epochs: int, folds: int = 1) -> None:
-        self.name, self.epochs, self.total = name, epochs, epochs * folds
+    Where ``training.tensorboard`` of a ``run``, its folder gets the values for TensorBoard.
+    """
+
+    def __init__(self, name: str, epochs: int, folds: int = 1, run: Run | None = None) -> None:
+        self.name, self.epochs, self.total, self.run = name, epochs, epochs * folds, run
         self.done, self.began = 0, time.monotonic()
 
     def follow(self, fold: Fold, epochs: Iterator[dict[str, float]]) -> History:
-        """Train a fold to its end, print each epoch and return all of them."""
+        """Train a fold to its end, print each epoch and return all of them; raise InvalidParameter
+        where TensorBoard is asked for and absent."""
         history = []
+        board = self.run and self.run.settings.training.tensorboard
+        writer = _board(self.run.folder / "tensorboard" / f"fold-{fold.number}") if board else None
         for number, values in enumerate(epochs, 1):
             self.done += 1
             seconds = (time.monotonic() - self.began) * (self.total / self.done - 1)
@@ -77,7 +85,20 @@ class Progress:
                 flush=True,
             )
             history.append({"epoch": number, **values})
+            for name, value in values.items() if writer else ():
+                writer.add_scalar(name, value, number)
+                writer.flush()
         return history
+
+
+def _board(folder):
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # late: an optional package
+    except ImportError:
+        raise InvalidParameter(
+            "parameter 'training.tensorboard' is True, but the package tensorboard is absent; pip install tensorboard."
+        ) from None
+    return SummaryWriter(folder)
 
 
 def trained(
@@ -130,7 +151,8 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
             "the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features."
         )
     run, epochs = Run("teacher", settings), settings.teacher_training().epochs
-    progress = Progress("teacher", epochs, len(folds))
+    progress = Progress("teacher", epochs, len(folds), run)
+    set_threads(settings, "teacher")
     return {fold.number: _teacher(run, data, fold, progress) for fold in folds}
 
 
@@ -202,7 +224,8 @@ def students(
     verification compares. The outputs of a finished fold stay until :func:`remove_checkpoints`, so that an
     interrupted run continues with the next one.
     """
-    progress = Progress("student", run.settings.training.epochs, len(folds))
+    progress = Progress("student", run.settings.training.epochs, len(folds), run)
+    set_threads(run.settings, "student")
     return {
         fold.number: _student(run, data, fold, privileged.get(fold.number), progress, trials)
         for fold in folds

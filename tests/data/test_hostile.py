@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -277,8 +278,10 @@ def stale(home, *arguments):
         env=environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = (done.stdout + done.stderr).splitlines()
-    return sorted({line.split("/runs/")[1] for line in lines if line.strip().startswith("output:")})
+    # a plan names them as jobs, and a line tells of each that is finished
+    pattern = r"^(?:Job \d+: (\S+)|(\S+): .* run(?:s|) .*left.*)$"
+    found = re.findall(pattern, done.stdout + done.stderr, re.MULTILINE)
+    return sorted({planned or finished for planned, finished in found})
 
 
 def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):

@@ -15,6 +15,7 @@ from kdlib.errors import InvalidParameter
 from kdlib.parameters import Training
 from kdsuite.runs import devices
 from kdsuite.runs.devices import device_of
+from kdsuite.settings import datasets, load
 
 TAKE = "import sys; from kdsuite.runs import devices; print(devices.claim(2), flush=True); sys.stdin.read()"
 
@@ -100,3 +101,35 @@ def test_a_share_that_is_no_number(gpus, monkeypatch):
     monkeypatch.setenv(devices.SHARE, "half")
     with pytest.raises(InvalidParameter, match="KDLIB_GPU_SHARE is 'half'"):
         device_of(Training())
+
+
+NETWORKS = [
+    (name, backbone, setting)
+    for name in datasets()
+    for backbone in ("vgg", "seresnet")
+    for setting in ("nonseq", "agg")
+]
+
+
+def test_small_networks_compute_with_one_thread_and_large_ones_with_all_cores(monkeypatch):
+    used = []
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(devices, "cores", lambda: 6)
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    for name, backbone, setting in NETWORKS:
+        settings = load(dataset=name, backbone=backbone, setting=setting)
+        for stage in ("data", "teacher", "student"):
+            devices.set_threads(settings, stage)
+            large = name in ("ravdess", "iemocap", "voxceleb1") and stage != "data"
+            assert used.pop() == (6 if large else 1), (name, stage)
+        devices.set_threads(settings.changed(training={"threads": 3}), "student")
+        assert used.pop() == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    devices.set_threads(settings.changed(training={"threads": 3}), "student")
+    assert not used
+
+
+def test_cores_are_those_that_a_process_may_use():
+    code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); from kdsuite.runs.devices import cores; print(cores())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"

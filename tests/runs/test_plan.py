@@ -12,6 +12,7 @@ from kdlib.errors import InvalidCorpus
 from kdsuite import paths
 from kdsuite.runs import grid, plan
 from kdsuite.runs.calibration import Step
+from kdsuite.runs.finished import Durations
 from kdsuite.settings import load
 from tests.conftest import small
 
@@ -73,7 +74,9 @@ def known(monkeypatch):
 
 def test_items_and_disk_of_a_run(own_data, known):
     data, teacher, student = (
-        plan.work(grid.Run(stage, load(dataset="demo-ravdess", backbone="vgg")), {}, {})
+        plan.work(
+            grid.Run(stage, load(dataset="demo-ravdess", backbone="vgg")), {}, {}, Durations()
+        )
         for stage in grid.STAGES
     )
     # three folds of 192 recordings and twenty epochs; the teacher sees four frames of each
@@ -97,14 +100,14 @@ def test_a_forecast_from_known_speeds(own_data, known):
     """The hours of the demo are its items, shared by two, and what is no training."""
     before = plan.plan("demo", 2)
     runs, sizes, steps = grid.runs("demo"), {}, {}
-    works = [plan.work(run, sizes, steps) for run in runs]
+    works = [plan.work(run, sizes, steps, Durations()) for run in runs]
     seconds = {
         stage: sum(
             0.001 * work["items"] + plan.OVERHEAD[stage] for work in works if work["stage"] == stage
         )
         for stage in grid.STAGES
     }
-    expected = seconds["data"] + (seconds["teacher"] + seconds["student"]) / 2 + plan.REPORT
+    expected = sum(seconds.values()) / 2 + plan.REPORT
     assert before["hours"] == before["hours_missing"]
     assert before["hours"] == pytest.approx(expected / 3600)
     students = sum(run.stage == "student" for run in runs)
@@ -117,6 +120,14 @@ def test_a_forecast_from_known_speeds(own_data, known):
     assert after["stages"]["student"]["missing"] == students - 1
     assert after["hours"] == before["hours"]
     saved = (0.001 * done["items"] + plan.OVERHEAD["student"]) / 2
+    # those alike take what it took
+    alike = [
+        each for each in runs if each.stage == "student" and (each.settings.dataset, each.settings.backbone, each.settings.sequential)
+        == (run.settings.dataset, run.settings.backbone, run.settings.sequential)
+    ]  # fmt: skip
+    paths.write_json(run.folder / "result.json", {"settings": settings, "seconds": {"wall": 90}})
+    longer = len(alike) * (90 - 2 * saved) / 2
+    assert plan.plan("demo", 2)["hours"] == pytest.approx((expected + longer) / 3600)
     assert after["hours_missing"] == pytest.approx((expected - saved) / 3600)
 
 
@@ -143,7 +154,7 @@ def test_hours_on_a_gpu_are_those_of_the_speeds_that_were_measured(own_data, kno
 
 def test_each_network_of_the_paper_is_measured_once(own_data, known):
     sizes, steps = {}, {}
-    works = [plan.work(run, sizes, steps) for run in grid.runs("paper")]
+    works = [plan.work(run, sizes, steps, Durations()) for run in grid.runs("paper")]
     assert len(sizes) == 3 and len(works) > 9 * len(steps)
 
 
@@ -159,5 +170,6 @@ def test_the_command(own_data, known, capsys):
     assert main(["plan", "demo"]) == 0
     told = capsys.readouterr().out
     assert "One H100 (speeds of a prototype): " in told and len(told.splitlines()) < 20
+    assert " minutes for all" in told and " MB" in told and "e-0" not in told
     assert "run(s) side by side" in told and "what is missing" in told and "Disk: " in told
     assert main(["plan", "dem"]) == 2 and "did you mean 'demo'" in capsys.readouterr().err

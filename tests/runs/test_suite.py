@@ -23,7 +23,7 @@ STUB = f"""#!/bin/sh
 folder=$(dirname "$5")
 echo "$folder" >> "$CALLS"
 case "$REAL$folder" in yes*/broken/*|yes*/two) exec "{BIN}/papermill" "$@";; esac
-echo '{{"folds": [{{"fold": 0, "uar": 0.5, "recordings": 9}}]}}' > "$folder/result.json"
+echo '{{"folds": [{{"fold": 0, "uar": 0.5, "recordings": 9}}], "seconds": {{"wall": 60}}}}' > "$folder/result.json"
 : > "$folder/index.html"
 """
 
@@ -123,6 +123,14 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
 
     code, said, called = snakemake(home)
     assert code == 0, said
+    lines = [line for line in said.splitlines() if " runs left" in line]
+    assert lines[:2] == [
+        "broken/data/all: UAR 50.0 % of the linear baseline, 60 s; 3 of 8 runs left, about 0:03:00",
+        f"broken/student/{students[0]}: UAR 50.0 % (linear baseline 50.0 %), 60 s; 2 of 8 runs left, "
+        "about 0:02:00",
+    ]
+    # no line of Snakemake's own about a job
+    assert "rule " not in said and "jobid" not in said
     assert called == {f"runs/{run}" for run in runs("broken", "data", "teacher", "student")} | {
         "two"
     }, said

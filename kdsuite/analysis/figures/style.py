@@ -47,8 +47,14 @@ class Picture(Figure):
         super().savefig(*arguments, **options)
 
     def _repr_png_(self):
-        file = io.BytesIO()  # IPython's hook
-        self.savefig(file)
+        """Return the file that notebooks show, by IPython's hook."""
+        # laid out apart: with a layout engine, savefig draws all twice
+        file, layout = io.BytesIO(), self.get_layout_engine()
+        with matplotlib.rc_context({**STYLE, "figure.constrained_layout.use": False}):
+            layout.execute(self)
+            self.set_layout_engine(None)
+            self.savefig(file, pil_kwargs={"compress_level": 1})
+        self.set_layout_engine(layout)
         return file.getvalue(), {"width": round(self.get_figwidth() * 96)}
 
 

@@ -7,11 +7,12 @@
 Nothing on the pages asks for anything outside of that folder. What they say stands in ``templates``.
 """
 
-import os
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
+from joblib import cpu_count
 
 from kdsuite import paths
 from kdsuite.analysis.pages import notebooks
@@ -45,13 +46,14 @@ def ask(suite: Suite, alpha: float = 0.5) -> list[str]:
 
     def execute(notebook):
         """Return why a notebook stopped, nothing where it did not."""
-        options = {"engine_name": "kdlib", "progress_bar": False}
+        # what its cells print is on its page
+        options = {"engine_name": "kdlib", "progress_bar": False, "stdout_file": io.StringIO()}
         try:
             papermill.execute_notebook(notebook, folder / notebook.name, given, **options)
         except papermill.PapermillExecutionError as error:
             return f"questions/{notebook.name} stopped: {error.ename}: {error.evalue}"
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         return list(filter(None, pool.map(execute, _sources("questions"))))
 
 
