@@ -16,8 +16,9 @@ from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import grid
 from kdsuite.runs.run import status
+from kdsuite.settings import called
 
-SUITE = config.get("suite", "demo")
+SUITE = called(config.get("suite", "demo"), grid.suites())
 try:
     RUNS = {run.folder: run for run in grid.runs(SUITE)}
 except UserError as error:
