@@ -19,6 +19,7 @@ from kdsuite import paths
 from kdsuite.runs import grid
 from kdsuite.runs.finished import Finished
 from kdsuite.runs.run import status
+from kdsuite.settings import called
 
 # Snakemake's lock of the folder outlives a process that is killed, the kernel's does not: where no other process has that,
 # the former is nobody's
@@ -30,7 +31,7 @@ if workflow.is_main_process:
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
     with suppress(OSError):
         fcntl.flock(ALIVE, fcntl.LOCK_SH)
-SUITE = config.get("suite", "demo")
+SUITE = called(config.get("suite", "demo"), grid.suites())
 try:
     RUNS = {run.folder: run for run in grid.runs(SUITE)}
 except UserError as error:

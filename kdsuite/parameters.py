@@ -89,7 +89,7 @@ class Corpus(Section):
     label_noise: OfTeacher[Share] = 0.0
     """share of the training labels in use that are replaced by another class, drawn at random (a control)"""
     trials: OfStudent[list[str]] = []
-    """verification trial lists, files in the corpus such as veri_test.txt"""
+    """lists of verification trials, files in the corpus (of a manifest beside it) such as veri_test.txt"""
     synthetic: OfData[Synthetic | None] = None
     """makes the corpus at this path where it is absent"""
 

@@ -9,6 +9,7 @@ import difflib
 import json
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from fractions import Fraction
 from functools import cache, lru_cache, reduce
 from itertools import chain
@@ -44,6 +45,9 @@ NUMBER = re.compile(r"[-+]?\d{0,15}\.?\d{1,15}(e[-+]?\d{1,2})?", re.IGNORECASE)
 # what a file in params or params/grids may be called: its name becomes that of folders, links and
 # files
 PLAIN = re.compile(r"\w[\w.-]*")
+
+# of names that are none
+READ = "; YAML ends a value at a comma (write 0.5), and reads on and yes as true"
 
 
 class Settings(parameters.Settings, Selection):
@@ -146,6 +150,22 @@ def unknown(
     return InvalidParameter(f"{what}; {meant}choose from {', '.join(choices)}{remedy}.")
 
 
+def called(value: object, names: Collection[str]) -> str:
+    """Return the one of ``names`` that papermill, Snakemake or YAML has read as ``value``, such as
+    the number 7 for ``007``; else ``value`` as text."""
+    if not isinstance(value, str) and str(value) not in names:
+        for name in names:
+            for read in (yaml.safe_load, float):
+                with suppress(ValueError):
+                    if (reading := read(name)) == value and type(value) in (
+                        int,
+                        float,
+                        type(reading),
+                    ):
+                        return name
+    return str(value)
+
+
 def datasets() -> list[str]:
     """Return the names of the datasets that have a file in ``params``."""
     return sorted(path.stem for path in paths.PARAMS.glob("*.yaml") if PLAIN.fullmatch(path.stem))
@@ -192,9 +212,11 @@ def load(**overrides: Any) -> Settings:
     Raises InvalidParameter, one sentence with the parameter, the choices and the nearest spelling.
     """
     dataset = overrides.get("dataset", Settings.model_fields["dataset"].default)
+    dataset = called(dataset, datasets())
     if dataset not in datasets():
         remedy = f", or write a file of that name in {paths.PARAMS}, made of letters, digits, '.', '-' and '_'"
         raise unknown(f"unknown dataset {dataset!r}", dataset, datasets() or ["none"], remedy)
+    overrides["dataset"] = dataset
     return checked(_merge(read_yaml(paths.PARAMS / f"{dataset}.yaml"), overrides))
 
 
@@ -205,6 +227,7 @@ def checked(values: dict[str, Any]) -> Settings:
         # from YAML a pair is a list, so it is checked as JSON is
         settings = Settings.model_validate_json(json.dumps(values))
         _check_together(settings)
+        settings = settings.changed(folds=_as_ranges(settings.folds))
     except pydantic.ValidationError as error:
         raise _in_words(error) from None
     except (TypeError, RecursionError, ArithmeticError) as error:
@@ -229,7 +252,8 @@ def _in_words(error):
     if first["type"] == "extra_forbidden":
         sections = {**MODELS, "synthetic": Synthetic}
         choices = (sections[place[-2]] if place[1:] else Settings).model_fields
-        return unknown(f"unknown parameter '{name}'", place[-1], choices)
+        plain = place[-1].isidentifier() and place[-1].lower() not in ("true", "false")
+        return unknown(f"unknown parameter '{name}'", place[-1], choices, "" if plain else READ)
     if first["type"] == "literal_error":
         choices = re.findall("'(.*?)'", first["ctx"]["expected"])
         return unknown(f"parameter '{name}' is {value!r}", value, choices)
@@ -249,10 +273,11 @@ def _check_together(settings):
     cycle = Fraction(2 * training.cycle).limit_denominator(10**6)
     whole = cycle.numerator
     batchnorm = settings.backbone != "vgg" or settings.model.teacher_batchnorm
+    segmented = settings.sequential or training.target_stretch == "crop"
     rules = [
         ("media.duration", abs(settings.segments * media.segment - media.duration) > 1e-9,
          f"which is no whole number of segments of {media.segment} s"),
-        ("media.frame_stride", abs(frames - round(frames)) > 1e-9 or round(frames) % media.frame_stride,
+        ("media.frame_stride", segmented and (abs(frames - round(frames)) > 1e-9 or round(frames) % media.frame_stride),
          f"which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} frames a second"),
         ("media.sample_rate", media.sample_rate % media.fps,
          f"which is no whole number of samples a frame at {media.fps} frames a second"),
@@ -279,7 +304,17 @@ def _check_together(settings):
         if wrong:
             value = attrgetter(name)(settings)
             raise InvalidParameter(f"parameter '{name}' is {value!r}, {why}.")
-    choose_folds(settings.folds, None)
+
+
+def _as_ranges(folds):
+    """Return the one spelling of folds: a run has one name, however they were written."""
+    chosen = choose_folds(folds, None)
+    if len(chosen) < 2:
+        return chosen[0] if chosen else ALL_FOLDS
+    every = {*chosen}
+    first = [number for number in chosen if number - 1 not in every]
+    last = [number for number in chosen if number + 1 not in every]
+    return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in zip(first, last))
 
 
 def choose_folds(folds: int | str, count: int | None) -> list[int]:
@@ -290,11 +325,10 @@ def choose_folds(folds: int | str, count: int | None) -> list[int]:
     # it becomes part of a folder's name
     pattern = " *([0-9]{1,5}) *(?:- *([0-9]{1,5}) *)?"
     parts = [re.fullmatch(pattern, part) for part in str(folds).split(",")]
-    if all(parts):
-        ranges = [range(int(part[1]), int(part[2] or part[1]) + 1) for part in parts]
-        chosen = sorted({*chain(*ranges)})
-        if chosen and (count is None or chosen[-1] < count):
-            return chosen
+    ranges = [range(int(part[1]), int(part[2] or part[1]) + 1) if part else () for part in parts]
+    chosen = sorted({*chain(*ranges)})
+    if all(ranges) and (count is None or chosen[-1] < count):
+        return chosen
     numbers = f" from 0 to {count - 1}" if count else ""
     raise InvalidParameter(
         f"parameter 'folds' is {folds!r}; give all, or numbers{numbers} such as 3, 0-7 or 0,4,9."

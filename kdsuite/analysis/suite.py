@@ -16,7 +16,7 @@ from kdsuite.analysis.report import Figure, Table, label
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
-from kdsuite.settings import Settings
+from kdsuite.settings import Settings, called
 
 # of each dataset and stage so many runs are listed and have a page, those that failed first
 SHOWN = 500
@@ -59,6 +59,7 @@ class Suite:
     """
 
     def __init__(self, name: str) -> None:
+        name = called(name, grid.suites())
         self.name, self.folder = name, paths.REPORTS / name
         self.runs, self.truth = grid.runs(name), grid.known(name)
         self.worlds = {each.run.settings.dataset for each in self.truth}

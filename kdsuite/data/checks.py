@@ -5,11 +5,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 from kdsuite.data import corpora
+from kdsuite.data.contents import hashes
 from kdsuite.data.folds import Fold
 from kdsuite.parameters import Corpus
 
 # what the two sides of a split are compared by
-BOTH = {"speaker": "speakers on both sides", "source": "sources on both sides"}
+BOTH = {
+    "speaker": "speakers on both sides", "source": "sources on both sides",
+    "sound": "same sound on both sides",
+}  # fmt: skip
 
 
 def counts(recordings: pd.DataFrame, corpus: Corpus) -> pd.DataFrame:
@@ -33,13 +37,29 @@ def warnings(recordings: pd.DataFrame, corpus: Corpus) -> list[str]:
         f"{row.Index}: {row.found:g} found, {row.published:g} published ({row.difference:+g})."
         for row in table[table.difference.fillna(0) != 0].itertuples()
     ]
-    reasons = recordings.attrs.get("incomplete", {}).values()
+    reasons = [*recordings.attrs.get("copies", []), *recordings.attrs["incomplete"].values()]
+    doubles = recordings.assign(sound=_sounds(recordings, corpus)).groupby("sound").recording
+    for names in doubles.agg(list)[doubles.size() > 1][:1]:
+        reasons.append(
+            f"{doubles.size()[lambda size: size > 1].sum()} recordings have, byte for byte, the same "
+            f"sound as another one, such as {names[0]} and {names[1]}"
+        )
     return differences + [f"{reason}." for reason in reasons]
 
 
-def leaks(recordings: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataFrame:
-    """Return how many speakers and sources (videos, dialogues) are on both sides of each fold."""
-    rows = []
+def _sounds(recordings, corpus):
+    """Return what tells the sounds of recordings apart: the bytes of the file, and the part."""
+    content = hashes(recordings.audio, corpus)
+    parts = zip(recordings.audio.map(content), recordings.audio_start, recordings.seconds)
+    return [*map(str, parts)]
+
+
+def leaks(recordings: pd.DataFrame, folds: Sequence[Fold], corpus: Corpus) -> pd.DataFrame:
+    """Return how many speakers, sources (videos, dialogues) and sounds (the same bytes, whatever
+    the names) are on both sides of each fold; ``attrs["example"]`` names two recordings of one
+    sound."""
+    rows, example = [], ""
+    recordings = recordings.assign(sound=_sounds(recordings, corpus))
     for fold in folds:
         train, test = recordings.iloc[fold.train], recordings.iloc[fold.test]
         rows.append({
@@ -47,7 +67,11 @@ def leaks(recordings: pd.DataFrame, folds: Sequence[Fold]) -> pd.DataFrame:
             "validation": len(fold.validation), "test": len(test),
             **{title: len({*train[name]} & {*test[name]}) for name, title in BOTH.items()},
         })  # fmt: skip
-    return pd.DataFrame(rows).set_index("fold")
+        for pair in test.merge(train, on="sound")[:1].itertuples():
+            example = example or f"{pair.recording_x} is {pair.recording_y}"
+    table = pd.DataFrame(rows).set_index("fold")
+    table.attrs["example"] = example
+    return table
 
 
 def verdict(table: pd.DataFrame, corpus: Corpus) -> str:
@@ -56,6 +80,11 @@ def verdict(table: pd.DataFrame, corpus: Corpus) -> str:
     ``table`` is that of :func:`leaks`.
     """
     protocol, leaking = corpus.protocol, table.any()
+    if leaking[BOTH["sound"]]:
+        return (
+            f"LEAK: {table[BOTH['sound']].sum()} sounds of the test are, byte for byte, in training "
+            f"too, such as {table.attrs['example']}; its numbers flatter the networks."
+        )
     # portions tests new recordings of the speakers in training
     apart = BOTH["source" if protocol == "portions" else "speaker"]
     if leaking[apart]:

@@ -41,6 +41,11 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
                 f"fold {number} tests class '{label}', of which no training recording is left "
                 f"without {name}; use more speakers, other classes or another corpus.protocol."
             )
+        if labels.iloc[fold.train].nunique() == 1:
+            raise InvalidCorpus(
+                f"fold {number} trains on class '{labels.iloc[fold.train[0]]}' alone, so it can tell "
+                "nothing apart; use more speakers, other classes or another corpus.protocol."
+            )
         result.append(_relabelled(fold, recordings, corpus))
     return result
 
@@ -83,41 +88,52 @@ def _speakers(recordings, corpus):
 
 
 def _random(recordings, corpus):
-    """Deal the recordings of each class out at random, evenly over the groups.
+    """Deal the recordings of each class out at random, evenly over the groups; those of one source
+    go with its first.
 
     Speakers are on both sides, which flatters the result.
     """
-    count, groups = len(recordings), corpus.groups
+    first = recordings.drop_duplicates("source")
+    count, groups = len(first), corpus.groups
     if not 2 <= groups <= count:
         raise InvalidParameter(
             f"parameter 'corpus.groups' is {groups}; the protocol random needs from 2 "
-            f"groups to one a recording ({count})."
+            f"groups to one a source ({count}; each recording has its own unless several are cut "
+            "from one)."
         )
     shuffled = np.random.default_rng(corpus.split_seed).permutation(count)
-    place = np.argsort(np.lexsort([shuffled, recordings.label.cat.codes]))  # class by class
-    return [(f"random {number}", place % groups == number, False) for number in range(groups)]
+    place = np.argsort(np.lexsort([shuffled, first.label.cat.codes]))  # class by class
+    group = recordings.source.map(dict(zip(first.source, place % groups)))
+    return [(f"random {number}", group == number, False) for number in range(groups)]
 
 
 def _portions(recordings, corpus):
-    """Split each speaker's recordings at random (paper, section 4: 70, 10 and 20 %)."""
+    """Split each speaker's recordings at random (paper, section 4: 70, 10 and 20 %), those of one
+    source together."""
     train, validation, test = portions = corpus.portions
     if min(portions) < 0 or abs(sum(portions) - 1) > 1e-6 or not train or not test:
         raise InvalidParameter(
             f"parameter 'corpus.portions' is {list(portions)}; give the shares of training, "
             "validation and test, which add up to 1."
         )
-    generator, part = np.random.default_rng(corpus.split_seed), np.zeros(len(recordings))
-    for speaker, rows in recordings.groupby("speaker").indices.items():
-        count = len(rows)
-        tested = max(1, round(test * count))
-        trained = count - tested - round(validation * count)
-        if trained < 1:
-            raise InvalidCorpus(
-                f"speaker {speaker} has {count} recording(s), too few to split into "
-                f"{', '.join(SPLIT)}; leave that speaker out or change corpus.portions."
-            )
-        rows = generator.permutation(rows)
-        part[rows[trained:]], part[rows[count - tested :]] = 1, 2
+    generator, part = np.random.default_rng(corpus.split_seed), recordings.source.map(lambda _: 0)
+    for _, own in recordings.groupby("speaker"):
+        # sources at random, and where each one begins and ends among the speaker's recordings
+        size = own.groupby("source", sort=False).size()
+        end = size.iloc[generator.permutation(len(size))].cumsum()
+        begin, tested = own.source.map(end - size), round(test * len(own)) or 1
+        trained = len(own) - tested - round(validation * len(own))
+        late = own.source.map(end) > len(own) - tested
+        part[own.index] = np.where(late, 2, np.where(begin >= trained, 1, 0))
+    part = part.groupby(recordings.source).transform("max")  # of several speakers
+    sides = part.groupby(recordings.speaker).agg(["min", "max"])
+    for speaker in sides.index[(sides["min"] > 0) | (sides["max"] < 2)]:
+        own = recordings[recordings.speaker == speaker]
+        raise InvalidCorpus(
+            f"speaker {speaker} has {len(own)} recording(s) cut from {own.source.nunique()} source(s), "
+            f"too few to split into {', '.join(SPLIT)}; leave that speaker out, change corpus.portions, "
+            "or name smaller sources (in a manifest the column 'source')."
+        )
     return [("portions", part == 2, part == 1)]
 
 

@@ -57,14 +57,14 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
 
 
 def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
-    """Return a store of the sound of ``files`` (columns ``recording``, ``speaker``, ``audio``).
+    """Return a store of the sound of ``files``, as :func:`kdsuite.data.corpora.trials` returns them.
 
     They keep their order and have no labels. Raises UnreadableRecording unless
     ``corpus.unreadable`` leaves such files out.
     """
     unlabelled = {**corpora.COLUMNS, "label": pd.Categorical([None] * len(files), [])}
     recordings = pd.DataFrame(unlabelled | {**files}, files.index).reset_index(drop=True)
-    prints = [*zip(files.recording, map(corpora.file_fingerprint, files.audio))]
+    prints = corpora.identified(files, settings.corpus)
     decoding = settings.corpus.unreadable, settings.media.sample_rate
     fingerprint = digest([STORE_FORMAT, "trials", prints, *decoding])
     return _prepared(fingerprint, recordings, settings)

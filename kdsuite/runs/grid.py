@@ -11,7 +11,7 @@ import yaml
 from kdlib.errors import InvalidParameter
 from kdsuite import paths
 from kdsuite.runs.run import STAGES, Run, needed
-from kdsuite.settings import load, read_yaml, unknown
+from kdsuite.settings import called, load, read_yaml, unknown
 
 # what an entry of a suite says beside parameters
 TRUTH = ("benefit", "about", "over")
@@ -51,13 +51,14 @@ def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
             f"params/grids/{suite}.yaml needs a list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}, "
             "and under 'include' may have a list of other suites such as [controls]; correct that file."
         )
-    return own + [entry for other in included for entry in entries(str(other), (*within, suite))]
+    others = [called(other, suites()) for other in included]
+    return own + [entry for other in others for entry in entries(other, (*within, suite))]
 
 
 def _students(entry):
     """Yield the settings of each student of an entry: one for each combination of the values in its
     lists."""
-    parameters = {name: value for name, value in entry.items() if name not in TRUTH}
+    parameters = {str(name): value for name, value in entry.items() if name not in TRUTH}
     axes = [value if isinstance(value, list) else [value] for value in parameters.values()]
     for values in itertools.product(*axes):
         yield load(**dict(zip(parameters, values)))

@@ -11,6 +11,12 @@ from kdsuite.data.folds import Fold
 from kdsuite.parameters import Corpus
 
 
+@pytest.fixture(autouse=True)
+def contents(monkeypatch):
+    """Take the name of a file for what it holds."""
+    monkeypatch.setattr(checks, "hashes", lambda files, corpus: dict(zip(files, files)))
+
+
 def table(labels=("neutral", "happy", "sad"), speakers=4, takes=5):
     names = [
         f"{speaker}-{label}-{take}"
@@ -27,6 +33,9 @@ def table(labels=("neutral", "happy", "sad"), speakers=4, takes=5):
             "label": label,
             "source": names,
             "fold": "",
+            "audio": names,
+            "audio_start": 0.0,
+            "seconds": np.nan,
         }
     )
 
@@ -57,7 +66,18 @@ def test_a_difference_to_the_published_counts_is_a_warning_that_names_what_was_l
 
 def test_nothing_published_is_no_warning(monkeypatch):
     monkeypatch.setattr(corpora, "published", lambda corpus: {})
-    assert checks.warnings(table(), Corpus()) == []
+    recordings = table()
+    recordings.attrs["incomplete"] = {}
+    assert checks.warnings(recordings, Corpus()) == []
+    recordings.attrs["copies"] = ["2 files are there twice"]
+    recordings.loc[[0, 20, 40], "audio"] = "one recording"
+    assert checks.warnings(recordings, Corpus()) == [
+        "2 files are there twice.",
+        "3 recordings have, byte for byte, the same sound as another one, such as 0-neutral-0 and "
+        "1-happy-0.",
+    ]
+    recordings.loc[40, "audio_start"] = 2.5  # another part of it
+    assert checks.warnings(recordings, Corpus())[1].startswith("2 recordings")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +85,7 @@ def test_nothing_published_is_no_warning(monkeypatch):
 )
 def test_speakers_on_both_sides_are_counted(protocol, groups, shared):
     corpus, recordings = Corpus(protocol=protocol, groups=groups), table()
-    leaks = checks.leaks(recordings, corpora.folds(recordings, corpus))
+    leaks = checks.leaks(recordings, corpora.folds(recordings, corpus), corpus)
     assert set(leaks["speakers on both sides"]) == {shared} and set(
         leaks["sources on both sides"]
     ) == {0}
@@ -80,8 +100,20 @@ def test_speakers_on_both_sides_are_counted(protocol, groups, shared):
 def test_one_video_on_both_sides_is_a_leak():
     recordings = table()
     recordings.loc[[0, 20], "source"] = "one video"
-    leaks = checks.leaks(recordings, [Fold(0, "by hand", np.arange(0, 10), np.arange(10, 60))])
+    folds = [Fold(0, "by hand", np.arange(0, 10), np.arange(10, 60))]
+    leaks = checks.leaks(recordings, folds, Corpus())
     assert leaks["sources on both sides"][0] == 1
     assert checks.verdict(leaks, Corpus(protocol="portions")).startswith(
         "LEAK: protocol portions has sources on both sides"
     )
+
+
+def test_one_sound_under_two_names_on_both_sides_is_a_leak():
+    recordings = table()
+    recordings.loc[[0, 20], "audio"] = "one recording"
+    folds = [Fold(number, "by hand", np.arange(0, 10), np.arange(10, 60)) for number in (0, 1)]
+    leaks = checks.leaks(recordings, folds, Corpus())
+    assert leaks["same sound on both sides"].to_list() == [1, 1]
+    verdict = checks.verdict(leaks, Corpus(protocol="given"))
+    assert verdict.startswith("LEAK: 2 sounds of the test are, byte for byte, in training too")
+    assert "1-happy-0 is 0-neutral-0" in verdict

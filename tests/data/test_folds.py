@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdsuite.data.checks import leaks
 from kdsuite.data.folds import chosen_folds, fold_key, folds
 from kdsuite.parameters import Corpus
 from kdsuite.settings import load
@@ -98,7 +97,7 @@ def test_portions_of_few_recordings():
     lonely["label"] = pd.Categorical(lonely.label)
     with pytest.raises(
         InvalidCorpus,
-        match=r"speaker s9 has 1 recording\(s\), too few to split into train, validation, test; leave",
+        match=r"speaker s9 has 1 recording\(s\) .*too few to split into train, validation, test; leave",
     ):
         folds(lonely, Corpus(protocol="portions"))
 
@@ -178,8 +177,9 @@ def test_given_folds_that_are_not_there(fold, said):
 
 
 def test_the_key_of_a_fold_changes_with_its_recordings():
-    recordings = table(speakers=2, takes=4, labels="x", fold=["train", "test"] * 4)
-    swapped = recordings.assign(fold=["test", "train"] * 4)
+    split = ["train", "train", "test", "test"] * 2
+    recordings = table(speakers=2, takes=4, labels="xy", fold=split)
+    swapped = recordings.assign(fold=split[2:] + split[:2])
     keys = {
         fold_key(folds(each, Corpus(protocol="given"))[0], each)
         for each in (recordings, swapped, recordings.copy())
@@ -197,15 +197,32 @@ def test_a_class_that_nobody_trains():
         folds(recordings, Corpus())
 
 
-def test_leaks_are_counted():
-    recordings = table(
-        speakers=2, takes=3, labels="x", fold=["train", "test", "train", "test", "test", "test"]
-    )
-    recordings["source"] = ["f", "f", "g", "h", "g", "i"]
-    found = leaks(recordings, folds(recordings, Corpus(protocol="given"))).loc[0]
-    assert (
-        found["speakers on both sides"] == 1 and found["sources on both sides"] == 2
-    )  # s0; f and g
+def test_parts_of_one_source_stay_together():
+    recordings = table(speakers=4, takes=24, labels="xxyz")
+    recordings["source"] = [
+        f"{name.split('-')[0]}-{row // 3}" for row, name in enumerate(recordings.recording)
+    ]
+    recordings.loc[[0, 30], "source"] = "both speakers"
+    for given in ({"protocol": "portions"}, {"protocol": "random", "groups": 4}):
+        for fold in folds(recordings, Corpus(**given)):
+            parts = [
+                {*recordings.source[rows]} for rows in (fold.train, fold.validation, fold.test)
+            ]
+            assert sum(map(len, parts)) == recordings.source.nunique()
+            assert 12 <= len(fold.test) <= 36
+    recordings["source"] = recordings.speaker
+    with pytest.raises(
+        InvalidCorpus, match=r"has 24 recording\(s\) cut from 1 source\(s\), too few"
+    ):
+        folds(recordings, Corpus(protocol="portions"))
+    with pytest.raises(InvalidParameter, match="from 2 groups to one a source .4;"):
+        folds(recordings, Corpus(protocol="random", groups=5))
+
+
+def test_a_fold_of_one_class_is_refused():
+    recordings = table(speakers=2, takes=4, labels="xy", fold=["train", "test"] * 4)
+    with pytest.raises(InvalidCorpus, match="fold 0 trains on class 'x' alone"):
+        folds(recordings[recordings.label == "x"].reset_index(drop=True), Corpus())
 
 
 def test_chosen_folds():

@@ -143,6 +143,7 @@ def check_corpus(home: Path, layout: str, path: Path | None = None, **given):
 # what text files are spoilt with
 NASTY = [
     b"\0", b"\n", b"\r", b",", b'"', b"\t", b" ", b"-1", b"1e999", b"nan", b"9" * 5000, b"../", b"/dev/zero", b"=cmd|' /C calc'!A0", b"<b>", b"$x_",
+    b";", b'"', b' "', b"None", b"NA", b"007", b"1e5", b"true", b"0,5", b"0 days 00:00:01.5", "悲伤".encode(), b"\r\r\n",
     "²".encode(), "٣".encode(), "\u2028".encode(), "\ufeff".encode(), b"\xff\xfe", b"\x1b[2J", b"&a [*a]", b"*a", b"[" * 2000,
 ]  # fmt: skip
 
@@ -187,7 +188,7 @@ PART = st.one_of(st.sampled_from(["01", "02", "03", "05", "12", "1", "99", "٠١
 TAKES = st.builds(
     lambda parts, ending: "-".join(parts) + ending,
     st.lists(PART, min_size=6, max_size=8),
-    st.sampled_from([".mp4", ".wav", ".WAV", ".txt"]),
+    st.sampled_from([".mp4", ".wav", ".WAV", ".webm", ".m4v", ".flac", ".txt"]),
 )
 GOOD = st.tuples(
     st.sampled_from(["01", "02", "03"]),
@@ -213,7 +214,7 @@ def test_names_of_ravdess(names):
         st.tuples(
             st.sampled_from(["id10001", "id10002", "id1000٣"]),
             NAMES,
-            st.sampled_from(["00001.wav", "00002.m4a", "0001.wav"]),
+            st.sampled_from(["00001.wav", "00001.m4a", "00002.m4a", "0001.wav"]),
         ),
         max_size=4,
     )
@@ -292,6 +293,31 @@ def test_trial_lists(text):
     check_lists({"veri_test.txt": text}, protocol="given", trials=["veri_test.txt"])
 
 
+PAIRS = [
+    TRIALS,
+    b"\xef\xbb\xbf0 x y\r\n1 y z\r\n",
+    b"x y target\ny z nontarget\n",
+    b"label,first,second\n1,x,y\n0,y,z\n",
+]
+
+
+@cases(40)
+@given(st.sampled_from(PAIRS).flatmap(near), st.sampled_from([".txt", ".csv", ".tsv"]))
+@example(b'x,y,target\n"y\n', ".csv")
+def test_trials_of_manifests(text, ending):
+    with folder() as home:
+        (home / f"pairs{ending}").write_bytes(text)
+        given = {"layout": "manifest", "path": str(home / "mine.csv"), "trials": [f"pairs{ending}"]}
+        check_manifest(home, MANIFEST, ".csv", trials=given["trials"])
+        found = told(lambda: corpora.trials(Corpus(**given)), home.name)
+        if found:
+            pairs, files, missing = found
+            assert {*pairs["first"], *pairs["second"]} == {*files.recording, *missing}
+            assert pairs.genuine.dtype == bool and {*files.recording} <= {"x", "y", "z"} | {
+                name for name in files.recording if os.path.splitext(name)[0] in "xyz"
+            }
+
+
 @cases(40)
 @given(near(SPLIT))
 def test_identification_splits(text):
@@ -354,6 +380,9 @@ def check_manifest(home: Path, text: bytes, ending: str, **given):
 @given(near(MANIFEST), st.sampled_from([".csv", ".tsv", ".csv.gz"]))
 @example(MANIFEST.replace(b"a.wav", b"a" * 5000), ".csv")
 @example(MANIFEST, ".csv.gz")
+@example(MANIFEST.replace(b",", b"; "), ".csv")
+@example(b"\n\n" + MANIFEST.replace(b",", b', "').replace(b"\n", b'"\n'), ".csv")
+@example(MANIFEST.replace(b"Ann", b"None").replace(b"yes", b"NA").replace(b"no", b"1e5"), ".csv")
 @example(MANIFEST.replace(b"Ann", b"=HYPERLINK(1)"), ".csv")
 def test_manifests(text, ending):
     with folder() as home:
@@ -375,6 +404,12 @@ def test_manifests(text, ending):
                         "yes",
                         "1",
                         "2.5",
+                        "None",
+                        "NA",
+                        "007",
+                        "1e5",
+                        "YES",
+                        "0 days 00:00:01.5",
                         "train",
                         "left",
                         "",
@@ -400,6 +435,8 @@ def test_cells_of_manifests(rows):
 @cases(40)
 @given(near(FEATURES))
 @example(FEATURES.replace(b"0.14", b"1e300"))
+@example(FEATURES.replace(b",", b", ").replace(b"time", b"Time"))
+@example(FEATURES.replace(b"0.14", b'"0,14"'))
 @example(b"recording,brow\nx,1\ny,2\ny,4\n")  # a speaker of a single row
 def test_tables_of_face_measurements(text):
     with folder() as home:
@@ -482,6 +519,8 @@ def test_files_of_parameters(text):
 @example({"media": {"duration": 1e308, "segment": 1e-308}}, {})
 @example({"folds": "0-99999999999"}, {})
 @example({"folds": "0,\n1"}, {})
+@example({"folds": "5-3"}, {})
+@example({5: None, True: 1}, {"dataset": 2024})
 @example({}, {"media": {"duration": math.inf}})
 @example({}, {"seed": date(2026, 1, 1)})
 def test_values_of_parameters(of_file, given):

@@ -3,6 +3,7 @@ say."""
 
 from __future__ import annotations
 
+import csv
 import math
 
 import numpy as np
@@ -117,12 +118,86 @@ def test_a_line_without_video_among_others_is_left_out(folder):
 
 
 def test_own_split_becomes_the_fold(folder):
-    text = "audio,speaker,label,split\na.wav,A,x,train\nb.wav,B,x,test\nlong.wav,C,x,validation\n"
+    text = (
+        "audio,speaker,label,split\na.wav,A,x,train\none/001.wav,A,y,train\nb.wav,B,x,test\n"
+        "long.wav,C,x,validation\n"
+    )
     table = read(folder, text)
     (fold,) = corpora.folds(table, Corpus(protocol="given"))
     assert [
         table.recording[rows].to_list() for rows in (fold.train, fold.validation, fold.test)
-    ] == [["a"], ["long"], ["b"]]
+    ] == [["001", "a"], ["long"], ["b"]]
+
+
+def test_names_are_what_was_written(folder):
+    names = ["None", "NA", "007", "1e5", "true", "nan", "N/A", "悲伤", '"x"', 'O\'Neil, "Ann"']
+    lines = [[name, "a.wav", name, name] for name in names]
+    with open(folder / "names.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["recording", "audio", "speaker", "label"], *lines])
+    table = corpora.read(Corpus(layout="manifest", path=str(folder / "names.csv")))
+    for column in ("recording", "speaker", "label"):
+        assert sorted(table[column]) == sorted(names)
+
+
+def test_quotes_behind_a_space_and_blank_lines_above(folder):
+    table = read(folder, '\n \naudio, speaker, label\na.wav, "Ann, Dr.", "x" \nb.wav, Ben, y\n')
+    assert table.speaker.to_list() == ["Ann, Dr.", "Ben"] and table.label.to_list() == ["x", "y"]
+
+
+def test_time_spans_of_audformat(folder):
+    table = read(
+        folder, "audio,start,end,speaker,label\na.wav,0 days 00:00:01.5,0 days 00:01:02,A,x\n"
+    )
+    assert (table.audio_start[0], table.seconds[0]) == (1.5, 60.5)
+
+
+TRIALS = {
+    "plain.txt": "\ufeff1 a b\r\n\n0 a 001\n",
+    "kaldi.txt": "a b target\na 001 nontarget\n",
+    "header.csv": "label,enrol,test\n1,a,b\n0,a,001\n",
+    "last.csv": 'a, "b", target\na.wav,001,nontarget\n',
+}
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_trials_are_pairs_of_recordings_whose_speakers_are_not_trained_on(folder, name):
+    (folder / name).write_text(TRIALS[name], encoding="utf-8")
+    text = HEADER + "a.wav,A,x\nb.wav,A,y\none/001.wav,B,x\nlong.wav,C,x\nZoë 1.wav,D,y\n"
+    corpus = {"layout": "manifest", "path": str(folder / "recordings.csv"), "trials": [name]}
+    table = read(folder, text, trials=[name])
+    assert table.speaker.to_list() == ["D", "C"]
+    pairs, files, missing = corpora.trials(Corpus(**corpus))
+    assert pairs.genuine.to_list() == [True, False] and not missing
+    speakers = files.set_index("recording").speaker
+    assert speakers[pairs["first"]].to_list() == ["A", "A"]
+    assert speakers[pairs["second"]].to_list() == ["A", "B"]
+
+
+def test_parts_of_recordings_are_compared(folder):
+    (folder / "trials.txt").write_text("1 x y\n0 x gone\n")
+    text = (
+        "recording,audio,start,end,speaker,label\nx,a.wav,1,2,A,u\ny,a.wav,3,,A,v\nz,b.wav,,,B,u\n"
+    )
+    read(folder, text)
+    path = str(folder / "recordings.csv")
+    _, files, missing = corpora.trials(Corpus(layout="manifest", path=path, trials=["trials.txt"]))
+    assert files.audio_start.to_list() == [1, 3] and files.seconds[0] == 1
+    assert missing == ["gone"]
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "trials.txt has no line such as '1 a b'"),
+        ("1 a b\n2 a b\n", "line 2 of .*trials.txt is not written as '1 a b' or 'a b target' is"),
+        ("a b target\na b\n", "line 2 of .*trials.txt is not written as"),
+        ("1 a b\n", "all speakers in .* are in the lists of corpus.trials"),
+    ],
+)
+def test_faulty_trials(folder, text, sentence):
+    (folder / "trials.txt").write_text(text)
+    with pytest.raises(InvalidCorpus, match=sentence):
+        read(folder, HEADER + "a.wav,A,x\nb.wav,A,y\n", trials=["trials.txt"])
 
 
 def test_files_are_looked_for_beside_the_manifest_first(folder):
@@ -140,7 +215,7 @@ def test_files_are_looked_for_beside_the_manifest_first(folder):
 
 FAULTS = [
     ("audio,speaker\na.wav,A\n", r"recordings.csv has no column 'label' \(it has audio, speaker\); add it"),
-    ("audio;speaker;label\na.wav;A;x\n", r"no column 'audio' \(it has audio;speaker;label\); add it, and separate columns by commas"),
+    ("audio;speaker;label\na.wav;A;x\n", "recordings.csv separates columns by ';'; separate columns by commas .*, and write numbers with a point"),
     (HEADER.replace("label", "label,label") + "a.wav,A,x,y\n", "has the column 'label' more than once"),
     (HEADER.replace("label", "label,strat") + "a.wav,A,x,1\n", "has a column 'strat'; rename it to 'start' if"),
     (HEADER.replace("label", "label,split,fold") + "a.wav,A,x,test,1\n", "both the columns 'split' and 'fold'"),
@@ -148,8 +223,15 @@ FAULTS = [
     (HEADER.replace("label", "label,split") + "a.wav,A,x,train\nb.wav,A,x,\n", "line 3 of .*recordings.csv has '' as split"),
     (HEADER + "a.wav,A,x\n\nb.wav,,x\n", "line 4 of .*recordings.csv has an empty cell in column 'speaker'; fill it"),
     (HEADER + "a.wav,A\n", "line 2 of .*recordings.csv has an empty cell in column 'label'"),
-    (HEADER + "a.wav,A,x,y\n", "recordings.csv is no table in CSV .*Expected 3 fields in line 2, saw 4.*cells that hold commas in quotes"),
-    (HEADER + 'a.wav,"A,x\n', "recordings.csv is no table in CSV .*EOF inside string.*; save it there as CSV"),
+    (HEADER + "a.wav,A,x,y\n", "line 2 of .*recordings.csv has 4 cells, but the header names 3 columns; put cells that hold commas in quotes"),
+    (HEADER + "a.wav,A,x,\n", "line 2 of .*has 4 cells, .* and no comma behind the last cell"),
+    ("file,start,end,speaker,label\na.wav,0,1,A,x\n", "has a column 'file'; rename it to 'audio' if that is meant"),
+    ("audio,spk_id,label\na.wav,A,x\n", "has a column 'spk_id'; rename it to 'speaker' if"),
+    ("audio,speaker,emotion\na.wav,A,x\n", "has a column 'emotion'; rename it to 'label' if"),
+    (HEADER + "a.wav,A,x\nb.wav,A,X\n", "the label 'x' and the label 'X' in .* differ only in spelling; write them alike"),
+    (HEADER + "a.wav,01,x\nb.wav,1.0,y\n", "the speaker '01' and the speaker '1.0' in .* differ only in spelling"),
+    (HEADER + 'a.wav,A,"x\n\ny"\nb.wav,,x\n', "line 5 of .*recordings.csv has an empty cell in column 'speaker'"),
+    (HEADER + 'a.wav,"A,x\n', "line 2 of .*recordings.csv has a quote that is not closed"),
     ("", "recordings.csv is no table in CSV"),
     (HEADER, "no usable recording lies in .*recordings.csv"),
     (HEADER + "a.wav,A,x\nc.wav,A,x\n", "line 3 of .*recordings.csv names the audio file c.wav, which does not exist"),
@@ -286,7 +368,10 @@ FAULTY = [
     ("recording,time,brow\na,soon,1\n", "line 2 of .*faces.csv has 'soon' where a finite number is needed"),
     ("recording,time\na,0.2\n", "faces.csv has no column of measurements"),
     ("recording,brow\na,1\n,2\n", "line 3 of .*faces.csv names no recording"),
-    ("recording,brow\na,1\na,2,3,4\n", "faces.csv is no table in CSV"),
+    ("recording,brow\na,1\na,2,3,4\n", "line 3 of .*faces.csv has 4 cells, but the header names 2 columns"),
+    ("recording,Time,brow\na,0.2,1\n", "faces.csv has a column 'Time'; rename it to 'time' if that is meant"),
+    ("frame,timestamp,brow\na,0.2,1\n", "faces.csv has a column 'timestamp'; rename it to 'time'"),
+    ('recording,brow\n"a\n",1\n\na,"0,5"\n', "line 5 of .*faces.csv has '0,5' where a finite number is needed"),
     ("", "faces.csv is no table in CSV"),
     ("recording,brow\nb,1\n", "no usable recording .*1 were left out, the first because recording a has no row in"),
 ]  # fmt: skip

@@ -192,13 +192,34 @@ def test_a_take_that_is_there_twice(tmp_path, modality, ending):
     name = f"{modality}-01-03-01-01-01-01.{ending}"
     for folder in ("Actor_01", "audio_video/Actor_01"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / name).touch()
-    with pytest.raises(InvalidCorpus, match="are the same take; move one of them") as caught:
+        for file in (name, "01-01-04-01-01-01-01.mp4", "01-01-05-01-01-01-01.mp4"):
+            (tmp_path / folder / file).write_text(f"the same {file}")
+    table = read(tmp_path)
+    (copies,) = table.attrs["copies"]
+    assert (
+        copies.startswith("3 files are there twice, such as ") and "one of each is used" in copies
+    )
+    (tmp_path / "Actor_01" / name).write_text(f"another {name}")
+    with pytest.raises(InvalidCorpus, match="are the same recording and differ; move") as caught:
         read(tmp_path)
     assert all(
         f"{tmp_path / folder / name}" in str(caught.value)
         for folder in ("Actor_01", "audio_video/Actor_01")
     )
+
+
+@pytest.mark.parametrize("ending", ["webm", "M4V", "avi", "mpeg"])
+def test_videos_of_any_kind(tmp_path, ending):
+    for emotion in ("03", "04"):
+        (tmp_path / f"01-01-{emotion}-01-01-01-01.{ending}").touch()
+        (tmp_path / f"03-01-{emotion}-01-01-01-01.wav").touch()
+    assert [path.endswith(ending) for path in read(tmp_path).video] == [True, True]
+
+
+def test_sound_alone(tmp_path):
+    for emotion in ("03", "04"):
+        (tmp_path / f"03-01-{emotion}-01-01-01-01.wav").touch()
+    assert read(tmp_path).video.to_list() == ["", ""] and not read(tmp_path).attrs["incomplete"]
 
 
 def test_sound_taken_out_of_a_video_is_no_video(tmp_path):
@@ -301,5 +322,5 @@ def test_features_that_are_no_numbers(tmp_path):
         InvalidCorpus, match="line 2 of .*faces.csv has 'high' where a finite number is needed"
     ):
         read(tmp_path, features=str(tmp_path / "faces.csv"))
-    with pytest.raises(InvalidCorpus, match="none.csv is no table in CSV .*No such file"):
+    with pytest.raises(InvalidCorpus, match="none.csv cannot be read .*No such file"):
         read(tmp_path, features=str(tmp_path / "none.csv"))

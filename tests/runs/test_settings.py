@@ -15,7 +15,7 @@ from kdlib import parameters
 from kdlib.errors import InvalidParameter
 from kdsuite import paths, settings
 from kdsuite.runs.run import Run
-from kdsuite.settings import NotebookParameters, choose_folds, load, read_yaml
+from kdsuite.settings import NotebookParameters, called, choose_folds, load, read_yaml
 
 
 def fingerprint(of: settings.Settings, stage: str) -> str:
@@ -29,7 +29,7 @@ BAD = [
         {"dataset": "demo-ravdes"},
         "unknown dataset 'demo-ravdes'; did you mean 'demo-ravdess'.*ravdess-au",
     ),
-    ({"dataset": 3}, "unknown dataset 3"),
+    ({"dataset": 3}, "unknown dataset '3'"),
     (
         {"backbone": "resent"},
         "'backbone' is 'resent'; did you mean 'resnet'.*vgg, resnet, seresnet",
@@ -56,7 +56,11 @@ BAD = [
         "unknown parameter 'corpus.synthetic.actrs'; did you mean 'actors'",
     ),
     ({"media": {"duration": 2.1}}, "'media.duration' is 2.1, which.*segments of 0.4 s"),
-    ({"media": {"frame_stride": 3}}, "'media.frame_stride' is 3"),
+    ({"setting": "em", "media": {"frame_stride": 3}}, "'media.frame_stride' is 3"),
+    ({"5": None}, "unknown parameter '5'.*write 0.5"),
+    ({"training": {True: 1}}, "unknown parameter 'training.true'.*reads on and yes as true"),
+    ({"folds": "5-3"}, "'folds' is '5-3'"),
+    ({"folds": "1-"}, "'folds' is '1-'"),
     ({"media": {"window": 0.1}}, "'media.fft' is 512"),
     (
         {"training": {"epochs": 12}},
@@ -119,7 +123,40 @@ def test_folds(text, count, expected):
     assert choose_folds(text, count) == expected
 
 
-@pytest.mark.parametrize("text", ["4", "0-4", "2-1", "-1", ""])
+def test_folds_have_one_spelling():
+    spellings = ("0,1,2", "2, 0-1", "0 - 2", "0-2")
+    assert {load(folds=each).folds for each in spellings} == {"0-2"}
+    assert load(folds=" all ").folds == "all" and load(folds="4,0,9").folds == "0,4,9"
+    assert load(folds="3") == load(folds=3)
+
+
+def test_without_segments_every_stride_is_allowed():
+    assert load(media={"frame_stride": 3}).media.frame_stride == 3
+
+
+@pytest.mark.parametrize(
+    "value, name",
+    [
+        (2024, "2024"),
+        (7, "007"),
+        (1e5, "1e5"),
+        (True, "true"),
+        (None, "None"),
+        (8, "8"),
+        ("x", "x"),
+    ],
+)
+def test_names_that_a_command_line_reads_as_something_else(value, name):
+    assert called(value, ["2024", "007", "1e5", "true", "None"]) == name
+
+
+def test_a_dataset_named_by_a_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
+    (tmp_path / "2024.yaml").write_text('dataset: "2024"\n')
+    assert load(dataset=2024).dataset == "2024"
+
+
+@pytest.mark.parametrize("text", ["4", "0-4", "2-1", "-1", "", "1,3-2"])
 def test_folds_that_are_not_there(text):
     with pytest.raises(InvalidParameter, match="'folds'"):
         choose_folds(text, 4)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from kdsuite import paths
+from kdsuite.analysis.figures.fonts import make_readable
 
 # over matplotlib's defaults, not over what the user has in a matplotlibrc
 STYLE = matplotlib.rc_params_from_file(Path(__file__).with_name("suite.mplstyle"))
@@ -44,6 +45,7 @@ class Picture(Figure):
     @styled
     def savefig(self, *arguments: Any, **options: Any) -> None:
         """Write a file; matplotlib makes the ticks only now, so the style is needed again."""
+        make_readable(self)
         super().savefig(*arguments, **options)
 
     def _repr_png_(self):

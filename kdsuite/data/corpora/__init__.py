@@ -14,27 +14,30 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
 - ``source``: the longer recording (video, dialogue) it was cut from; ``fold``: the corpus' own
   fold, or train, validation, test.
 
-``attrs["incomplete"]`` names what was left out, and why.
+``attrs["incomplete"]`` names what was left out, and why; ``attrs["copies"]`` has a sentence where
+files are there twice.
 """
 
 import hashlib
 import os
 import re
+import unicodedata
 from contextlib import contextmanager, suppress
-from functools import cache
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 import yaml
 
-from kdlib.errors import InvalidCorpus, InvalidParameter, UserError, printable
+from kdlib.errors import InvalidCorpus, UserError, printable
 from kdsuite import paths
 from kdsuite.data import COLUMNS, STORE_FORMAT
+from kdsuite.data.contents import hashes
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds  # noqa: F401, of the corpora
-from kdsuite.data.reading import check_places
+from kdsuite.data.reading import check_places, read_trials
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, parameters_of_stage
 
@@ -70,9 +73,24 @@ def read(corpus: Corpus) -> pd.DataFrame:
             f"the {corpus.layout} corpus {folder} does not exist; put it there, or name another with "
             "the parameter corpus.path."
         )
-    table = _completed(LAYOUTS[corpus.layout].read(folder, corpus), corpus)
+    table = LAYOUTS[corpus.layout].read(folder, corpus)
+    if corpus.trials and corpus.layout != "voxceleb1":  # whose own reader knows of more speakers
+        table = _without_compared(table, folder, corpus)
+    table = _completed(table, corpus)
     _check(table, folder, corpus)
     return table
+
+
+def _without_compared(table, folder, corpus):
+    """Leave out the speakers of verification trials: they must be unknown to the networks."""
+    _, files, _ = _trials(table, folder, corpus)
+    left = table[~table.speaker.isin(files.speaker)]
+    if left.empty:
+        raise InvalidCorpus(
+            f"all speakers in {folder} are in the lists of corpus.trials, which leaves none to train "
+            "on; add recordings of others, or take lists of fewer speakers."
+        )
+    return left
 
 
 def _completed(rows, corpus):
@@ -98,12 +116,13 @@ def _completed(rows, corpus):
             incomplete[name] = f"recording {name} has no {missing}"
     table = table[~(faceless | silent)].sort_values("recording", ignore_index=True)
     table["label"] = table.label.astype("category").cat.remove_unused_categories()
-    table.attrs["incomplete"] = incomplete
+    table.attrs = {**rows.attrs, "incomplete": incomplete}
     return table
 
 
 def _check(table, folder, corpus):
-    """Refuse a corpus without recordings, names that are there twice, and harmful ones.
+    """Refuse a corpus without recordings, names that are there twice or in two spellings, and
+    harmful ones.
 
     Those break a line, command a terminal, or compute in a spreadsheet.
     """
@@ -118,6 +137,14 @@ def _check(table, folder, corpus):
         raise InvalidCorpus(
             f"recording {name} is more than once in {folder}; keep one of its files."
         )
+    for column in ("speaker", "label"):
+        spellings = {}
+        for name in table[column].unique():
+            if (other := spellings.setdefault(_sense(name), name)) != name:
+                raise InvalidCorpus(
+                    f"the {column} '{other}' and the {column} '{name}' in {folder} differ only in "
+                    "spelling; write them alike, or rename one."
+                )
     for column in ("recording", "speaker", "label", "fold"):
         for name in table[column].unique():
             if printable(name) != name or FORMULA.match(name):
@@ -129,24 +156,38 @@ def _check(table, folder, corpus):
     check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
 
 
+def _sense(name):
+    """Return what is the same for all spellings of a name or number."""
+    with suppress(ArithmeticError):
+        if (number := Decimal(name)).is_finite():
+            return number
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
 @_reading()
 def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Return verification trials, the files they name, and the names of those that are missing.
 
-    Trials have the columns list, genuine, first, second; files recording, speaker, audio. Raises
-    InvalidParameter where the layout has no trials, InvalidCorpus where a list is absent or
-    malformed.
+    Trials have the columns list, genuine, first, second; files recording, speaker, audio,
+    audio_start and seconds. Trials name recordings, of VoxCeleb1 files. Raises InvalidCorpus where
+    a list is absent or malformed.
     """
-    if corpus.layout != "voxceleb1":
-        raise InvalidParameter(
-            "parameter 'corpus.trials' needs a layout with trial lists (voxceleb1), not "
-            f"{corpus.layout}."
-        )
-    folder = paths.corpus(corpus.path)
-    pairs = voxceleb1.read_trials(folder, corpus.trials)
-    files, missing = voxceleb1.trial_files(folder, pairs, corpus)
+    folder, layout = paths.corpus(corpus.path), LAYOUTS[corpus.layout]
+    return _trials(getattr(layout, "utterances", layout.read)(folder, corpus), folder, corpus)
+
+
+def _trials(recordings, folder, corpus):
+    pairs = read_trials(folder.parent if folder.is_file() else folder, corpus.trials)
+    table = pd.DataFrame({**COLUMNS, **recordings}).query("audio != ''")
+    table = table.drop_duplicates("recording").set_index("recording")
+    names = pd.Series(sorted({*pairs["first"], *pairs["second"]}), dtype=str)
+    # as a name of a file too, whose ending is no part of the recording's name
+    keys = names.where(names.isin(table.index), names.map(lambda name: os.path.splitext(name)[0]))
+    there = keys.isin(table.index)
+    files = table.loc[keys[there], ["speaker", "audio", "audio_start", "seconds"]]
     check_places(files.audio, folder, corpus)
-    return pairs, files, missing
+    files = files.reset_index(drop=True).assign(recording=names[there].to_list())
+    return pairs, files, names[~there].tolist()
 
 
 def published(corpus: Corpus) -> dict[str, int]:
@@ -168,12 +209,19 @@ def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
     It is the same wherever the corpus lies.
     """
     # the folds are not decoded, but read where a network is trained
-    rows, identify = recordings.drop(columns="fold").astype(str), cache(file_fingerprint)
-    for column in ("audio", "video"):
-        rows[column] = rows[column].map(identify)
-    rows["face"] = rows.face.map(lambda face: identify(face) if is_track(face) else face)
+    rows = recordings.drop(columns="fold").astype(str)
+    tracks = filter(is_track, rows.face)
+    content = hashes([*rows.audio, *rows.video, *tracks], corpus)
+    for column in ("audio", "video", "face"):
+        rows[column] = rows[column].map(lambda file: content.get(file, file))
     table = paths.corpus(corpus.features).read_bytes() if corpus.features else b""
     return digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
+
+
+def identified(files: pd.DataFrame, corpus: Corpus) -> list:
+    """Return the rows of the files of trials, with the hash of each in place of its path."""
+    content = files.audio.map(hashes(files.audio, corpus))
+    return files.assign(audio=content).astype(str).values.tolist()
 
 
 def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
@@ -199,22 +247,5 @@ def trials_on_disk(settings: Settings) -> str:
         return ""
     with suppress(UserError, OSError):
         pairs, files, _ = trials(settings.corpus)
-        return digest([pairs.astype(str).values.tolist(), list(map(file_fingerprint, files.audio))])
+        return digest([pairs.astype(str).values.tolist(), identified(files, settings.corpus)])
     return ""
-
-
-def file_fingerprint(path: str) -> list:
-    """Return what identifies a file: name, size and a hash of 4 KB from its middle.
-
-    So a file that was replaced by another of equal length is another one. Of a folder it is the
-    names and sizes in it.
-    """
-    if not path:
-        return []
-    if os.path.isdir(path):
-        with os.scandir(path) as entries:
-            return sorted([entry.name, entry.stat().st_size] for entry in entries)
-    size = os.stat(path).st_size
-    with open(path, "rb") as file:
-        file.seek(size // 2)
-        return [os.path.basename(path), size, hashlib.sha256(file.read(4096)).hexdigest()[:12]]

@@ -7,13 +7,14 @@ commas, in a file ``.tsv`` by tabs.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import paths
-from kdsuite.data.reading import read_csv, refuse
+from kdsuite.data.reading import ask_for_columns, fault, refuse, rows
 from kdsuite.parameters import Corpus
 
 TIME = "time"
@@ -27,12 +28,12 @@ def names(path: str) -> set[str]:
 
 def timed(path: str) -> bool:
     """Return whether a table has the time of each row."""
-    return TIME in _parsed(path, 0)
+    return TIME in _table(path)
 
 
 def columns(path: str) -> list[str]:
     """Return the names of the measurements in a table, without the time."""
-    return _parsed(path, 0).columns.drop(TIME, errors="ignore").tolist()
+    return _table(path).columns.drop(TIME, errors="ignore").tolist()
 
 
 def measurements(
@@ -98,33 +99,46 @@ def _frames(part, times, rows, fps):
 def _table(path):
     """Return the measurements by recording.
 
-    Raises InvalidCorpus where the table is missing or is not made of numbers.
+    Raises InvalidCorpus where the table is not made of numbers, OSError where it is missing.
     """
-    file, table = paths.corpus(path), _parsed(path).reset_index()
-    table.index += 2  # the number of the line
-    name, *numbers = table
-    if not {*numbers} - {TIME}:
+    file = paths.corpus(path)
+    return _read(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(1)  # several of its readers follow each other
+def _read(file, changed):
+    table = rows(file)
+    _, (_, *columns) = next(table)
+    ask_for_columns(columns, [TIME], file)
+    if not {*columns} - {TIME}:
         raise InvalidCorpus(
             f"{file} has no column of measurements; put the recording's name first and its numbers "
             "behind it."
         )
-    complaint = "names no recording; write its name into the first column."
-    refuse(table[name].isna(), file, complaint)
-    complaint = "has '{}' where a finite number is needed; correct it or drop its column."
-    for column in numbers:
-        cells = pd.to_numeric(table[column], errors="coerce")
-        refuse(~(cells.abs() <= LARGEST), file, complaint, table[column])
-    if TIME in numbers:
-        times = table[TIME]
-        wrong = (times < 0) | (times.groupby(table[name], sort=False).diff() <= 0)
+    lines, recordings, values = [], [], []
+    for line, (recording, *cells) in table:
+        if not recording:
+            complaint = "names no recording; write its name into the first column."
+            raise fault(line, file, complaint)
+        numbers = np.array([*map(_number, cells)])
+        for wrong in np.flatnonzero(~(np.abs(numbers) <= LARGEST)):
+            complaint = "where a finite number is needed; correct it or drop its column."
+            raise fault(line, file, f"has '{cells[wrong]}' {complaint}")
+        lines.append(line), recordings.append(recording), values.append(numbers)
+    whole = pd.DataFrame(np.reshape(values, (-1, len(columns))), lines, columns)
+    if TIME in columns:
+        times, names = whole[TIME], pd.Series(recordings, lines, str)
+        wrong = (times < 0) | (times.groupby(names, sort=False).diff() <= 0)
         complaint = (
             "has the time {:g} s, before 0 or not after the row before it of recording {}; sort "
             "its rows by time."
         )
-        refuse(wrong, file, complaint, times, table[name])
-    return table.set_index(name)
+        refuse(wrong, file, complaint, times, names)
+    return whole.set_axis(recordings)
 
 
-def _parsed(path, rows=None):
-    """Read the table, or its first rows, by recording."""
-    return read_csv(paths.corpus(path), index_col=0, dtype={0: str}, nrows=rows)
+def _number(cell):
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan

@@ -11,7 +11,6 @@ Files lie beside the manifest or below, or in a corpora folder; elsewhere only w
 ``corpus.outside`` allows it.
 """
 
-import difflib
 import os
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from kdlib.errors import InvalidCorpus
 from kdsuite import paths
 from kdsuite.data.decoding.faces import CROP, PARTS
 from kdsuite.data.folds import SPLIT
-from kdsuite.data.reading import read_csv, refuse
+from kdsuite.data.reading import ask_for_columns, refuse, rows
 from kdsuite.parameters import Corpus
 
 NEEDED = ("audio", "speaker", "label")
@@ -65,16 +64,10 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
 def _lines(path, corpus):
     """Return :data:`COLUMNS` as text, NaN where one is empty, by the number of the line.
 
-    Raises InvalidCorpus for an absent column, one that is there twice, or one that is misspelt.
+    Raises InvalidCorpus for an absent column, one that is there twice, or one of another name.
     """
-    lines = read_csv(path, header=None, dtype=str, na_filter=False, skip_blank_lines=False)
-    lines.index += 1
-    lines = lines.apply(lambda column: column.str.strip()).replace("", np.nan)
-    columns, needed = (
-        [*lines.iloc[0].fillna("")],
-        NEEDED if corpus.target == "label" else NEEDED[:2],
-    )
-    lines = lines.iloc[1:].dropna(how="all").set_axis(columns, axis=1)
+    needed = NEEDED if corpus.target == "label" else NEEDED[:2]
+    (_, columns), *lines = rows(path)
     for column in COLUMNS:
         if columns.count(column) > 1:
             raise InvalidCorpus(f"{path} has the column '{column}' more than once; keep one.")
@@ -83,28 +76,24 @@ def _lines(path, corpus):
             f"{path} has both the columns 'split' and 'fold'; keep the one that corpus.protocol "
             "given shall take."
         )
-    absent = sorted({*COLUMNS} - {*columns})
-    for column in sorted({*columns} - {*COLUMNS}):
-        for meant in difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.8):
-            raise InvalidCorpus(
-                f"{path} has a column '{column}'; rename it to '{meant}' if that is meant, else "
-                "choose a less similar name."
-            )
+    ask_for_columns(columns, {*needed, *OPTIONAL}, path)
+    table = pd.DataFrame(dict(lines).values(), dict(lines), columns, str).replace("", np.nan)
     for column in needed:
         if column not in columns:
             raise InvalidCorpus(
-                f"{path} has no column '{column}' (it has {', '.join(columns)}); add it, and "
-                "separate columns by commas."
+                f"{path} has no column '{column}' (it has {', '.join(columns)}); add it."
             )
-        refuse(lines[column].isna(), path, f"has an empty cell in column '{column}'; fill it.")
+        refuse(table[column].isna(), path, f"has an empty cell in column '{column}'; fill it.")
     if corpus.features:  # which stands for the video
-        lines = lines.drop(columns="video", errors="ignore")
-    return lines.loc[:, lines.columns.isin(COLUMNS)].reindex(columns=COLUMNS).astype(str)
+        table = table.drop(columns="video", errors="ignore")
+    return table.loc[:, table.columns.isin(COLUMNS)].reindex(columns=COLUMNS).astype(str)
 
 
 def _seconds(cells, path):
-    """Return a column of times, NaN where a cell is empty."""
-    seconds = pd.to_numeric(cells, errors="coerce").astype(float)
+    """Return a column of times, NaN where a cell is empty; time spans as audformat writes them
+    (``0 days 00:00:01.5``) become seconds."""
+    spans = pd.to_timedelta(cells.where(cells.str.contains(":", na=False)), errors="coerce")
+    seconds = pd.to_numeric(cells, errors="coerce").astype(float).fillna(spans.dt.total_seconds())
     wrong = cells.notna() & ~seconds.between(0, np.inf, "left")
     rule = "write seconds from 0 on, such as 12.5, or leave it empty."
     refuse(wrong, path, f"has '{{}}' as {cells.name}; {rule}", cells)

@@ -7,13 +7,14 @@ ffmpeg reads.
 
 import os
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite.data.corpora.features import names
-from kdsuite.data.reading import walk
+from kdsuite.data.reading import SOUND_FILES, VIDEO_FILES, one_each, walk
 from kdsuite.parameters import Corpus
 
 EMOTIONS = {
@@ -23,8 +24,6 @@ EMOTIONS = {
 # the class of calm takes by the parameter; None: they are omitted
 CALM = {"neutral": "neutral", "own": "calm", "omit": None}
 NAME = re.compile(r"(0[123])-((0[12])-(0[1-8])(?:-0[12]){3}-(\d\d))", re.ASCII)
-SOUND_FILES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
-MEDIA = {".mp4", ".avi", ".mov", ".mkv", *SOUND_FILES}
 CHANNELS = {"01": "speech", "02": "song"}
 
 
@@ -32,11 +31,12 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings (see :mod:`kdsuite.data.corpora`), one row a take.
 
     In a table of face measurements, names may begin with any modality. Raises InvalidCorpus for a
-    sound or video file whose name is not RAVDESS's, and for a file of a take that is there twice.
+    sound or video file whose name is not RAVDESS's, and for two files of a take that differ.
     """
     measured = {name.partition("-")[2]: name for name in names(corpus.features)}
     rows, classes = [], EMOTIONS | {"02": CALM[corpus.calm]}
-    for take, files in _takes(folder, corpus).items():
+    takes, copies = _takes(folder, corpus)
+    for take, files in takes.items():
         channel, emotion, *_, actor = take.split("-")
         if CHANNELS[channel] in corpus.channels:
             # modality 03 is the sound as recorded; that in 01 was compressed with the video
@@ -46,15 +46,16 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     columns = ["recording", "speaker", "label", "audio", "video", "features"]
     order = dict.fromkeys(filter(None, classes.values()))
     table = pd.DataFrame(rows, columns=columns)
+    table.attrs["copies"] = copies
     return table.assign(label=pd.Categorical(table.label, [*order]))
 
 
 def _takes(folder, corpus):
-    """Return the files of each take by modality."""
-    takes = {}
+    """Return the files of each take by modality, and what is to be said of copies."""
+    found = defaultdict(list)
     for path in walk(folder, corpus):
         stem, ending = os.path.splitext(os.path.basename(path.lower()))
-        if ending not in MEDIA:
+        if ending not in (*SOUND_FILES, *VIDEO_FILES):
             continue
         match = NAME.fullmatch(stem)
         if not match:
@@ -63,10 +64,8 @@ def _takes(folder, corpus):
                 "emotions from 01 to 08); move it out of the corpus."
             )
         # sound that somebody took out of a video and left its name is no video
-        modality = "03" if ending in SOUND_FILES else match[1]
-        other = takes.setdefault(match[2], {}).setdefault(modality, path)
-        if other != path:
-            raise InvalidCorpus(
-                f"{path} and {other} are the same take; move one of them out of the corpus."
-            )
-    return takes
+        found[match[2], "03" if ending in SOUND_FILES else match[1]].append(path)
+    takes, (files, copies) = defaultdict(dict), one_each(found, corpus)
+    for (take, modality), path in files.items():
+        takes[take][modality] = path
+    return takes, copies

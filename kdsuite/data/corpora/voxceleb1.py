@@ -10,7 +10,7 @@ themselves, ``video/<youtube id>.mp4``, with the owners' face tracks,
 
 import os
 import re
-from collections import ChainMap
+from collections import ChainMap, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +19,19 @@ import pandas as pd
 from kdlib.errors import InvalidCorpus
 from kdsuite.data import COLUMNS
 from kdsuite.data.decoding.faces import CROP, TRACK_RATE, read_track
-from kdsuite.data.reading import read_lines, walk
+from kdsuite.data.reading import SOUND_FILES, VIDEO_FILES, one_each, read_lines, read_trials, walk
 from kdsuite.parameters import Corpus
 
 META, SPLIT, TRACKS, VIDEOS = "vox1_meta.csv", "iden_split.txt", "txt", "video"
 # in the order of preference: sound as distributed, as downloaded, of the face crops
 SOUNDS = ("wav", "m4a", "aac", "mp4")
+ENDINGS = (*SOUND_FILES, *VIDEO_FILES)
+SOUND, VIDEO = (f"(?:{'|'.join(map(re.escape, each))})" for each in (SOUND_FILES, VIDEO_FILES))
 # the trees, in the corpus or in a folder that an archive unpacks to; a group is the name of a file
 # in its tree, and of pictures that of their folder
 PLACE = re.compile(
-    r"""(?:[^/]+/)??(?:
-    wav/(?P<wav>.*)\.(?:wav|flac|m4a|aac|mp4|mp3|ogg)|m4a/(?P<m4a>.*)\.(?:wav|flac|m4a|aac|mp4|mp3|ogg)
-    |aac/(?P<aac>.*)\.(?:wav|flac|m4a|aac|mp4|mp3|ogg)|mp4/(?P<mp4>.*)\.(?:mp4|mkv|webm|avi|mov)
-    |txt/(?P<txt>.*)\.txt|video/(?:.*/)?(?P<video>[^/]*)\.(?:mp4|mkv|webm|avi|mov)
+    rf"""(?:[^/]+/)??(?:(?:wav/(?P<wav>.*)|m4a/(?P<m4a>.*)|aac/(?P<aac>.*))(?:{SOUND}|\.mp4)
+    |mp4/(?P<mp4>.*){VIDEO}|txt/(?P<txt>.*)\.txt|video/(?:.*/)?(?P<video>[^/]*){VIDEO}
     |(?:unzippedFaces|faces)/(?P<faces>.*)/[^/]*)""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -42,10 +42,6 @@ PERSON = (
     "id10001 A.J._Buckley m Ireland dev (with tabs between)",
 )
 PART = r"(?P<part>[123])\s+(?P<key>\S+)\.\w+", "1 id10001/1zcIwhmdeo4/00001.wav"
-TRIAL = (
-    r"(?P<genuine>[01])\s+(?P<first>\S+)\s+(?P<second>\S+)",
-    "1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav",
-)
 PARTS = {"1": "train", "2": "validation", "3": "test"}
 
 
@@ -55,10 +51,10 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     There is one a video, of which the first utterance is used, or one an utterance. Speakers whom
     the trials or ``vox1_meta.csv`` reserve for verification are in it only where the official split
     is asked for and no trials. ``fold`` is the part of ``iden_split.txt``. Raises InvalidCorpus for
-    what does not lie as in VoxCeleb1, for an utterance that is there twice, and for malformed lists
+    what does not lie as in VoxCeleb1, for two files of an utterance that differ, and for malformed lists
     and tracks.
     """
-    files, rows = _files(folder, corpus), {}
+    (files, copies), rows = _files(folder, corpus), {}
     people, split = _optional(folder / META, *PERSON), _optional(folder / SPLIT, *PART)
     names, parts = dict(zip(people.speaker, people.name)), dict(zip(split.key, split.part))
     # the official split uses the speakers of the test set too
@@ -76,12 +72,15 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
                 **COLUMNS, "recording": recording, "speaker": speaker, "label": speaker,
                 "audio": sound, "source": source, "fold": PARTS.get(parts.get(key), ""), **face,
             }  # fmt: skip
-    return pd.DataFrame(rows.values())
+    table = pd.DataFrame(rows.values())
+    table.attrs["copies"] = copies
+    return table
 
 
 def _files(folder, corpus):
-    """Return the paths of the files, or folders of pictures, in each tree by their names there."""
-    files = {tree: {} for tree in PLACE.groupindex}
+    """Return the paths of the files, or folders of pictures, in each tree by their names there, and
+    what is to be said of copies."""
+    found, files = defaultdict(list), {tree: {} for tree in PLACE.groupindex}
     for path in walk(folder, corpus):
         match = PLACE.fullmatch(path.removeprefix(f"{folder}/"))
         if not match:
@@ -93,12 +92,12 @@ def _files(folder, corpus):
                 "rename it or move it out of the corpus."
             )
         path = os.path.dirname(path) if tree == "faces" else path
-        other = files[tree].setdefault(key, path)
-        if other != path and tree in SOUNDS:
-            raise InvalidCorpus(
-                f"{path} and {other} are the same utterance; move one of them out of the corpus."
-            )
-    return files
+        if path not in found[tree, key][-1:]:
+            found[tree, key].append(path)
+    chosen, copies = one_each(found, corpus, ENDINGS)
+    for (tree, key), path in chosen.items():
+        files[tree][key] = path
+    return files, copies
 
 
 def _sounds(files):
@@ -126,28 +125,8 @@ def _optional(file, pattern, example):
     return pd.Series(dtype=str).str.extract(pattern)
 
 
-def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
-    """Return the trials of these lists, in their order: list, genuine, first and second.
-
-    ``1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav`` is one trial; 1 is genuine,
-    the same speaker. Raises InvalidCorpus where a list is malformed, OSError where it is absent.
-    """
-    parts = {name: read_lines(folder / name, *TRIAL) for name in lists}
-    trials = pd.concat(parts, names=["list"]).droplevel(1).reset_index()
-    return trials.assign(genuine=trials.genuine == "1")
-
-
-def trial_files(
-    folder: Path, trials: pd.DataFrame, corpus: Corpus
-) -> tuple[pd.DataFrame, list[str]]:
-    """Return the files that trials name and that are there, and the names of those that are not.
-
-    The former have the columns recording (the name in the list), speaker and audio.
-    """
-    sounds = _sounds(_files(folder, corpus))
-    names = pd.Series(sorted({*trials["first"], *trials["second"]}), dtype=str)
-    audio = names.map(lambda name: sounds.get(os.path.splitext(name)[0]))
-    table = pd.DataFrame(
-        {"recording": names, "speaker": names.str.partition("/")[0], "audio": audio}
-    )
-    return table.dropna(ignore_index=True), names[audio.isna()].tolist()
+def utterances(folder: Path, corpus: Corpus) -> pd.DataFrame:
+    """Return all utterances, as trials name them: recording (without ending), speaker and audio."""
+    sounds = _sounds(_files(folder, corpus)[0])
+    rows = [(key, key.partition("/")[0], path) for key, path in sounds.items()]
+    return pd.DataFrame(rows, columns=["recording", "speaker", "audio"])
