@@ -1,6 +1,7 @@
 """How text, sound and video of a synthetic corpus get onto the disk, each file in one step."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -49,7 +50,7 @@ def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray, *op
         soundfile.write(wave.name, sound, RATE)
         command = [get_ffmpeg_exe(), *FRAMES.format(first.shape).split(), wave.name]
         command += [*WRITTEN.split(), *FORMATS[file.suffix].split(), *options, temporary]
-        with Popen(command, stdin=PIPE) as process:
+        with suppress(BrokenPipeError), Popen(command, stdin=PIPE) as process:
             process.stdin.writelines(chain([first], frames))
         if process.returncode:
             raise OSError(

@@ -21,7 +21,7 @@ from kdlib.errors import InvalidParameter
 from kdsuite.data.corpora import features, read
 from kdsuite.data.corpora.iemocap import CLASSES
 from kdsuite.data.corpora.ravdess import EMOTIONS, NAME
-from kdsuite.demo import claimed, ensure, face, iemocap, ravdess, voice, voxceleb1
+from kdsuite.demo import claimed, ensure, face, iemocap, ravdess, voice, voxceleb1, writing
 from kdsuite.demo.people import Recording, traits
 from kdsuite.parameters import Corpus, Synthetic
 from kdsuite.settings import load
@@ -555,6 +555,14 @@ def test_an_unfinished_corpus_is_not_finished_with_other_parameters(tmp_path, mo
 def test_a_size_that_no_video_can_have_is_refused():
     with pytest.raises(InvalidParameter, match="video_size.*multiple of 2"):
         load(dataset="demo-ravdess", corpus={"synthetic": {"video_size": [161, 90]}})
+
+
+def test_a_video_that_ffmpeg_cannot_write_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setitem(writing.FORMATS, ".mp4", "-vcodec none")
+    frames, sound = np.zeros((600, 36, 64, 3), np.uint8), np.zeros(48000)
+    with pytest.raises(OSError, match="ffmpeg failed to write .*film.mp4"):
+        writing.write_video(tmp_path / "film.mp4", frames, sound)
+    assert not os.listdir(tmp_path)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
