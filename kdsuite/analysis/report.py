@@ -23,19 +23,13 @@ from kdsuite.analysis.statistics.power import MIN_UNITS
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "pages" / "templates"
-LABELS = yaml.safe_load((HERE / "labels.yaml").read_text(encoding="utf-8"))
+NAMES = yaml.safe_load((HERE / "labels.yaml").read_text(encoding="utf-8"))
+LABELS, MARKS = NAMES["values"], NAMES["marks"]
 METRICS, TARGETS = LABELS["metric"], LABELS["targets"]
-MARKS, TEX = LABELS["marks"], str.maketrans(LABELS["tex"])
 PARTIAL, BELOW = MARKS
 NOTHING = "—"
 MANY = 0.01  # conventions of the EER that differ by more than one point are named
-Column = str | tuple[str, ...]
-# the columns that name a student
-STUDENT = {
-    **{name: name for name in ("dataset", "metric", "backbone", "setting", "method")},
-    "alpha": ("α", ".2f"),
-    "variant": "override",
-}
+Column = str | Sequence[str]
 
 
 @cache
@@ -48,14 +42,19 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    made.globals |= {"paper": paper, "METRICS": METRICS, "few_trials": few_trials}
-    made.globals |= {"MIN_UNITS": MIN_UNITS, "MANY": MANY}
-    made.filters |= {
-        "number": number,
-        "duration": duration,
-        "tex": lambda text: text.translate(TEX),
+    made.globals |= {
+        "paper": paper,
+        "METRICS": METRICS,
+        "MIN_UNITS": MIN_UNITS,
+        "MANY": MANY,
+        "few_trials": few_trials,
     }
+    made.filters |= {"number": number, "duration": duration, "tex": _tex}
     return made
+
+
+def _tex(text):
+    return text.translate(str.maketrans(NAMES["tex"]))
 
 
 def percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -64,8 +63,8 @@ def percent(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
 
 
 def label(column: str, value: Any) -> Any:
-    """Return what tables and pages call a value of a column: ``labels.yaml`` says it, or it is called
-    as it is."""
+    """Return what tables and pages call a value of a column: its name in ``labels.yaml``, or the
+    value itself."""
     return LABELS.get(column, {}).get(value, value)
 
 
@@ -100,8 +99,8 @@ class Table:
     """A table: ``frame`` has plain numbers, ``columns`` say how they are shown.
 
     The first ``heads`` columns, one or two, head their rows. ``links`` has by column the addresses
-    behind its cells, ``marks`` the signs that follow them. ``absent`` is the reason why there are no
-    numbers.
+    behind its cells, ``marks`` the signs that follow them. ``absent`` is the reason why there are
+    no numbers.
     """
 
     name: str
@@ -183,8 +182,8 @@ def _cell(row, name, form):
 
 @dataclass(frozen=True, repr=False)
 class Figure:
-    """A figure with its ``files``, of which the first is shown; ``alt`` describes it to those who do
-    not see it. ``missing`` is the reason why there is none."""
+    """A figure with its ``files``, of which the first is shown; ``alt`` describes it to those who
+    do not see it. ``missing`` is the reason why there is none."""
 
     name: str
     title: str
@@ -209,7 +208,7 @@ def spoken(rows: pd.DataFrame) -> str:
 def place(rows: pd.DataFrame, *without: str) -> dict[str, Column]:
     """Return the columns that name a student, the overrides where there are any."""
     unused = without if any(rows.get("variant", ())) else (*without, "variant")
-    return {name: column for name, column in STUDENT.items() if name not in unused}
+    return {name: column for name, column in NAMES["student"].items() if name not in unused}
 
 
 def reasons(rows: pd.DataFrame) -> list[str]:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from operator import attrgetter, itemgetter
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ import pandas as pd
 from kdsuite import paths
 from kdsuite.analysis import comparisons, results
 from kdsuite.analysis.figures import save
-from kdsuite.analysis.report import Figure, Table, label
+from kdsuite.analysis.report import NAMES, Figure, Table, label
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
@@ -20,19 +19,13 @@ from kdsuite.settings import Settings, called
 
 # of each dataset and stage so many runs are listed and have a page, those that failed first
 SHOWN = 500
-SIZES = {
-    "epochs": "training.epochs",
-    "student width": "model.width",
-    "teacher width": "model.teacher_width",
-    "embedding": "model.embedding",
-}
 PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
 
 
 def sizes(settings: Settings) -> dict[str, tuple]:
     """Return our and the paper's epochs, widths and embedding size by what a reader calls them."""
     both = (settings, Settings())
-    return {name: tuple(map(attrgetter(of), both)) for name, of in SIZES.items()}
+    return {name: tuple(map(attrgetter(of), both)) for name, of in NAMES["sizes"].items()}
 
 
 def not_comparable(settings: Settings) -> str:
@@ -44,12 +37,6 @@ def not_comparable(settings: Settings) -> str:
         ),
     }
     return " and ".join(filter(reasons.get, reasons))
-
-
-def write(file: Path, text: str) -> None:
-    """Write a text file in one step; raise FullDisk where there is no room for it."""
-    with paths.replacing(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 class Suite:
@@ -78,19 +65,19 @@ class Suite:
     @property
     def gains(self) -> pd.DataFrame:
         """The comparisons of all datasets but those whose truth is known."""
-        return self.comparisons[~self.comparisons.dataset.isin(self.worlds)].reset_index(drop=True)
+        return self.comparisons.query("dataset not in @self.worlds").reset_index(drop=True)
 
     @cached_property
     def states(self) -> pd.DataFrame:
-        """One row a run: state, seconds, device, commit, title, its page, and whether it is listed."""
+        """One row a run: state, seconds, device, commit, title, page, and whether it is listed."""
         table = results.states(self.runs)
         failed_first = table.sort_values("state", key=lambda of: of != "failed", kind="stable")
         table["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
         table["title"] = [title(run) for run in table.run]
         names = table.dataset + "-" + table.stage + "-" + table.key
         table["anchor"] = "run-" + names
-        executed = [(folder / "notebook.ipynb").is_file() for folder in table.folder]
-        table["page"] = ("pages/" + names + ".html").where(table.shown.where(executed, False), "")
+        executed = table.folder.map(lambda folder: (folder / "notebook.ipynb").is_file())
+        table["page"] = ("pages/" + names + ".html").where(table.shown & executed, "")
         return table
 
     @cached_property
@@ -119,24 +106,25 @@ class Suite:
         places = rows.assign(**other)[PLACE].itertuples(False, None)
         return [self._students[place] for place in places]
 
-    def write(self, name: str, content: pd.DataFrame | str) -> None:
+    def write(self, name: str, content: pd.DataFrame | str, keep: bool = True) -> None:
         """Write a file of the report's folder, such as ``claims.csv``.
 
         Where no run is done, a file that is there holds more, such as the tables that a checkout
-        brings.
+        brings: ``keep`` leaves it. Raises FullDisk.
         """
         file = self.folder / name
         if isinstance(content, pd.DataFrame):
             content = content.round(4).to_csv(index=False)
-        if not file.exists() or any(run.done for run in self.runs):
-            write(file, content)
+        if not (keep and file.exists()) or any(run.done for run in self.runs):
+            with paths.replacing(file) as temporary:
+                temporary.write_text(content, encoding="utf-8")
 
     def table(self, name: str, frame: pd.DataFrame, runs: dict | None = None, **rest: Any) -> Table:
         """Write a table's files and return it; ``runs`` has by column the runs behind each cell."""
         links = {
-            column: [self.link(of) if pd.notna(value) else "" for of, value in zip(behind, frame[column])]
+            column: [self.link(of) * pd.notna(value) for of, value in zip(behind, frame[column])]
             for column, behind in (runs or {}).items()
-        }  # fmt: skip
+        }
         table = Table(name=name, frame=frame, links=links, **rest)
         self.write(f"tables/{name}.csv", frame)
         self.write(f"tables/{name}.tex", table.to_tex())

@@ -172,7 +172,8 @@ def test_classes_by_speaker_counts():
 
 def test_very_many_speakers_are_counted_in_a_histogram():
     axes = figures.classes_by_speaker(noise_store(recordings=70, speakers=50, seconds=0.2)).axes[0]
-    assert axes.get_ylabel() == "speakers" and sum(bar.get_height() for bar in axes.patches) == 50
+    heights = [bar.get_height() for bar in axes.patches if bar.get_height()]
+    assert axes.get_ylabel() == "speakers" and heights == [30, 20]  # of one recording, and of two
 
 
 def test_durations_counts_every_recording():

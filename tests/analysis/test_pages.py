@@ -16,8 +16,8 @@ from nbformat.v4 import new_markdown_cell
 
 from kdsuite import paths
 from kdsuite.analysis import pages, paper
-from kdsuite.analysis.report import duration
-from kdsuite.analysis.suite import Suite, title
+from kdsuite.analysis.report import duration, environment
+from kdsuite.analysis.suite import Suite, not_comparable, title
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
 from tests.analysis.conftest import HOSTILE, MISSING, execute, hostile_cells
@@ -150,6 +150,19 @@ def test_the_first_screen_warns_and_sums_up(report):
     assert numbers["networks gain by distillation"] == "8 of 8"
     assert numbers["mean relative change"] == "+10.0 %" and numbers["runs are done"] == "21 of 22"
     assert "paper: 9 of 9" in header.dl.text
+
+
+def test_datasets_of_other_sizes_are_named_in_one_warning():
+    template = '{% import "parts.html" as parts with context %}{{ parts.warnings() }}'
+    facts = {"not_comparable": not_comparable, "runs": pd.DataFrame({"state": ["done"]})}
+    facts["settings"] = [
+        load(dataset=name, model={"width": 0.5}) for name in ("ravdess", "demo-ravdess", "iemocap")
+    ]
+    shown = BeautifulSoup(environment().from_string(template).render(facts), "html.parser")
+    synthetic, other = (warning.text for warning in shown.find_all(class_="warning"))
+    assert "voices of demo-ravdess. Their" in synthetic
+    why = "networks and training have other sizes than the paper’s"
+    assert other == f"Not the paper’s protocol. ravdess: {why}; iemocap: {why}."
 
 
 def test_answers_stand_at_the_head_of_their_pages_and_on_the_index(report):

@@ -141,6 +141,8 @@ def test_tex_is_escaped_and_csv_has_plain_numbers(tmp_path, monkeypatch):
 def test_an_empty_table_and_a_grouped_one_are_written():
     for of in (table(frame=FRAME[:0], absent="no run."), table()):
         assert of.to_tex().isascii() and of._repr_html_()
+        assert r"\multicolumn{2}{c}{} & \multicolumn{3}{c}{ours} \\" in of.to_tex()
+        assert r"\begin{tabular}{llrrr}" in of.to_tex()
 
 
 def test_a_figure_shows_its_picture_and_leads_to_its_files(tmp_path, monkeypatch):

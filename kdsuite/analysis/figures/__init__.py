@@ -2,15 +2,14 @@
 Training never imports this.
 
 :mod:`.style` says how they look, :mod:`.data` draws recordings and the teacher's outputs,
-:mod:`.results` training and results, :mod:`.evidence` comparisons, :mod:`.explored` students side by
-side, :mod:`.diagrams` Figures 1 to 3. A picture of one question alone is drawn in its notebook.
+:mod:`.results` training, results and comparisons, :mod:`.explored` students side by side,
+:mod:`.diagrams` Figures 1 to 3. A picture of one question alone is drawn in its notebook.
 """
 
 from kdsuite.analysis.figures.data import classes_by_speaker, durations, recordings
 from kdsuite.analysis.figures.diagrams import draw
-from kdsuite.analysis.figures.evidence import gains
 from kdsuite.analysis.figures.explored import neighbourhood, opinion
-from kdsuite.analysis.figures.results import confusion, embedding_map, training_curves
+from kdsuite.analysis.figures.results import confusion, embedding_map, gains, training_curves
 from kdsuite.analysis.figures.style import save
 
 __all__ = [

@@ -1,132 +1,104 @@
 """Pictures of the recordings, and of the teacher's outputs for them."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.colors import CenteredNorm
 
-from kdsuite.analysis.figures.style import (
-    BLUE,
-    MANY_NAMES,
-    SKY,
-    VERMILION,
-    Picture,
-    draw_table,
-    styled,
-)
+from kdsuite.analysis.figures.style import MANY_NAMES, SKY, VERMILION, Picture, draw_table, styled
 
 FRAMES_SHOWN = 8  # in a strip
 CLASSES_SHOWN = 12  # the most probable
 
 
 @styled
-def recordings(store, rows: Sequence[int], settings, privileged=None) -> Picture:
+def recordings(store, rows: list[int], settings, privileged=None) -> Picture:
     """Show recordings ``rows`` of a :class:`kdsuite.data.store.Store`: frames (or face
     measurements) over the student's spectrogram, in seconds.
 
-    With ``privileged`` (:class:`kdlib.teacher.PrivilegedInformation`), show the frozen teacher's outputs in place of the spectrogram: the peak
-    frame is outlined, below is the confidence in each frame (the norm of each frame's embedding
-    where a sequential teacher classifies no frame), on the right are the highest class
-    probabilities.
+    With ``privileged`` (:class:`kdlib.teacher.PrivilegedInformation`), show the frozen teacher's
+    outputs in place of the spectrogram: the peak frame is outlined, below is the confidence in each
+    frame (the norm of each frame's embedding where a sequential teacher classifies no frame), on
+    the right are the highest class probabilities.
     """
     columns = 1 if privileged else min(3, len(rows))
     lines = -(-len(rows) // columns)
-    picture = Picture(figsize=(9, 2.8 * lines) if privileged else (4.2 * columns, 3.1 * lines))
+    picture = Picture(figsize=(9 if privileged else 4.2 * columns, 3 * lines))
+    # Face over Spectrogram or over the Course of the confidence, which Probabilities stand beside;
     # frames are low in a narrow strip
-    layout = {"height_ratios": (2.5 if privileged or store.frames.values.dim() == 2 else 1, 3)}
+    layout = "FFP;CCP" if privileged else "F;S" if store.frames.values.dim() == 2 else "F;S;S;S"
     for block, row in zip(picture.subfigures(lines, columns, squeeze=False).flat, rows):
-        recording = store.recordings.iloc[row]
+        recording, peak = store.recordings.iloc[row], None
         block.suptitle(f"{recording.recording}\n{recording.speaker} · {recording.label}")
+        panels = block.subplot_mosaic(layout)
         if privileged:
-            panels = block.subplot_mosaic("FP;CP", width_ratios=(2, 1), **layout)
             stride = settings.media.frame_stride if store.fps else 1
-            _face(panels["F"], store, row, _course(panels["C"], privileged, row, stride, store.fps))
+            peak = _course(panels["C"], privileged, row, stride, store.fps)
             values = privileged.probabilities[row].cpu().numpy()
             _probabilities(panels["P"], pd.Series(values, store.classes), recording.label)
         else:
-            upper, lower = block.subplots(2, **layout)
-            _face(upper, store, row)
-            _spectrogram(lower, store, row, settings)
+            _spectrogram(panels["S"], store, row, settings.media)
+        _face(panels["F"], store, row, peak)
     return picture
 
 
-def _face(axes, store, row, peak=None):
+def _face(axes, store, row, peak):
     """Draw the teacher's input: a strip of frames with frame ``peak`` outlined, or measurements."""
     frames = store.frames[row].cpu().numpy()
-    end = len(frames) / (store.fps or 1)
+    axes.axison = frames.ndim == 2  # pictures of faces need no axes
+    count, end = min(FRAMES_SHOWN, len(frames)), len(frames) / (store.fps or 1)
     if frames.ndim == 2 and len(frames) == 1:
-        axes.bar(range(frames.shape[1]), frames[0], color=np.where(frames[0] < 0, SKY, BLUE))
+        axes.bar(range(frames.size), frames[0])
         axes.set(xlabel="face measurement", ylabel="value")
         axes.locator_params("x", integer=True)
-        return
-    if frames.ndim == 2:
-        axes.imshow(
-            frames.T,
-            cmap="RdBu_r",
-            norm=CenteredNorm(),
-            extent=(0, end, frames.shape[1], 0),
-            zorder=1,
-        )
+    elif frames.ndim == 2:
+        place = (0, end, frames.shape[1], 0)
+        axes.imshow(frames.T, cmap="RdBu_r", norm=CenteredNorm(), extent=place, zorder=1)
         axes.set(xlabel="seconds" if store.fps else "row", ylabel="measurement")
-        return
-    axes.set_axis_off()
-    if not len(frames):
-        axes.text(0.5, 0.5, "no video", ha="center")
-        return
-    count = min(FRAMES_SHOWN, len(frames))
-    shown = ((np.arange(count) + 0.5) * len(frames) / count).astype(int)
-    side = end / count
-    if peak is not None:
-        place = peak * count // len(frames)
-        shown[place] = peak
-        left = place * side
-        axes.axvspan(left, left + side, fill=False, ec=VERMILION, lw=2.5, clip_on=False)
-    axes.imshow(np.hstack(frames[shown]), extent=(0, end, 0, side), aspect="equal")
-    axes.set_anchor("S")
+    elif not count:
+        axes.set_title("no video")
+    else:
+        shown = ((np.arange(count) + 0.5) * len(frames) / count).astype(int)
+        side = end / count
+        if peak is not None:
+            number = peak * count // len(frames)
+            shown[number], left = peak, number * side
+            axes.axvspan(left, left + side, fill=False, ec=VERMILION, lw=2.5, clip_on=False)
+        axes.imshow(np.hstack(frames[shown]), extent=(0, end, 0, side), aspect="equal")
+        axes.set_anchor("S")
 
 
-def _spectrogram(axes, store, row, settings):
+def _spectrogram(axes, store, row, media):
     from kdlib.spectrogram import Spectrogram
 
-    media = settings.media
     waveform = store.waveforms[row].float()[None] / 32768
-    values = Spectrogram(media).to(waveform.device)(waveform)[0, 0].cpu().numpy()  # (bins, columns)
-    height, unit = len(values), "mel band"
-    if media.front_end == "stft":
-        height, unit = media.sample_rate / 2000, "kHz"
-    axes.imshow(
-        values,
-        cmap="magma",
-        vmin=-2,
-        vmax=3,
-        origin="lower",
-        extent=(0, values.shape[1] * media.hop, 0, height),
-        zorder=1,
-    )
+    values = Spectrogram(media).to(waveform.device)(waveform)[0, 0].cpu()  # (bins, columns)
+    mel = media.front_end == "logmel"
+    height, unit = (len(values), "mel band") if mel else (media.sample_rate / 2000, "kHz")
+    place = (0, values.shape[1] * media.hop, 0, height)
+    axes.imshow(values, cmap="magma", vmin=-2, vmax=3, origin="lower", extent=place, zorder=1)
     axes.set(xlabel="seconds", ylabel=unit, xlim=(0, waveform.shape[1] / store.sample_rate))
 
 
 def _course(axes, privileged, row, stride, fps):
     """Draw the teacher's confidence in every ``stride``-th frame and mark the peak frame, which is
     returned, or draw the norms of the embeddings."""
-    values, name = privileged.frames[row].norm(dim=1).cpu(), "norm of embedding"
-    if privileged.confidence is not None:
-        values = replace(privileged.frames, values=privileged.confidence)[row].cpu()
-        name = "confidence"
+    values, name = privileged.confidence, "confidence"
+    if values is None:
+        values, name = privileged.frames.values.norm(dim=1), "norm of embedding"
+    values = replace(privileged.frames, values=values)[row].cpu()
     rate = fps or 1
     times = (np.arange(len(values)) * stride + 0.5) / rate
     axes.plot(times, values, marker=".")
     end = len(values) * stride / rate
     axes.set(xlabel="seconds" if fps else "row", ylabel=name, xlim=(0, end))
-    if privileged.peak is None:
-        return None
-    peak = int(privileged.peak[row])
-    axes.plot(times[peak], values[peak], "o", ms=8, label="peak frame")
-    axes.set_ylim(0, 1.2)
-    axes.legend()
-    return peak * stride
+    if privileged.peak is not None:
+        peak = int(privileged.peak[row])
+        axes.plot(times[peak], values[peak], "o", ms=8, label="peak frame")
+        axes.set_ylim(0, 1.2)
+        axes.legend()
+        return peak * stride
 
 
 def _probabilities(axes, values, label):
@@ -161,7 +133,8 @@ def durations(store) -> Picture:
 def _histogram(values, **labels):
     picture = Picture(figsize=(5.5, 2.6))
     axes = picture.subplots()
-    axes.hist(np.asarray(values, float), bins="rice", alpha=0.75, ec="white")
+    # bins of whole numbers would be no narrower than one
+    axes.hist(np.asarray(values, float), alpha=0.75, ec="white")
     median = np.median(values)
     axes.axvline(median, color=VERMILION, label=f"median {median:.3g}")
     axes.set(**labels)

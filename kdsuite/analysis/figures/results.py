@@ -1,4 +1,4 @@
-"""Pictures of training and of results."""
+"""Pictures of training, of results, and of comparisons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from kdsuite.analysis.figures.style import (
+    GREY,
     INK,
+    METHODS,
     Picture,
     add_legend,
     draw_map,
@@ -26,19 +28,19 @@ def training_curves(history: dict[Any, list[dict[str, float]]]) -> Picture:
     learning rate, and the cosine between the gradients of label and teacher where it was computed.
     """
     parts = [pd.DataFrame(epochs).assign(fold=int(fold)) for fold, epochs in history.items()]
-    epochs = pd.concat(parts)
+    epochs = pd.concat(parts).pivot(index="epoch", columns="fold")
     curves = [curve for curve in CURVES if curve in epochs]
     picture = Picture(figsize=(7.5, 0.6 + 1.4 * len(curves)))
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(history)))
     for axes, curve in zip(picture.subplots(len(curves), sharex=True), curves):
-        table = epochs.pivot(index="epoch", columns="fold", values=curve)
         axes.set_prop_cycle(color=colors)
-        axes.plot(table, marker=".", ms=3, label=table.columns.map("fold {}".format))
+        folds = epochs[curve]
+        axes.plot(folds, marker=".", ms=3, label=[f"fold {fold}" for fold in folds])
         axes.axhline(0, color=INK, lw=0.8)
         axes.set_ylabel(CURVES[curve])
     axes.set_xlabel("epoch")
     axes.locator_params("x", integer=True)
-    picture.suptitle(f"{len(history)} fold(s), {epochs.seconds.sum():,.0f} s in all")
+    picture.suptitle(f"{len(history)} fold(s), {np.nansum(epochs.seconds):,.0f} s in all")
     add_legend(picture)
     return picture
 
@@ -80,4 +82,26 @@ def embedding_map(
     for block, (what, values) in zip(picture.subfigures(1, 2), colourings.items()):
         draw_map(block.subplots(), embeddings, values, f"coloured by {what}")
         add_legend(block)
+    return picture
+
+
+@styled
+def gains(rows: pd.DataFrame) -> Picture:
+    """Show each gain of a dataset and metric with its 95 % interval, in the colour of its method;
+    controls are grey.
+
+    ``rows`` are those of :func:`kdsuite.analysis.comparisons.compare_runs` with a column ``label``,
+    from top to bottom; one without a number leaves its line empty.
+    """
+    picture = Picture(figsize=(7.5, 0.9 + 0.27 * len(rows)))
+    picture.data = rows.filter("label method targets alpha gain low high p".split())
+    axes, places = picture.subplots(), range(len(rows))
+    color = rows.method.map(lambda method: METHODS[method][0]).where(
+        rows.targets == "teacher", GREY
+    )
+    axes.axvline(0, color=INK, lw=1)
+    axes.hlines(places, 100 * rows.low, 100 * rows.high, color)
+    axes.scatter(100 * rows.gain, places, color=color)
+    axes.set(yticks=places, yticklabels=rows.label, ylim=(len(rows) - 0.4, -0.6))
+    axes.set_xlabel("gain, percentage points, with 95 % interval")
     return picture

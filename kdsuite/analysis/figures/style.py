@@ -92,7 +92,7 @@ def draw_map(axes: Axes, embeddings: np.ndarray, values: Sequence[str], title: s
     # scikit-learn's PCA takes longer to import than these lines to compute
     variances, directions = np.linalg.eigh(centered.T @ centered)  # ascending
     points = centered @ directions[:, :-3:-1]
-    percent = np.abs(100 * variances / max(variances.sum(), np.finfo(float).tiny))
+    percent = np.abs(100 * variances / ((centered**2).sum() or 1))
     x, y = (f"component {n} ({percent[-n]:.0f} % of variance)" for n in (1, 2))
     axes.set(title=title, xlabel=x, ylabel=y, xticks=[], yticks=[])
     values = pd.Categorical(values)

@@ -4,7 +4,7 @@
     ask(suite, alpha=0.5)    # executes notebooks/questions/*.ipynb
     build(suite)             # writes reports/demo/index.html and all other pages
 
-Nothing on the pages asks for anything outside of that folder. What they say stands in ``templates``.
+Nothing on the pages asks for anything outside of that folder. What they say is in ``templates``.
 """
 
 import io
@@ -16,24 +16,14 @@ from joblib import cpu_count
 
 from kdsuite import paths
 from kdsuite.analysis.pages import notebooks
-from kdsuite.analysis.report import METRICS, environment
+from kdsuite.analysis.report import METRICS, NAMES, environment
 from kdsuite.analysis.results import RUNS
-from kdsuite.analysis.suite import Suite, not_comparable, write
+from kdsuite.analysis.suite import Suite, not_comparable
 from kdsuite.runs import grid
 from kdsuite.runs.run import STAGES
 
 HERE = Path(__file__).parent
-# the order of the pages and their names in the navigation; further notebooks follow
-QUESTIONS = {
-    "claims": "Claims",
-    "gains": "Gains",
-    "results": "Beside the paper",
-    "alpha": "α",
-    "controls": "Controls",
-    "audit": "Audit",
-    "ledger": "Ledger",
-    "method": "Method",
-}
+QUESTIONS = NAMES["questions"]
 
 
 def ask(suite: Suite, alpha: float = 0.5) -> list[str]:
@@ -64,18 +54,8 @@ def build(suite: Suite) -> Path:
     """
     states, sources, questions = suite.states, _sources(), _sources("questions")
     for name, table in (("results.csv", suite.results), ("runs.csv", states[RUNS])):
-        write(suite.folder / name, table.to_csv(index=False, float_format="%.6g"))
-    used = states[states.stage != "data"].drop_duplicates("dataset").run
-    common = {
-        "suite": suite,
-        "title": grid.read_suite(suite.name).get("title", ""),
-        "pages": [_question(suite, source) for source in questions],
-        "runs": table_of_runs(suite),
-        "settings": [run.settings for run in used],
-        "not_comparable": not_comparable,
-        "kind": "Executed notebook",
-        "run": None,
-    }
+        suite.write(name, table.to_csv(index=False, float_format="%.6g"), keep=False)
+    common = _common(suite) | {"pages": [_question(suite, source) for source in questions]}
     ours, pages = list(HERE.rglob("*.*")), set()
 
     def page(name, template="notebook.html", notebook=None, **content):
@@ -87,7 +67,8 @@ def build(suite: Suite) -> Path:
             if not notebook.exists() or _modified(file) > newest:
                 return
             content["cells"] = notebooks.html(notebooks.read(notebook))
-        write(file, environment().get_template(template).render(common, **content))
+        text = environment().get_template(template).render(common, **content)
+        suite.write(name, text, keep=False)
 
     page("pages/analysis.html", notebook=suite.folder / "notebook.ipynb", title="Analysis notebook")
     for source in [*sources, *questions]:
@@ -108,6 +89,20 @@ def build(suite: Suite) -> Path:
     for name in ("runs.html", "style.css", "sort.js", "index.html"):
         page(name, name)
     return suite.folder / "index.html"
+
+
+def _common(suite):
+    """Return what the templates of all pages may show of a suite."""
+    used = suite.states[suite.states.stage != "data"].drop_duplicates("dataset").run
+    return {
+        "suite": suite,
+        "title": grid.read_suite(suite.name).get("title", ""),
+        "runs": table_of_runs(suite),
+        "settings": [run.settings for run in used],
+        "not_comparable": not_comparable,
+        "kind": "Executed notebook",
+        "run": None,
+    }
 
 
 def _modified(*files):
