@@ -16,6 +16,7 @@ from kdsuite.analysis.figures.style import (
     draw_table,
     styled,
 )
+from kdsuite.data.decoding.sound import pieces
 
 FRAMES_SHOWN = 8  # in a strip
 CLASSES_SHOWN = 12  # the most probable
@@ -91,8 +92,12 @@ def _spectrogram(axes, store, row, settings):
     from kdlib.spectrogram import Spectrogram
 
     media = settings.media
-    waveform = store.waveforms[row].float()[None] / 32768
-    values = Spectrogram(media).to(waveform.device)(waveform)[0, 0].cpu().numpy()  # (bins, columns)
+    waveform = store.waveforms[row][None]
+    # of long sound a part of the columns, so that the picture takes no more memory
+    step = len(pieces(waveform.shape[1], store.sample_rate)) - 1
+    front_end, parts = Spectrogram(media).to(waveform.device), waveform.tensor_split(step, dim=1)
+    columns = [front_end(part.float() / 32768)[0, 0, :, ::step].cpu() for part in parts]
+    values = np.concatenate(columns, axis=1)  # (bins, columns)
     height, unit = len(values), "mel band"
     if media.front_end == "stft":
         height, unit = media.sample_rate / 2000, "kHz"
@@ -102,7 +107,7 @@ def _spectrogram(axes, store, row, settings):
         vmin=-2,
         vmax=3,
         origin="lower",
-        extent=(0, values.shape[1] * media.hop, 0, height),
+        extent=(0, values.shape[1] * media.hop * step, 0, height),
         zorder=1,
     )
     axes.set(xlabel="seconds", ylabel=unit, xlim=(0, waveform.shape[1] / store.sample_rate))
