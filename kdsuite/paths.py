@@ -133,10 +133,10 @@ def replacing(path: Path, vouches: bool = False) -> Iterator[Path]:
     Its permissions are those of any new file. Raises what :func:`writing` does.
     """
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        with writing(path.parent):
-            temporary.touch()
-            mode = temporary.stat().st_mode
+    with writing(path.parent):
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        try:
             yield temporary
             temporary.chmod(mode)  # some libraries write files that only their owner may read
             for file in path.parent.glob("*") if vouches else [temporary]:
@@ -145,8 +145,8 @@ def replacing(path: Path, vouches: bool = False) -> Iterator[Path]:
             os.replace(temporary, path)
             if vouches:
                 sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def once(path: Path, make: Callable[[Path], None], *others: Path) -> None:

@@ -175,10 +175,10 @@ class Explorer:
     def _waveform(self, row):
         return self.store.waveforms[row].float() / 32768
 
-    @torch.inference_mode()
     def _embedding(self, student, row):
         """Return a student's embedding ``(embedding,)`` of a whole recording."""
-        return student.classify(self._waveform(row)[None], "whole").final[0].numpy()
+        whole, rows = stages.full_length(student.settings), np.array([row])
+        return stages.predict(student.network, whole, self.store, rows).final[0].numpy()
 
 
 def _few(rows):

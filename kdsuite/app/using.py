@@ -4,7 +4,6 @@ or two out.
 Decoding, rounding, windows and spectrograms are those of the run that trained it.
 """
 
-import math
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +16,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from kdlib.dataset import center_start, segments_in
 from kdlib.errors import InvalidStudent
 from kdlib.models.network import Network, Output
-from kdsuite.data.decoding.sound import as_stored, read_sound
+from kdsuite.data.decoding.sound import as_stored, pieces, read_sound
 from kdsuite.runs import student_file
 from kdsuite.settings import Settings
-
-# seconds: longer sound is processed in pieces, whose outputs are averaged, because a network of
-# full width takes a gigabyte a minute
-LONGEST = 60.0
 
 
 class Verdict(NamedTuple):
@@ -83,14 +78,14 @@ class Student(nn.Module):
         run's store.
 
         ``whole`` sound is cut into the fewest equal pieces that are none longer than
-        :data:`LONGEST`, whose outputs are averaged.
+        a minute, whose outputs are averaged.
         """
         media = self.settings.media
         samples = as_stored(read_sound(str(path), media))
         waveform = torch.from_numpy(samples)[None].float() / 32768
-        count = math.ceil(len(samples) / (LONGEST * media.sample_rate))
-        pieces = waveform.tensor_split(1 if inference == "fixed" else count, dim=-1)
-        outputs = [self.classify(piece, inference) for piece in pieces]
+        inner = pieces(0 if inference == "fixed" else len(samples), media.sample_rate)[1:-1]
+        parts = waveform.tensor_split(inner.tolist(), dim=-1)
+        outputs = [self.classify(part, inference) for part in parts]
         values = [(output.logits.softmax(dim=-1), output.final) for output in outputs]
         probabilities, embedding = (torch.cat(parts).mean(dim=0) for parts in zip(*values))
         return probabilities, embedding

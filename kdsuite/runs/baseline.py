@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from kdlib.dataset import Fold
 from kdlib.parameters import Media
 from kdlib.spectrogram import Spectrogram
+from kdsuite.data.decoding.sound import pieces
 from kdsuite.data.store import Store
 
 # values of C, the inverse strength of the penalty, to choose from: at a tie the first is taken, and
@@ -83,7 +84,9 @@ def _of_sound(store):
     front_end = Spectrogram(media).to(store.device)
     rows, start = [], torch.zeros(1, dtype=torch.long, device=store.device)
     for row, length in enumerate(store.waveforms.lengths.tolist()):
-        bands = front_end(store.audio(start + row, start, max(length, fft)))[0, 0]  # (40, columns)
+        waveform = store.audio(start + row, start, max(length, fft))
+        parts = waveform.tensor_split(pieces(length, rate)[1:-1].tolist(), dim=1)
+        bands = torch.cat([front_end(part)[0, 0] for part in parts], dim=1)  # (40, columns)
         deviations = [values.std(1, correction=0) for values in (bands, bands.diff(dim=1))]
         rows.append(torch.cat([bands.mean(1), *deviations]))
     return torch.stack(rows).cpu().numpy()

@@ -4,22 +4,24 @@ resumed where interrupted."""
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
+from kdlib import student as method
 from kdlib.dataset import Fold
 from kdlib.device import place, precision
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.models.network import Network, build_student, build_teacher
+from kdlib.models.network import Network, Output, build_student, build_teacher
 from kdlib.parameters import digest
-from kdlib.student import build_targets, predict, student_trainer
+from kdlib.student import build_targets, student_trainer
 from kdlib.teacher import (
     PrivilegedInformation,
     build_privileged,
@@ -29,6 +31,7 @@ from kdlib.teacher import (
 from kdlib.training import Trainer
 from kdsuite import demo, paths
 from kdsuite.data import store
+from kdsuite.data.decoding.sound import pieces
 from kdsuite.data.folds import fold_key
 from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows, full_length
@@ -289,6 +292,28 @@ def train_student(
     outputs = tested.logits.softmax(dim=-1), validation.softmax(dim=-1), tested.final
     embeddings = trial_embeddings(network, settings, data, fold, trials)
     return Student(*(value.cpu().numpy() for value in outputs), embeddings, history, network)
+
+
+def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> Output:
+    """Return what :func:`kdlib.student.predict` does; of more than a minute of sound, taken whole,
+    the average over its pieces: class probabilities and embeddings, as a student in use does."""
+    sound = data.waveforms
+    edges = [pieces(length, data.sample_rate) for length in sound.lengths[rows].tolist()]
+    counts = [len(each) - 1 for each in edges]
+    if settings.media.inference == "fixed" or max(counts) == 1:
+        return method.predict(network, settings, data, rows)
+    starts = [start + each[:-1] for start, each in zip(sound.starts[rows].tolist(), edges)]
+    starts, lengths = (
+        torch.from_numpy(np.concatenate(parts)).to(data.device)
+        for parts in (starts, [*map(np.diff, edges)])
+    )
+    cut = replace(data, waveforms=replace(sound, starts=starts, lengths=lengths))
+    output = method.predict(network, settings, cut, np.arange(len(starts)))
+    probabilities, final = (
+        torch.stack([part.mean(dim=0) for part in values.split(counts)])
+        for values in (output.logits.softmax(dim=-1), output.final)
+    )
+    return Output(probabilities.log(), final, final)
 
 
 def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progress) -> Network:

@@ -27,6 +27,7 @@ from kdlib import metrics, student
 from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
 from kdsuite.data import corpora, verification
+from kdsuite.data.decoding import sound as decoding
 from kdsuite.runs import grid, stages, student_file
 from kdsuite.runs.stages import prepare
 from tests.conftest import SMALL
@@ -221,6 +222,26 @@ def test_more_than_a_minute_is_the_average_of_its_pieces(runs, tmp_path):
     assert (
         abs(apart[0]["hum"] - apart[1]["hum"]) > 0.001
     )  # far more than the tolerance: neither piece is all of it
+
+
+def test_a_run_takes_long_recordings_in_the_same_pieces(runs, monkeypatch):
+    """Its memory does not grow with their length."""
+    run, sizes = runs("whole"), []
+    rows, loaded = np.arange(16), kdlib.load_student(run.file)
+    network = student_file.read(run.file)[0]
+    network.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[1]))
+    usual = stages.predict(network, run.settings, run.store, rows)
+    assert max(sizes) > 2 * RATE
+    monkeypatch.setattr(decoding, "LONGEST", 0.8)
+    sizes.clear()
+    output = stages.predict(network, run.settings, run.store, rows)
+    assert max(sizes) <= 0.8 * RATE
+    told = [list(loaded.predict(file).values()) for file in run.files(rows)]
+    np.testing.assert_allclose(output.logits.softmax(dim=1), told, atol=1e-5)
+    np.testing.assert_allclose(output.final, [*map(loaded.embed, run.files(rows))], atol=1e-5)
+    short = run.store.seconds() <= 0.8
+    assert torch.equal(output.final[short], usual.final[short]) and short.any()
+    assert (output.final[~short] - usual.final[~short]).abs().max() > 1e-4
 
 
 # --- one speaker or two
@@ -563,6 +584,47 @@ def test_weights_that_are_not_those_of_the_settings(run, tmp_path, capsys, chang
     assert "weights" in sentence(
         capsys, "predict", changed(run, tmp_path, lambda facts: None, change), "a.wav"
     )
+
+
+def test_an_output_that_is_an_input_or_a_folder(run, tmp_path, capsys):
+    sound_file, own = tmp_path / "a.wav", tmp_path / "student.safetensors"
+    for file, source in ((sound_file, run.files(run.fold.test)[0]), (own, run.file)):
+        file.write_bytes(source.read_bytes())
+    (tmp_path / "link.wav").symlink_to(sound_file)
+    before = sound_file.read_bytes(), own.read_bytes()
+    for output in (sound_file, tmp_path / "." / "link.wav", own):
+        said = sentence(capsys, "embed", own, sound_file, "--output", output)
+        assert "is what is read, so it is not written over" in said
+    assert "is what is read" in sentence(capsys, "export", own, own)
+    for command in (["export", own, tmp_path], ["embed", own, sound_file, "--output", tmp_path]):
+        assert "is a folder; name a file" in sentence(capsys, *command)
+    assert before == (sound_file.read_bytes(), own.read_bytes())
+
+
+def test_a_student_that_may_not_be_read(run, monkeypatch, capsys):
+    def forbidden(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("builtins.open", forbidden)
+    said = sentence(capsys, "predict", run.file, "a.wav")
+    assert "cannot be opened (Permission denied); see that it is there and that you may" in said
+
+
+def test_a_kept_student_has_the_permissions_of_any_file(run):
+    usual = run.file.with_name("usual")
+    usual.touch()
+    assert run.file.stat().st_mode == usual.stat().st_mode
+
+
+def test_names_that_are_no_utf_8_are_answered(run, tmp_path, capsys):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    good = run.files(run.fold.test)[0]
+    Path(odd).write_bytes(good.read_bytes())
+    for more in ((), ("--output", str(tmp_path / "a.csv"))):
+        assert main(["predict", str(run.file), odd, str(good), *more]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == (tmp_path / "a.csv").read_text().splitlines()
+    assert printed[1].startswith(f"{tmp_path}/caf\\udce9.wav,") and len(printed) == 3
 
 
 def test_an_output_that_cannot_be_written(run, tmp_path, capsys):

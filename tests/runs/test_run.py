@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+
 import pytest
 
+from kdlib.errors import UserError
 from kdsuite import paths
+from kdsuite.runs import results
 from kdsuite.runs.run import Run, status
 from kdsuite.settings import load
+from tests.conftest import noise_store
 
 
 def leave(run: Run, **provenance: str) -> None:
@@ -86,3 +93,53 @@ def test_what_once_could_not_make_is_not_there(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         paths.once(tmp_path / "file", broken)
     assert [file.name for file in tmp_path.iterdir()] == ["file.lock"]
+
+
+def test_what_is_complete_is_read_without_writing(tmp_path, monkeypatch):
+    """As on a read-only share that a colleague prepared; what is missing there is made elsewhere, or
+    one sentence tells what cannot be written."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "there").write_text("made")
+    before = [*(tmp_path / "data").iterdir()]
+    paths.once(tmp_path / "data" / "there", None)
+    assert [*(tmp_path / "data").iterdir()] == before
+    for name in ("DATA", "REPORTS"):
+        monkeypatch.setattr(paths, name, tmp_path / name.lower())
+    assert paths.writable(tmp_path / "data" / "a" / "b") == tmp_path / "data" / "a" / "b"
+    monkeypatch.setattr("os.access", lambda place, _: place != tmp_path / "data")
+    assert paths.writable(tmp_path / "data" / "a" / "b") == tmp_path / "reports" / "a" / "b"
+    assert paths.writable(tmp_path / "data" / "there") == tmp_path / "data" / "there"
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_place_where_nothing_can_be_written(tmp_path, number):
+    def refuse(temporary):
+        raise OSError(number, os.strerror(number), str(temporary))
+
+    with pytest.raises(UserError, match="file cannot be written .*; see that you may write there"):
+        paths.once(tmp_path / "file", refuse)
+    (tmp_path / "no folder").touch()
+    with pytest.raises(UserError, match=r"no folder.* cannot be written \((Not a dir|File exists)"):
+        paths.write_json(tmp_path / "no folder" / "a.json", {})
+
+
+@pytest.mark.parametrize("there", ["nothing", "another's", "none"])
+def test_a_commit_that_nobody_can_tell_is_not_called_clean(tmp_path, monkeypatch, capsys, there):
+    """Without git, in a folder of somebody else, in one that merely lies in another repository."""
+    home = tmp_path / "outer" / "suite"
+    home.mkdir(parents=True)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(
+            [*git, *command], cwd=home if there == "another's" else home.parent, check=True
+        )
+    if there == "another's":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    if there == "nothing":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(paths, "ROOT", home)
+    results._git.cache_clear()
+    told = results.provenance(noise_store(), load().training)
+    results._git.cache_clear()
+    assert told["commit"] is None and told["uncommitted_changes"] is None
+    assert capsys.readouterr().out.startswith("the commit behind this result is unknown, and")

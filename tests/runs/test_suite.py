@@ -5,6 +5,7 @@ Trainings are stubs in the place of papermill; the broken run and the analysis a
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -134,3 +135,15 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
     assert called == {f"runs/{run}" for run in runs("broken", "data", "teacher", "student")} | {
         "two"
     }, said
+
+
+def test_the_lock_of_a_killed_snakemake_is_free_and_that_of_a_living_one_is_not(home):
+    locks = home / ".snakemake" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    (locks / "0.output.lock").write_text(f"{home}/reports/two/index.html\n")
+    with open(home / ".snakemake" / "alive", "a+") as alive:
+        fcntl.flock(alive, fcntl.LOCK_SH)
+        code, said, _ = snakemake(home)
+        assert code == 1 and "LockException" in said
+    code, said, _ = snakemake(home)
+    assert code == 0, said

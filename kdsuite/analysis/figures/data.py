@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.colors import CenteredNorm
 
 from kdsuite.analysis.figures.style import MANY_NAMES, SKY, VERMILION, Picture, draw_table, styled
+from kdsuite.data.decoding.sound import pieces
 
 FRAMES_SHOWN = 8  # in a strip
 CLASSES_SHOWN = 12  # the most probable
@@ -72,11 +73,15 @@ def _face(axes, store, row, peak):
 def _spectrogram(axes, store, row, media):
     from kdlib.spectrogram import Spectrogram
 
-    waveform = store.waveforms[row].float()[None] / 32768
-    values = Spectrogram(media).to(waveform.device)(waveform)[0, 0].cpu()  # (bins, columns)
+    waveform = store.waveforms[row][None]
+    # of long sound a part of the columns, so that the picture takes no more memory
+    step = len(pieces(waveform.shape[1], store.sample_rate)) - 1
+    front_end, parts = Spectrogram(media).to(waveform.device), waveform.tensor_split(step, dim=1)
+    columns = [front_end(part.float() / 32768)[0, 0, :, ::step].cpu() for part in parts]
+    values = np.concatenate(columns, axis=1)  # (bins, columns)
     mel = media.front_end == "logmel"
     height, unit = (len(values), "mel band") if mel else (media.sample_rate / 2000, "kHz")
-    place = (0, values.shape[1] * media.hop, 0, height)
+    place = (0, values.shape[1] * media.hop * step, 0, height)
     axes.imshow(values, cmap="magma", vmin=-2, vmax=3, origin="lower", extent=place, zorder=1)
     axes.set(xlabel="seconds", ylabel=unit, xlim=(0, waveform.shape[1] / store.sample_rate))
 
