@@ -36,12 +36,18 @@ ALONE = {
 FLAGS = ["--cores", "all", "--rerun-triggers", "mtime", "input", "params", "--quiet", "all"]
 
 
-def run(*command: Any, folder: Path) -> dict[str, float]:
+def run(*command: Any, folder: Path, threads: str = "1") -> dict[str, float]:
     """Return ``wall`` and ``cpu`` seconds of a command that leaves what it makes in ``folder``;
-    raise RuntimeError where it fails."""
+    raise RuntimeError where it fails.
+
+    ``threads`` is $OMP_NUM_THREADS; where it is empty the suite chooses.
+    """
     bin = Path(sys.executable).parent
     set_to = {f"KDLIB_{name.upper()}": str(folder / name) for name in ("data", "reports", "params")}
     environment = {**os.environ, **set_to, "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}"}
+    environment["OMP_NUM_THREADS"] = threads
+    if not threads:
+        del environment["OMP_NUM_THREADS"]
     began, before = timing.now(), _processor()
     done = subprocess.run(
         [*map(str, command)],
@@ -62,11 +68,12 @@ def _processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def training_run(stage: str, folder: Path) -> dict[str, float]:
+def training_run(stage: str, folder: Path, threads: str = "1") -> dict[str, float]:
     """Return the seconds of one run, and those of the training in it."""
     name = {"teacher": "02_teacher", "student": "03_student"}[stage]
     notebook = paths.ROOT / "notebooks" / f"{name}.ipynb"
-    taken = run(*PAPERMILL, notebook, folder / "out.ipynb", "-p", "backbone", "vgg", folder=folder)
+    command = *PAPERMILL, notebook, folder / "out.ipynb", "-p", "backbone", "vgg"
+    taken = run(*command, folder=folder, threads=threads)
     (result,) = folder.glob(f"reports/runs/demo-ravdess/{stage}/*/result.json")
     # a teacher that is there already is not trained again
     training = json.loads(result.read_text())["seconds"]["device"] * (stage == "student")
@@ -81,6 +88,25 @@ def kernel(source: str, folder: Path) -> dict[str, float]:
     file = folder / "line.ipynb"
     nbformat.write(notebook, file)
     return run(*PAPERMILL, file, folder / "line-out.ipynb", folder=folder)
+
+
+def beside_a_busy_process(folder: Path, rounds: int) -> float:
+    """Return the ratio of a student's wall time with the threads that the suite chooses to that
+    with one, while as many processes are busy as there are cores, less one."""
+    code = "while True: pass"
+    busy = [
+        subprocess.Popen([sys.executable, "-c", code])
+        for _ in range(max(1, len(os.sched_getaffinity(0)) - 1))
+    ]
+    try:
+        ratios = [
+            training_run("student", folder, "")["wall"] / training_run("student", folder)["wall"]
+            for _ in range(rounds)
+        ]
+    finally:
+        for process in busy:
+            process.kill()
+    return timing.spread(ratios)["ratio"]
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -102,6 +128,7 @@ def measure(quick: bool) -> dict[str, Any]:
             | {what: kernel(source, folder) for what, source in ALONE.items()}
             for _ in range(1 if quick else 5)
         ]
+        busy = beside_a_busy_process(folder, 1 if quick else 5)
         command = ("snakemake", *FLAGS, "--config", "suite=one")
         run(*command, folder=folder)
         again = [run(*command, folder=folder) for _ in range(1 if quick else 3)]
@@ -135,6 +162,9 @@ def measure(quick: bool) -> dict[str, Any]:
             *of_runs,
             *parts,
             *walls,
+            report.goal(
+                "a student beside busy processes, threads as chosen to one thread", busy, "≤", 1.3
+            ),
             report.goal("a suite in which nothing is to be done", idle, "≤", 4, "s"),
         ],
         "rows": [
