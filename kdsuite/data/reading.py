@@ -209,7 +209,7 @@ def one_each(
                 "corpus."
             )
     copies = [
-        f"{len(twins)} files are there twice, such as {other} and {first}; one of each is used"
+        f"files that are there twice: {len(twins)}, such as {other} and {first}; one of each is used"
         for other, first in twins[:1]
     ]
     return {key: files[0] for key, files in best.items()}, copies

@@ -21,7 +21,8 @@ from kdlib.teacher import PrivilegedInformation
 from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.comparisons import COLUMNS
-from kdsuite.analysis.figures.style import GREY, METHODS
+from kdsuite.analysis.figures import fonts
+from kdsuite.analysis.figures.style import GREY, METHODS, Picture, draw_table
 from kdsuite.analysis.suite import Suite
 from kdsuite.data.store import Store
 from kdsuite.runs.run import Run
@@ -539,3 +540,25 @@ def test_the_users_own_matplotlibrc_changes_no_picture(tmp_path):
         environment = {**os.environ, "MATPLOTLIBRC": str(folder)}
         drawn.add(subprocess.check_output(command, cwd=paths.ROOT, env=environment))
     assert len(drawn) == 1
+
+
+def test_names_that_no_font_shows_are_numbered(monkeypatch, capsys, tmp_path, recwarn):
+    monkeypatch.setattr(fonts, "NUMBERS", {})
+    monkeypatch.setattr(fonts, "font_of", lambda sign: "" if sign > "\u3000" else fonts.USUAL)
+    names = ["悲伤 b", "平静", "é"]
+    counts = pd.DataFrame(np.eye(3), names, names)
+    picture = draw_table(counts, counts, "{:.0f} {}")
+    picture.savefig(tmp_path / "one.svg")
+    picture.savefig(tmp_path / "two.svg")
+    text = (tmp_path / "one.svg").read_text()
+    assert all(f">{name}</text>" in text for name in ("#1 b", "#2", "é")) and "悲" not in text
+    assert capsys.readouterr().out.count("#1 is 悲伤, #2 is 平静; install a font") == 1
+    assert not [str(warning.message) for warning in recwarn if "missing" in str(warning.message)]
+
+
+def test_names_have_the_font_that_shows_them(monkeypatch):
+    monkeypatch.setattr(fonts, "font_of", lambda sign: "cmr10" if sign == "悲" else fonts.USUAL)
+    picture = Picture()
+    label = picture.subplots().set_title("悲 a")
+    fonts.make_readable(picture)
+    assert label.get_text() == "悲 a" and label.get_fontfamily() == [fonts.USUAL, "cmr10"]

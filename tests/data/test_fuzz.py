@@ -520,7 +520,7 @@ def test_files_of_parameters(text):
 @example({"folds": "0-99999999999"}, {})
 @example({"folds": "0,\n1"}, {})
 @example({"folds": "5-3"}, {})
-@example({5: None, True: 1}, {"dataset": 2024})
+@example({5: None, True: 1}, {})
 @example({}, {"media": {"duration": math.inf}})
 @example({}, {"seed": date(2026, 1, 1)})
 def test_values_of_parameters(of_file, given):

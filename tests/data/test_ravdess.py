@@ -197,7 +197,8 @@ def test_a_take_that_is_there_twice(tmp_path, modality, ending):
     table = read(tmp_path)
     (copies,) = table.attrs["copies"]
     assert (
-        copies.startswith("3 files are there twice, such as ") and "one of each is used" in copies
+        copies.startswith("files that are there twice: 3, such as ")
+        and "one of each is used" in copies
     )
     (tmp_path / "Actor_01" / name).write_text(f"another {name}")
     with pytest.raises(InvalidCorpus, match="are the same recording and differ; move") as caught:

@@ -176,7 +176,7 @@ def test_an_utterance_that_is_there_twice(tree):
     assert read(tree).audio[0].endswith("00001.wav") and not read(tree).attrs["copies"]
     again = tree / f"dev/wav/id10001/{VIDEO}/00001.wav"
     touch(tree, again.relative_to(tree))
-    assert read(tree).attrs["copies"][0].startswith("1 files are there twice, such as ")
+    assert read(tree).attrs["copies"][0].startswith("files that are there twice: 1, such as ")
     again.write_text("another")
     with pytest.raises(InvalidCorpus, match="00001.wav are the same recording and differ; move"):
         read(tree)
