@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -120,13 +121,17 @@ class Suite:
                 temporary.write_text(content, encoding="utf-8")
 
     def table(self, name: str, frame: pd.DataFrame, runs: dict | None = None, **rest: Any) -> Table:
-        """Write a table's files and return it; ``runs`` has by column the runs behind each cell."""
+        """Write a table's files and return it; ``runs`` has by column the runs behind each cell.
+
+        The CSV has the columns that are shown, with the ends of intervals and standard deviations.
+        """
         links = {
             column: [self.link(of) * pd.notna(value) for of, value in zip(behind, frame[column])]
             for column, behind in (runs or {}).items()
         }
         table = Table(name=name, frame=frame, links=links, **rest)
-        self.write(f"tables/{name}.csv", frame)
+        shown = chain(*((*column.split(":"), f"{column}_sd") for column in table.columns))
+        self.write(f"tables/{name}.csv", frame.filter(dict.fromkeys(shown)))
         self.write(f"tables/{name}.tex", table.to_tex())
         return table
 

@@ -113,4 +113,4 @@ def write(file: Path, take: Recording | list[Recording]) -> None:
     if file.suffix == ".wav":
         return write_sound(file, sound, voice.RATE)
     silent = file.name.startswith("02")
-    write_video(file, frames, sound, *["-an"] * silent)
+    write_video(file, frames, None if silent else sound)

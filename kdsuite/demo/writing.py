@@ -1,27 +1,23 @@
 """How text, sound and video of a synthetic corpus get onto the disk, each file in one step."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from subprocess import PIPE, Popen
 from tempfile import NamedTemporaryFile
 
 import numpy as np
 import soundfile
-from imageio_ffmpeg import get_ffmpeg_exe
+from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
 from scipy.signal import resample_poly
 
 from kdsuite.demo.voice import RATE
 from kdsuite.paths import replacing
 
 FPS = 30000 / 1001  # frames a second of the videos
-# ffmpeg's options: for the frames that it reads, for all that it writes, and for each kind of file
-FRAMES = "-y -loglevel error -f rawvideo -pix_fmt rgb24 -r 29.97 -s {0[1]}x{0[0]} -i - -i"
-WRITTEN = "-preset superfast -r 30000/1001 -threads 1"
+# codecs of video and sound, and ffmpeg's options
 FORMATS = {
-    ".mp4": "-vcodec libx264 -pix_fmt yuva420p -crf 20 -movflags +faststart -acodec aac -aac_coder fast",
-    ".avi": "-vcodec mpeg4 -q:v 4 -vtag DX50 -acodec libmp3lame",
+    ".mp4": ("libx264", "aac", "-crf 20 -movflags +faststart"),
+    ".avi": ("mpeg4", "libmp3lame", "-q:v 4 -vtag DX50"),
 }
 
 
@@ -38,20 +34,27 @@ def write_sound(file: Path, sound: np.ndarray, rate: int = 16000) -> None:
         soundfile.write(temporary, resample_poly(sound, rate, RATE), rate)
 
 
-def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray, *options: str) -> None:
+def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | None) -> None:
     """Write uint8 RGB frames ``(height, width, 3)`` at :data:`FPS`, and sound ``(samples,)`` at
-    ``RATE`` Hz, in one step; ``options`` are further ones for ffmpeg.
+    ``RATE`` Hz, in one step.
 
     Raises OSError where ffmpeg fails.
     """
+    video, audio, options = FORMATS[file.suffix]
     frames = iter(frames)
     first = next(frames)
     with NamedTemporaryFile(suffix=".wav") as wave, replacing(file) as temporary:
-        soundfile.write(wave.name, sound, RATE)
-        command = [get_ffmpeg_exe(), *FRAMES.format(first.shape).split(), wave.name]
-        command += [*WRITTEN.split(), *FORMATS[file.suffix].split(), *options, temporary]
-        with suppress(BrokenPipeError), Popen(command, stdin=PIPE) as process:
-            process.stdin.writelines(chain([first], frames))
+        if sound is not None:
+            soundfile.write(wave.name, sound, RATE)
+        with FFMPEG_VideoWriter(
+            str(temporary), first.shape[1::-1], FPS, video, wave.name if sound is not None else None,
+            audio, preset="superfast", threads=1,
+            # moviepy rounds the rate to 29.97, hence the second -r
+            ffmpeg_params=["-r", "30000/1001", "-aac_coder", "fast", *options.split()],
+        ) as writer:  # fmt: skip
+            process = writer.proc
+            for frame in chain([first], frames):
+                writer.write_frame(frame)
         if process.returncode:
             raise OSError(
                 f"ffmpeg failed to write {file} (status {process.returncode}); is the disk full?"
