@@ -23,11 +23,13 @@ def hashes(files: Iterable[str], corpus: Corpus) -> dict[str, str]:
     They are kept in ``data/hashes``, with sizes, times and inodes that tell a changed file. Raises
     OSError for a file that may not be read.
     """
+    files, now = {*files} - {""}, time.time_ns()
+    if not files:
+        return {"": ""}
     memory = paths.DATA / "hashes" / f"{digest(corpus.path)}.json"
     known = {}
     with suppress(OSError, ValueError):
         known = json.loads(memory.read_bytes())
-    files, now = {*files} - {""}, time.time_ns()
     states = {file: _state(file) for file in files}
     changed = [file for file in files if known.get(file, "-")[0] != states[file][0]]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:

@@ -89,7 +89,8 @@ sys.addaudithook(watch)
 @contextlib.contextmanager
 def folder():
     """Yield an empty folder; nothing outside of temporary ones may be written."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "DATA", Path(name) / "data")
         WATCHED.append(name)
         try:
             yield Path(name)
