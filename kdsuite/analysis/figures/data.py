@@ -73,7 +73,7 @@ def _spectrogram(axes, store, row, media):
     from kdlib.spectrogram import Spectrogram
 
     waveform = store.waveforms[row].float()[None] / 32768
-    values = Spectrogram(media).to(waveform.device)(waveform)[0, 0].cpu()  # (bins, columns)
+    values = Spectrogram(media).to(waveform.device)(waveform)[0, 0].cpu().numpy()  # (bins, columns)
     mel = media.front_end == "logmel"
     height, unit = (len(values), "mel band") if mel else (media.sample_rate / 2000, "kHz")
     place = (0, values.shape[1] * media.hop, 0, height)
