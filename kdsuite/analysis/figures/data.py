@@ -77,7 +77,7 @@ def _spectrogram(axes, store, row, media):
     # of long sound a part of the columns, so that the picture takes no more memory
     step = len(pieces(waveform.shape[1], store.sample_rate)) - 1
     front_end, parts = Spectrogram(media).to(waveform.device), waveform.tensor_split(step, dim=1)
-    columns = [front_end(part.float() / 32768)[0, 0, :, ::step].cpu() for part in parts]
+    columns = [front_end(part.float() / 32768)[0, 0, :, ::step].cpu().numpy() for part in parts]
     values = np.concatenate(columns, axis=1)  # (bins, columns)
     mel = media.front_end == "logmel"
     height, unit = (len(values), "mel band") if mel else (media.sample_rate / 2000, "kHz")
