@@ -502,7 +502,7 @@ def test_files_that_are_no_student(run, tmp_path, capsys):
         assert "holds no student" in sentence(capsys, "predict", tmp_path / name, "a.wav")
     assert not (tmp_path / "harm").exists()
     assert "no student" in sentence(capsys, "predict", tmp_path / "weights", "a.wav")
-    assert "is no file" in sentence(capsys, "predict", tmp_path / "nowhere", "a.wav")
+    assert "cannot be opened (No such file" in sentence(capsys, "predict", tmp_path / "nowhere", "a.wav")
     assert "is no file" in sentence(capsys, "predict", tmp_path, "a.wav")
 
 
