@@ -12,14 +12,14 @@ from kdsuite.runs.run import Run
 
 
 class Durations:
-    """The seconds that runs took, by what decides about them: stage, dataset, backbone, and whether
-    the networks have an aggregator."""
+    """The seconds that finished runs took, by what decides about them: stage, dataset, backbone,
+    and whether the networks have an aggregator."""
 
     def __init__(self) -> None:
         self.seconds = defaultdict(list)
 
     def add(self, run: Run) -> None:
-        """Take note of a run that is done."""
+        """Take note of a run, if it is done."""
         wall = run.result.get("wall", 0)
         for kind in _kinds(run) if wall > 0 else ():
             self.seconds[kind].append(wall)
@@ -35,7 +35,7 @@ def _kinds(run):
     """Return what decides about the seconds of a run, the most exact first."""
     of = run.settings
     kind = run.stage, of.dataset, of.backbone, of.sequential
-    return [kind[:length] for length in range(len(kind), 0, -1)]
+    return [kind[:length] for length in (4, 3, 2, 1)]
 
 
 class Finished:
@@ -47,47 +47,41 @@ class Finished:
 
     def __init__(self, runs: dict[Path, Run], cores: int) -> None:
         self.runs, self.cores, self.jobs, self.durations = runs, cores, {}, Durations()
-        self.left = dict(runs)
-        for folder, run in runs.items():
-            if run.done:
-                self._note(folder)
-
-    def _note(self, folder):
-        self.durations.add(self.left.pop(folder, self.runs[folder]))
+        self.left = {folder for folder, run in runs.items() if not run.done}
+        for run in runs.values():
+            self.durations.add(run)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether Snakemake shows a message itself."""
         message = vars(record)
         if message.get("output"):
             self.jobs[message["jobid"]] = Path(message["output"][0]).parent
-        folder = self.jobs.get(message.get("job_id"))
-        if folder in self.runs:
-            self._note(folder)
-            print(in_words(self.runs[folder]), self._rest(), sep="; ", file=sys.stderr, flush=True)
+        run = self.runs.get(self.jobs.get(message.get("job_id")))
+        if run:
+            self.left.discard(run.folder)
+            self.durations.add(run)
+            print(f"{in_words(run)}; {self._rest()}", file=sys.stderr, flush=True)
         return record.levelno > logging.INFO or "executor_plugin" in record.pathname
 
     def _rest(self):
         """Return how many runs are left, and about how long they take."""
-        if not self.left:
-            return "no run is left"
-        expected = [self.durations.expected(run) for run in self.left.values()]
+        count = len(self.left)
+        expected = [self.durations.expected(self.runs[folder]) for folder in self.left]
         known = [seconds for seconds in expected if seconds]
-        seconds = len(expected) * mean(known or [0]) / min(self.cores, len(expected))
-        about = f", about {timedelta(seconds=round(seconds))}" if known else ""
-        return f"{len(expected)} of {len(self.runs)} runs left{about}"
+        rest = f"{count} of {len(self.runs)} runs left"
+        if known:
+            seconds = count * mean(known) / min(self.cores, count)
+            rest += f", about {timedelta(seconds=round(seconds))}"
+        return rest
 
 
 def in_words(run: Run) -> str:
     """Return a finished run's name, its mean UAR with that of the linear baseline on the same
     folds, and its seconds."""
-    result, kind = run.result, "frames_uar" if run.stage == "teacher" else "uar"
+    kind, result = "frames_uar" if run.stage == "teacher" else "uar", run.result
     linear = {row["fold"]: row.get(kind) for row in run.data.result.get("folds", [])}
-    rows = result.get("folds", [])
-    ours = [row["uar"] for row in rows]
-    theirs = [linear[row["fold"]] for row in rows if linear.get(row["fold"]) is not None]
-    score = f"UAR {100 * mean(ours):.1f} %" if ours else "no score"
-    if run.stage == "data":
-        score = f"{score} of the linear baseline"
-    elif theirs:
-        score += f" (linear baseline {100 * mean(theirs):.1f} %)"
-    return f"{run.name}: {score}, {result.get('wall', 0):.0f} s"
+    pairs = [(row["uar"], linear.get(row["fold"])) for row in result.get("folds", [])]
+    scores = [f"{100 * mean(values):.1f} %" for values in zip(*pairs) if None not in values]
+    score = "UAR " + " (linear baseline ".join(scores[: 1 if run.stage == "data" else 2])
+    closed = ")" * ("(" in score)
+    return f"{run.name}: {score}{closed}, {result.get('wall', 0):.0f} s"

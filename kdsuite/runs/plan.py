@@ -25,8 +25,6 @@ SECONDS = {"voxceleb1": 8.2, "iemocap": 4.5}
 # seconds of a run that are not training, as small runs on two cores have them, and of the report
 OVERHEAD = {"data": 20.0, "teacher": 7.0, "student": 6.0}
 REPORT = 30.0
-TIMES = {"hours": 3600, "minutes": 60, "seconds": 1}
-BYTES = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "bytes": 1}
 # seconds of video that one core decodes, crops and resizes in a second
 DECODED = 15.0
 # TFLOP/s of a training step of full size on one H100: bf16, channels-last, CUDA graphs, batches of
@@ -199,25 +197,13 @@ def rates() -> tuple[str, dict[str, dict[str, float]]]:
 def in_words(forecast: dict[str, Any]) -> str:
     """Return a plan as a table with a few sentences, to be read in a minute."""
     stages = pd.DataFrame.from_dict(forecast["stages"], orient="index")
-    for name, units in (
-        ("hours", TIMES),
-        ("hours_missing", TIMES),
-        ("longest_hours", TIMES),
-        ("memory_bytes", BYTES),
-    ):
-        size = 3600 if units is TIMES else 1
-        stages[name] = [_amount(size * value, units) for value in stages[name]]
-    stages = stages.rename(
-        columns=lambda name: name.replace("hours", "time").removesuffix("_bytes")
-    )
+    stages.columns = "runs", "missing", "FLOPs", "time", "time_missing", "longest", "memory"
+    times = ["time", "time_missing", "longest"]
+    stages[times], stages["memory"] = stages[times].map(_time), stages.memory.map(_size)
     device, side_by_side = forecast["machine"].values()
-    every, missing, one, eight = (
-        _amount(3600 * forecast[name], TIMES)
-        for name in ("hours", "hours_missing", "gpu_hours", "eight_gpu_hours")
-    )
-    disk = ", ".join(
-        f"{name} {_amount(size, BYTES)}" for name, size in forecast["disk_bytes"].items()
-    )
+    names = "hours", "hours_missing", "gpu_hours", "eight_gpu_hours"
+    every, missing, one, eight = (_time(forecast[name]) for name in names)
+    disk = ", ".join(f"{name} {_size(size)}" for name, size in forecast["disk_bytes"].items())
     return f"""Suite {forecast["suite"]}: {forecast["title"]}
 
 {stages.to_string(float_format="{:,.3g}".format)}
@@ -232,6 +218,14 @@ Memory is that of the largest training step: weights, gradients, Adam's moments 
 
 
 def _amount(value, units):
-    """Return a value with the largest of the units that it fills."""
-    name, size = next((unit for unit in units.items() if value >= unit[1]), list(units.items())[-1])
-    return f"{value / size:,.3g} {name}"
+    """Return a value in the largest of the units that it fills, else the smallest."""
+    size = next((size for size in units if value >= size), min(units))
+    return f"{value / size:,.3g} {units[size]}"
+
+
+def _time(hours):
+    return _amount(3600 * hours, {3600: "hours", 60: "minutes", 1: "seconds"})
+
+
+def _size(count):
+    return _amount(count, {1e12: "TB", 1e9: "GB", 1e6: "MB"})

@@ -279,7 +279,7 @@ def stale(home, *arguments):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     # a plan names them as jobs, and a line tells of each that is finished
-    pattern = r"^(?:Job \d+: (\S+)|(\S+): .* run(?:s|) .*left.*)$"
+    pattern = r"^(?:Job \d+: (\S+)|(\S+): .* runs left.*)$"
     found = re.findall(pattern, done.stdout + done.stderr, re.MULTILINE)
     return sorted({planned or finished for planned, finished in found})
 

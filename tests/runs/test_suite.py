@@ -126,7 +126,7 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
     assert code == 0, said
     lines = [line for line in said.splitlines() if " runs left" in line]
     assert lines[:2] == [
-        "broken/data/all: UAR 50.0 % of the linear baseline, 60 s; 3 of 8 runs left, about 0:03:00",
+        "broken/data/all: UAR 50.0 %, 60 s; 3 of 8 runs left, about 0:03:00",
         f"broken/student/{students[0]}: UAR 50.0 % (linear baseline 50.0 %), 60 s; 2 of 8 runs left, "
         "about 0:02:00",
     ]
