@@ -222,6 +222,23 @@ def test_every_figure_has_its_data_beside_it(report):
         assert len(pd.read_csv(report.folder / unquote(link["href"]))), figure["id"]
 
 
+def test_every_column_of_every_csv_is_described(report):
+    """In docs/columns.md; the report writes each table, also where it has no rows."""
+    page = (paths.ROOT / "docs" / "columns.md").read_text()
+    described = {
+        name for row in re.findall("^\\| (`.*?) \\|", page, re.M) for name in row.split("`")
+    }
+    files = [*report.folder.rglob("*.csv")]
+    assert {"results.csv", "runs.csv", "gains.csv", "table7.csv"} <= {file.name for file in files}
+    unknown = {
+        (file.name, column)
+        for file in files
+        for column in pd.read_csv(file, nrows=0).columns
+        if column not in described
+    }
+    assert not unknown, sorted(unknown)
+
+
 def small_suite(tmp_path, monkeypatch, grid_text="runs: []") -> Suite:
     """Return a suite of this grid, its reports below a temporary folder."""
     (tmp_path / "params" / "grids").mkdir(parents=True)
