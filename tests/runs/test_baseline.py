@@ -171,7 +171,8 @@ def test_the_penalty_is_chosen_on_speakers_left_out_where_the_fold_tests_unknown
 
 def test_a_label_a_class_and_a_single_class_make_a_model_too():
     store = tone_store()
-    fold = folds(store.recordings, Corpus(protocol="random", groups=2))[0]
+    recordings = store.recordings.assign(source=store.recordings.recording)
+    fold = folds(recordings, Corpus(protocol="random", groups=2))[0]
     own = store.labels.numpy()[fold.train]
     first = np.isin(np.arange(len(own)), np.unique(own, return_index=True)[1])
     statistics = baseline._of_sound(store)

@@ -190,7 +190,7 @@ def test_a_report_killed_at_any_write_is_made_whole_by_the_next(tmp_path, monkey
     monkeypatch.setattr(grid, "runs", lambda name: runs)
     monkeypatch.setattr(grid, "known", lambda name: [])
     # the documentation and the notebooks that no run executed would only take time
-    monkeypatch.setattr(pages, "_documentation", lambda suite: {})
+    monkeypatch.setattr(pages.notebooks, "documentation", lambda: [])
     monkeypatch.setattr(pages, "_sources", lambda folder="": [])
 
     def build(name):
