@@ -130,4 +130,4 @@ def train_teacher(settings: Settings, store: Store, epochs: Epochs) -> None:
     shown."""
     fold = fold_of(store)
     with contextlib.redirect_stdout(io.StringIO()):
-        stages.trained(teacher_trainer(settings, store, fold), fold, epochs)
+        epochs.follow(fold, teacher_trainer(settings, store, fold).epochs())

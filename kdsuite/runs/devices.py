@@ -21,9 +21,9 @@ SHARE = "KDLIB_GPU_SHARE"
 # on the machine's own disk, for GPUs are the machine's; one folder a user, who may not write into
 # those of others
 LOCKS = Path(tempfile.gettempdir()) / f"kdlib-gpus-{os.getuid()}"
-# what a step works on, times the squared width of the network: from there on threads pay on an idle
-# machine. The demo's largest network has 2 thousand, the paper's smallest one 3 million.
-LARGE = 1e6
+# width of a network, 1 in the paper and an eighth in the demo, from which on threads pay on an idle
+# machine: arithmetic grows with its square
+LARGE = 0.25
 _held: list[FileLock] = []  # a lock is let go when its process ends, however it ends
 
 
@@ -80,12 +80,15 @@ def set_threads(settings: Settings, stage: str) -> None:
     with how many.
 
     ``auto`` is a function of the settings and of the cores that this process may use by affinity
-    and quota: all of them for large networks, for others one. Beside a busy process several threads
-    wait for the one that is not scheduled, which took up to 100 times as long.
+    and quota: all of them for a ``teacher`` of pictures or a ``student`` of at least the width
+    :data:`LARGE`, else one. Beside a busy process several threads wait for the one that is not
+    scheduled, which took up to 100 times as long.
     """
-    threads = settings.training.threads
+    threads, model = settings.training.threads, settings.model
     if threads == "auto":
-        threads = cores() if arithmetic(settings, stage) >= LARGE else 1
+        pictures = not settings.corpus.features
+        widths = {"teacher": pictures and model.teacher_width, "student": model.width}
+        threads = cores() if widths.get(stage, 0) >= LARGE else 1
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads)
 
@@ -95,24 +98,3 @@ def cores() -> int:
     from joblib import cpu_count  # late: a tenth of a second
 
     return cpu_count()
-
-
-def arithmetic(settings: Settings, stage: str) -> float:
-    """Return what a training step of ``teacher`` or ``student`` works on, values of pictures or
-    spectrograms times the squared width of the network; 0 for other stages and for measurements.
-
-    The arithmetic of convolutions is proportional to it.
-    """
-    media, model = settings.media, settings.model
-    bins = media.bins if media.front_end == "logmel" else media.fft // 2 + 1
-    frames = settings.segments * media.frames_per_segment if settings.sequential else 1
-    pictures = 0 if settings.corpus.features else 3 * frames * media.frame_size**2
-    batches = {
-        "teacher": settings.teacher_training().batch_size * pictures * model.teacher_width**2,
-        "student": settings.training.batch_size
-        * bins
-        * media.duration
-        / media.hop
-        * model.width**2,
-    }
-    return batches.get(stage, 0)

@@ -79,9 +79,9 @@ def in_words(run: Run) -> str:
     """Return a finished run's name, its mean UAR with that of the linear baseline on the same
     folds, and its seconds."""
     kind, result = "frames_uar" if run.stage == "teacher" else "uar", run.result
+    folds = {row["fold"]: row["uar"] for row in result.get("folds", [])}
     linear = {row["fold"]: row.get(kind) for row in run.data.result.get("folds", [])}
-    pairs = [(row["uar"], linear.get(row["fold"])) for row in result.get("folds", [])]
-    scores = [f"{100 * mean(values):.1f} %" for values in zip(*pairs) if None not in values]
-    score = "UAR " + " (linear baseline ".join(scores[: 1 if run.stage == "data" else 2])
-    closed = ")" * ("(" in score)
-    return f"{run.name}: {score}{closed}, {result.get('wall', 0):.0f} s"
+    linear = [linear[fold] for fold in folds if run.stage != "data" and linear.get(fold)]
+    scores = [f"{100 * mean(values):.1f} %" for values in (folds.values(), linear) if values]
+    score = " (linear baseline ".join(scores) + ")" * bool(linear)
+    return f"{run.name}: UAR {score}, {result.get('wall', 0):.0f} s"

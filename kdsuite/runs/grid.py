@@ -89,7 +89,7 @@ class Known(NamedTuple):
 
     run: Run
     benefit: bool
-    about: str
+    about: str = ""
     over: bool = False
 
 
@@ -97,12 +97,7 @@ def known(suite: str) -> list[Known]:
     """Return the distilled students whose entries say ``benefit: true`` or ``false``, in the order
     of the suite, each seed by itself."""
     return [
-        Known(
-            Run("student", settings),
-            bool(entry["benefit"]),
-            str(entry.get("about", "")),
-            bool(entry.get("over")),
-        )
+        Known(Run("student", settings), **{name: entry[name] for name in TRUTH if name in entry})
         for entry in entries(suite)
         if "benefit" in entry
         for settings in _students(entry)

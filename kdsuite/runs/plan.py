@@ -3,18 +3,28 @@
 
 import json
 import math
+import time
+from datetime import timedelta
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
+from matplotlib.ticker import EngFormatter
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils import benchmark
+from torch.utils.flop_counter import FlopCounterMode
 
+from kdlib.device import autocast, place, precision
 from kdlib.errors import InvalidCorpus
+from kdlib.models.network import build_student, build_teacher
 from kdlib.parameters import digest
+from kdlib.spectrogram import Spectrogram
 from kdsuite import paths
 from kdsuite.data import corpora
 from kdsuite.runs import grid
-from kdsuite.runs.calibration import MEASUREMENTS, Step, workers
-from kdsuite.runs.devices import device_of
+from kdsuite.runs.devices import cores, device_of, share
 from kdsuite.runs.finished import Durations
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings, parameters_of_stage
@@ -30,12 +40,20 @@ DECODED = 15.0
 # TFLOP/s of a training step of full size on one H100: bf16, channels-last, CUDA graphs, batches of
 # 32. A prototype of the step was measured; `make gpu-check` measures the step itself.
 H100 = {
-    "student": {"vgg": 127, "resnet": 36, "seresnet": 34},
-    "teacher": {"vgg": 220, "resnet": 119, "seresnet": 119},
-}
+    ("student", "vgg"): 127, ("student", "resnet"): 36, ("student", "seresnet"): 34,
+    ("teacher", "vgg"): 220, ("teacher", "resnet"): 119, ("teacher", "seresnet"): 119,
+}  # fmt: skip
 # bytes of an executed notebook with its pictures, and of a line of predictions beside the class
 # probabilities
 NOTEBOOK, LINE = 700_000, 70
+# values in a row of face measurements, as OpenFace gives them; they cost next to nothing
+MEASUREMENTS = 35
+# a step of more FLOPs is measured on a CPU with fewer items
+LARGE = 1.5e10
+SUMS, LARGEST = (
+    ("runs", "missing", "flops", "hours", "hours_missing"),
+    ("longest_hours", "memory_bytes"),
+)
 
 
 class Size(NamedTuple):
@@ -77,6 +95,7 @@ def size(settings: Settings) -> Size:
         table = pd.DataFrame({"label": pd.Categorical(classes), "seconds": math.nan})
         # portions of each speaker's recordings are those of all
         table["speaker"] = (speaker * (corpus.protocol != "portions")).astype(str)
+        table["source"] = table.index  # each is whole
         table["fold"] = (speaker // 2).astype(str)  # a session has two
     folds = corpora.chosen_folds(table, settings)
     trained, tested = (
@@ -86,12 +105,95 @@ def size(settings: Settings) -> Size:
     return Size(len(table), table.label.nunique(), seconds, len(folds), trained, tested, source)
 
 
+class Step:
+    """A training step of the ``teacher`` or ``student`` of ``settings``, whose training is
+    ``training``.
+
+    One example has ``items`` (pictures or spectrograms; 1 without aggregator) of ``shape``; the
+    activations of ``at_once`` items are kept at once. Steps of one ``name`` cost the same.
+    """
+
+    def __init__(self, settings: Settings, stage: str, classes: int) -> None:
+        media, training = settings.media, settings.training
+        if stage == "student":
+            sound = torch.zeros(1, settings.segments * media.samples_per_segment)
+            shape = Spectrogram(media, settings.sequential)(sound).shape[1:]
+            build = build_student
+        else:
+            training, side = settings.teacher_training(), media.frame_size
+            frames = [settings.segments * media.frames_per_segment] * settings.sequential
+            shape = (MEASUREMENTS,) if settings.corpus.features else (*frames, 3, side, side)
+            build = partial(build_teacher, frame_shape=shape[-3:])
+        self.items, self.shape, self.training = math.prod(shape[:-3]), shape[-3:], training
+        self.build = partial(build, settings, classes)
+        most = math.ceil(training.batch_size / training.accumulate) * self.items
+        self.at_once = min(most, self.items > 1 and training.frames_at_once or most)
+        kind = stage, settings.backbone, settings.model.model_dump(), training.precision
+        self.name = digest([*kind, self.shape, self.at_once])
+
+    @cached_property
+    def cost(self) -> tuple[int, int, int]:
+        """What is counted on the meta device: an item's FLOPs in the encoder, forwards and
+        backwards; the step's bytes; and the parameters of the whole network.
+
+        The bytes are those of weights, gradients, Adam's moments, and what is saved of the items at
+        once. A tenth of the latter is added for gradients of activations. On a CPU, teachers took
+        0.9 to 1.1 times that, students up to 1.8 times. The aggregator's share of the FLOPs, a
+        thousandth, is not counted.
+        """
+        saved = {}
+        with torch.device("meta"):
+            network, items = self.build(), torch.empty(2, *self.shape)
+
+        def save(value):
+            storage = value.untyped_storage()
+            saved[storage._cdata] = storage.nbytes()
+            return value
+
+        with (
+            FlopCounterMode(display=False) as flops,
+            saved_tensors_hooks(save, lambda value: value),
+        ):
+            network.encoder(items).sum().backward()
+        weights = list(network.parameters())
+        for value in weights:
+            saved.pop(value.untyped_storage()._cdata, None)
+        halved = 4 if precision(self.training, device_of(self.training)) == "bf16" else 2
+        parameters = sum(value.numel() for value in weights)
+        memory = 16 * parameters + 1.1 * self.at_once * (sum(saved.values()) // halved)
+        return flops.get_total_flops() // 2, round(memory), parameters
+
+    @cached_property
+    def seconds(self) -> float:
+        """The seconds that training takes for an item: forwards, backwards and Adam, measured for a
+        fifth of a second, or in one step behind a first one.
+
+        Crops, spectrograms, aggregator and distance, which take little in networks of usual size,
+        are not measured.
+        """
+        device, count, clock = device_of(self.training), self.at_once, {}
+        if device.type == "cpu":  # one thread, and seconds of work, whatever else goes on there
+            count, clock = min(count, int(LARGE / self.cost[0])) or 1, {"timer": time.process_time}
+        network = place(self.build(), device)
+        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        items = torch.rand(count, *self.shape, device=device)
+
+        def step():
+            with autocast(device, self.training):
+                loss = network.encoder(items).float().sum()
+            loss.backward()
+            optimizer.step()
+
+        timer = benchmark.Timer("step()", globals={"step": step}, **clock)
+        return timer.blocked_autorange().median / count
+
+
 def work(
     run: Run, sizes: dict[str, Size], steps: dict[str, Step], durations: Durations
 ) -> dict[str, Any]:
     """Return what a run does: ``items`` that its trainings go through, their ``flops`` forwards and
     backwards, ``seconds`` (of a core where it decodes), ``memory_bytes`` at its peak and ``disk``,
-    bytes that runs which share a ``folder`` take once.
+    bytes that runs which share a ``folder`` take once; a data run has neither items nor FLOPs.
 
     Where ``durations`` has runs alike, it takes their seconds. Each corpus is read once into
     ``sizes``, each other network measured once, as one of ``steps``; evaluation, one or two parts
@@ -100,24 +202,22 @@ def work(
     of, stage, known = run.settings, run.stage, durations.expected(run, alike=True)
     media, features, beside = of.media, of.corpus.features, OVERHEAD[stage]
     name = digest([of.corpus.model_dump(), str(of.folds), media.duration])
-    if name not in sizes:
-        sizes[name] = size(of)
-    corpus = sizes[name]
+    corpus = sizes[name] = sizes.get(name) or size(of)
     row = {"runs": 1, "stage": stage, "missing": not run.done, "dataset": of.dataset}
     row["backbone"] = of.backbone
     row["corpus"] = f"{corpus.recordings:,} recordings in {corpus.folds} fold(s), {corpus.source}"
     if stage == "data":
         frames = 4 * MEASUREMENTS if features else 3 * media.fps * media.frame_size**2
         seconds = corpus.recordings * corpus.seconds
-        return row | dict.fromkeys(("items", "flops", "memory_bytes"), 0) | {
+        return row | {
             "seconds": known or beside + seconds / DECODED * (not of.corpus.synthetic),
             "disk": seconds * (2 * media.sample_rate + frames),
             "folder": digest(parameters_of_stage(of, stage)),
-        }  # fmt: skip
+        }
     step = Step(of, stage, corpus.classes)
     training, items = step.training, step.items
     step = steps.setdefault(step.name, step)
-    flops, _, parameters = step.cost
+    flops, memory, parameters = step.cost
     disk = parameters * training.keep_students
     if stage == "teacher":  # leaves weights and targets
         frames = 1 if features else math.ceil(corpus.seconds * media.fps / media.frame_stride)
@@ -132,7 +232,7 @@ def work(
         "items": items,
         "flops": float(items * flops),
         "seconds": known or beside + items * step.seconds,
-        "memory_bytes": step.memory,
+        "memory_bytes": memory,
         "disk": 4 * corpus.folds * disk + tables,
         "folder": run.folder,
     }
@@ -141,9 +241,9 @@ def work(
 def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     """Return the plan of a suite as JSON holds it: what is to do, and what was measured for it.
 
-    ``side_by_side`` runs (all of the machine where not given) share the machine; each network is
-    measured for a fraction of a second. Raises InvalidParameter where the suite does not exist,
-    InvalidCorpus as :func:`size` does.
+    ``side_by_side`` runs (all of the machine where not given: one a core, or one a GPU or
+    $KDLIB_GPU_SHARE) share the machine; each network is measured for a fraction of a second. Raises
+    InvalidParameter where the suite does not exist, InvalidCorpus as :func:`size` does.
     """
     runs, durations = grid.runs(suite), Durations()
     for run in runs:
@@ -151,27 +251,22 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     known = {}, {}, durations
     works = pd.DataFrame([work(run, *known) for run in runs])
     device = device_of(runs[0].settings.training)
-    side_by_side = side_by_side or workers(device)
+    gpus = torch.cuda.device_count() * max(1, share())
+    side_by_side = side_by_side or (gpus if device.type == "cuda" else cores())
     works["hours"] = works["longest_hours"] = works.seconds / 3600
     works["hours_missing"] = works.hours * works.missing
     stages, columns = works.groupby("stage", sort=False), ["hours", "hours_missing"]
-    longest = stages[["longest_hours", "memory_bytes"]].max()
     # data runs decode with all cores; none faster than the longest training
     trained = works[works.stage != "data"][columns]
     together = (works[columns].sum() / side_by_side).clip(lower=trained.max())
     gpu, speeds = rates()
-    places = zip(works.stage, works.backbone, works.flops)
-    hours = pd.Series(
-        [flops and flops / speeds[stage][name] / 3.6e15 for stage, name, flops in places]
-    )
+    hours = works.flops / 3.6e15 / speeds.reindex([*zip(works.stage, works.backbone)]).to_numpy()
+    totals = dict.fromkeys(SUMS, "sum") | dict.fromkeys(LARGEST, "max")
     return {
         "suite": suite,
         "title": grid.read_suite(suite).get("title", ""),
         "machine": {"device": device.type, "side_by_side": side_by_side},
-        "stages": stages[["runs", "missing", "flops", *columns]]
-        .sum()
-        .join(longest)
-        .to_dict("index"),
+        "stages": stages.agg(totals).fillna(0).to_dict("index"),
         **(together + REPORT / 3600),
         "gpu": gpu,
         "gpu_hours": hours.sum(),
@@ -181,51 +276,39 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     }
 
 
-def rates() -> tuple[str, dict[str, dict[str, float]]]:
+def rates() -> tuple[str, pd.Series]:
     """Return the name of a GPU and the TFLOP/s of its trainings by stage and backbone: those that
     ``make gpu-check`` measured, else :data:`H100`."""
-    file = paths.REPORTS / "benchmarks" / "gpu.json"
+    file, known = paths.REPORTS / "benchmarks" / "gpu.json", pd.Series(H100)
     measured = json.loads(file.read_text()) if file.exists() else {}
     rows = [row for row in measured.get("networks", []) if "left_out" not in row]
     if not rows:
-        return "H100 (speeds of a prototype)", H100
-    table = pd.DataFrame(rows).pivot_table("tflops_a_second", "backbone", "stage")
-    known = table.combine_first(pd.DataFrame(H100)).to_dict()
-    return f"{measured['device']} (speeds measured)", known
+        return "H100 (speeds of a prototype)", known
+    speeds = pd.DataFrame(rows).groupby(["stage", "backbone"]).tflops_a_second.mean()
+    return f"{measured['device']} (speeds measured)", speeds.combine_first(known)
 
 
 def in_words(forecast: dict[str, Any]) -> str:
-    """Return a plan as a table with a few sentences, to be read in a minute."""
-    stages = pd.DataFrame.from_dict(forecast["stages"], orient="index")
-    stages.columns = "runs", "missing", "FLOPs", "time", "time_missing", "longest", "memory"
-    times = ["time", "time_missing", "longest"]
-    stages[times], stages["memory"] = stages[times].map(_time), stages.memory.map(_size)
-    device, side_by_side = forecast["machine"].values()
-    names = "hours", "hours_missing", "gpu_hours", "eight_gpu_hours"
-    every, missing, one, eight = (_time(forecast[name]) for name in names)
-    disk = ", ".join(f"{name} {_size(size)}" for name, size in forecast["disk_bytes"].items())
+    """Return a plan as a table with a few sentences, to be read in a minute; times are in hours,
+    minutes and seconds."""
+    stages, size = forecast["stages"], EngFormatter("B", places=0)
+    table = pd.DataFrame.from_dict(stages, orient="index", columns=[*SUMS, *LARGEST])
+    formats = dict.fromkeys(["hours", "hours_missing", "longest_hours"], _time)
+    formats |= {"flops": "{:.3g}".format, "memory_bytes": size}
+    header = ["runs", "missing", "FLOPs", "time", "time missing", "longest", "memory"]
+    disk = ", ".join(f"{name} {size(value)}" for name, value in forecast["disk_bytes"].items())
     return f"""Suite {forecast["suite"]}: {forecast["title"]}
 
-{stages.to_string(float_format="{:,.3g}".format)}
+{table.to_string(formatters=formats, header=header)}
 
-This machine ({device}, {side_by_side} run(s) side by side): {every} for all, {missing} for what is missing.
+This machine ({forecast["machine"]["device"]}, {forecast["machine"]["side_by_side"]} run(s) side by side): {_time(forecast["hours"])} for all, {_time(forecast["hours_missing"])} for what is missing.
 Runs take what those alike took that are done; of others the encoders' passes and Adam were measured now.
-One {forecast["gpu"]}: {one} of training; eight of them: {eight}.
+One {forecast["gpu"]}: {_time(forecast["gpu_hours"])} of training; eight of them: {_time(forecast["eight_gpu_hours"])}.
 Disk: {disk}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.
 Assumed seconds of a run beside training: {", ".join(f"{name} {each:.0f}" for name, each in OVERHEAD.items())}; a core decodes {DECODED:.0f} seconds of video in a second.
 Memory is that of the largest training step: weights, gradients, Adam's moments and activations."""
 
 
-def _amount(value, units):
-    """Return a value in the largest of the units that it fills, else the smallest."""
-    size = next((size for size in units if value >= size), min(units))
-    return f"{value / size:,.3g} {units[size]}"
-
-
 def _time(hours):
-    return _amount(3600 * hours, {3600: "hours", 60: "minutes", 1: "seconds"})
-
-
-def _size(count):
-    return _amount(count, {1e12: "TB", 1e9: "GB", 1e6: "MB"})
+    return str(timedelta(seconds=round(3600 * hours)))

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
@@ -104,14 +106,6 @@ def _board(folder):
     return SummaryWriter(folder)
 
 
-def trained(
-    trainer: Trainer, fold: Fold, progress: Progress, epochs=Trainer.epochs
-) -> tuple[Network, History]:
-    """Train to the end and return the network and its epochs; ``epochs`` may be those of a
-    :class:`Checkpoint`."""
-    return trainer.network, progress.follow(fold, epochs(trainer))
-
-
 def _cached(kind, run, data, fold, name, *inputs):
     """Return the file of a fold's training: other recordings, parameters, code, folds or ``inputs``
     make it another one."""
@@ -131,8 +125,14 @@ def _once(file, run, make, *others):
     """Make the file of a training as :func:`kdsuite.paths.once` does, with a checkpoint until it is
     there."""
     checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), run.settings.training.checkpoint)
-    paths.once(file, lambda temporary: make(temporary, checkpoint.epochs), *others)
+    paths.once(file, partial(make, epochs=checkpoint.epochs), *others)
     checkpoint.remove()
+
+
+def _frozen(network, file, device):
+    """Return a network with the weights of a file, on a device, for inference."""
+    network.load_state_dict(load_file(file))
+    return place(network.eval().requires_grad_(False), device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,9 +166,9 @@ def _teacher(run, data, fold, progress):
         trainer = teacher_trainer(run.settings, on_device, fold)
         if weights := run.settings.model.teacher_weights:
             load_pretrained(trainer.network.encoder[0], run.settings.backbone, weights)
-        network, history = trained(trainer, fold, progress, epochs)
-        arrays = extract_privileged(network, run.settings, on_device).items()
-        student_file.save(temporary.with_name(WEIGHTS), student_file.weights(network))
+        history = progress.follow(fold, epochs(trainer))
+        arrays = extract_privileged(trainer.network, run.settings, on_device).items()
+        student_file.save(temporary.with_name(WEIGHTS), student_file.weights(trainer.network))
         arrays = {name: value.contiguous() for name, value in arrays}
         student_file.save(temporary.with_name(TARGETS), arrays)
         temporary.write_text(json.dumps({"fold": fold.number, "history": history}))
@@ -190,10 +190,8 @@ def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
                 "parameter 'training.target_stretch' is 'crop', but the face measurements of this corpus carry no time; "
                 "use recording."
             )
-        shape = data.frames.values.shape[1:]
-        network = build_teacher(run.settings, len(data.classes), shape)
-        network.load_state_dict(load_file(file.with_name(WEIGHTS)))
-        place(network.eval().requires_grad_(False), data.device)
+        network = build_teacher(run.settings, len(data.classes), data.frames.values.shape[1:])
+        network = _frozen(network, file.with_name(WEIGHTS), data.device)
     privileged = build_privileged(load_file(file.with_name(TARGETS)), data.device, network)
     history = json.loads(file.read_text())["history"]
     return TrainedTeacher(**vars(privileged), history=history, folder=file.parent)
@@ -284,7 +282,7 @@ def train_student(
     teacher = audio_teacher(settings, data, fold, progress) if audio else None
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
-    network, history = trained(trainer, fold, progress, epochs)
+    network, history = trainer.network, progress.follow(fold, epochs(trainer))
     tested = predict(network, settings, data, fold.test)
     validation = tested.logits[:0]
     if len(fold.validation):
@@ -298,16 +296,14 @@ def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray)
     """Return what :func:`kdlib.student.predict` does; of more than a minute of sound, taken whole,
     the average over its pieces: class probabilities and embeddings, as a student in use does."""
     sound = data.waveforms
-    edges = [pieces(length, data.sample_rate) for length in sound.lengths[rows].tolist()]
+    places = zip(sound.starts[rows].tolist(), sound.lengths[rows].tolist())
+    edges = [start + pieces(length, data.sample_rate) for start, length in places]
     counts = [len(each) - 1 for each in edges]
     if settings.media.inference == "fixed" or max(counts) == 1:
         return method.predict(network, settings, data, rows)
-    starts = [start + each[:-1] for start, each in zip(sound.starts[rows].tolist(), edges)]
-    starts, lengths = (
-        torch.from_numpy(np.concatenate(parts)).to(data.device)
-        for parts in (starts, [*map(np.diff, edges)])
-    )
-    cut = replace(data, waveforms=replace(sound, starts=starts, lengths=lengths))
+    pairs = np.concatenate([sliding_window_view(each, 2) for each in edges])  # (pieces, 2)
+    starts, ends = torch.from_numpy(pairs).to(data.device).unbind(1)
+    cut = replace(data, waveforms=replace(sound, starts=starts, lengths=ends - starts))
     output = method.predict(network, settings, cut, np.arange(len(starts)))
     probabilities, final = (
         torch.stack([part.mean(dim=0) for part in values.split(counts)])
@@ -324,14 +320,11 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
 
     def make(temporary, epochs):
         trainer = student_trainer(run.settings, data, fold, None, "audio teacher")
-        lines = Progress("audio teacher", progress.epochs)
-        network, _ = trained(trainer, fold, lines, epochs)
-        save_file(student_file.weights(network), temporary)
+        Progress("audio teacher", progress.epochs).follow(fold, epochs(trainer))
+        save_file(student_file.weights(trainer.network), temporary)
 
     _once(file, run, make)
-    network = build_student(settings, len(data.classes))
-    network.load_state_dict(load_file(file))
-    return place(network.eval().requires_grad_(False), data.device)
+    return _frozen(build_student(settings, len(data.classes)), file, data.device)
 
 
 def trial_embeddings(

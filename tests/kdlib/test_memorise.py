@@ -15,7 +15,6 @@ from kdlib import student, teacher
 from kdlib.dataset import Fold, Ragged
 from kdlib.models.network import BACKBONES
 from kdsuite.data.store import Store
-from kdsuite.runs import stages
 from kdsuite.runs.stages import Progress
 from kdsuite.settings import Settings, load
 from tests.conftest import noise_store
@@ -76,17 +75,15 @@ def memorised(recordings) -> Callable[[str, str, str], float]:
         settings = settings_of(backbone, "agg" if sequential else "nonseq")
         progress = Progress(stage, settings.training.epochs)
         if stage == "teacher":
-            network, _ = stages.trained(
-                teacher.teacher_trainer(settings, recordings, fold), fold, progress
-            )
-            return accuracy(
-                teacher.extract_privileged(network, settings, recordings)["probabilities"],
-                recordings,
-            )
-        network, _ = stages.trained(
-            student.student_trainer(settings, recordings, fold, None, stage), fold, progress
-        )
-        return accuracy(student.predict(network, settings, recordings, rows).logits, recordings)
+            trainer = teacher.teacher_trainer(settings, recordings, fold)
+        else:
+            trainer = student.student_trainer(settings, recordings, fold, None, stage)
+        progress.follow(fold, trainer.epochs())
+        if stage == "teacher":
+            arrays = teacher.extract_privileged(trainer.network, settings, recordings)
+            return accuracy(arrays["probabilities"], recordings)
+        output = student.predict(trainer.network, settings, recordings, rows)
+        return accuracy(output.logits, recordings)
 
     return lambda stage, backbone, setting: of(
         stage, backbone, settings_of(backbone, setting).sequential

@@ -187,11 +187,9 @@ def test_statistics_of_a_trained_student_are_those_of_its_training_set(own_data,
         settings = small(
             backbone="vgg", setting=setting, alpha=0, training={"batchnorm": batchnorm}
         )
-        networks[batchnorm], _ = stages.trained(
-            student.student_trainer(settings, store, folds[0], None, "student"),
-            folds[0],
-            Progress("student", 2),
-        )
+        trainer = student.student_trainer(settings, store, folds[0], None)
+        Progress("student", 2).follow(folds[0], trainer.epochs())
+        networks[batchnorm] = trainer.network
     ours, lagging = (network.state_dict() for network in networks.values())
     changed = {
         name.rpartition(".")[2] for name in ours if not torch.equal(ours[name], lagging[name])

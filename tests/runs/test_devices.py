@@ -120,8 +120,8 @@ def test_small_networks_compute_with_one_thread_and_large_ones_with_all_cores(mo
         settings = load(dataset=name, backbone=backbone, setting=setting)
         for stage in ("data", "teacher", "student"):
             devices.set_threads(settings, stage)
-            real = ("ravdess", "iemocap", "voxceleb1", "own-recordings")
-            large = name in real and stage != "data"
+            full = name in ("ravdess", "iemocap", "voxceleb1", "own-recordings")
+            large = full and stage != "data"
             assert used.pop() == (6 if large else 1), (name, stage)
         devices.set_threads(settings.changed(training={"threads": 3}), "student")
         assert used.pop() == 3
