@@ -103,7 +103,7 @@ def _random(recordings, corpus):
         )
     shuffled = np.random.default_rng(corpus.split_seed).permutation(count)
     place = np.argsort(np.lexsort([shuffled, first.label.cat.codes]))  # class by class
-    group = recordings.source.map(dict(zip(first.source, place % groups)))
+    group = recordings.source.map(pd.Series(place % groups, first.source))
     return [(f"random {number}", group == number, False) for number in range(groups)]
 
 
@@ -116,19 +116,20 @@ def _portions(recordings, corpus):
             f"parameter 'corpus.portions' is {list(portions)}; give the shares of training, "
             "validation and test, which add up to 1."
         )
-    generator, part = np.random.default_rng(corpus.split_seed), recordings.source.map(lambda _: 0)
+    generator, parts = np.random.default_rng(corpus.split_seed), []
     for _, own in recordings.groupby("speaker"):
         # sources at random, and where each one begins and ends among the speaker's recordings
-        size = own.groupby("source", sort=False).size()
-        end = size.iloc[generator.permutation(len(size))].cumsum()
-        begin, tested = own.source.map(end - size), round(test * len(own)) or 1
-        trained = len(own) - tested - round(validation * len(own))
-        late = own.source.map(end) > len(own) - tested
-        part[own.index] = np.where(late, 2, np.where(begin >= trained, 1, 0))
-    part = part.groupby(recordings.source).transform("max")  # of several speakers
-    sides = part.groupby(recordings.speaker).agg(["min", "max"])
-    for speaker in sides.index[(sides["min"] > 0) | (sides["max"] < 2)]:
-        own = recordings[recordings.speaker == speaker]
+        size, count = own.groupby("source", sort=False).size(), len(own)
+        size = size.iloc[generator.permutation(len(size))]
+        end = size.cumsum()
+        tested = count - (round(test * count) or 1)
+        late = end - size >= tested - round(validation * count)
+        parts.append(late.astype(int).mask(end > tested, 2))
+    # one of several speakers goes with the latest of its parts
+    part = recordings.source.map(pd.concat(parts).groupby(level=0).max())
+    for speaker, own in recordings.groupby("speaker"):
+        if {0, 2} <= {*part[own.index]}:
+            continue
         raise InvalidCorpus(
             f"speaker {speaker} has {len(own)} recording(s) cut from {own.source.nunique()} source(s), "
             f"too few to split into {', '.join(SPLIT)}; leave that speaker out, change corpus.portions, "
