@@ -17,8 +17,8 @@ SPLIT = ("train", "validation", "test")
 
 def fold_key(fold: Fold, recordings: pd.DataFrame) -> str:
     """Return the name of a fold's files, which changes with the recordings on either side."""
-    rows = fold.train, fold.validation, fold.test
-    sides = [recordings.recording.iloc[side].tolist() for side in rows]
+    names = recordings.recording.to_numpy()
+    sides = [names[side].tolist() for side in (fold.train, fold.validation, fold.test)]
     if fold.labels is not None:
         sides.append(fold.labels.tolist())
     return f"fold-{fold.number}-{digest(sides, 8)}"
@@ -30,20 +30,21 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     Raises InvalidCorpus where a class to be tested has no training example or the table lacks what
     the protocol needs, InvalidParameter for more groups than there is to deal out.
     """
-    result, labels = [], recordings.label
+    result = []
     for number, (name, test, validation) in enumerate(
         PROTOCOLS[corpus.protocol](recordings, corpus)
     ):
         sides = ~(test | validation), test, validation
         fold = _reduced(Fold(number, name, *map(np.flatnonzero, sides)), recordings, corpus)
-        for label in sorted({*labels.iloc[fold.test]} - {*labels.iloc[fold.train]}):
+        trained, tested = ({*recordings.label.iloc[side]} for side in (fold.train, fold.test))
+        for label in sorted(tested - trained):
             raise InvalidCorpus(
                 f"fold {number} tests class '{label}', of which no training recording is left "
                 f"without {name}; use more speakers, other classes or another corpus.protocol."
             )
-        if labels.iloc[fold.train].nunique() == 1:
+        if len(trained) == 1:
             raise InvalidCorpus(
-                f"fold {number} trains on class '{labels.iloc[fold.train[0]]}' alone, so it can tell "
+                f"fold {number} trains on class '{trained.pop()}' alone, so it can tell "
                 "nothing apart; use more speakers, other classes or another corpus.protocol."
             )
         result.append(_relabelled(fold, recordings, corpus))

@@ -86,8 +86,8 @@ def read_text(file: str | Path) -> str:
 
 def _numbered(file):
     """Return the lines of a text that are not blank, by their number."""
-    lines = pd.Series(read_text(file).splitlines(), dtype=str).str.strip()
-    return lines.set_axis(lines.index + 1)[lines.to_numpy() != ""]
+    lines = enumerate(map(str.strip, read_text(file).splitlines()), 1)
+    return pd.Series({number: line for number, line in lines if line}, dtype=str)
 
 
 def read_lines(file: Path, pattern: str, example: str, only: str = "") -> pd.DataFrame:
@@ -122,8 +122,7 @@ def _cells(file):
     except (csv.Error, UnicodeError) as error:
         raise _no_table(file, error) from None
     line, end = rows.popitem()
-    if end != [END]:
-        raise fault(line, file, "has a quote that is not closed; close it.")
+    refuse(pd.Series({line: end != [END]}), file, "has a quote that is not closed; close it.")
     columns = dict(enumerate(zip_longest(*rows.values())))
     table = pd.DataFrame(columns, [*rows], dtype=object)
     count, table = table.count(axis=1), table.mask(table == "").dropna(how="all")
@@ -233,11 +232,6 @@ def find(
     return files.reindex(columns=kinds).astype(str)
 
 
-def fault(line: int, file: str | Path, complaint: str) -> InvalidCorpus:
-    """Return the error of a line."""
-    return InvalidCorpus(f"line {line} of {file} {complaint}")
-
-
 def refuse(wrong: pd.Series, file: Path, complaint: str, *columns: pd.Series) -> None:
     """Raise InvalidCorpus for the first wrong line; its cells of ``columns`` fill ``complaint``.
 
@@ -245,4 +239,5 @@ def refuse(wrong: pd.Series, file: Path, complaint: str, *columns: pd.Series) ->
     """
     if wrong.any():
         line = wrong.idxmax()
-        raise fault(line, file, complaint.format(*(column[line] for column in columns)))
+        complaint = complaint.format(*(column[line] for column in columns))
+        raise InvalidCorpus(f"line {line} of {file} {complaint}")

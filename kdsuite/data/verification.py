@@ -51,8 +51,7 @@ class Trials(NamedTuple):
 def full_length(settings: Settings) -> Settings:
     """Return settings under which recordings are taken in full length, as verification does (paper,
     section 4)."""
-    media = settings.media.model_copy(update={"inference": "whole"})
-    return settings.model_copy(update={"media": media})
+    return settings.changed(media={"inference": "whole"})
 
 
 def prepare(settings: Settings) -> Trials | None:
