@@ -38,20 +38,21 @@ def warnings(recordings: pd.DataFrame, corpus: Corpus) -> list[str]:
         for row in table[table.difference.fillna(0) != 0].itertuples()
     ]
     reasons = [*recordings.attrs.get("copies", []), *recordings.attrs["incomplete"].values()]
-    doubles = recordings.assign(sound=_sounds(recordings, corpus)).groupby("sound").recording
-    for names in doubles.agg(list)[doubles.size() > 1][:1]:
+    sounds = _sounds(recordings, corpus)
+    doubles = recordings.recording[sounds.duplicated(keep=False)]
+    for names in doubles.groupby(sounds).agg(list)[:1]:
         reasons.append(
-            f"{doubles.size()[lambda size: size > 1].sum()} recordings have, byte for byte, the same "
-            f"sound as another one, such as {names[0]} and {names[1]}"
+            f"{len(doubles)} recordings have, byte for byte, the same sound as another one, such as "
+            f"{names[0]} and {names[1]}"
         )
     return differences + [f"{reason}." for reason in reasons]
 
 
 def _sounds(recordings, corpus):
     """Return what tells the sounds of recordings apart: the bytes of the file, and the part."""
-    content = hashes(recordings.audio, corpus)
-    parts = zip(recordings.audio.map(content), recordings.audio_start, recordings.seconds)
-    return [*map(str, parts)]
+    content = recordings.audio.map(hashes(recordings.audio, corpus))
+    parts = [content, recordings.audio_start, recordings.seconds]
+    return recordings.groupby(parts, dropna=False).ngroup()
 
 
 def leaks(recordings: pd.DataFrame, folds: Sequence[Fold], corpus: Corpus) -> pd.DataFrame:

@@ -17,8 +17,8 @@ SPLIT = ("train", "validation", "test")
 
 def fold_key(fold: Fold, recordings: pd.DataFrame) -> str:
     """Return the name of a fold's files, which changes with the recordings on either side."""
-    rows = fold.train, fold.validation, fold.test
-    sides = [recordings.recording.iloc[side].tolist() for side in rows]
+    names = recordings.recording.to_numpy()
+    sides = [names[side].tolist() for side in (fold.train, fold.validation, fold.test)]
     if fold.labels is not None:
         sides.append(fold.labels.tolist())
     return f"fold-{fold.number}-{digest(sides, 8)}"
@@ -30,20 +30,21 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     Raises InvalidCorpus where a class to be tested has no training example or the table lacks what
     the protocol needs, InvalidParameter for more groups than there is to deal out.
     """
-    result, labels = [], recordings.label
+    result = []
     for number, (name, test, validation) in enumerate(
         PROTOCOLS[corpus.protocol](recordings, corpus)
     ):
         sides = ~(test | validation), test, validation
         fold = _reduced(Fold(number, name, *map(np.flatnonzero, sides)), recordings, corpus)
-        for label in sorted({*labels.iloc[fold.test]} - {*labels.iloc[fold.train]}):
+        trained, tested = ({*recordings.label.iloc[side]} for side in (fold.train, fold.test))
+        for label in sorted(tested - trained):
             raise InvalidCorpus(
                 f"fold {number} tests class '{label}', of which no training recording is left "
                 f"without {name}; use more speakers, other classes or another corpus.protocol."
             )
-        if labels.iloc[fold.train].nunique() == 1:
+        if len(trained) == 1:
             raise InvalidCorpus(
-                f"fold {number} trains on class '{labels.iloc[fold.train[0]]}' alone, so it can tell "
+                f"fold {number} trains on class '{trained.pop()}' alone, so it can tell "
                 "nothing apart; use more speakers, other classes or another corpus.protocol."
             )
         result.append(_relabelled(fold, recordings, corpus))
@@ -103,7 +104,7 @@ def _random(recordings, corpus):
         )
     shuffled = np.random.default_rng(corpus.split_seed).permutation(count)
     place = np.argsort(np.lexsort([shuffled, first.label.cat.codes]))  # class by class
-    group = recordings.source.map(dict(zip(first.source, place % groups)))
+    group = recordings.source.map(pd.Series(place % groups, first.source))
     return [(f"random {number}", group == number, False) for number in range(groups)]
 
 
@@ -116,19 +117,20 @@ def _portions(recordings, corpus):
             f"parameter 'corpus.portions' is {list(portions)}; give the shares of training, "
             "validation and test, which add up to 1."
         )
-    generator, part = np.random.default_rng(corpus.split_seed), recordings.source.map(lambda _: 0)
+    generator, parts = np.random.default_rng(corpus.split_seed), []
     for _, own in recordings.groupby("speaker"):
         # sources at random, and where each one begins and ends among the speaker's recordings
-        size = own.groupby("source", sort=False).size()
-        end = size.iloc[generator.permutation(len(size))].cumsum()
-        begin, tested = own.source.map(end - size), round(test * len(own)) or 1
-        trained = len(own) - tested - round(validation * len(own))
-        late = own.source.map(end) > len(own) - tested
-        part[own.index] = np.where(late, 2, np.where(begin >= trained, 1, 0))
-    part = part.groupby(recordings.source).transform("max")  # of several speakers
-    sides = part.groupby(recordings.speaker).agg(["min", "max"])
-    for speaker in sides.index[(sides["min"] > 0) | (sides["max"] < 2)]:
-        own = recordings[recordings.speaker == speaker]
+        size, count = own.groupby("source", sort=False).size(), len(own)
+        size = size.iloc[generator.permutation(len(size))]
+        end = size.cumsum()
+        tested = count - (round(test * count) or 1)
+        late = end - size >= tested - round(validation * count)
+        parts.append(late.astype(int).mask(end > tested, 2))
+    # one of several speakers goes with the latest of its parts
+    part = recordings.source.map(pd.concat(parts).groupby(level=0).max())
+    for speaker, own in recordings.groupby("speaker"):
+        if {0, 2} <= {*part[own.index]}:
+            continue
         raise InvalidCorpus(
             f"speaker {speaker} has {len(own)} recording(s) cut from {own.source.nunique()} source(s), "
             f"too few to split into {', '.join(SPLIT)}; leave that speaker out, change corpus.portions, "

@@ -2,12 +2,12 @@
 
 import csv
 import difflib
+import math
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,6 +19,7 @@ from kdsuite.parameters import Corpus
 # kinds of files that readers look for; where a recording has several, the first is taken
 SOUND_FILES = (".wav", ".flac", ".aiff", ".aif", ".m4a", ".aac", ".mp3", ".ogg", ".opus", ".wma")
 VIDEO_FILES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
+ENDINGS = {ending: rank for rank, ending in enumerate((*SOUND_FILES, *VIDEO_FILES))}
 # what other tools call the columns of a table
 SYNONYMS = {
     **dict.fromkeys(("file", "file_name", "filename", "file_path", "filepath", "path", "wav"), "audio"),
@@ -59,7 +60,7 @@ def check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
     """
     if corpus.outside:
         return
-    home = folder.parent if folder.is_file() else folder
+    home = _home(folder)
     homes = tuple(os.path.join(os.path.realpath(each), "") for each in (home, *paths.CORPORA))
     for file in files:
         if not os.path.join(os.path.realpath(file), "").startswith(homes):
@@ -67,6 +68,11 @@ def check_places(files: Iterable[str], folder: Path, corpus: Corpus) -> None:
                 f"{file} lies outside of {home} and of the corpora folders; move it there, or "
                 "allow it with -y 'corpus: {outside: true}'."
             )
+
+
+def _home(folder):
+    """Return the folder of a corpus, which of a manifest is that where it lies."""
+    return folder.parent if folder.is_file() else folder
 
 
 def _stop(error):
@@ -78,67 +84,77 @@ def read_text(file: str | Path) -> str:
     return Path(file).read_text(encoding="utf-8-sig", errors="replace")
 
 
+def _numbered(file):
+    """Return the lines of a text that are not blank, by their number."""
+    lines = enumerate(map(str.strip, read_text(file).splitlines()), 1)
+    return pd.Series({number: line for number, line in lines if line}, dtype=str)
+
+
 def read_lines(file: Path, pattern: str, example: str, only: str = "") -> pd.DataFrame:
     """Return the named groups of ``pattern`` in the lines of a text, by their number.
 
     Blank lines are skipped, and those that do not have ``only`` in them. Raises InvalidCorpus for
     a line that the pattern does not match, or where there is none; ``example`` is one that it does.
     """
-    lines = read_text(file).splitlines()
-    lines = pd.Series(lines, range(1, len(lines) + 1), str).str.strip()
-    lines = lines[(lines != "") & lines.str.contains(only)]
-    if lines.empty:
+    lines = _numbered(file)
+    table = lines[lines.str.contains(only)].str.extract(rf"\A(?:{pattern})\Z")
+    if table.empty:
         raise InvalidCorpus(f"{file} has no line such as '{example}'; fetch it again.")
-    table = lines.str.extract(rf"\A(?:{pattern})\Z")
     complaint = f"is not written as '{example}' is; correct that line or fetch the file again."
     refuse(table.isna().any(axis=1), file, complaint)
     return table
 
 
-def rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the cells of each row of a table as text, with the number of its first line; the first
-    row names the columns, and the others have as many cells.
+def _cells(file):
+    """Return the cells of a table as text, NaN where one is empty, by the number of a row's first
+    line; no row has more cells than the first.
 
     Cells are separated by commas, in a file ``.tsv`` by tabs. Blanks around them are cut off, and
     rows that hold nothing are skipped. Raises InvalidCorpus for what is no such table.
     """
-    remedy = "; put cells that hold commas in quotes, and no comma behind the last cell."
-    separator, columns, line = "\t" if file.suffix.lower() == ".tsv" else ",", 0, 1
+    separator, rows, line = "\t" if file.suffix.lower() == ".tsv" else ",", {}, 1
     try:
         with open(file, encoding="utf-8-sig", newline="") as text:
             # a line behind the last: part of a cell whose quote is not closed
             reader = csv.reader(chain(text, [END]), delimiter=separator, skipinitialspace=True)
             for cells in reader:
-                number, line = line, reader.line_num + 1
-                if cells == [END]:
-                    break
-                if any(END in cell for cell in cells):
-                    raise fault(number, file, "has a quote that is not closed; close it.")
-                cells = [*map(str.strip, cells)]
-                if not any(cells):
-                    continue
-                if not columns and len(cells) == 1 and (other := re.search("[,;\t]", cells[0])):
-                    raise InvalidCorpus(
-                        f"{file} separates columns by {other[0]!r}; separate columns by commas (in a "
-                        "file .tsv by tabs), and write numbers with a point."
-                    )
-                columns = columns or len(cells)
-                if len(cells) > columns:
-                    complaint = f"has {len(cells)} cells, but the header names {columns} columns"
-                    raise fault(number, file, complaint + remedy)
-                yield number, cells + [""] * (columns - len(cells))
+                rows[line], line = [*map(str.strip, cells)], reader.line_num + 1
     except (csv.Error, UnicodeError) as error:
+        raise _no_table(file, error) from None
+    line, end = rows.popitem()
+    refuse(pd.Series({line: end != [END]}), file, "has a quote that is not closed; close it.")
+    columns = dict(enumerate(zip_longest(*rows.values())))
+    table = pd.DataFrame(columns, [*rows], dtype=object)
+    count, table = table.count(axis=1), table.mask(table == "").dropna(how="all")
+    if table.empty:
+        raise _no_table(file, "it is empty")
+    count, width = count[table.index], count[table.index[0]]
+    if width == 1 and (other := re.search("[,;\t]", table.iloc[0, 0])):
         raise InvalidCorpus(
-            f"{file} is no table in CSV ({error}); save it there as CSV in UTF-8."
-        ) from None
-    if not columns:
-        raise InvalidCorpus(
-            f"{file} is no table in CSV (it is empty); save it there as CSV in UTF-8."
+            f"{file} separates columns by {other[0]!r}; separate columns by commas (in a file .tsv "
+            "by tabs), and write numbers with a point."
         )
+    complaint = (
+        f"has {{}} cells, but the header names {width} columns; put cells that hold commas in "
+        "quotes, and no comma behind the last cell."
+    )
+    refuse(count > width, file, complaint, count)
+    return table.iloc[:, :width]
 
 
-def ask_for_columns(columns: Sequence[str], wanted: Collection[str], file: Path) -> None:
-    """Raise InvalidCorpus for a column that seems to be one of ``wanted`` under another name."""
+def _no_table(file, why):
+    return InvalidCorpus(f"{file} is no table in CSV ({why}); save it there as CSV in UTF-8.")
+
+
+def read_table(file: Path, wanted: Collection[str]) -> pd.DataFrame:
+    """Return the cells of a table as text, NaN where one is empty, by the number of the line; the
+    first row names the columns.
+
+    Raises InvalidCorpus for what is no table, and for a column of ``wanted`` that is there twice or
+    seems to be there under another name.
+    """
+    table = _cells(file)
+    columns = table.iloc[0].fillna("")
     absent = sorted({*wanted} - {*columns})
     for column in columns:
         close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.8)
@@ -148,6 +164,9 @@ def ask_for_columns(columns: Sequence[str], wanted: Collection[str], file: Path)
                 f"{file} has a column '{column}'; rename it to '{meant}' if that is meant, else "
                 "choose a less similar name."
             )
+    for column in columns[columns.duplicated() & columns.isin(wanted)]:
+        raise InvalidCorpus(f"{file} has the column '{column}' more than once; keep one.")
+    return table[1:].set_axis(columns.to_list(), axis=1)
 
 
 def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
@@ -157,19 +176,18 @@ def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
     or ``.tsv`` with separated cells, below a header or not. Raises InvalidCorpus where a list is
     malformed, OSError where it is absent.
     """
-    trials = pd.concat({name: _trials(folder / name) for name in lists}, names=["list"])
+    trials = {name: _trials(_home(folder) / name) for name in lists}
+    trials = pd.concat(trials, names=["list"])
     return trials.droplevel(1).reset_index()
 
 
 def _trials(file):
     table = file.suffix.lower() in (".csv", ".tsv")
-    lines = enumerate(map(str.split, read_text(file).splitlines()), 1)
-    lines = {number: cells for number, cells in (rows(file) if table else lines) if cells}
-    shaped = {number: cells for number, cells in lines.items() if len(cells) == 3}
-    cells = pd.DataFrame([*shaped.values()], [*shaped], columns=[0, 1, 2], dtype=str)
-    known = cells.apply(lambda column: column.str.lower().map(GENUINE))
-    answer = 2 if known[2].notna().sum() > known[0].notna().sum() else 0
-    genuine = known[answer].reindex([*lines])
+    cells = _cells(file) if table else _numbered(file).str.split(expand=True)
+    three, cells = cells.count(axis=1) == 3, cells.reindex(columns=range(3)).astype(str)
+    known = cells.apply(lambda column: column.str.lower().map(GENUINE).where(three))
+    answer = 2 if known[2].count() > known[0].count() else 0
+    genuine = known[answer]
     if table and genuine[:1].isna().all():  # the header
         genuine = genuine[1:]
     if genuine.empty:
@@ -179,45 +197,39 @@ def _trials(file):
         "that line or fetch the file again."
     )
     refuse(genuine.isna(), file, complaint)
-    first, second = (cells[side][genuine.index] for side in {0: (1, 2), 2: (0, 1)}[answer])
-    return pd.DataFrame({"genuine": genuine.astype(bool), "first": first, "second": second})
+    pairs = cells.drop(columns=answer).set_axis(["first", "second"], axis=1)
+    return pd.concat([genuine.astype(bool).rename("genuine"), pairs], axis=1, join="inner")
 
 
-def one_each(
-    found: dict[Any, list[str]], corpus: Corpus, endings: Sequence[str] = ()
-) -> tuple[dict[Any, str], list[str]]:
-    """Return one file for each key, and in a sentence whether there are copies.
+def find(
+    folder: Path, corpus: Corpus, place: Callable[[str], tuple | None], kinds: Collection[str]
+) -> pd.DataFrame:
+    """Return the files of a corpus: a row for each name, a column for each kind, NaN: there is none.
 
-    Of several it is that of the first of ``endings``. Raises InvalidCorpus where two of one ending
-    are not the same bytes.
+    ``place`` returns name, kind and path by a path, None for a file that is none of ``kinds``. Of
+    several it is that of the first ending; ``attrs["copies"]`` says in a sentence whether there are
+    copies. Raises InvalidCorpus where two of one ending are not the same bytes.
     """
-
-    def rank(file):
-        ending = os.path.splitext(file)[1].lower()
-        return endings.index(ending) if ending in endings else len(endings)
-
-    best = {}
-    for key, files in found.items():
-        least = min(map(rank, files))
-        best[key] = [file for file in files if rank(file) == least]
-    twins = [(other, first) for first, *others in best.values() for other in others]
-    content = hashes(chain(*twins), corpus)
-    for other, first in twins:
-        if content[other] != content[first]:
-            raise InvalidCorpus(
-                f"{other} and {first} are the same recording and differ; move one of them out of the "
-                "corpus."
-            )
-    copies = [
-        f"files that are there twice: {len(twins)}, such as {other} and {first}; one of each is used"
-        for other, first in twins[:1]
+    places, key = dict.fromkeys(filter(None, map(place, walk(folder, corpus)))), ["name", "kind"]
+    table = pd.DataFrame([*places], columns=[*key, "file"], dtype=object)
+    rank = table.file.map(lambda file: ENDINGS.get(os.path.splitext(file)[1].lower(), math.inf))
+    table = table[rank == rank.groupby([table[each] for each in key]).transform("min")]
+    twins, copies = table[table.duplicated(key, keep=False)].groupby(key).file.agg(list), []
+    content = hashes(twins.explode(), corpus)
+    for one, *others in twins:
+        for other in others:
+            if content[other] != content[one]:
+                raise InvalidCorpus(
+                    f"{other} and {one} are the same recording and differ; move one of them out of "
+                    "the corpus."
+                )
+            copies.append(f"{other} and {one}")
+    files = table.drop_duplicates(key).pivot(index="name", columns="kind", values="file")
+    files.attrs["copies"] = [
+        f"files that are there twice: {len(copies)}, such as {pair}; one of each is used"
+        for pair in copies[:1]
     ]
-    return {key: files[0] for key, files in best.items()}, copies
-
-
-def fault(line: int, file: str | Path, complaint: str) -> InvalidCorpus:
-    """Return the error of a line."""
-    return InvalidCorpus(f"line {line} of {file} {complaint}")
+    return files.reindex(columns=kinds).astype(str)
 
 
 def refuse(wrong: pd.Series, file: Path, complaint: str, *columns: pd.Series) -> None:
@@ -227,4 +239,5 @@ def refuse(wrong: pd.Series, file: Path, complaint: str, *columns: pd.Series) ->
     """
     if wrong.any():
         line = wrong.idxmax()
-        raise fault(line, file, complaint.format(*(column[line] for column in columns)))
+        complaint = complaint.format(*(column[line] for column in columns))
+        raise InvalidCorpus(f"line {line} of {file} {complaint}")

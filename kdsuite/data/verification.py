@@ -20,6 +20,7 @@ from kdsuite.settings import Settings
 # are plenty
 CALIBRATION, OF_ONE_SPEAKER = 1000, 20
 SIDES = ["first", "second"]
+EER = {"eer": "interpolated", "eer_mean": "mean", "eer_max": "max"}
 
 
 class Trials(NamedTuple):
@@ -50,8 +51,7 @@ class Trials(NamedTuple):
 def full_length(settings: Settings) -> Settings:
     """Return settings under which recordings are taken in full length, as verification does (paper,
     section 4)."""
-    media = settings.media.model_copy(update={"inference": "whole"})
-    return settings.model_copy(update={"media": media})
+    return settings.changed(media={"inference": "whole"})
 
 
 def prepare(settings: Settings) -> Trials | None:
@@ -131,12 +131,9 @@ def scored(embeddings: dict[int, np.ndarray], trials: Trials) -> pd.DataFrame:
     both sides, and score.
     """
     speaker, pairs = trials.store.recordings.speaker.astype(str).to_numpy(), trials.pairs
-    columns = {
-        "list": pairs.list,
-        "trial": pairs.groupby("list").cumcount(),
-        "genuine": pairs.genuine,
-    }
-    table = pd.DataFrame(columns | {f"{side}_speaker": speaker[pairs[side]] for side in SIDES})
+    speakers = {f"{side}_speaker": speaker[pairs[side]] for side in SIDES}
+    number = pairs.groupby("list").cumcount()
+    table = pairs[["list"]].assign(trial=number, genuine=pairs.genuine, **speakers)
     folds = {fold: table.assign(score=scores(values, pairs)) for fold, values in embeddings.items()}
     return pd.concat(folds, names=["fold"]).reset_index(0).reset_index(drop=True)
 
@@ -151,11 +148,10 @@ def by_fold(scored: pd.DataFrame, trials: Trials) -> pd.DataFrame:
     rows = {}
     for (fold, name), part in scored.groupby(["fold", "list"], sort=False):
         sides = part.score.to_numpy(), part.genuine.to_numpy(bool)
-        values = {"eer": metrics.eer(*sides)}
-        values |= {f"eer_{name}": metrics.eer(*sides, name) for name in ("mean", "max")}
-        values["min_dcf"] = metrics.min_dcf(*sides)
-        values["trials_scored"] = len(part) / trials.named[name]
         suffix = "" if name == next(iter(trials.named)) else f":{name}"
         row = rows.setdefault(fold, {"fold": fold})
-        row |= {metric + suffix: value for metric, value in values.items()}
+        for column, convention in EER.items():
+            row[column + suffix] = metrics.eer(*sides, convention)
+        row["min_dcf" + suffix] = metrics.min_dcf(*sides)
+        row["trials_scored" + suffix] = len(part) / trials.named[name]
     return pd.DataFrame(rows.values())

@@ -128,7 +128,7 @@ def check_table(table, corpus):
         and np.isfinite(table.video_start).all()
         and (table.seconds.isna() | (table.seconds > 0)).all()
     )
-    assert len(corpora.fingerprint(table, corpus)) == 12
+    assert len(corpora.store_name(table, Settings(corpus=corpus))) == 12
     json.dumps(table.attrs["incomplete"]), table.to_csv()
 
 

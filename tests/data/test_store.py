@@ -452,11 +452,11 @@ def test_files_that_change_places_or_contents_make_another_store(tmp_path):
         manifest.write_text(
             f"recording,audio,speaker,label\none,{first}.wav,Ann,x\ntwo,{second}.wav,Ben,y\n"
         )
-        corpus = load(
+        settings = load(
             dataset="demo-ravdess",
             corpus={"layout": "manifest", "path": str(manifest), "synthetic": None},
-        ).corpus
-        return corpora.fingerprint(corpora.read(corpus), corpus)
+        )
+        return corpora.store_name(corpora.read(settings.corpus), settings)
 
     straight, crossed = fingerprint("a", "b"), fingerprint("b", "a")
     soundfile.write(tmp_path / "a.wav", np.full(16000, 0.9), 16000)  # of the same size

@@ -15,6 +15,7 @@ from kdlib.parameters import Media
 from kdsuite.data import corpora
 from kdsuite.data.corpora import voxceleb1
 from kdsuite.data.decoding.media import read_recording
+from kdsuite.data.reading import read_trials
 from kdsuite.parameters import Corpus, Synthetic
 from kdsuite.settings import load
 
@@ -79,9 +80,10 @@ def test_speakers_of_the_verification_are_not_trained_on(tree):
     # unheard
     assert "id10270" in set(read(tree, protocol="given").speaker)
     (tree / "veri_test.txt").write_text(f"1 id10270/{OTHER}/00001.wav id10270/{OTHER}/00002.wav\n")
-    assert "id10270" not in set(read(tree, protocol="given", trials=["veri_test.txt"]).speaker)
+    given = {"layout": "voxceleb1", "path": str(tree), "trials": ["veri_test.txt"]}
+    assert "id10270" not in set(corpora.read(Corpus(**given, protocol="given")).speaker)
     (tree / "vox1_meta.csv").unlink()  # then the list alone says whom nobody may have heard
-    assert "id10270" not in set(read(tree, trials=["veri_test.txt"]).speaker)
+    assert "id10270" not in set(corpora.read(Corpus(**given)).speaker)
 
 
 @pytest.mark.parametrize("person", ["A.J._Buckley", "id10001"])
@@ -391,7 +393,7 @@ def test_files_that_are_missing_are_listed(tree):
 def test_a_malformed_trial_is_named(tree, line):
     (tree / "one.txt").write_text(f"1 a/b/c.wav a/b/d.wav\n\n{line}\n")
     with pytest.raises(InvalidCorpus, match="line 3 of .*one.txt is not"):
-        voxceleb1.read_trials(tree, ["one.txt"])
+        read_trials(tree, ["one.txt"])
     with pytest.raises(InvalidCorpus, match="two.txt cannot be read .No such file.*corpus.path"):
         corpora.trials(Corpus(layout="voxceleb1", path=str(tree), trials=["two.txt"]))
 
@@ -401,7 +403,7 @@ def test_a_malformed_trial_is_named(tree, line):
 
 def test_the_real_lists_and_utterances(real):
     folder = real / "voxceleb1"
-    trials = voxceleb1.read_trials(folder, ["veri_test.txt"])
+    trials = read_trials(folder, ["veri_test.txt"])
     assert len(trials) == 37720 and trials.genuine.sum() == 18860
     corpus = Corpus(layout="voxceleb1", path=str(folder), trials=["veri_test.txt"])
     _, files, missing = corpora.trials(corpus)

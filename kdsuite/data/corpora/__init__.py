@@ -74,7 +74,7 @@ def read(corpus: Corpus) -> pd.DataFrame:
             "the parameter corpus.path."
         )
     table = LAYOUTS[corpus.layout].read(folder, corpus)
-    if corpus.trials and corpus.layout != "voxceleb1":  # whose own reader knows of more speakers
+    if corpus.trials:
         table = _without_compared(table, folder, corpus)
     table = _completed(table, corpus)
     _check(table, folder, corpus)
@@ -83,9 +83,11 @@ def read(corpus: Corpus) -> pd.DataFrame:
 
 def _without_compared(table, folder, corpus):
     """Leave out the speakers of verification trials: they must be unknown to the networks."""
-    _, files, _ = _trials(table, folder, corpus)
-    left = table[~table.speaker.isin(files.speaker)]
-    if left.empty:
+    _, files, missing = _trials(table, folder, corpus)
+    # of VoxCeleb1 a name begins with the speaker's
+    compared = [*files.speaker, *(name.partition("/")[0] for name in missing)]
+    left = table[~table.speaker.isin(compared)]
+    if left.empty and len(table):
         raise InvalidCorpus(
             f"all speakers in {folder} are in the lists of corpus.trials, which leaves none to train "
             "on; add recordings of others, or take lists of fewer speakers."
@@ -94,12 +96,12 @@ def _without_compared(table, folder, corpus):
 
 
 def _completed(rows, corpus):
-    """Fill in the columns that a reader does not, choose the target, and sort by name.
+    """Fill in what a reader does not, choose the target, and sort by name.
 
     Recordings without a class are dropped; those without sound are left out and, where others
     have faces, those without.
     """
-    table = pd.DataFrame({**COLUMNS, **rows}, rows.index).dropna(subset="label")
+    table = pd.DataFrame({**COLUMNS, **rows}, rows.index).dropna(subset="label").fillna(COLUMNS)
     table["source"] = table.source.mask(table.source == "", table.recording)
     if corpus.target == "speaker":
         table["label"] = table.speaker
@@ -110,10 +112,11 @@ def _completed(rows, corpus):
     else:  # all runs of a corpus are compared on the recordings that a teacher can use
         faceless, what = table.video.eq("") & table.video.any(), "video"
     silent = table.audio == ""
-    incomplete = dict(rows.attrs.get("incomplete", {}))
-    for lacking, missing in ((faceless, what), (silent, "sound")):
-        for name in table.recording[lacking]:
-            incomplete[name] = f"recording {name} has no {missing}"
+    incomplete = rows.attrs.get("incomplete", {}) | {
+        name: f"recording {name} has no {missing}"
+        for lacking, missing in ((faceless, what), (silent, "sound"))
+        for name in table.recording[lacking]
+    }
     table = table[~(faceless | silent)].sort_values("recording", ignore_index=True)
     table["label"] = table.label.astype("category").cat.remove_unused_categories()
     table.attrs = {**rows.attrs, "incomplete": incomplete}
@@ -137,23 +140,21 @@ def _check(table, folder, corpus):
         raise InvalidCorpus(
             f"recording {name} is more than once in {folder}; keep one of its files."
         )
-    for column in ("speaker", "label"):
-        spellings = {}
-        for name in table[column].unique():
-            if (other := spellings.setdefault(_sense(name), name)) != name:
-                raise InvalidCorpus(
-                    f"the {column} '{other}' and the {column} '{name}' in {folder} differ only in "
-                    "spelling; write them alike, or rename one."
-                )
     for column in ("recording", "speaker", "label", "fold"):
+        spellings = {}
         for name in table[column].unique():
             if printable(name) != name or FORMULA.match(name):
                 raise InvalidCorpus(
                     f"the {column} '{name}' in {folder} has signs that cannot be shown, or would "
                     "be a formula in a spreadsheet; rename it."
                 )
-    tracks = table.face[table.face.map(is_track)]
-    check_places({*table.audio, *table.video, *tracks} - {""}, folder, corpus)
+            other = spellings.setdefault(_sense(name), name)
+            if other != name and column != "recording":
+                raise InvalidCorpus(
+                    f"the {column} '{other}' and the {column} '{name}' in {folder} differ only in "
+                    "spelling; write them alike, or rename one."
+                )
+    check_places({*table.audio, *table.video, *filter(is_track, table.face)} - {""}, folder, corpus)
 
 
 def _sense(name):
@@ -177,8 +178,8 @@ def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
 
 
 def _trials(recordings, folder, corpus):
-    pairs = read_trials(folder.parent if folder.is_file() else folder, corpus.trials)
-    table = pd.DataFrame({**COLUMNS, **recordings}).query("audio != ''")
+    pairs = read_trials(folder, corpus.trials)
+    table = pd.DataFrame({**COLUMNS, **recordings}).dropna(subset="audio").fillna(COLUMNS)
     table = table.drop_duplicates("recording").set_index("recording")
     names = pd.Series(sorted({*pairs["first"], *pairs["second"]}), dtype=str)
     # as a name of a file too, whose ending is no part of the recording's name
@@ -203,21 +204,6 @@ def published(corpus: Corpus) -> dict[str, int]:
     return {}
 
 
-def fingerprint(recordings: pd.DataFrame, corpus: Corpus) -> str:
-    """Return a short hash of the rows, of their files, and of the table of face measurements.
-
-    It is the same wherever the corpus lies.
-    """
-    # the folds are not decoded, but read where a network is trained
-    rows = recordings.drop(columns="fold").astype(str)
-    tracks = filter(is_track, rows.face)
-    content = hashes([*rows.audio, *rows.video, *tracks], corpus)
-    for column in ("audio", "video", "face"):
-        rows[column] = rows[column].map(lambda file: content.get(file, file))
-    table = paths.corpus(corpus.features).read_bytes() if corpus.features else b""
-    return digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
-
-
 def identified(files: pd.DataFrame, corpus: Corpus) -> list:
     """Return the rows of the files of trials, with the hash of each in place of its path."""
     content = files.audio.map(hashes(files.audio, corpus))
@@ -225,8 +211,18 @@ def identified(files: pd.DataFrame, corpus: Corpus) -> list:
 
 
 def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
-    """Return the name of the store of recordings: a hash of them and of how they are decoded."""
-    recorded = fingerprint(recordings, settings.corpus)
+    """Return the name of the store of recordings: a hash of the rows, of their files, of the table
+    of face measurements, and of how they are decoded.
+
+    It is the same wherever the corpus lies.
+    """
+    # the folds are not decoded, but read where a network is trained
+    rows, corpus = recordings.drop(columns="fold").astype(str), settings.corpus
+    content = hashes([*rows.audio, *rows.video, *filter(is_track, rows.face)], corpus)
+    for column in ("audio", "video", "face"):
+        rows[column] = rows[column].map(lambda file: content.get(file, file))
+    table = paths.corpus(corpus.features).read_bytes() if corpus.features else b""
+    recorded = digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
     return digest([STORE_FORMAT, recorded, parameters_of_stage(settings, "data")])
 
 

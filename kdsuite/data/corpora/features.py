@@ -14,7 +14,7 @@ import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import paths
-from kdsuite.data.reading import ask_for_columns, fault, refuse, rows
+from kdsuite.data.reading import read_table, refuse
 from kdsuite.parameters import Corpus
 
 TIME = "time"
@@ -107,38 +107,26 @@ def _table(path):
 
 @lru_cache(1)  # several of its readers follow each other
 def _read(file, changed):
-    table = rows(file)
-    _, (_, *columns) = next(table)
-    ask_for_columns(columns, [TIME], file)
-    if not {*columns} - {TIME}:
+    table = read_table(file, [TIME])
+    names, cells = table.iloc[:, 0], table.iloc[:, 1:]
+    if not {*cells} - {TIME}:
         raise InvalidCorpus(
             f"{file} has no column of measurements; put the recording's name first and its numbers "
             "behind it."
         )
-    lines, recordings, values = [], [], []
-    for line, (recording, *cells) in table:
-        if not recording:
-            complaint = "names no recording; write its name into the first column."
-            raise fault(line, file, complaint)
-        numbers = np.array([*map(_number, cells)])
-        for wrong in np.flatnonzero(~(np.abs(numbers) <= LARGEST)):
-            complaint = "where a finite number is needed; correct it or drop its column."
-            raise fault(line, file, f"has '{cells[wrong]}' {complaint}")
-        lines.append(line), recordings.append(recording), values.append(numbers)
-    whole = pd.DataFrame(np.reshape(values, (-1, len(columns))), lines, columns)
-    if TIME in columns:
-        times, names = whole[TIME], pd.Series(recordings, lines, str)
-        wrong = (times < 0) | (times.groupby(names, sort=False).diff() <= 0)
+    refuse(names.isna(), file, "names no recording; write its name into the first column.")
+    numbers = cells.apply(pd.to_numeric, errors="coerce").astype(float)
+    wrong = ~(numbers.abs() <= LARGEST)
+    complaint = "has '{}' where a finite number is needed; correct it or drop its column."
+    refuse(
+        wrong.any(axis=1), file, complaint, cells.fillna("").where(wrong).bfill(axis=1).iloc[:, 0]
+    )
+    if TIME in numbers:
+        times = numbers[TIME]
+        late = (times < 0) | (times.groupby(names, sort=False).diff() <= 0)
         complaint = (
             "has the time {:g} s, before 0 or not after the row before it of recording {}; sort "
             "its rows by time."
         )
-        refuse(wrong, file, complaint, times, names)
-    return whole.set_axis(recordings)
-
-
-def _number(cell):
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan
+        refuse(late, file, complaint, times, names)
+    return numbers.set_axis(names)

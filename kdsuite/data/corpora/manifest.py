@@ -21,7 +21,7 @@ from kdlib.errors import InvalidCorpus
 from kdsuite import paths
 from kdsuite.data.decoding.faces import CROP, PARTS
 from kdsuite.data.folds import SPLIT
-from kdsuite.data.reading import ask_for_columns, refuse, rows
+from kdsuite.data.reading import read_table, refuse
 from kdsuite.parameters import Corpus
 
 NEEDED = ("audio", "speaker", "label")
@@ -53,11 +53,10 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     files = {name: _located(lines[name].fillna(""), path) for name in FILES}
     # what is cut from one file has one source
     source = lines.source.fillna(_stems(lines.video.fillna(lines.audio)))
-    fold, features = lines.fold.fillna(lines.split).fillna(""), lines.features.fillna("")
     return pd.DataFrame({
         "recording": recording, "speaker": lines.speaker, "label": lines.label.fillna(""),
-        "audio_start": start, "video_start": start, "seconds": end - start, **files, "fold": fold,
-        "source": source, "features": features,
+        "audio_start": start, "video_start": start, "seconds": end - start, **files, "source": source,
+        "fold": lines.fold.fillna(lines.split), "features": lines.features,
     })  # fmt: skip
 
 
@@ -67,21 +66,16 @@ def _lines(path, corpus):
     Raises InvalidCorpus for an absent column, one that is there twice, or one of another name.
     """
     needed = NEEDED if corpus.target == "label" else NEEDED[:2]
-    (_, columns), *lines = rows(path)
-    for column in COLUMNS:
-        if columns.count(column) > 1:
-            raise InvalidCorpus(f"{path} has the column '{column}' more than once; keep one.")
-    if {"split", "fold"} <= {*columns}:
+    table = read_table(path, {*needed, *OPTIONAL})
+    if {"split", "fold"} <= {*table}:
         raise InvalidCorpus(
             f"{path} has both the columns 'split' and 'fold'; keep the one that corpus.protocol "
             "given shall take."
         )
-    ask_for_columns(columns, {*needed, *OPTIONAL}, path)
-    table = pd.DataFrame(dict(lines).values(), dict(lines), columns, str).replace("", np.nan)
     for column in needed:
-        if column not in columns:
+        if column not in table:
             raise InvalidCorpus(
-                f"{path} has no column '{column}' (it has {', '.join(columns)}); add it."
+                f"{path} has no column '{column}' (it has {', '.join(table)}); add it."
             )
         refuse(table[column].isna(), path, f"has an empty cell in column '{column}'; fill it.")
     if corpus.features:  # which stands for the video

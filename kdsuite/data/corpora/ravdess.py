@@ -7,14 +7,13 @@ ffmpeg reads.
 
 import os
 import re
-from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite.data.corpora.features import names
-from kdsuite.data.reading import SOUND_FILES, VIDEO_FILES, one_each, walk
+from kdsuite.data.reading import ENDINGS, SOUND_FILES, find
 from kdsuite.parameters import Corpus
 
 EMOTIONS = {
@@ -34,38 +33,31 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     sound or video file whose name is not RAVDESS's, and for two files of a take that differ.
     """
     measured = {name.partition("-")[2]: name for name in names(corpus.features)}
-    rows, classes = [], EMOTIONS | {"02": CALM[corpus.calm]}
-    takes, copies = _takes(folder, corpus)
-    for take, files in takes.items():
-        channel, emotion, *_, actor = take.split("-")
-        if CHANNELS[channel] in corpus.channels:
-            # modality 03 is the sound as recorded; that in 01 was compressed with the video
-            sound = files.get("03") or files.get("01", "")
-            face = files.get("01") or files.get("02", ""), measured.get(take, "")
-            rows.append((take, f"Actor_{actor}", classes[emotion], sound, *face))
-    columns = ["recording", "speaker", "label", "audio", "video", "features"]
-    order = dict.fromkeys(filter(None, classes.values()))
-    table = pd.DataFrame(rows, columns=columns)
-    table.attrs["copies"] = copies
-    return table.assign(label=pd.Categorical(table.label, [*order]))
+    classes = EMOTIONS | {"02": CALM[corpus.calm]}
+    files = find(folder, corpus, _take, ["01", "02", "03"])
+    take = files.index.to_series()
+    label = pd.Categorical(
+        take.str[3:5].map(classes), [*dict.fromkeys(filter(None, classes.values()))]
+    )
+    table = pd.DataFrame({
+        "recording": take, "speaker": "Actor_" + take.str[-2:], "label": label,
+        # modality 03 is the sound as recorded; that in 01 was compressed with the video
+        "audio": files["03"].fillna(files["01"]), "video": files["01"].fillna(files["02"]),
+        "features": take.map(measured).astype(str),
+    })  # fmt: skip
+    table.attrs = files.attrs
+    return table[take.str[:2].map(CHANNELS).isin(corpus.channels)]
 
 
-def _takes(folder, corpus):
-    """Return the files of each take by modality, and what is to be said of copies."""
-    found = defaultdict(list)
-    for path in walk(folder, corpus):
-        stem, ending = os.path.splitext(os.path.basename(path.lower()))
-        if ending not in (*SOUND_FILES, *VIDEO_FILES):
-            continue
-        match = NAME.fullmatch(stem)
-        if not match:
-            raise InvalidCorpus(
-                f"{path} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4, with "
-                "emotions from 01 to 08); move it out of the corpus."
-            )
-        # sound that somebody took out of a video and left its name is no video
-        found[match[2], "03" if ending in SOUND_FILES else match[1]].append(path)
-    takes, (files, copies) = defaultdict(dict), one_each(found, corpus)
-    for (take, modality), path in files.items():
-        takes[take][modality] = path
-    return takes, copies
+def _take(path):
+    """Return take, modality and path of a sound or video file."""
+    stem, ending = os.path.splitext(os.path.basename(path.lower()))
+    if ending not in ENDINGS:
+        return None
+    if not (match := NAME.fullmatch(stem)):
+        raise InvalidCorpus(
+            f"{path} is not a RAVDESS file name (such as 01-01-05-02-01-01-12.mp4, with emotions "
+            "from 01 to 08); move it out of the corpus."
+        )
+    # sound that somebody took out of a video and left its name is no video
+    return match[2], "03" if ending in SOUND_FILES else match[1], path

@@ -10,7 +10,6 @@ themselves, ``video/<youtube id>.mp4``, with the owners' face tracks,
 
 import os
 import re
-from collections import ChainMap, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +18,12 @@ import pandas as pd
 from kdlib.errors import InvalidCorpus
 from kdsuite.data import COLUMNS
 from kdsuite.data.decoding.faces import CROP, TRACK_RATE, read_track
-from kdsuite.data.reading import SOUND_FILES, VIDEO_FILES, one_each, read_lines, read_trials, walk
+from kdsuite.data.reading import SOUND_FILES, VIDEO_FILES, find, read_lines
 from kdsuite.parameters import Corpus
 
 META, SPLIT, TRACKS, VIDEOS = "vox1_meta.csv", "iden_split.txt", "txt", "video"
 # in the order of preference: sound as distributed, as downloaded, of the face crops
 SOUNDS = ("wav", "m4a", "aac", "mp4")
-ENDINGS = (*SOUND_FILES, *VIDEO_FILES)
 SOUND, VIDEO = (f"(?:{'|'.join(map(re.escape, each))})" for each in (SOUND_FILES, VIDEO_FILES))
 # the trees, in the corpus or in a folder that an archive unpacks to; a group is the name of a file
 # in its tree, and of pictures that of their folder
@@ -54,63 +52,60 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     what does not lie as in VoxCeleb1, for two files of an utterance that differ, and for malformed lists
     and tracks.
     """
-    (files, copies), rows = _files(folder, corpus), {}
+    files, rows = _files(folder, corpus), []
     people, split = _optional(folder / META, *PERSON), _optional(folder / SPLIT, *PART)
     names, parts = dict(zip(people.speaker, people.name)), dict(zip(split.key, split.part))
     # the official split uses the speakers of the test set too
     official = corpus.protocol == "given" and not corpus.trials
     reserved = set() if official else {*people.speaker[people.part == "test"]}
-    if corpus.trials:  # also where vox1_meta.csv is not there: they must be unknown to the networks
-        trials = read_trials(folder, corpus.trials)
-        reserved |= {*trials[["first", "second"]].stack().str.partition("/")[0]}
-    for key, sound in sorted(_sounds(files).items()):
-        source, speaker = os.path.dirname(key), key.partition("/")[0]
+    trees = {} if corpus.features else {tree: files[tree].dropna().to_dict() for tree in files}
+    for _, key, speaker, sound in _sounds(files).itertuples():
+        source = os.path.dirname(key)
         recording = source if corpus.unit == "video" else key
-        if speaker not in reserved and recording not in rows:
-            face = {} if corpus.features else _face(key, files, names.get(speaker, speaker))
-            rows[recording] = {
+        if speaker not in reserved and recording not in [row["recording"] for row in rows[-1:]]:
+            rows.append({
                 **COLUMNS, "recording": recording, "speaker": speaker, "label": speaker,
-                "audio": sound, "source": source, "fold": PARTS.get(parts.get(key), ""), **face,
-            }  # fmt: skip
-    table = pd.DataFrame(rows.values())
-    table.attrs["copies"] = copies
+                "audio": sound, "source": source, "fold": PARTS.get(parts.get(key), ""),
+                **_face(key, trees, names.get(speaker, speaker)),
+            })  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.attrs = files.attrs
     return table
 
 
 def _files(folder, corpus):
-    """Return the paths of the files, or folders of pictures, in each tree by their names there, and
-    what is to be said of copies."""
-    found, files = defaultdict(list), {tree: {} for tree in PLACE.groupindex}
-    for path in walk(folder, corpus):
+    """Return the paths of the files, or folders of pictures, by their names in each tree."""
+
+    def place(path):
         match = PLACE.fullmatch(path.removeprefix(f"{folder}/"))
         if not match:
-            continue
+            return None
         tree, key = match.lastgroup, match[match.lastgroup].replace("/1.6/", "/")
         if tree in SOUNDS and not UTTERANCE.fullmatch(key):
             raise InvalidCorpus(
                 f"{path} does not lie as utterances do (wav/id10001/<youtube id>/00001.wav); "
                 "rename it or move it out of the corpus."
             )
-        path = os.path.dirname(path) if tree == "faces" else path
-        if path not in found[tree, key][-1:]:
-            found[tree, key].append(path)
-    chosen, copies = one_each(found, corpus, ENDINGS)
-    for (tree, key), path in chosen.items():
-        files[tree][key] = path
-    return files, copies
+        return key, tree, os.path.dirname(path) if tree == "faces" else path
+
+    return find(folder, corpus, place, PLACE.groupindex)
 
 
 def _sounds(files):
-    return ChainMap(*(files[tree] for tree in SOUNDS))
+    """Return all utterances: recording, speaker and audio."""
+    audio = files[[*SOUNDS]].bfill(axis=1).iloc[:, 0].dropna()
+    key = audio.index.astype(str)
+    return pd.DataFrame({"recording": key, "speaker": key.str[: len("id10001")], "audio": audio})
 
 
-def _face(key, files, person):
+def _face(key, trees, person):
     """Return the columns that say where the face of an utterance can be seen, if anywhere."""
     speaker, video, _ = key.split("/")
-    pictures = (files["faces"].get(f"{name}/{video}") for name in (person, speaker))
-    if crop := next(filter(None, (files["mp4"].get(key), *pictures)), None):
+    places = ("mp4", key), ("faces", f"{person}/{video}"), ("faces", f"{speaker}/{video}")
+    places += (VIDEOS, video), (TRACKS, key)
+    *crops, whole, track = (trees.get(tree, {}).get(name) for tree, name in places)
+    if crop := next(filter(None, crops), None):
         return {"video": crop, "face": CROP}
-    whole, track = files[VIDEOS].get(video), files[TRACKS].get(key)
     if not whole or not track:
         return {}
     frames = read_track(track)[:, 0]
@@ -127,6 +122,4 @@ def _optional(file, pattern, example):
 
 def utterances(folder: Path, corpus: Corpus) -> pd.DataFrame:
     """Return all utterances, as trials name them: recording (without ending), speaker and audio."""
-    sounds = _sounds(_files(folder, corpus)[0])
-    rows = [(key, key.partition("/")[0], path) for key, path in sounds.items()]
-    return pd.DataFrame(rows, columns=["recording", "speaker", "audio"])
+    return _sounds(_files(folder, corpus))

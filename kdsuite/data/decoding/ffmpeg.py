@@ -164,15 +164,18 @@ def check_end(
     if head[8:12] == b"AVI " and os.path.getsize(path) < size < UNKNOWN_SIZE:
         whole, damaged = whole * size / os.path.getsize(path), True  # ffmpeg tells what is there
     missing = np.fmin(whole - start, seconds) - length
-    if missing > TOLERANCE and (damaged or missing + length - other() > TOLERANCE):
-        broken(path, missing)
+    if missing > TOLERANCE and not damaged:
+        missing = min(missing, missing + length - other())
+    check_missing(path, missing)
 
 
-def broken(path: str, missing: float) -> None:
+def check_missing(path: str, missing: float) -> None:
     """Raise UnreadableRecording for a file whose last ``missing`` seconds are not there, inf where
     their number is unknown."""
-    by = f"{missing:.1f} s " if math.isfinite(missing) else ""
-    raise UnreadableRecording(f"{path} breaks off {by}before its end; remove it or fetch it again.")
+    if missing > TOLERANCE:
+        by = f"{missing:.1f} s " if math.isfinite(missing) else ""
+        complaint = f"breaks off {by}before its end; remove it or fetch it again."
+        raise UnreadableRecording(f"{path} {complaint}")
 
 
 def duration(messages: str) -> float:

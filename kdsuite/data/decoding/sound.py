@@ -9,11 +9,10 @@ import numpy as np
 from kdlib.errors import UnreadableRecording
 from kdlib.parameters import Media
 from kdsuite.data.decoding.ffmpeg import (
-    TOLERANCE,
     UNKNOWN_SIZE,
-    broken,
     check_end,
     check_file,
+    check_missing,
     check_size,
     decode,
     has,
@@ -102,9 +101,7 @@ def _sound_file(path, media, start, seconds):
             f"{path} cannot be read as sound ({error.error_string.rstrip('.')}); remove it or "
             "fetch it again."
         ) from None
-    missing = np.fmin(seconds * rate, promised) - count
-    if missing > TOLERANCE * rate:
-        broken(path, missing / rate)
+    check_missing(path, np.fmin(seconds, promised / rate) - count / rate)
     return np.concatenate(parts)
 
 
