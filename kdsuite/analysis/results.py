@@ -5,11 +5,8 @@ numbers = collect(runs)   # results.csv
 states(runs)              # runs.csv
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,7 +16,9 @@ from kdsuite.settings import Settings, of_dataset
 
 # what results and tables call the backbone of the linear baseline
 LINEAR = "linear"
-AXES = ["dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant"]
+# what a network and its training are, whatever their seed
+PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
+AXES = ["dataset", "stage", *PLACE[1:5], "seed", "variant"]
 FILES = {"eer": "trials.csv"}
 COLUMNS = [*AXES, "key", "fold", "metric", "value", "recordings"]
 RUNS = "dataset stage key state seconds device commit uncommitted finished".split()
@@ -33,7 +32,8 @@ def coordinates(run: Any) -> dict[str, Any]:
     the parameters that differ from those of the dataset's file, such as
     ``training.targets=shuffled``; it is empty where none does that numbers depend on.
     """
-    of, level = run.settings, "sequential" if run.settings.sequential else "nonseq"
+    of = run.settings
+    level = "sequential" if of.sequential else "nonseq"
     network = {
         "data": (LINEAR, "", "", math.nan),
         "teacher": (of.backbone, level, "", math.nan),
@@ -58,23 +58,15 @@ def variant(settings: Settings, stage: str = "student") -> str:
     return "; ".join(f"{name}={value}" for name, value in differing.items())
 
 
-def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
-    """Return runs by their folder: undistilled students of several methods share one."""
-    by_folder = {}
-    for run in runs:
-        by_folder.setdefault(run.folder, run)
-    return by_folder
-
-
 def collect(runs: Iterable[Any]) -> pd.DataFrame:
     """Return the results of these runs, one row a run, fold and metric (columns :data:`COLUMNS`),
     values as fractions."""
     rows = []
-    for folder, run in distinct(runs).items():
+    for run in runs:
         folds = run.result.get("folds", [])
         place = coordinates(run).values() if folds else ()
         rows += [
-            (*place, folder.name, fold["fold"], name, float(value), fold["recordings"])
+            (*place, run.key, fold["fold"], name, float(value), fold["recordings"])
             for fold in folds
             for name, value in fold.items()
             if name not in ("fold", "recordings") and isinstance(value, (int, float))
@@ -124,15 +116,16 @@ def eer_conventions(results: pd.DataFrame, dataset: str) -> float:
 
 
 def states(runs: Iterable[Any]) -> pd.DataFrame:
-    """Return one row a run, columns :data:`RUNS` (state: see :class:`kdsuite.runs.run.Run`; wall
-    seconds), ``folder`` and ``run``."""
+    """Return one row a run: its place on the :data:`AXES`, columns :data:`RUNS` (state: see
+    :class:`kdsuite.runs.run.Run`; wall seconds), and ``run``."""
     rows = []
-    for folder, run in distinct(runs).items():
+    for run in runs:
         result = run.result
-        named = [
+        told = [
             result.get(name) or ""
             for name in ("device", "commit", "uncommitted_changes", "finished")
         ]
-        place = (run.settings.dataset, run.stage, folder.name, run.state)
-        rows.append((*place, result.get("wall", math.nan), *named, folder, run))
-    return pd.DataFrame(rows, columns=[*RUNS, "folder", "run"]).astype({"uncommitted": bool})
+        place, wall = coordinates(run).values(), result.get("wall", math.nan)
+        rows.append((*place, run.key, run.state, wall, *told, run))
+    columns = [*AXES, *RUNS[2:], "run"]
+    return pd.DataFrame(rows, columns=columns).astype({"uncommitted": bool})
