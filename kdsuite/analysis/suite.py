@@ -97,7 +97,9 @@ class Suite:
         method, alpha and variant; ``other`` replaces some of these."""
         done = self.states[(self.states.stage == "student") & (self.states.state == "done")]
         runs = {place: [*part.run] for place, part in done.groupby(PLACE)}
-        return [runs.get(place, []) for place in rows.assign(**other)[PLACE].itertuples(False, None)]
+        return [
+            runs.get(place, []) for place in rows.assign(**other)[PLACE].itertuples(False, None)
+        ]
 
     def write(self, name: str, content: pd.DataFrame | str, keep: bool = True) -> None:
         """Write a file of the report's folder, such as ``claims.csv``.
