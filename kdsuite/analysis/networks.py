@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from kdsuite.analysis.paper import published
-from kdsuite.analysis.results import LINEAR, answers, variant
+from kdsuite.analysis.results import LINEAR, answers, level_of, role_of, variant
 from kdsuite.analysis.statistics.comparison import interval
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
@@ -73,9 +73,9 @@ def tables(
     for _, settings, members, count in sorted(studies, key=itemgetter(0)) or [(0, None, [], 0)]:
         dataset, filed = settings.dataset if settings else "", defaultdict(list)
         for run in members:
-            of, role = run.settings, _role(run)
+            of, role = run.settings, role_of(run)
             if role != "distilled" or (of.method, of.alpha) == ("embedding", alpha):
-                filed[role, of.backbone, _level(of.setting, role)].append(run)
+                filed[role, of.backbone, level_of(of.setting, role)].append(run)
         if settings:
             folder = Run("data", settings).folder
             linear = [run for run in runs if run.folder == folder]
@@ -89,7 +89,7 @@ def tables(
 def _study(runs):
     """Return the settings of the most frequent variant, and the runs that belong to it: distilled
     students, and the teachers and undistilled students that share all that their stage knows."""
-    own = [(_role(run), variant(run.settings, run.stage)) for run in runs]
+    own = [(role_of(run), variant(run.settings, run.stage)) for run in runs]
     variants = {place: run.settings for place, run in zip(own, runs)}
     distilled = [of for (role, _), of in variants.items() if role == "distilled"]
     studies = []
@@ -97,16 +97,6 @@ def _study(runs):
         shared = {*zip(ROLES, (variant(of, "teacher"), variant(of.undistilled()), variant(of)))}
         studies.append((of, [run for run, place in zip(runs, own) if place in shared]))
     return max(studies, key=lambda study: len(study[1]))
-
-
-def _role(run):
-    student = "distilled" if run.settings.alpha else "undistilled"
-    return run.stage if run.stage == "teacher" else student
-
-
-def _level(setting, role):
-    """Return the setting of a cell's runs: EM and AGG share teacher and undistilled student."""
-    return setting if role == "distilled" or setting == "nonseq" else "sequential"
 
 
 def _table(paper, metric, dataset, filed, results):
@@ -121,7 +111,7 @@ def _table(paper, metric, dataset, filed, results):
         row |= {f"paper_{name}": value for name, value in list(printed.items())[5:]}
         values, folds, done, some = {}, {}, {}, {}
         for role in roles:
-            place = role, row["backbone"], _level(row["setting"], role)
+            place = role, row["backbone"], level_of(row["setting"], role)
             network = place[1] != LINEAR
             runs, own = filed[place], results[results.key.isin([run.key for run in filed[place]])]
             # the frames' baseline is that of teachers, the sound's of students

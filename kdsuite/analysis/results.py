@@ -24,6 +24,18 @@ COLUMNS = [*AXES, "key", "fold", "metric", "value", "recordings"]
 RUNS = "dataset stage key state seconds device commit uncommitted finished".split()
 
 
+def role_of(run: Any) -> str:
+    """Return what a run trains: ``teacher``, ``undistilled`` or ``distilled`` student; or ``data``."""
+    student = "distilled" if run.settings.alpha else "undistilled"
+    return student if run.stage == "student" else run.stage
+
+
+def level_of(setting: str, role: str) -> str:
+    """Return the setting that networks of a role differ by: EM and AGG share teacher and undistilled
+    student, which are ``sequential``."""
+    return setting if role == "distilled" or setting == "nonseq" else "sequential"
+
+
 def coordinates(run: Any) -> dict[str, Any]:
     """Return a run's place on the axes of the paper (:data:`AXES`), as its result is filed.
 
@@ -33,10 +45,9 @@ def coordinates(run: Any) -> dict[str, Any]:
     ``training.targets=shuffled``; it is empty where none does that numbers depend on.
     """
     of = run.settings
-    level = "sequential" if of.sequential else "nonseq"
     network = {
         "data": (LINEAR, "", "", math.nan),
-        "teacher": (of.backbone, level, "", math.nan),
+        "teacher": (of.backbone, level_of(of.setting, "teacher"), "", math.nan),
         "student": (of.backbone, of.setting, of.method, of.alpha),
     }[run.stage]
     return dict(zip(AXES, (of.dataset, run.stage, *network, of.seed, variant(of, run.stage))))

@@ -138,16 +138,14 @@ class Suite:
 
 def title(run: Run) -> str:
     """Return what a run is called, with its folds and seed where they are not the usual ones."""
-    of, student = run.settings, run.stage == "student"
-    if run.stage == "data":
+    of, role = run.settings, results.role_of(run)
+    if role == "data":
         return f"Data: {of.dataset}"
-    distilled = student and of.alpha > 0
-    setting = of.setting if distilled else "sequential" if of.sequential else "nonseq"
     parts = [
         f"{label('backbone', of.backbone)} {run.stage}",
-        label("setting", setting),
-        of.method if distilled else "undistilled" * student,
-        f"α\u00a0=\u00a0{of.alpha:g}" * distilled,
+        label("setting", results.level_of(of.setting, role)),
+        {"undistilled": role, "distilled": of.method}.get(role),
+        f"α\u00a0=\u00a0{of.alpha:g}" * (role == "distilled"),
         f"folds {of.folds}" * (str(of.folds) != ALL_FOLDS),
         f"seed {of.seed}" * (of.seed != 0),
         results.variant(of, run.stage),
