@@ -8,18 +8,17 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import chain
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from kdsuite.analysis.paper import published
-from kdsuite.analysis.results import LINEAR, answers, level_of, role_of, variant
+from kdsuite.analysis.results import LINEAR, answers, level_of, variant
 from kdsuite.analysis.statistics.comparison import interval
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
 
-ROLES = ["teacher", "undistilled", "distilled"]
+ROLES = {"teacher": "teacher", "undistilled": "undistilled", "student": "distilled"}
 
 
 class NetworkTable(NamedTuple):
@@ -62,24 +61,23 @@ def tables(
     """
     printed = published()
     paper = printed[printed.table == task].dropna(axis="columns", how="all").reset_index(drop=True)
-    metric, datasets, studies, made = paper.metric[0], {}, [], []
+    metric, datasets, made = paper.metric[0], {}, []
     results = results.assign(value=100 * results.value)
     for run in runs:
         if run.stage != "data" and run.settings.corpus.layout == paper.corpus[0]:
             datasets.setdefault(run.settings.dataset, []).append(run)
-    for of in datasets.values():
-        settings, members = _study(of)
-        studies.append((settings.corpus.synthetic is not None, settings, members, len(of)))
-    for _, settings, members, count in sorted(studies, key=itemgetter(0)) or [(0, None, [], 0)]:
+    studies = [(*_study(of), len(of)) for of in datasets.values()]
+    studies.sort(key=lambda study: study[0].corpus.synthetic is not None)
+    for settings, members, count in studies or [(None, [], 0)]:
         dataset, filed = settings.dataset if settings else "", defaultdict(list)
         for run in members:
-            of, role = run.settings, role_of(run)
+            of, role = run.settings, ROLES[run.kind]
             if role != "distilled" or (of.method, of.alpha) == ("embedding", alpha):
                 filed[role, of.backbone, level_of(of.setting, role)].append(run)
         if settings:
             folder = Run("data", settings).folder
             linear = [run for run in runs if run.folder == folder]
-            filed |= {(role, LINEAR, "sequential"): linear for role in ROLES[:2]}
+            filed |= dict.fromkeys([(role, LINEAR, "sequential") for role in ROLES], linear)
         name = f"table{task}" + (f"-{dataset}" if made else "")
         table = _table(paper, metric, dataset, filed, results[results.dataset == dataset])
         made.append(NetworkTable(name, metric, dataset, settings, count - len(members), *table))
@@ -89,12 +87,14 @@ def tables(
 def _study(runs):
     """Return the settings of the most frequent variant, and the runs that belong to it: distilled
     students, and the teachers and undistilled students that share all that their stage knows."""
-    own = [(role_of(run), variant(run.settings, run.stage)) for run in runs]
+    own = [(ROLES[run.kind], variant(run.settings, run.stage)) for run in runs]
     variants = {place: run.settings for place, run in zip(own, runs)}
     distilled = [of for (role, _), of in variants.items() if role == "distilled"]
     studies = []
     for of in distilled or variants.values():
-        shared = {*zip(ROLES, (variant(of, "teacher"), variant(of.undistilled()), variant(of)))}
+        shared = {
+            *zip(ROLES.values(), (variant(of, "teacher"), variant(of.undistilled()), variant(of)))
+        }
         studies.append((of, [run for run, place in zip(runs, own) if place in shared]))
     return max(studies, key=lambda study: len(study[1]))
 
@@ -103,7 +103,7 @@ def _table(paper, metric, dataset, filed, results):
     """Return the last five fields of a :class:`NetworkTable`; ``filed`` has the runs by role,
     backbone and level."""
     eer = metric == "eer"
-    roles, better = ROLES[eer:], -1 if eer else 1
+    roles, better = [*ROLES.values()][eer:], -1 if eer else 1
     linear = {"backbone": LINEAR, "setting": "cosine" if eer else "logistic regression"}
     rows, behind, partial, tested, missing = [], [], [], [], {}
     for printed in [*paper.to_dict("records"), dict.fromkeys(paper, math.nan) | linear]:

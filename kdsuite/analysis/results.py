@@ -24,16 +24,11 @@ COLUMNS = [*AXES, "key", "fold", "metric", "value", "recordings"]
 RUNS = "dataset stage key state seconds device commit uncommitted finished".split()
 
 
-def role_of(run: Any) -> str:
-    """Return what a run trains: ``teacher``, ``undistilled`` or ``distilled`` student; or ``data``."""
-    student = "distilled" if run.settings.alpha else "undistilled"
-    return student if run.stage == "student" else run.stage
-
-
-def level_of(setting: str, role: str) -> str:
-    """Return the setting that networks of a role differ by: EM and AGG share teacher and undistilled
-    student, which are ``sequential``."""
-    return setting if role == "distilled" or setting == "nonseq" else "sequential"
+def level_of(setting: str, kind: str) -> str:
+    """Return the setting of a kind of run: EM and AGG share teacher and undistilled student, which
+    are ``sequential``."""
+    shared = setting != "nonseq" and kind in ("teacher", "undistilled")
+    return "sequential" if shared else setting
 
 
 def coordinates(run: Any) -> dict[str, Any]:

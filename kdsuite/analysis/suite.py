@@ -138,14 +138,14 @@ class Suite:
 
 def title(run: Run) -> str:
     """Return what a run is called, with its folds and seed where they are not the usual ones."""
-    of, role = run.settings, results.role_of(run)
-    if role == "data":
+    of, kind = run.settings, run.kind
+    if kind == "data":
         return f"Data: {of.dataset}"
     parts = [
         f"{label('backbone', of.backbone)} {run.stage}",
-        label("setting", results.level_of(of.setting, role)),
-        {"undistilled": role, "distilled": of.method}.get(role),
-        f"α\u00a0=\u00a0{of.alpha:g}" * (role == "distilled"),
+        label("setting", results.level_of(of.setting, kind)),
+        {"undistilled": kind, "student": of.method}.get(kind),
+        f"α\u00a0=\u00a0{of.alpha:g}" * (kind == "student"),
         f"folds {of.folds}" * (str(of.folds) != ALL_FOLDS),
         f"seed {of.seed}" * (of.seed != 0),
         results.variant(of, run.stage),
