@@ -163,7 +163,7 @@ def called(value: object, names: Collection[str]) -> str:
 
 def datasets() -> list[str]:
     """Return the names of the datasets that have a file in ``params``."""
-    return sorted(path.stem for path in paths.PARAMS.glob("*.yaml") if PLAIN.fullmatch(path.stem))
+    return sorted(filter(PLAIN.fullmatch, (path.stem for path in paths.PARAMS.glob("*.yaml"))))
 
 
 def read_yaml(path: Path, aliases: bool = False) -> dict[str, Any]:
@@ -243,8 +243,8 @@ def _in_words(error):
     place = [part for part in first["loc"] if part not in ("int", "str", *range(999))]
     name, value, why = ".".join(map(str, place)), first["input"], first["msg"]
     if first["type"] == "extra_forbidden":
-        sections = {**MODELS, "synthetic": Synthetic}
-        choices = (sections[place[-2]] if place[1:] else Settings).model_fields
+        sections = {**MODELS, "synthetic": Synthetic, "": Settings}
+        choices = sections[["", *place][-2]].model_fields
         plain = place[-1].isidentifier() and place[-1].lower() not in ("true", "false")
         return unknown(f"unknown parameter '{name}'", place[-1], choices, "" if plain else READ)
     if first["type"] == "literal_error":

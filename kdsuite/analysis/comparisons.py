@@ -29,10 +29,10 @@ TEXT = [
     "metric",
     "unit",
 ]
-COLUMNS = [
-    *TEXT[:4], "alpha", "variant", "targets", "fraction", "labelled", "layout", "synthetic", *Comparison._fields, "floor",
-    *VS_CONTROL, "method_gain", "method_low", "teacher", "linear", "conventions", "p_holm", "p_least", "over_holm",
-]  # fmt: skip
+COLUMNS = [*dict.fromkeys([
+    *TEXT, "alpha", "fraction", "labelled", "synthetic", *Comparison._fields, "floor", *VS_CONTROL, "method_gain",
+    "method_low", "teacher", "linear", "conventions", "p_holm", "p_least", "over_holm",
+])]  # fmt: skip
 
 
 def metrics_of(corpus: Corpus) -> list[str]:
@@ -72,7 +72,7 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     ]
     table = pd.DataFrame([row for row in rows if row], columns=COLUMNS)
     if table.empty:
-        return table.astype({name: float for name in COLUMNS if name not in TEXT})
+        return table.astype(dict.fromkeys(COLUMNS[len(TEXT) :], float))
     own = table.targets == "teacher"
     families = table[own].groupby(["dataset", "metric", "variant"]).p
     table["p_holm"] = families.transform(corrected)

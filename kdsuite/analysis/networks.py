@@ -129,8 +129,10 @@ def _table(paper, metric, dataset, filed, results):
         change = row["distilled"] / (row["undistilled"] or math.nan) - 1
         row["relative_change"] = 100 * better * change if before == after else math.nan
         either = values["distilled" if after else "undistilled"].drop_duplicates("fold")
-        counts = either.recordings.agg(["size", "sum"]).astype(float)
-        row["folds"], row["recordings"] = counts.replace(0, math.nan)
+        row["folds"], row["recordings"] = (
+            len(either) or math.nan,
+            either.recordings.sum() or math.nan,
+        )
         of = [] if some["distilled"] else done["distilled"]
         row["interval_low"], row["interval_high"] = _interval(of, metric)
         row["difference"] = row["distilled"] - printed.get("distilled", math.nan)

@@ -19,7 +19,6 @@ LINEAR = "linear"
 # what a network and its training are, whatever their seed
 PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
 AXES = ["dataset", "stage", *PLACE[1:5], "seed", "variant"]
-FILES = {"eer": "trials.csv"}
 COLUMNS = [*AXES, "key", "fold", "metric", "value", "recordings"]
 RUNS = "dataset stage key state seconds device commit uncommitted finished".split()
 
@@ -83,9 +82,8 @@ def collect(runs: Iterable[Any]) -> pd.DataFrame:
 def prevailing(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each dataset's most frequent variant: that of its file, unless a suite
     departs from it throughout."""
-    counts = rows.groupby(["dataset", "variant"], as_index=False).size()
-    first = counts.sort_values(["size", "variant"], ascending=[False, True])
-    return rows.merge(first.drop_duplicates("dataset")[["dataset", "variant"]])
+    most = rows.groupby("dataset").variant.transform(lambda variants: variants.mode()[0])
+    return rows[rows.variant == most].reset_index(drop=True)
 
 
 def answers(runs: Iterable[Any], metric: str) -> list[pd.DataFrame]:
@@ -95,7 +93,8 @@ def answers(runs: Iterable[Any], metric: str) -> list[pd.DataFrame]:
     Runs whose files were removed to save disk space are left out.
     """
     key, facts, answer = answers_of(metric)
-    files = [(run.folder / FILES.get(metric, "predictions.csv"), run) for run in runs]
+    name = "trials.csv" if metric == "eer" else "predictions.csv"
+    files = [(run.folder / name, run) for run in runs]
     parts = [
         pd.read_csv(
             file,

@@ -84,8 +84,7 @@ class Student(nn.Module):
         parts = waveform.tensor_split(inner.tolist(), dim=-1)
         outputs = [self.classify(part, inference) for part in parts]
         values = [(output.logits.softmax(dim=-1), output.final) for output in outputs]
-        probabilities, embedding = (torch.cat(parts).mean(dim=0) for parts in zip(*values))
-        return probabilities, embedding
+        return [torch.cat(parts).mean(dim=0) for parts in zip(*values)]
 
     def predict(self, path: str | Path) -> dict[str, float]:
         """Return the probability of each class; of sound of more than a minute the average over its
