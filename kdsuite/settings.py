@@ -11,16 +11,16 @@ import re
 from collections.abc import Collection
 from contextlib import suppress
 from fractions import Fraction
-from functools import cache, lru_cache, reduce
-from itertools import chain
+from functools import cache, lru_cache
+from itertools import chain, product
 from operator import attrgetter
 from pathlib import Path
 from symtable import symtable
 from typing import Any
 
+import numpy as np
 import pydantic
 import yaml
-from numpy import format_float_positional
 
 from kdlib import parameters
 from kdlib.errors import InvalidParameter
@@ -153,49 +153,42 @@ def unknown(
 def called(value: object, names: Collection[str]) -> str:
     """Return the one of ``names`` that papermill, Snakemake or YAML has read as ``value``, such as
     the number 7 for ``007``; else ``value`` as text."""
-    if not isinstance(value, str) and str(value) not in names:
-        for name in names:
-            for read in (yaml.safe_load, float):
-                with suppress(ValueError):
-                    if (reading := read(name)) == value and type(value) in (
-                        int,
-                        float,
-                        type(reading),
-                    ):
-                        return name
+    if str(value) not in names:
+        for read, name in product((yaml.safe_load, int, float), names):
+            with suppress(ValueError):
+                if repr(read(name)) == repr(value):
+                    return name
     return str(value)
 
 
 def datasets() -> list[str]:
     """Return the names of the datasets that have a file in ``params``."""
-    return sorted(path.stem for path in paths.PARAMS.glob("*.yaml") if PLAIN.fullmatch(path.stem))
+    return sorted(filter(PLAIN.fullmatch, (path.stem for path in paths.PARAMS.glob("*.yaml"))))
 
 
 def read_yaml(path: Path, aliases: bool = False) -> dict[str, Any]:
-    """Return what a parameter file holds, read again where it has changed; raise InvalidParameter
-    where it is not a YAML mapping.
+    """Return what a parameter file holds; raise InvalidParameter where it is not a YAML mapping.
 
     Without ``aliases``, by which a few lines of text become gigabytes, or hold themselves, they are
     refused.
     """
-    return _read_yaml(path, path.stat().st_mtime_ns, aliases)
-
-
-@lru_cache
-def _read_yaml(path, changed, aliases):
     try:
-        text = path.read_text(encoding="utf-8")
-        events = () if aliases else yaml.parse(text, yaml.SafeLoader)
-        if any(isinstance(event, yaml.AliasEvent) for event in events):
-            raise yaml.YAMLError("aliases (*name) are not allowed")
-        values = yaml.safe_load(text) or {}
-        if not isinstance(values, dict):
-            raise yaml.YAMLError("a mapping of parameters is needed")
+        return _parsed(path.read_text(encoding="utf-8"), aliases)
     except Exception as error:  # PyYAML lets errors of every kind through, a KeyError for !!bool
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InvalidParameter(
             f"{path.name} is not valid YAML ({reason}); correct that file."
         ) from None
+
+
+@lru_cache
+def _parsed(text, aliases):
+    events = () if aliases else yaml.parse(text, yaml.SafeLoader)
+    if any(isinstance(event, yaml.AliasEvent) for event in events):
+        raise yaml.YAMLError("aliases (*name) are not allowed")
+    values = yaml.safe_load(text) or {}
+    if not isinstance(values, dict):
+        raise yaml.YAMLError("a mapping of parameters is needed")
     return values
 
 
@@ -211,11 +204,11 @@ def load(**overrides: Any) -> Settings:
 
     Raises InvalidParameter, one sentence with the parameter, the choices and the nearest spelling.
     """
-    dataset = overrides.get("dataset", Settings.model_fields["dataset"].default)
-    dataset = called(dataset, datasets())
-    if dataset not in datasets():
+    names = datasets()
+    dataset = called(overrides.get("dataset", Settings().dataset), names)
+    if dataset not in names:
         remedy = f", or write a file of that name in {paths.PARAMS}, made of letters, digits, '.', '-' and '_'"
-        raise unknown(f"unknown dataset {dataset!r}", dataset, datasets() or ["none"], remedy)
+        raise unknown(f"unknown dataset {dataset!r}", dataset, names or ["none"], remedy)
     overrides["dataset"] = dataset
     return checked(_merge(read_yaml(paths.PARAMS / f"{dataset}.yaml"), overrides))
 
@@ -250,8 +243,8 @@ def _in_words(error):
     place = [part for part in first["loc"] if part not in ("int", "str", *range(999))]
     name, value, why = ".".join(map(str, place)), first["input"], first["msg"]
     if first["type"] == "extra_forbidden":
-        sections = {**MODELS, "synthetic": Synthetic}
-        choices = (sections[place[-2]] if place[1:] else Settings).model_fields
+        sections = {**MODELS, "synthetic": Synthetic, "": Settings}
+        choices = sections[["", *place][-2]].model_fields
         plain = place[-1].isidentifier() and place[-1].lower() not in ("true", "false")
         return unknown(f"unknown parameter '{name}'", place[-1], choices, "" if plain else READ)
     if first["type"] == "literal_error":
@@ -261,7 +254,7 @@ def _in_words(error):
     if name in SECTIONS:
         remedy = '; give a section as -y "training: {epochs: 5}" does'
     elif isinstance(value, str) and NUMBER.fullmatch(value):  # 1e-4 is text in YAML
-        remedy = f"; write {format_float_positional(float(value), trim='-')}"
+        remedy = f"; write {np.format_float_positional(float(value), trim='-')}"
     return InvalidParameter(f"parameter '{name}' is {value!r}: {why[0].lower()}{why[1:]}{remedy}.")
 
 
@@ -290,16 +283,17 @@ def _check_together(settings):
         ("training.frames_at_once", training.frames_at_once and settings.sequential and batchnorm,
          f"but the {settings.backbone} teacher has batch-norm, which needs all frames; use training.accumulate"),
     ]  # fmt: skip
-    for name in ("training.learning_rate", "training.teacher_learning_rate"):
-        low, high = attrgetter(name)(settings) or training.learning_rate
-        why = "but it is the lowest rate, above 0, then the highest"
-        rules.append((name, not 0 < low <= high, why))
-    for name in ("training.epochs", "training.teacher_epochs"):
-        epochs = attrgetter(name)(settings) or whole
-        below = epochs - epochs % whole
+    for prefix in ("training.", "training.teacher_"):
+        names = prefix + "learning_rate", prefix + "epochs"
+        rates, epochs = attrgetter(*names)(settings)
+        low, high = rates or training.learning_rate
+        below = (epochs or 0) // whole * whole
         near = " or ".join(str(count) for count in (below, below + whole) if count)
-        why = f"which is no whole number of cycles of {float(cycle):g} epochs (twice training.cycle); the nearest that are: {near}"
-        rules.append((name, epochs % whole, why))
+        rules += [
+            (names[0], not 0 < low <= high, "but it is the lowest rate, above 0, then the highest"),
+            (names[1], below != (epochs or 0),
+             f"which is no whole number of cycles of {float(cycle):g} epochs (twice training.cycle); the nearest that are: {near}"),
+        ]  # fmt: skip
     for name, wrong, why in rules:
         if wrong:
             value = attrgetter(name)(settings)
@@ -311,10 +305,8 @@ def _as_ranges(folds):
     chosen = choose_folds(folds, None)
     if len(chosen) < 2:
         return chosen[0] if chosen else ALL_FOLDS
-    every = {*chosen}
-    first = [number for number in chosen if number - 1 not in every]
-    last = [number for number in chosen if number + 1 not in every]
-    return ",".join(f"{low}-{high}" if low < high else str(low) for low, high in zip(first, last))
+    parts = np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1)
+    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
 def choose_folds(folds: int | str, count: int | None) -> list[int]:
@@ -354,7 +346,7 @@ class NotebookParameters:
 
     def __init__(self, namespace: dict[str, Any], names: Collection[str] = Settings.model_fields):
         self._namespace, self._names, self._again = namespace, names, False
-        self._before = namespace.keys() - {*names}
+        self._before = {*namespace, *names}
         if "get_ipython" in namespace:
             rewriters = namespace["get_ipython"]().input_transformers_post
             rewriters[:] = {*rewriters, _quote_dotted}
@@ -364,15 +356,16 @@ class NotebookParameters:
         does not exist."""
         of = self._namespace
         for name in [name for name in of if "." in name]:
-            section, *inner = name.split(".")
-            value = reduce(lambda value, part: {part: value}, reversed(inner), of.pop(name))
+            (section, *inner), value = name.split("."), of.pop(name)
+            for part in reversed(inner):
+                value = {part: value}
             of[section] = _merge(of.get(section), value)
         unknown_names = {name for name in of.keys() - self._before if of[name] is not self}
         if self._again:  # run from the parameters on; the cells behind have names of their own
             symbols = symtable(of["In"][-2], "cell", "exec").get_symbols()
             unknown_names &= {each.get_name() for each in symbols if each.is_assigned()}
         self._again = True
-        for name in unknown_names - {*self._names}:
+        for name in unknown_names:
             if name[0] != "_":
                 raise unknown(f"unknown parameter '{name}'", name, self._names)
         return {name: of[name] for name in self._names if name in of}

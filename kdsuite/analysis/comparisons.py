@@ -4,13 +4,14 @@ from the predictions on disk.
 gains = compare_runs(runs, results)  # a row for each network, method, alpha, variant and metric
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
 
-from kdlib.parameters import digest
-from kdsuite.analysis.results import answers, coordinates, distinct, eer_conventions
+from kdsuite.analysis.results import PLACE, answers, coordinates, eer_conventions
 from kdsuite.analysis.statistics.comparison import Comparison, answers_of, compare, corrected
 from kdsuite.analysis.statistics.power import MIN_UNITS
 from kdsuite.parameters import Corpus
@@ -28,10 +29,10 @@ TEXT = [
     "metric",
     "unit",
 ]
-COLUMNS = [
-    *TEXT[:4], "alpha", "variant", "targets", "fraction", "labelled", "layout", "synthetic", *Comparison._fields, "floor",
-    *VS_CONTROL, "method_gain", "method_low", "teacher", "linear", "conventions", "p_holm", "p_least", "over_holm",
-]  # fmt: skip
+COLUMNS = [*dict.fromkeys([
+    *TEXT, "alpha", "fraction", "labelled", "synthetic", *Comparison._fields, "floor", *VS_CONTROL, "method_gain",
+    "method_low", "teacher", "linear", "conventions", "p_holm", "p_least", "over_holm",
+])]  # fmt: skip
 
 
 def metrics_of(corpus: Corpus) -> list[str]:
@@ -59,20 +60,19 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     at most in its dataset. Runs that are not done, whose baseline is not or was trained in another
     precision, or whose predictions were removed, are left out.
     """
-    groups = {}
-    for run in distinct(runs).values():
+    groups = defaultdict(list)
+    for run in runs:
         if run.stage == "student" and run.done:
-            place = _network(run.settings), run.result.get("precision")
-            groups.setdefault(place, []).append(run)
+            groups[_network(run.settings), run.result.get("precision")].append(run)
     rows = [
         _row(group, groups, metric, results)
-        for group in groups.values()
+        for group in [*groups.values()]
         if group[0].settings.alpha > 0
         for metric in metrics_of(group[0].settings.corpus)
     ]
     table = pd.DataFrame([row for row in rows if row], columns=COLUMNS)
     if table.empty:
-        return table.astype({name: float for name in COLUMNS if name not in TEXT})
+        return table.astype(dict.fromkeys(COLUMNS[len(TEXT) :], float))
     own = table.targets == "teacher"
     families = table[own].groupby(["dataset", "metric", "variant"]).p
     table["p_holm"] = families.transform(corrected)
@@ -83,18 +83,17 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
 
 
 def _network(settings):
-    """Return a hash of everything but seed and folds."""
-    return digest(settings.canonical().model_dump(mode="json", exclude={"seed", "folds"}))
+    """Return what runs of one network have in common: everything but seed and folds."""
+    return itemgetter(*PLACE)(coordinates(Run("student", settings)))
 
 
 def _row(group, groups, metric, results):
     """Return the row of one distilled network's runs; nothing where its baseline is not there."""
     settings, corpus = group[0].settings, group[0].settings.corpus
-    training = settings.training.model_copy(update={"targets": "teacher"})
-    proposed = settings.model_copy(update={"method": "embedding", "training": training})
+    proposed = settings.changed(method="embedding", training={"targets": "teacher"})
     arithmetic = group[0].result.get("precision")  # its difference is no gain
     baseline, method = (
-        groups.get((_network(of), arithmetic), []) for of in (settings.undistilled(), proposed)
+        groups[_network(of), arithmetic] for of in (settings.undistilled(), proposed)
     )
     compared = _compared(metric, group, baseline)
     if not compared:

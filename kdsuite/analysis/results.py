@@ -5,11 +5,8 @@ numbers = collect(runs)   # results.csv
 states(runs)              # runs.csv
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,10 +16,18 @@ from kdsuite.settings import Settings, of_dataset
 
 # what results and tables call the backbone of the linear baseline
 LINEAR = "linear"
-AXES = ["dataset", "stage", "backbone", "setting", "method", "alpha", "seed", "variant"]
-FILES = {"eer": "trials.csv"}
+# what a network and its training are, whatever their seed
+PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
+AXES = ["dataset", "stage", *PLACE[1:5], "seed", "variant"]
 COLUMNS = [*AXES, "key", "fold", "metric", "value", "recordings"]
 RUNS = "dataset stage key state seconds device commit uncommitted finished".split()
+
+
+def level_of(setting: str, kind: str) -> str:
+    """Return the setting of a kind of run: EM and AGG share teacher and undistilled student, which
+    are ``sequential``."""
+    shared = setting != "nonseq" and kind in ("teacher", "undistilled")
+    return "sequential" if shared else setting
 
 
 def coordinates(run: Any) -> dict[str, Any]:
@@ -33,10 +38,10 @@ def coordinates(run: Any) -> dict[str, Any]:
     the parameters that differ from those of the dataset's file, such as
     ``training.targets=shuffled``; it is empty where none does that numbers depend on.
     """
-    of, level = run.settings, "sequential" if run.settings.sequential else "nonseq"
+    of = run.settings
     network = {
         "data": (LINEAR, "", "", math.nan),
-        "teacher": (of.backbone, level, "", math.nan),
+        "teacher": (of.backbone, level_of(of.setting, "teacher"), "", math.nan),
         "student": (of.backbone, of.setting, of.method, of.alpha),
     }[run.stage]
     return dict(zip(AXES, (of.dataset, run.stage, *network, of.seed, variant(of, run.stage))))
@@ -58,23 +63,15 @@ def variant(settings: Settings, stage: str = "student") -> str:
     return "; ".join(f"{name}={value}" for name, value in differing.items())
 
 
-def distinct(runs: Iterable[Any]) -> dict[Path, Any]:
-    """Return runs by their folder: undistilled students of several methods share one."""
-    by_folder = {}
-    for run in runs:
-        by_folder.setdefault(run.folder, run)
-    return by_folder
-
-
 def collect(runs: Iterable[Any]) -> pd.DataFrame:
     """Return the results of these runs, one row a run, fold and metric (columns :data:`COLUMNS`),
     values as fractions."""
     rows = []
-    for folder, run in distinct(runs).items():
+    for run in runs:
         folds = run.result.get("folds", [])
         place = coordinates(run).values() if folds else ()
         rows += [
-            (*place, folder.name, fold["fold"], name, float(value), fold["recordings"])
+            (*place, run.key, fold["fold"], name, float(value), fold["recordings"])
             for fold in folds
             for name, value in fold.items()
             if name not in ("fold", "recordings") and isinstance(value, (int, float))
@@ -85,9 +82,8 @@ def collect(runs: Iterable[Any]) -> pd.DataFrame:
 def prevailing(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of each dataset's most frequent variant: that of its file, unless a suite
     departs from it throughout."""
-    counts = rows.groupby(["dataset", "variant"], as_index=False).size()
-    first = counts.sort_values(["size", "variant"], ascending=[False, True])
-    return rows.merge(first.drop_duplicates("dataset")[["dataset", "variant"]])
+    most = rows.groupby("dataset").variant.transform(lambda variants: variants.mode()[0])
+    return rows[rows.variant == most].reset_index(drop=True)
 
 
 def answers(runs: Iterable[Any], metric: str) -> list[pd.DataFrame]:
@@ -97,7 +93,8 @@ def answers(runs: Iterable[Any], metric: str) -> list[pd.DataFrame]:
     Runs whose files were removed to save disk space are left out.
     """
     key, facts, answer = answers_of(metric)
-    files = [(run.folder / FILES.get(metric, "predictions.csv"), run) for run in runs]
+    name = "trials.csv" if metric == "eer" else "predictions.csv"
+    files = [(run.folder / name, run) for run in runs]
     parts = [
         pd.read_csv(
             file,
@@ -124,15 +121,16 @@ def eer_conventions(results: pd.DataFrame, dataset: str) -> float:
 
 
 def states(runs: Iterable[Any]) -> pd.DataFrame:
-    """Return one row a run, columns :data:`RUNS` (state: see :class:`kdsuite.runs.run.Run`; wall
-    seconds), ``folder`` and ``run``."""
+    """Return one row a run: its place on the :data:`AXES`, columns :data:`RUNS` (state: see
+    :class:`kdsuite.runs.run.Run`; wall seconds), and ``run``."""
     rows = []
-    for folder, run in distinct(runs).items():
+    for run in runs:
         result = run.result
-        named = [
+        told = [
             result.get(name) or ""
             for name in ("device", "commit", "uncommitted_changes", "finished")
         ]
-        place = (run.settings.dataset, run.stage, folder.name, run.state)
-        rows.append((*place, result.get("wall", math.nan), *named, folder, run))
-    return pd.DataFrame(rows, columns=[*RUNS, "folder", "run"]).astype({"uncommitted": bool})
+        place, wall = coordinates(run).values(), result.get("wall", math.nan)
+        rows.append((*place, run.key, run.state, wall, *told, run))
+    columns = [*AXES, *RUNS[2:], "run"]
+    return pd.DataFrame(rows, columns=columns).astype({"uncommitted": bool})

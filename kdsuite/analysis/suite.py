@@ -1,10 +1,9 @@
 """A suite's runs and what they found: where every question notebook starts."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -13,6 +12,7 @@ from kdsuite import paths
 from kdsuite.analysis import comparisons, results
 from kdsuite.analysis.figures import save
 from kdsuite.analysis.report import NAMES, Figure, Table, label
+from kdsuite.analysis.results import PLACE
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
@@ -20,7 +20,6 @@ from kdsuite.settings import Settings, called
 
 # of each dataset and stage so many runs are listed and have a page, those that failed first
 SHOWN = 500
-PLACE = ["dataset", "backbone", "setting", "method", "alpha", "variant"]
 
 
 def sizes(settings: Settings) -> dict[str, tuple]:
@@ -74,16 +73,16 @@ class Suite:
         table = results.states(self.runs)
         failed_first = table.sort_values("state", key=lambda of: of != "failed", kind="stable")
         table["shown"] = failed_first.groupby(["dataset", "stage"]).cumcount() < SHOWN
-        table["title"] = [title(run) for run in table.run]
+        table["title"] = table.run.map(title)
         names = table.dataset + "-" + table.stage + "-" + table.key
         table["anchor"] = "run-" + names
-        executed = table.folder.map(lambda folder: (folder / "notebook.ipynb").is_file())
+        executed = table.run.map(lambda run: (run.folder / "notebook.ipynb").is_file())
         table["page"] = ("pages/" + names + ".html").where(table.shown & executed, "")
         return table
 
     @cached_property
     def _listed(self):
-        return {row.folder: row for row in self.states.itertuples() if row.shown}
+        return {row.run.folder: row for row in self.states.itertuples() if row.shown}
 
     def link(self, runs: Sequence[Run]) -> str:
         """Return the address of what stands behind a number: the page of a run's notebook; for
@@ -93,19 +92,14 @@ class Suite:
                 return (len(runs) == 1 and row.page) or f"runs.html#{row.anchor}"
         return "runs.html" if runs else ""
 
-    @cached_property
-    def _students(self):
-        students, place = defaultdict(list), itemgetter(*PLACE)
-        for run in self.runs:
-            if run.stage == "student" and run.done:
-                students[place(results.coordinates(run))].append(run)
-        return students
-
     def students(self, rows: pd.DataFrame, **other: Any) -> list[list[Run]]:
         """Return the runs behind each row, which names a student by dataset, backbone, setting,
         method, alpha and variant; ``other`` replaces some of these."""
-        places = rows.assign(**other)[PLACE].itertuples(False, None)
-        return [self._students[place] for place in places]
+        done = self.states[(self.states.stage == "student") & (self.states.state == "done")]
+        runs = {place: [*part.run] for place, part in done.groupby(PLACE)}
+        return [
+            runs.get(place, []) for place in rows.assign(**other)[PLACE].itertuples(False, None)
+        ]
 
     def write(self, name: str, content: pd.DataFrame | str, keep: bool = True) -> None:
         """Write a file of the report's folder, such as ``claims.csv``.
@@ -144,16 +138,14 @@ class Suite:
 
 def title(run: Run) -> str:
     """Return what a run is called, with its folds and seed where they are not the usual ones."""
-    of, student = run.settings, run.stage == "student"
-    if run.stage == "data":
+    of, kind = run.settings, run.kind
+    if kind == "data":
         return f"Data: {of.dataset}"
-    distilled = student and of.alpha > 0
-    setting = of.setting if distilled else "sequential" if of.sequential else "nonseq"
     parts = [
         f"{label('backbone', of.backbone)} {run.stage}",
-        label("setting", setting),
-        of.method if distilled else "undistilled" * student,
-        f"α\u00a0=\u00a0{of.alpha:g}" * distilled,
+        label("setting", results.level_of(of.setting, kind)),
+        {"undistilled": kind, "student": of.method}.get(kind),
+        f"α\u00a0=\u00a0{of.alpha:g}" * (kind == "student"),
         f"folds {of.folds}" * (str(of.folds) != ALL_FOLDS),
         f"seed {of.seed}" * (of.seed != 0),
         results.variant(of, run.stage),

@@ -7,16 +7,15 @@ Torch takes a second to import, for which ``--help`` and typing errors need not 
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from kdlib.errors import UnreadableRecording, UserError
 from kdsuite import paths
 
-Row = dict[str, Any]
 FAILED = 2
 ANY_NAME = "backslashreplace"  # of files, which need not be UTF-8, nor is every terminal
 
@@ -26,7 +25,7 @@ def commands() -> None:
     """Ask a trained student about plain sound files, or plan a suite."""
 
 
-def predict(student, file: str) -> Row:
+def _predict(student, file):
     """Class probabilities of each sound.
 
     STUDENT is fold-N.safetensors in the folder of a run with training.keep_students. SOUNDS are
@@ -34,33 +33,30 @@ def predict(student, file: str) -> Row:
     """
     shares = student.predict(file)
     columns = {f"p_{name}": share for name, share in shares.items()}
-    return {"file": file, "predicted": max(shares, key=shares.get), **columns}
+    return {"file": file, "predicted": max(shares, key=shares.get)} | columns
 
 
-def embed(student, file: str) -> Row:
+def _embed(student, file):
     """The embedding of each sound, e_0 and on.
 
     STUDENT is fold-N.safetensors in the folder of a run with training.keep_students. SOUNDS are
     files such as wav, flac, mp3 or m4a of any sample rate and length.
     """
     values = enumerate(student.embed(file).tolist())
-    return {"file": file, **{f"e_{number}": value for number, value in values}}
+    return {"file": file} | {f"e_{number}": value for number, value in values}
 
 
-def verify(student, first: str, second: str, threshold: float | None) -> Row:
+def _verify(student, first, second, threshold):
     """Whether two sounds are of one speaker, and by which cosine and threshold.
 
     STUDENT is fold-N.safetensors in the folder of a run with training.keep_students. SOUNDS are
     files such as wav, flac, mp3 or m4a of any sample rate and length.
     """
     verdict = student.verify(first, second, threshold)
-    return {"first": first, "second": second, **verdict._asdict()}
+    return {"first": first, "second": second} | verdict._asdict()
 
 
-def answer(
-    ask: Callable[..., Row], student: str, sounds: Sequence[str], format: str, output: str,
-    **options: Any,
-) -> int:  # fmt: skip
+def _answer(ask, student, sounds, format, output, **options):
     """Write a row for each sound, or for both that are compared; a sound that cannot be read is
     reported in one sentence, and the others are answered."""
     from kdsuite.app.using import load_student
@@ -70,7 +66,7 @@ def answer(
 
     def rows():
         """Yield the answer to each sound that can be read."""
-        for files in [sounds] if ask is verify else zip(sounds):
+        for files in [sounds] if ask is _verify else zip(sounds):
             try:
                 row = ask(loaded, *files, **options).items()
             except UnreadableRecording as error:
@@ -89,7 +85,7 @@ def answer(
     return FAILED if unreadable else 0
 
 
-def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
+def _write_csv(rows, stream):
     """Write rows as they come, the names of the first one's columns above them."""
     writer = csv.writer(stream, lineterminator="\n")
     for number, row in enumerate(rows):
@@ -98,13 +94,13 @@ def write_csv(rows: Iterable[Row], stream: TextIO) -> None:
         stream.flush()
 
 
-def write_json(rows: Iterable[Row], stream: TextIO) -> None:
+def _write_json(rows, stream):
     """Write rows as one list of objects, a line each."""
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     stream.write(f"[\n{lines}\n]\n")
 
 
-FORMATS = {"csv": write_csv, "json": write_json}
+FORMATS = {"csv": _write_csv, "json": _write_json}
 OUTPUT = [
     click.Option(
         ["--format"], type=click.Choice(FORMATS), default="csv",
@@ -116,14 +112,13 @@ THRESHOLD = click.Option(
     ["--threshold"], type=click.FloatRange(-1, 1),
     help="cosine from which on they count as one speaker's; else the calibrated one",
 )  # fmt: skip
-for ask, count, *options in ((predict, -1), (embed, -1), (verify, 2, THRESHOLD)):
-    arguments = [
-        click.Argument(["student"]),
-        click.Argument(["sounds"], nargs=count, required=True),
-    ]
-    commands.command(ask.__name__, params=[*arguments, *OUTPUT, *options], help=ask.__doc__)(
-        partial(answer, ask)
-    )
+for ask, count, *options in ((_predict, -1), (_embed, -1), (_verify, 2, THRESHOLD)):
+    sounds = click.Argument(["sounds"], nargs=count, required=True)
+    command = commands.command(
+        ask.__name__[1:], params=[click.Argument(["student"]), sounds, *OUTPUT, *options],
+        help=ask.__doc__,
+    )  # fmt: skip
+    command(partial(_answer, ask))
 
 
 @commands.command()

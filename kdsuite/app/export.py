@@ -21,8 +21,9 @@ class Recurrent(nn.Module):
     def __init__(self, layer: nn.LSTM) -> None:
         super().__init__()
         self.hidden = layer.hidden_size
+        # ONNX orders gates as input, output, forget, cell; torch as input, forget, cell, output
         inputs, states, *biases = (
-            torch.stack([_gates(weights) for weights in directions])
+            torch.stack(directions).unflatten(1, (4, -1))[:, [0, 3, 1, 2]].flatten(1, 2)
             for directions in zip(*layer.all_weights)
         )
         self.weights = inputs, states, torch.cat(biases, dim=1)
@@ -39,13 +40,6 @@ class Recurrent(nn.Module):
             shape=(x.shape[1], 2, x.shape[0], self.hidden),
         )
         return (both.permute(2, 0, 1, 3).flatten(2),)
-
-
-def _gates(weights):
-    """Order gates as ONNX does: input, output, forget, cell; torch has input, forget, cell,
-    output."""
-    input, forget, cell, output = weights.chunk(4)
-    return torch.cat([input, output, forget, cell])
 
 
 def export(student: Student, path: str | Path) -> None:

@@ -35,7 +35,9 @@ class Student(nn.Module):
     …) of any rate and length.
 
     ``classes`` are the names of the classes, ``settings`` the parameters of the run that trained
-    it, ``facts`` hold also fold, calibration and provenance. The methods that take a path raise
+    it, ``threshold`` is the calibrated cosine from which on two recordings count as one speaker's
+    (None where the run had no pairs of both kinds), ``facts`` hold also fold, calibration and
+    provenance. The methods that take a path raise
     UnreadableRecording for a file that is absent or damaged, has no sound or less than one analysis
     window.
     """
@@ -46,12 +48,7 @@ class Student(nn.Module):
         super().__init__()
         self.network, self.settings = network, settings
         self.classes, self.facts, self.path = facts.classes, facts, path
-
-    @property
-    def threshold(self) -> float | None:
-        """The calibrated cosine from which on two recordings count as one speaker's, None where the
-        run had no pairs of both kinds."""
-        return self.facts.verification and self.facts.verification.threshold
+        self.threshold = facts.verification and facts.verification.threshold
 
     def classify(self, waveform: torch.Tensor, inference: str) -> Output:
         """Return the network's output for ``waveform`` ``(1, samples)``, ``whole`` or its middle
@@ -87,8 +84,7 @@ class Student(nn.Module):
         parts = waveform.tensor_split(inner.tolist(), dim=-1)
         outputs = [self.classify(part, inference) for part in parts]
         values = [(output.logits.softmax(dim=-1), output.final) for output in outputs]
-        probabilities, embedding = (torch.cat(parts).mean(dim=0) for parts in zip(*values))
-        return probabilities, embedding
+        return [torch.cat(parts).mean(dim=0) for parts in zip(*values)]
 
     def predict(self, path: str | Path) -> dict[str, float]:
         """Return the probability of each class; of sound of more than a minute the average over its

@@ -22,7 +22,7 @@ from kdsuite import paths
 from kdsuite.analysis import figures
 from kdsuite.analysis.comparisons import COLUMNS
 from kdsuite.analysis.figures import fonts
-from kdsuite.analysis.figures.style import GREY, METHODS, Picture, draw_table
+from kdsuite.analysis.figures.style import GREY, METHODS, Picture, draw_table, styled
 from kdsuite.analysis.suite import Suite
 from kdsuite.data.store import Store
 from kdsuite.runs.run import Run
@@ -553,6 +553,11 @@ def test_names_that_no_font_shows_are_numbered(monkeypatch, capsys, tmp_path, re
     text = (tmp_path / "one.svg").read_text()
     assert all(f">{name}</text>" in text for name in ("#1 b", "#2", "é")) and "悲" not in text
     assert capsys.readouterr().out.count("#1 is 悲伤, #2 is 平静; install a font") == 1
+    bars = styled(Picture)()
+    axes = bars.subplots()
+    axes.barh(names, [1, 2, 3])
+    bars._repr_png_()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["#1 b", "#2", "é"]
     assert not [str(warning.message) for warning in recwarn if "missing" in str(warning.message)]
 
 

@@ -51,7 +51,7 @@ def test_means_over_folds_stand_beside_the_paper():
     assert (vgg.folds, vgg.recordings) == (3, 156) and np.isnan(vgg.interval_low)
     assert found.name == "table6" and found.dataset == "demo-ravdess" and found.metric == "uar"
     assert [found.runs[role][0] for role in found.runs] == [[run] for run in runs]
-    assert len(found.frame) == 10 and found.runs[1:].isna().all(axis=None)
+    assert len(found.frame) == 10 and not found.runs[1:].any(axis=None)
 
 
 def test_a_network_below_the_linear_baseline_of_its_folds():

@@ -1,13 +1,13 @@
 """Names in any script: a font that has their signs, or a number where none has."""
 
 import re
-from functools import cache, partial
+from functools import cache
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
 
 USUAL = "DejaVu Sans"  # matplotlib's own
 NUMBERS: dict[str, int] = {}  # of words that no font can show
@@ -28,35 +28,24 @@ def font_of(sign: str) -> str:
     return "" if sign.isprintable() else USUAL
 
 
-def _shown(text):
-    """Return text with a number for each word that no font can show."""
-
-    def word(match):
-        if all(map(font_of, match[0])):
-            return match[0]
-        return f"#{NUMBERS.setdefault(match[0], len(NUMBERS) + 1)}"
-
-    return re.sub(r"\S+", word, text)
-
-
-def _label(function, value, position=None):
-    return _shown(function(value, position))
+def _word(match):
+    """Return a word, or a number for one that no font can show."""
+    word = match[0]
+    return word if all(map(font_of, word)) else f"#{NUMBERS.setdefault(word, len(NUMBERS) + 1)}"
 
 
 def make_readable(figure: Figure) -> None:
     """Give the texts of a figure fonts that have their signs; print which numbers stand for words
     that none has."""
     known = len(NUMBERS)
+    for axis in figure.findobj(Axis):  # whose labels are made anew for each drawing
+        names = [label.get_text() for label in axis.get_ticklabels()]
+        if (shown := [re.sub(r"\S+", _word, name) for name in names]) != names:
+            axis.set_ticks(axis.get_ticklocs(), shown)
     texts = figure.findobj(Text)
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        if isinstance(formatter := axis.get_major_formatter(), FuncFormatter):  # names at the ticks
-            label = partial(_label, formatter.func)
-            axis.set_major_formatter(FuncFormatter(label))
-            texts += axis.get_ticklabels()
     for text in texts:
-        text.set_text(_shown(text.get_text()))
-    signs = {*"".join(text.get_text() for text in texts)}
-    if further := {*map(font_of, signs)} - {"", USUAL}:
+        text.set_text(re.sub(r"\S+", _word, text.get_text()))
+    if further := {font_of(sign) for text in texts for sign in text.get_text()} - {USUAL}:
         for text in texts:
             text.set_fontfamily([USUAL, *sorted(further)])
     if new := [f"#{number} is {word}" for word, number in NUMBERS.items() if number > known]:

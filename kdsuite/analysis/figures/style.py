@@ -53,6 +53,7 @@ class Picture(Figure):
         # laid out apart: with a layout engine, savefig draws all twice
         file, layout = io.BytesIO(), self.get_layout_engine()
         with matplotlib.rc_context({**STYLE, "figure.constrained_layout.use": False}):
+            make_readable(self)
             layout.execute(self)
             self.set_layout_engine(None)
             self.savefig(file, pil_kwargs={"compress_level": 1})

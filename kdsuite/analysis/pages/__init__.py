@@ -75,7 +75,9 @@ def build(suite: Suite) -> Path:
         name = f"pages/{source.stem}.html"
         page(name, notebook=source, title=source.name, kind="Notebook, not executed")
     for run in states[states.page != ""].to_dict("records"):
-        page(run["page"], notebook=run["folder"] / "notebook.ipynb", title=run["title"], run=run)
+        page(
+            run["page"], notebook=run["run"].folder / "notebook.ipynb", title=run["title"], run=run
+        )
     for file in {*(suite.folder / "pages").glob("*.html")} - pages:  # of runs that are no more
         file.unlink()
     for name, title, cells in notebooks.documentation():
