@@ -80,8 +80,8 @@ def in_words(run: Run) -> str:
     folds, and its seconds."""
     kind, result = "frames_uar" if run.stage == "teacher" else "uar", run.result
     folds = {row["fold"]: row["uar"] for row in result.get("folds", [])}
-    linear = {row["fold"]: row.get(kind) for row in run.data.result.get("folds", [])}
-    linear = [linear[fold] for fold in folds if run.stage != "data" and linear.get(fold)]
+    linear = run.data.result.get("folds", []) if run.stage != "data" else []
+    linear = [row[kind] for row in linear if kind in row and row["fold"] in folds]
     scores = [f"{100 * mean(values):.1f} %" for values in (folds.values(), linear) if values]
     score = " (linear baseline ".join(scores) + ")" * bool(linear)
     return f"{run.name}: UAR {score}, {result.get('wall', 0):.0f} s"

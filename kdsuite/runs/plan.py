@@ -203,9 +203,14 @@ def work(
     media, features, beside = of.media, of.corpus.features, OVERHEAD[stage]
     name = digest([of.corpus.model_dump(), str(of.folds), media.duration])
     corpus = sizes[name] = sizes.get(name) or size(of)
-    row = {"runs": 1, "stage": stage, "missing": not run.done, "dataset": of.dataset}
-    row["backbone"] = of.backbone
-    row["corpus"] = f"{corpus.recordings:,} recordings in {corpus.folds} fold(s), {corpus.source}"
+    row = {
+        "runs": 1,
+        "stage": stage,
+        "backbone": of.backbone,
+        "missing": not run.done,
+        "dataset": of.dataset,
+        "corpus": f"{corpus.recordings:,} recordings in {corpus.folds} fold(s), {corpus.source}",
+    }
     if stage == "data":
         frames = 4 * MEASUREMENTS if features else 3 * media.fps * media.frame_size**2
         seconds = corpus.recordings * corpus.seconds

@@ -288,7 +288,7 @@ def train_student(
     if len(fold.validation):
         validation = predict(network, settings, data, fold.validation).logits
     outputs = tested.logits.softmax(dim=-1), validation.softmax(dim=-1), tested.final
-    embeddings = trial_embeddings(network, settings, data, fold, trials)
+    embeddings = _trial_embeddings(network, settings, data, fold, trials)
     return Student(*(value.cpu().numpy() for value in outputs), embeddings, history, network)
 
 
@@ -327,9 +327,7 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     return _frozen(build_student(settings, len(data.classes)), file, data.device)
 
 
-def trial_embeddings(
-    network: Network, settings: Settings, data: Store, fold: Fold, trials: Store | None
-) -> np.ndarray:
+def _trial_embeddings(network, settings, data, fold, trials):
     """Return the embeddings of the files that verification compares, in full length (paper, section
     4).
 
