@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -32,6 +33,18 @@ SYNONYMS = {
 # of a trial: whether the speakers are the same
 GENUINE = {"1": True, "target": True, "true": True, "0": False, "nontarget": False, "false": False}
 END = "\0"
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Raise InvalidCorpus for what may not be opened."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidCorpus(
+            f"{error.filename} cannot be read ({error.strerror}); put it there and permit reading "
+            "it, or name another with the parameters corpus.path, features and trials."
+        ) from None
 
 
 def walk(folder: Path, corpus: Corpus) -> Iterator[str]:

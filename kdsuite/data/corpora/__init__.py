@@ -22,7 +22,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds  # noqa: F401, of the corpora
-from kdsuite.data.reading import check_places, read_trials
+from kdsuite.data.reading import check_places, read_trials, reported
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, parameters_of_stage
 
@@ -47,19 +47,7 @@ PUBLISHED = yaml.safe_load(Path(__file__).with_name("published.yaml").read_text(
 LAYOUTS = {"ravdess": ravdess, "voxceleb1": voxceleb1, "iemocap": iemocap, "manifest": manifest}
 
 
-@contextmanager
-def _reading():
-    """Raise InvalidCorpus for what may not be opened."""
-    try:
-        yield
-    except OSError as error:
-        raise InvalidCorpus(
-            f"{error.filename} cannot be read ({error.strerror}); put it there and permit reading "
-            "it, or name another with the parameters corpus.path, features and trials."
-        ) from None
-
-
-@_reading()
+@reported()
 def read(corpus: Corpus) -> pd.DataFrame:
     """Return the table of recordings of a corpus, sorted by name.
 
@@ -165,7 +153,7 @@ def _sense(name):
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-@_reading()
+@reported()
 def trials(corpus: Corpus) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """Return verification trials, the files they name, and the names of those that are missing.
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import paths
-from kdsuite.data.reading import read_table, refuse
+from kdsuite.data.reading import read_table, refuse, reported
 from kdsuite.parameters import Corpus
 
 TIME = "time"
@@ -96,10 +96,11 @@ def _frames(part, times, rows, fps):
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+@reported()
 def _table(path):
     """Return the measurements by recording.
 
-    Raises InvalidCorpus where the table is not made of numbers, OSError where it is missing.
+    Raises InvalidCorpus where the table is missing or not made of numbers.
     """
     file = paths.corpus(path)
     return _read(file, file.stat().st_mtime_ns)
