@@ -155,7 +155,7 @@ def test_temperature_softens_the_labels(own_data):
 def test_a_teacher_is_trained_once_whatever_the_student(own_data, monkeypatch):
     store = noise_store()
     first = ensure(small(backbone="vgg", setting="em"), store)
-    monkeypatch.setattr(stages, "trained", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(stages, "teacher_trainer", lambda *_: pytest.fail("trained again"))
     again = ensure(
         small(backbone="vgg", setting="agg", alpha=0.9, method="softlabel", model={"width": 0.1}),
         store,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -125,11 +126,13 @@ def test_a_broken_run_stops_no_other_and_a_repeat_runs_what_is_missing(home):
     code, said, called = snakemake(home)
     assert code == 0, said
     lines = [line for line in said.splitlines() if " runs left" in line]
-    assert lines[:2] == [
-        "broken/data/all: UAR 50.0 %, 60 s; 3 of 8 runs left, about 0:03:00",
-        f"broken/student/{students[0]}: UAR 50.0 % (linear baseline 50.0 %), 60 s; 2 of 8 runs left, "
-        "about 0:02:00",
-    ]
+    assert lines[0] == "broken/data/all: UAR 50.0 %, 60 s; 3 of 8 runs left, about 0:03:00"
+    name = f"broken/student/{students[0]}: "
+    (line,) = [line for line in lines if line.startswith(name)]
+    # the order of teacher and undistilled student is Snakemake's
+    score = re.escape("UAR 50.0 % (linear baseline 50.0 %), 60 s; ")
+    left = r"(0 of 8 runs left|([12]) of 8 runs left, about 0:0\2:00)"
+    assert re.fullmatch(score + left, line.removeprefix(name)), lines
     # no line of Snakemake's own about a job
     assert "rule " not in said and "jobid" not in said
     assert called == {f"runs/{run}" for run in runs("broken", "data", "teacher", "student")} | {
