@@ -126,11 +126,11 @@ def states(runs: Iterable[Any]) -> pd.DataFrame:
     rows = []
     for run in runs:
         result = run.result
-        told = [
+        facts = [
             result.get(name) or ""
             for name in ("device", "commit", "uncommitted_changes", "finished")
         ]
         place, wall = coordinates(run).values(), result.get("wall", math.nan)
-        rows.append((*place, run.key, run.state, wall, *told, run))
+        rows.append((*place, run.key, run.state, wall, *facts, run))
     columns = [*AXES, *RUNS[2:], "run"]
     return pd.DataFrame(rows, columns=columns).astype({"uncommitted": bool})

@@ -137,6 +137,7 @@ class Explorer:
         waveform, label = self._waveform(row), str(self.store.recordings.label[row])
 
         def draw(name, student):
+            """Return the picture of one student."""
             return [figures.opinion(opinion(student, waveform), label, name)]
 
         return self._each_student(row, draw)
@@ -148,6 +149,7 @@ class Explorer:
         recordings = self.store.recordings.iloc[rows].reset_index(drop=True)
 
         def draw(name, student):
+            """Return the picture of one student, and the table of the nearest recordings."""
             embeddings = np.stack([self._embedding(student, each) for each in rows])
             cosines = nearest(embeddings, chosen)
             table = recordings.loc[cosines.index, COLUMNS].assign(cosine=cosines)

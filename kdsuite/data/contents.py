@@ -26,7 +26,9 @@ def hashes(files: Iterable[str], corpus: Corpus) -> dict[str, str]:
     states = {file: _state(file) for file in files}
     changed = [file for file in files if states[file] not in known]
     if changed:
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        from joblib import cpu_count  # late: a tenth of a second
+
+        with ThreadPoolExecutor(cpu_count()) as pool:
             known |= {states[file]: value for file, value in zip(changed, pool.map(_hash, changed))}
         # without it they are computed again
         with suppress(OSError, UserError), paths.replacing(memory) as temporary:

@@ -32,8 +32,9 @@ class Recording(NamedTuple):
     """What a recording displays: ``shown`` by a face and ``spoken`` by a voice, each the number of an
     actor and an emotion; ``truth`` is what ``synthetic.json`` says of it.
 
-    ``name`` is that of the take, turn or utterance. ``random`` returns the generator of a purpose (0 truth, 1 voice, 2 face, others of the layout),
-    whoever draws from it and when. An ``intensity`` above 1 exaggerates the emotion.
+    ``name`` is that of the take, turn or utterance. ``random`` returns the generator of a purpose
+    (0 truth, 1 voice, 2 face, others of the layout), whoever draws from it and when. An
+    ``intensity`` above 1 exaggerates the emotion.
     """
 
     synthetic: Synthetic

@@ -88,6 +88,8 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
             facts = Facts.model_validate_json(entry)
             settings = _settings(facts)
             return _network(file, settings, len(facts.classes)), settings, facts
+    except MemoryError:  # of this machine, not of the file
+        raise
     except Exception as error:  # safetensors, pydantic and torch have errors of many kinds
         reason = " ".join(str(error).split())[:200]
         if isinstance(error, ValidationError):

@@ -38,7 +38,7 @@ def make_readable(figure: Figure) -> None:
     """Give the texts of a figure fonts that have their signs; print which numbers stand for words
     that none has."""
     known = len(NUMBERS)
-    for axis in figure.findobj(Axis):  # whose labels are made anew for each drawing
+    for axis in figure.findobj(Axis):  # whose labels are made again for each drawing
         names = [label.get_text() for label in axis.get_ticklabels()]
         if (shown := [re.sub(r"\S+", _word, name) for name in names]) != names:
             axis.set_ticks(axis.get_ticklocs(), shown)

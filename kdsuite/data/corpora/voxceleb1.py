@@ -77,6 +77,7 @@ def _files(folder, corpus):
     """Return the paths of the files, or folders of pictures, by their names in each tree."""
 
     def place(path):
+        """Return a file's name, its tree and what is read of it; None for any other file."""
         match = PLACE.fullmatch(path.removeprefix(f"{folder}/"))
         if not match:
             return None

@@ -34,13 +34,13 @@ def read_recording(
         frames = read_frames(video, media, recording.video_start, seconds, recording.face)
     if frames is None:
         return samples, np.zeros(_shape(0, media), np.uint8)
-    heard = len(samples) // media.samples_per_frame
+    sound_frames = len(samples) // media.samples_per_frame
     if len(frames) == 1 and video:  # a cover picture, which must not shorten the sound
-        check_size(video, math.prod(_shape(heard, media)))
-        frames = np.broadcast_to(frames, _shape(heard, media))
-    count = min(len(frames), heard)
-    if 2 * count < max(len(frames), heard):
-        of_frames, of_sound = (number / media.fps for number in (len(frames), heard))
+        check_size(video, math.prod(_shape(sound_frames, media)))
+        frames = np.broadcast_to(frames, _shape(sound_frames, media))
+    count = min(len(frames), sound_frames)
+    if 2 * count < max(len(frames), sound_frames):
+        of_frames, of_sound = (number / media.fps for number in (len(frames), sound_frames))
         raise UnreadableRecording(
             f"recording {recording.recording} has {of_sound:.2f} s of sound, but {of_frames:.2f} s "
             "of pictures, so that most of it would be lost; correct its start and length or leave "
