@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,6 +12,9 @@ from kdlib.errors import UserError
 from kdlib.parameters import digest
 from kdsuite import paths
 from kdsuite.parameters import Corpus
+
+# seconds: what was written later than this before its hash may change again and keep its times
+SETTLED = 1
 
 
 def hashes(files: Iterable[str], corpus: Corpus) -> dict[str, str]:
@@ -30,10 +34,16 @@ def hashes(files: Iterable[str], corpus: Corpus) -> dict[str, str]:
 
         with ThreadPoolExecutor(cpu_count()) as pool:
             known |= {states[file]: value for file, value in zip(changed, pool.map(_hash, changed))}
+        young = {states[file] for file in changed if time.time() - _written(file) < SETTLED}
+        kept = {state: value for state, value in known.items() if state not in young}
         # without it they are computed again
         with suppress(OSError, UserError), paths.replacing(memory) as temporary:
-            temporary.write_text(json.dumps(known))
+            temporary.write_text(json.dumps(kept))
     return {"": ""} | {file: known[state] for file, state in states.items()}
+
+
+def _written(path):
+    return max((os.stat(member).st_ctime for member in _members(path)), default=0.0)
 
 
 def _members(path):

@@ -13,7 +13,8 @@ CORPUS = Corpus(path="mine")
 
 
 @pytest.fixture
-def file(own_data, tmp_path):
+def file(own_data, tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "SETTLED", -1)
     made = tmp_path / "a.wav"
     made.write_bytes(b"a" + bytes(20000) + b"b")
     return made
@@ -36,6 +37,13 @@ def test_an_unchanged_file_is_not_read_again(file, monkeypatch):
     before = hash_of(file)
     monkeypatch.setattr(contents, "_hash", None)
     assert hash_of(file) == before
+
+
+def test_a_file_written_just_now_is_read_again(file, monkeypatch):
+    monkeypatch.setattr(contents, "SETTLED", 1000)
+    hash_of(file)
+    monkeypatch.setattr(contents, "_hash", lambda path: "read")
+    assert hash_of(file) == "read"
 
 
 def test_folders_are_what_is_in_them_and_pipes_are_not_waited_for(file):
