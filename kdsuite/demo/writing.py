@@ -1,5 +1,6 @@
 """How text, sound and video of a synthetic corpus get onto the disk, each file in one step."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -56,9 +57,8 @@ def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | No
             for frame in chain([first], frames):
                 writer.write_frame(frame)
         if process.returncode:
-            raise OSError(
-                f"ffmpeg failed to write {file} (status {process.returncode}); is the disk full?"
-            )
+            number = 256 - process.returncode  # ffmpeg ends with the lowest byte of -errno
+            raise OSError(number, f"{os.strerror(number)}: ffmpeg failed to write", str(file))
 
 
 def filled(
