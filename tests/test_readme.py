@@ -30,6 +30,7 @@ INSTEAD = {
     r"^source .*": "",
     r"^conda .*": "",
     r"^pip install .*": "",
+    r"kdlib fetch .*": "kdlib fetch --help",
     r"^nbdiff-web ": "nbdiff ",
     r"\.venv/bin/snakemake": "snakemake --dry-run --quiet",
     r"--profile \S+": "--cores 1",

@@ -166,6 +166,21 @@ def plan(suite: str, cores: int | None, as_json: bool) -> None:
     print(json.dumps(cost, indent=1) if as_json else in_words(cost))
 
 
+@commands.command()
+@click.argument("corpus", type=click.Choice(["ravdess", "voxceleb1", "iemocap"]))
+@click.option("--audio", is_flag=True, help="the sound alone, which trains with alpha = 0")
+@click.option("--keep", is_flag=True, help="keep the archives when they are unpacked")
+@click.option("--dry-run", is_flag=True, help="only list the archives and their sizes")
+def fetch(**options: Any) -> None:
+    """Download a corpus from its owners into data/corpora, or say where to ask for it.
+
+    What is there is not downloaded again, and an interrupted download goes on.
+    """
+    from kdsuite.data.fetch import fetch
+
+    fetch(**options)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or 2 after one sentence on standard error for
     each thing that went wrong.
