@@ -74,6 +74,8 @@ class Corpus(Section):
     """a recording that cannot be decoded stops the run, or is left out and named in every result"""
     protocol: OfTeacher[Literal["speakers", "portions", "random", "given"]] = "speakers"
     """speakers leaves speakers out; portions splits the recordings of each speaker; random deals recordings out, leaking speakers; given takes the corpus' own folds"""
+    folds_from: OfTeacher[list[str]] = []
+    """published folds to take instead (protocol given): lists, or folders of lists, inside a corpora folder, as EmoBox (JSON Lines) and audformat (CSV) have them"""
     groups: OfTeacher[NonNegativeInt] = 0
     """number of folds that speakers (or recordings, if random) are dealt into; 0 leaves one speaker out at a time"""
     portions: OfTeacher[tuple[float, float, float]] = (0.7, 0.1, 0.2)

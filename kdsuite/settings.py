@@ -134,7 +134,9 @@ def relevant(settings: Settings, stage: str) -> dict[str, Any]:
     unused = set() if settings.sequential else OF_AGGREGATOR
     if stage == "student" and not settings.needs_teacher:
         unused = unused | OF_TEACHER | (set() if settings.alpha else DISTILLATION)
-    exclude = {"model": unused, "training": unused}
+    # where it names nothing, teachers of before keep their folders
+    folds_from = set() if settings.corpus.folds_from else {"folds_from"}
+    exclude = {"corpus": folds_from, "model": unused, "training": unused}
     facts = settings.model_dump(include=known(stage), exclude=exclude)
     # em and agg have one teacher
     return facts | ({"sequential": settings.sequential} if stage == "teacher" else {})

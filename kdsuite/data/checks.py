@@ -37,7 +37,7 @@ def warnings(recordings: pd.DataFrame, corpus: Corpus) -> list[str]:
         f"{row.Index}: {row.found:g} found, {row.published:g} published ({row.difference:+g})."
         for row in table[table.difference.fillna(0) != 0].itertuples()
     ]
-    reasons = [*recordings.attrs.get("copies", []), *recordings.attrs["incomplete"].values()]
+    reasons = [*recordings.attrs.get("remarks", []), *recordings.attrs["incomplete"].values()]
     sounds = _sounds(recordings, corpus)
     doubles = recordings.recording[sounds.duplicated(keep=False)]
     for names in doubles.groupby(sounds).agg(list)[:1]:

@@ -31,10 +31,10 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
     the protocol needs, InvalidParameter for more groups than there is to deal out.
     """
     result = []
-    for number, (name, test, validation) in enumerate(
+    for number, (name, test, validation, *train) in enumerate(
         PROTOCOLS[corpus.protocol](recordings, corpus)
     ):
-        sides = ~(test | validation), test, validation
+        sides = *(train or [~(test | validation)]), test, validation
         fold = _reduced(Fold(number, name, *map(np.flatnonzero, sides)), recordings, corpus)
         trained, tested = ({*recordings.label.iloc[side]} for side in (fold.train, fold.test))
         for label in sorted(tested - trained):
@@ -58,7 +58,7 @@ def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
 
 
 # A protocol returns a name for each fold, and masks (recordings,) of its test and its validation;
-# what is in neither is for training.
+# what is in neither is for training, unless a third mask says so.
 
 
 def _speakers(recordings, corpus):
@@ -144,6 +144,8 @@ def _own_folds(recordings, corpus):
 
     It has train, validation and test, or names of which one is left out at a time.
     """
+    if corpus.folds_from:
+        return _published(recordings)
     column, names = recordings.fold, {*recordings.fold}
     if {"train", "test"} <= names <= {*SPLIT}:
         return [("given", column == "test", column == "validation")]
@@ -157,6 +159,15 @@ def _own_folds(recordings, corpus):
             "add them or choose another corpus.protocol."
         )
     return [(name, column == name, False) for name in sorted(names)]
+
+
+def _published(recordings):
+    """Take published folds: the column ``fold`` has a word such as ``test@fold_1`` for each."""
+    marks = recordings.fold.str.get_dummies(" ", dtype=bool)
+    names = [mark[5:] for mark in marks if mark.startswith("test@")]
+    for name in sorted(names, key=lambda name: (len(name), name)):  # 10 behind 9
+        train, validation, test = (marks.get(f"{side}@{name}", False) for side in SPLIT)
+        yield name, test, validation, train
 
 
 PROTOCOLS = {

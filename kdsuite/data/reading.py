@@ -7,9 +7,11 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from itertools import chain, zip_longest
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
@@ -33,6 +35,8 @@ SYNONYMS = {
 # of a trial: whether the speakers are the same
 GENUINE = {"1": True, "target": True, "true": True, "0": False, "nontarget": False, "false": False}
 END = "\0"
+# the word in the name of a published list that says which side of a fold it has
+SIDE = re.compile(r"(?<![^\W_])(train|test|dev|devel|val|valid|validation)(?![^\W_])")
 
 
 @contextmanager
@@ -43,7 +47,7 @@ def reported() -> Iterator[None]:
     except OSError as error:
         raise InvalidCorpus(
             f"{error.filename} cannot be read ({error.strerror}); put it there and permit reading "
-            "it, or name another with the parameters corpus.path, features and trials."
+            "it, or name another with the parameters corpus.path, features, trials and folds_from."
         ) from None
 
 
@@ -214,13 +218,66 @@ def _trials(file):
     return pd.concat([genuine.astype(bool).rename("genuine"), pairs], axis=1, join="inner")
 
 
+def read_folds(corpus: Corpus) -> pd.DataFrame:
+    """Return the recordings that the lists of ``corpus.folds_from`` name: ``audio``, a path;
+    ``start`` in seconds, NaN for a whole file; ``fold``, its side and name such as ``test@fold_1``.
+
+    Files whose names have no word for a side are no lists; without it, and with the folder's, the
+    name is the fold's. Raises InvalidCorpus for a list that cannot be read.
+    """
+    tables = [pd.DataFrame(columns=["audio", "start", "fold"])]
+    for place in map(paths.corpus, corpus.folds_from):
+        for file in map(Path, walk(place, corpus) if place.is_dir() else [place]):
+            name = f"{file.parent.name}/{file.stem}".lower()
+            words = SIDE.findall(name)
+            if words and file.suffix in (".jsonl", ".csv", ".tsv"):
+                name = re.sub(r"[\W_]+", "_", SIDE.sub("", name)).strip("_")
+                side = words[-1] if words[-1] in ("train", "test") else "validation"
+                tables.append(_listed(file).assign(fold=f"{side}@{name}"))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _listed(file):
+    """Return file and start of each recording in a list: EmoBox's JSON Lines (``wav``) or a table
+    of audformat (``file``)."""
+    if file.suffix == ".jsonl":
+        try:
+            table = pd.read_json(StringIO(read_text(file)), lines=True, dtype=str)
+            table.index += 1
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InvalidCorpus(
+                f"{file} is no list in JSON Lines ({error}); fetch it again."
+            ) from None
+    else:
+        table = read_table(file, ())
+    named = reversed([*table.items()])  # the first of several is meant
+    columns = {SYNONYMS.get(name, name): column for name, column in named}
+    table = pd.DataFrame(columns, table.index, ["audio", "start"]).astype(str)
+    refuse(table.audio.isna(), file, "names no file ('wav' or 'file'); fetch the list again.")
+    return table.assign(start=seconds(table.start, file))
+
+
+def seconds(cells: pd.Series, file: Path) -> pd.Series:
+    """Return a column of times in seconds, NaN where a cell is empty; time spans as audformat
+    writes them (``0 days 00:00:01.5``, ``0 days``) become seconds.
+
+    Raises InvalidCorpus for what is no time from 0 on.
+    """
+    spans = pd.to_timedelta(cells.where(cells.str.contains(":|day", na=False)), errors="coerce")
+    times = pd.to_numeric(cells, errors="coerce").astype(float).fillna(spans.dt.total_seconds())
+    wrong = cells.notna() & ~times.between(0, np.inf, "left")
+    rule = "write seconds from 0 on, such as 12.5, or leave it empty."
+    refuse(wrong, file, f"has '{{}}' as {cells.name}; {rule}", cells)
+    return times
+
+
 def find(
     folder: Path, corpus: Corpus, place: Callable[[str], tuple | None], kinds: Collection[str]
 ) -> pd.DataFrame:
     """Return the files of a corpus: a row for each name, a column for each kind, NaN: there is none.
 
     ``place`` returns name, kind and path by a path, None for a file that is none of ``kinds``. Of
-    several it is that of the first ending; ``attrs["copies"]`` says in a sentence whether there are
+    several it is that of the first ending; ``attrs["remarks"]`` says in a sentence whether there are
     copies. Raises InvalidCorpus where two of one ending are not the same bytes.
     """
     places, key = dict.fromkeys(filter(None, map(place, walk(folder, corpus)))), ["name", "kind"]
@@ -238,7 +295,7 @@ def find(
                 )
             copies.append(f"{other} and {one}")
     files = table.drop_duplicates(key).pivot(index="name", columns="kind", values="file")
-    files.attrs["copies"] = [
+    files.attrs["remarks"] = [
         f"files that are there twice: {len(copies)}, such as {pair}; one of each is used"
         for pair in copies[:1]
     ]

@@ -117,7 +117,7 @@ def write(run: Run, result: RunResult) -> Path:
         "provenance": {
             **provenance(store, run.settings.training),
             "code": run.code,
-            "trials": corpora.trials_on_disk(run.settings) if trials else "",
+            "trials": "" if run.stage == "teacher" else corpora.trials_on_disk(run.settings),
         },
     }
     if not epochs:

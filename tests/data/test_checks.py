@@ -69,7 +69,7 @@ def test_nothing_published_is_no_warning(monkeypatch):
     recordings = table()
     recordings.attrs["incomplete"] = {}
     assert checks.warnings(recordings, Corpus()) == []
-    recordings.attrs["copies"] = ["2 files are there twice"]
+    recordings.attrs["remarks"] = ["2 files are there twice"]
     recordings.loc[[0, 20, 40], "audio"] = "one recording"
     assert checks.warnings(recordings, Corpus()) == [
         "2 files are there twice.",

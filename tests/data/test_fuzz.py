@@ -32,7 +32,7 @@ from kdlib.errors import UNPRINTABLE, UserError
 from kdlib.models.network import build_student
 from kdlib.parameters import Media
 from kdsuite import paths
-from kdsuite.data import corpora
+from kdsuite.data import corpora, reading
 from kdsuite.data.corpora import features, voxceleb1
 from kdsuite.data.decoding.faces import cutter
 from kdsuite.data.decoding.media import read_frames, read_recording
@@ -317,6 +317,26 @@ def test_trials_of_manifests(text, ending):
             assert pairs.genuine.dtype == bool and {*files.recording} <= {"x", "y", "z"} | {
                 name for name in files.recording if os.path.splitext(name)[0] in "xyz"
             }
+
+
+LISTED = [
+    b'{"key": "mine-a", "wav": "far/a.wav", "emo": "a"}\n{"key": "b", "wav": "b.wav", "start_time": 1.5}\n',
+    b"file,start,end,emotion\na.wav,0 days,,a\nb.wav,0 days 00:00:01.5,,b\n",
+]
+
+
+@cases(40)
+@given(st.sampled_from(LISTED).flatmap(near), st.sampled_from([".jsonl", ".csv", ".tsv"]))
+@example(b'{"wav": "x.wav"}\n3\n', ".jsonl")
+@example(b'{"wav": ["x"]}\n', ".jsonl")
+@example(b"file,file,path\nx.wav,y,z\n", ".csv")
+def test_published_folds(text, ending):
+    with folder() as home:
+        file = home / f"test{ending}"
+        file.write_bytes(text)
+        lists = told(lambda: reading.read_folds(Corpus(folds_from=[str(file)])), home.name)
+        assert lists is None or (lists.start.isna() | (lists.start >= 0)).all()
+        check_manifest(home, MANIFEST, ".csv", protocol="given", folds_from=[str(file)])
 
 
 @cases(40)

@@ -195,7 +195,7 @@ def test_a_take_that_is_there_twice(tmp_path, modality, ending):
         for file in (name, "01-01-04-01-01-01-01.mp4", "01-01-05-01-01-01-01.mp4"):
             (tmp_path / folder / file).write_text(f"the same {file}")
     table = read(tmp_path)
-    (copies,) = table.attrs["copies"]
+    (copies,) = table.attrs["remarks"]
     assert (
         copies.startswith("files that are there twice: 3, such as ")
         and "one of each is used" in copies

@@ -175,10 +175,10 @@ def test_what_else_may_lie_in_the_trees(tree):
 
 def test_an_utterance_that_is_there_twice(tree):
     touch(tree, f"wav/id10001/{VIDEO}/00001.m4a")
-    assert read(tree).audio[0].endswith("00001.wav") and not read(tree).attrs["copies"]
+    assert read(tree).audio[0].endswith("00001.wav") and not read(tree).attrs["remarks"]
     again = tree / f"dev/wav/id10001/{VIDEO}/00001.wav"
     touch(tree, again.relative_to(tree))
-    assert read(tree).attrs["copies"][0].startswith("files that are there twice: 1, such as ")
+    assert read(tree).attrs["remarks"][0].startswith("files that are there twice: 1, such as ")
     again.write_text("another")
     with pytest.raises(InvalidCorpus, match="00001.wav are the same recording and differ; move"):
         read(tree)

@@ -14,8 +14,8 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
 - ``source``: the longer recording (video, dialogue) it was cut from; ``fold``: the corpus' own
   fold, or train, validation, test.
 
-``attrs["incomplete"]`` names what was left out, and why; ``attrs["copies"]`` has a sentence where
-files are there twice.
+``attrs["incomplete"]`` names what was left out, and why; ``attrs["remarks"]`` are sentences, such as
+of files that are there twice.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ import re
 import unicodedata
 from contextlib import suppress
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +38,7 @@ from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds  # noqa: F401, of the corpora
-from kdsuite.data.reading import check_places, read_trials, reported
+from kdsuite.data.reading import check_places, read_folds, read_trials, reported
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, parameters_of_stage
 
@@ -65,6 +66,8 @@ def read(corpus: Corpus) -> pd.DataFrame:
     if corpus.trials:
         table = _without_compared(table, folder, corpus)
     table = _completed(table, corpus)
+    if corpus.folds_from and corpus.protocol == "given":
+        table = _listed(table, folder, corpus)
     _check(table, folder, corpus)
     return table
 
@@ -107,8 +110,50 @@ def _completed(rows, corpus):
     }
     table = table[~(faceless | silent)].sort_values("recording", ignore_index=True)
     table["label"] = table.label.astype("category").cat.remove_unused_categories()
-    table.attrs = {**rows.attrs, "incomplete": incomplete}
+    table.attrs = {"remarks": [], **rows.attrs, "incomplete": incomplete}
     return table
+
+
+def _listed(table, folder, corpus):
+    """Take the folds of published lists; leave out the recordings that none of them names.
+
+    A list names the recording or its file, of whose path so many last parts count as tell the
+    corpus' files apart; without a start it means all that is cut from the file.
+    """
+
+    def ends(files, depth):
+        return files.map(lambda file: "/".join(os.path.splitext(file)[0].split("/")[-depth:]))
+
+    total, at = ends(table.audio, 0).nunique(), "@{:.10g}".format
+    depth = next(n for n in count(1) if ends(table.audio, n).nunique() == total)
+    sound, rows = ends(table.audio, depth), {}
+    # RAVDESS calls the sound of a take 03-…
+    for keys in (
+        "03-" + table.recording,
+        table.recording,
+        sound,
+        sound + table.audio_start.map(at),
+    ):
+        rows |= table.groupby(keys).indices
+    lists = read_folds(corpus)
+    names = ends(lists.audio, depth)
+    lists["row"] = [
+        rows.get(each, rows.get(name)) for each, name in zip(names + lists.start.map(at), names)
+    ]
+    once, listed = lists.drop_duplicates(["audio", "start"]).row, lists.dropna(subset="row")
+    fold = listed.explode("row").groupby("row").fold.agg(" ".join)
+    absent, left = once.isna().sum(), len(table) - len(fold)
+    remark = (
+        f"corpus.folds_from lists {len(once)} recordings, of which the corpus lacks {absent}, and of "
+        f"the corpus' {len(table)} recordings {left} are in no list and left out"
+    )
+    if not fold.str.contains("test@").any():
+        raise InvalidCorpus(
+            f"{remark}; name lists for {folder} that have train or test in their names."
+        )
+    table.attrs["remarks"] += [remark] * bool(absent + left)
+    table = table.loc[fold.index].assign(fold=fold).reset_index(drop=True)
+    return table.assign(label=table.label.cat.remove_unused_categories())
 
 
 def _check(table, folder, corpus):
@@ -222,14 +267,20 @@ def on_disk(settings: Settings) -> str:
 
 
 def trials_on_disk(settings: Settings) -> str:
-    """Return a short hash of the verification trials and their files as they lie there now.
+    """Return a short hash of the verification trials, their files and the published folds as they
+    lie there now.
 
     It is "" where there are none to read, and for a synthetic corpus, which its parameters
     identify.
     """
-    if settings.corpus.synthetic or not settings.corpus.trials:
+    corpus, facts = settings.corpus, []
+    if corpus.synthetic:
         return ""
     with suppress(UserError, OSError):
-        pairs, files, _ = trials(settings.corpus)
-        return digest([pairs.astype(str).values.tolist(), identified(files, settings.corpus)])
+        if corpus.trials:
+            pairs, files, _ = trials(corpus)
+            facts = [pairs.astype(str).values.tolist(), identified(files, corpus)]
+        if corpus.folds_from:
+            facts.append(read_folds(corpus).astype(str).values.tolist())
+        return digest(facts) if facts else ""
     return ""

@@ -14,14 +14,13 @@ Files lie beside the manifest or below, or in a corpora folder; elsewhere only w
 import os
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import paths
 from kdsuite.data.decoding.faces import CROP, PARTS
 from kdsuite.data.folds import SPLIT
-from kdsuite.data.reading import read_table, refuse
+from kdsuite.data.reading import read_table, refuse, seconds
 from kdsuite.parameters import Corpus
 
 NEEDED = ("audio", "speaker", "label")
@@ -37,7 +36,7 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     Raises InvalidCorpus with the line of the manifest that cannot be used.
     """
     lines = _lines(path, corpus)
-    start, end = _seconds(lines.start, path).fillna(0.0), _seconds(lines.end, path)
+    start, end = seconds(lines.start, path).fillna(0.0), seconds(lines.end, path)
     complaint = "ends at {:g} s, not after its start at {:g} s; correct start or end."
     refuse(end <= start, path, complaint, end, start)
     complaint = f"has '{{}}' as split; choose from {', '.join(SPLIT)}, or name the column 'fold'."
@@ -81,17 +80,6 @@ def _lines(path, corpus):
     if corpus.features:  # which stands for the video
         table = table.drop(columns="video", errors="ignore")
     return table.loc[:, table.columns.isin(COLUMNS)].reindex(columns=COLUMNS).astype(str)
-
-
-def _seconds(cells, path):
-    """Return a column of times, NaN where a cell is empty; time spans as audformat writes them
-    (``0 days 00:00:01.5``) become seconds."""
-    spans = pd.to_timedelta(cells.where(cells.str.contains(":", na=False)), errors="coerce")
-    seconds = pd.to_numeric(cells, errors="coerce").astype(float).fillna(spans.dt.total_seconds())
-    wrong = cells.notna() & ~seconds.between(0, np.inf, "left")
-    rule = "write seconds from 0 on, such as 12.5, or leave it empty."
-    refuse(wrong, path, f"has '{{}}' as {cells.name}; {rule}", cells)
-    return seconds
 
 
 def _stems(files):
