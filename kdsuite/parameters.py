@@ -8,7 +8,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from kdlib import parameters
 from kdlib.parameters import OfData, OfNone, OfStudent, OfTeacher, PositiveShare, Section, Share
 
-ALL_FOLDS = "all"
+# of the parameter folds
+ALL_FOLDS, NO_FOLDS = "all", "none"
 Even = Annotated[int, Field(multiple_of=2)]
 
 
@@ -52,6 +53,8 @@ class Corpus(Section):
     """how the corpus lies on disk"""
     path: OfData[str] = ""
     """folder of the corpus (of a manifest its file), absolute or inside a corpora folder"""
+    licence: OfNone[str] = ""
+    """licence of the recordings, which the cards of students name: an SPDX identifier, or other"""
     target: OfData[Literal["label", "speaker"]] = "label"
     """what the networks learn to tell: the label, or who speaks"""
     channels: OfData[list[Literal["speech", "song"]]] = ["speech", "song"]
@@ -115,6 +118,6 @@ class Selection(Section):
     dataset: OfNone[str] = "demo-ravdess"
     """a file in params, without its ending"""
     folds: OfNone[int | str] = ALL_FOLDS
-    """all, one number, a range such as 0-7 or a list such as 0,4,9"""
+    """all, one number, a range such as 0-7, a list such as 0,4,9, or none: one student trained on all recordings, without a test"""
     corpus: OfNone[Corpus] = Corpus()
     """laid over the corpus section of the dataset's file"""

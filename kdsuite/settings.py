@@ -26,7 +26,7 @@ from kdlib import parameters
 from kdlib.errors import InvalidParameter
 from kdlib.parameters import STAGES, Media, Model, OfNone, Section, digest  # noqa: F401, of the identity of runs
 from kdsuite import paths
-from kdsuite.parameters import ALL_FOLDS, Corpus, Selection, Synthetic, Training
+from kdsuite.parameters import ALL_FOLDS, NO_FOLDS, Corpus, Selection, Synthetic, Training
 
 MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training}
 SECTIONS = tuple(MODELS)
@@ -55,6 +55,11 @@ class Settings(parameters.Settings, Selection):
 
     training: OfNone[Training] = Training()
     """laid over the training section of the dataset's file"""
+
+    @property
+    def tested(self) -> bool:
+        """Whether folds leave recordings for a test; with ``folds: none`` all are for training."""
+        return self.folds != NO_FOLDS
 
     def changed(self, **values: Any) -> "Settings":
         """Return the settings with other ``values``, in a mapping those of a section."""
@@ -306,16 +311,16 @@ def _as_ranges(folds):
     """Return the one spelling of folds: a run has one name, however they were written."""
     chosen = choose_folds(folds, None)
     if len(chosen) < 2:
-        return chosen[0] if chosen else ALL_FOLDS
+        return chosen[0] if chosen else str(folds).strip()
     parts = np.split(chosen, np.flatnonzero(np.diff(chosen) > 1) + 1)
     return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 
 
 def choose_folds(folds: int | str, count: int | None) -> list[int]:
-    """Return the fold numbers that ``all``, ``3``, ``0-7`` or ``0,4,9`` means among ``count`` folds
-    (None: unknown yet)."""
-    if str(folds).strip() == ALL_FOLDS:
-        return list(range(count or 0))
+    """Return the fold numbers that ``all``, ``none``, ``3``, ``0-7`` or ``0,4,9`` means among
+    ``count`` folds (None: unknown yet)."""
+    if (name := str(folds).strip()) in (ALL_FOLDS, NO_FOLDS):
+        return list(range(count or 0)) if name == ALL_FOLDS else []
     # it becomes part of a folder's name
     pattern = " *([0-9]{1,5}) *(?:- *([0-9]{1,5}) *)?"
     parts = [re.fullmatch(pattern, part) for part in str(folds).split(",")]
@@ -325,7 +330,7 @@ def choose_folds(folds: int | str, count: int | None) -> list[int]:
         return chosen
     numbers = f" from 0 to {count - 1}" if count else ""
     raise InvalidParameter(
-        f"parameter 'folds' is {folds!r}; give all, or numbers{numbers} such as 3, 0-7 or 0,4,9."
+        f"parameter 'folds' is {folds!r}; give all, none, or numbers{numbers} such as 3, 0-7 or 0,4,9."
     )
 
 

@@ -84,6 +84,7 @@ def checkout(tmp_path_factory):
     for name in (
         "notebooks",
         "benchmarks",
+        "docs",
         "Snakefile",
         "Makefile",
         "kdlib",

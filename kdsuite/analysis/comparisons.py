@@ -62,7 +62,7 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     """
     groups = defaultdict(list)
     for run in runs:
-        if run.stage == "student" and run.done:
+        if run.stage == "student" and run.tested and run.done:
             groups[_network(run.settings), run.result.get("precision")].append(run)
     rows = [
         _row(group, groups, metric, results)

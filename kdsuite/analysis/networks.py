@@ -134,7 +134,7 @@ def _table(paper, metric, dataset, filed, results):
             either.recordings.sum() or math.nan,
         )
         of = [] if some["distilled"] else done["distilled"]
-        row["interval_low"], row["interval_high"] = _interval(of, metric)
+        row["interval_low"], row["interval_high"] = interval_of(of, metric)
         row["difference"] = row["distilled"] - printed.get("distilled", math.nan)
         for table, cells in ((rows, row), (behind, done), (partial, some), (tested, folds)):
             table.append(cells)
@@ -155,7 +155,7 @@ def _table(paper, metric, dataset, filed, results):
     return frame, behind, partial, [] if absent else [*missing], absent
 
 
-def _interval(runs, metric):
+def interval_of(runs: list[Run], metric: str) -> tuple[float, float]:
     """Return the 95 % interval in percent; NaN where trainings are too few, or predictions were
     removed to save disk space."""
     parts = answers(runs, metric)

@@ -37,7 +37,7 @@ def environment() -> Environment:
     """Return the templates of tables, figures and pages, which escape whatever comes from data."""
     made = Environment(
         loader=FileSystemLoader([TEMPLATES, HERE / "figures" / "templates"]),
-        autoescape=select_autoescape(disabled_extensions=["tex", "txt"], default=True),
+        autoescape=select_autoescape(disabled_extensions=["tex", "txt", "md"], default=True),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,

@@ -42,7 +42,8 @@ def not_comparable(settings: Settings) -> str:
 class Suite:
     """The runs of ``params/grids/<name>.yaml``, their results, and the folder of the report.
 
-    ``truth`` are comparisons whose truth is known; ``studied`` are the runs of all other datasets.
+    ``truth`` are comparisons whose truth is known; ``studied`` are the runs of all other datasets
+    that are tested.
     """
 
     def __init__(self, name: str) -> None:
@@ -50,7 +51,8 @@ class Suite:
         self.name, self.folder = name, paths.REPORTS / name
         self.runs, self.truth = grid.runs(name), grid.known(name)
         self.worlds = {each.run.settings.dataset for each in self.truth}
-        self.studied = [run for run in self.runs if run.settings.dataset not in self.worlds]
+        tested = filter(attrgetter("tested"), self.runs)
+        self.studied = [run for run in tested if run.settings.dataset not in self.worlds]
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -96,6 +98,7 @@ class Suite:
         """Return the runs behind each row, which names a student by dataset, backbone, setting,
         method, alpha and variant; ``other`` replaces some of these."""
         done = self.states[(self.states.stage == "student") & (self.states.state == "done")]
+        done = done[done.run.map(attrgetter("tested"))]
         runs = {place: [*part.run] for place, part in done.groupby(PLACE)}
         return [
             runs.get(place, []) for place in rows.assign(**other)[PLACE].itertuples(False, None)

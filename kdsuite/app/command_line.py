@@ -6,9 +6,13 @@ Torch takes a second to import, for which ``--help`` and typing errors need not 
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import click
@@ -17,6 +21,11 @@ from kdlib.errors import UnreadableRecording, UserError
 from kdsuite import paths
 
 FAILED = 2
+PIPE = "-"
+# what is taken for sound in a folder
+ENDINGS = (
+    "wav flac mp3 m4a ogg opus aac aif aiff au caf wma amr mp4 m4v mov mkv webm avi mpg".split()
+)
 ANY_NAME = "backslashreplace"  # of files, which need not be UTF-8, nor is every terminal
 
 
@@ -26,34 +35,40 @@ def commands() -> None:
 
 
 def _predict(student, file):
-    """Class probabilities of each sound.
-
-    STUDENT is fold-N.safetensors in the folder of a run with training.keep_students. SOUNDS are
-    files such as wav, flac, mp3 or m4a of any sample rate and length.
-    """
+    """Class probabilities of each sound."""
     shares = student.predict(file)
     columns = {f"p_{name}": share for name, share in shares.items()}
     return {"file": file, "predicted": max(shares, key=shares.get)} | columns
 
 
 def _embed(student, file):
-    """The embedding of each sound, e_0 and on.
-
-    STUDENT is fold-N.safetensors in the folder of a run with training.keep_students. SOUNDS are
-    files such as wav, flac, mp3 or m4a of any sample rate and length.
-    """
+    """The embedding of each sound, e_0 and on."""
     values = enumerate(student.embed(file).tolist())
     return {"file": file} | {f"e_{number}": value for number, value in values}
 
 
 def _verify(student, first, second, threshold):
-    """Whether two sounds are of one speaker, and by which cosine and threshold.
-
-    STUDENT is fold-N.safetensors in the folder of a run with training.keep_students. SOUNDS are
-    files such as wav, flac, mp3 or m4a of any sample rate and length.
-    """
+    """Whether two sounds are of one speaker, and by which cosine and threshold."""
     verdict = student.verify(first, second, threshold)
     return {"first": first, "second": second} | verdict._asdict()
+
+
+def _files(sounds):
+    """Yield the files that ``sounds`` name; of a folder those below it that are named as sound or
+    video, sorted, none of them hidden. Raises UserError for a folder that has none."""
+    for sound in sounds:
+        folder, found = Path(sound), [sound]
+        if folder.is_dir():
+            names = [
+                each for each in folder.rglob("*") if "/." not in f"/{each.relative_to(folder)}"
+            ]
+            below = sorted(filter(Path.is_file, names))
+            found = [str(each) for each in below if each.suffix.lower()[1:] in ENDINGS]
+            if not found:
+                raise UserError(f"{folder} has no sound file below it; name another folder.")
+            others = len(below) - len(found)
+            print(f"{folder}: {len(found)} sound files, {others} other files", file=sys.stderr)
+        yield from found
 
 
 def _answer(ask, student, sounds, format, output, **options):
@@ -61,20 +76,33 @@ def _answer(ask, student, sounds, format, output, **options):
     reported in one sentence, and the others are answered."""
     from kdsuite.app.using import load_student
 
-    file = output and paths.output(output, student, *sounds)
+    groups = [sounds] if ask is _verify else [(file,) for file in _files(sounds)]
+    file = output and paths.output(output, student, *chain(*groups))
     loaded, unreadable = load_student(student), []
+    # rows on the same terminal would run into the bar
+    hidden = not sys.stderr.isatty() or not file and sys.stdout.isatty()
+    bar = partial(click.progressbar, groups, file=sys.stderr, hidden=hidden)
 
     def rows():
         """Yield the answer to each sound that can be read."""
-        for files in [sounds] if ask is _verify else zip(sounds):
-            try:
-                row = ask(loaded, *files, **options).items()
-            except UnreadableRecording as error:
-                unreadable.append(error)
-                print(error, file=sys.stderr)
-            else:
-                short = {name: float(f"{x:.6g}") for name, x in row if isinstance(x, float)}
-                yield dict(row) | short
+        with NamedTemporaryFile() as piped, bar() as shown:
+            if PIPE in sounds:
+                shutil.copyfileobj(sys.stdin.buffer, piped)
+                piped.flush()
+            for files in shown:
+                places = [piped.name if name == PIPE else name for name in files]
+                try:
+                    row = ask(loaded, *places, **options)
+                except UnreadableRecording as error:
+                    unreadable.append(error)
+                    text = str(error).replace(piped.name, "standard input")
+                    print("\n" * (not hidden) + text, file=sys.stderr)
+                else:
+                    row |= zip(row, files)  # the first columns
+                    short = {
+                        name: float(f"{x:.6g}") for name, x in row.items() if isinstance(x, float)
+                    }
+                    yield row | short
 
     write = FORMATS[format]
     if file:  # it appears when it is complete
@@ -112,11 +140,16 @@ THRESHOLD = click.Option(
     ["--threshold"], type=click.FloatRange(-1, 1),
     help="cosine from which on they count as one speaker's; else the calibrated one",
 )  # fmt: skip
+SOUNDS = """
+
+STUDENT is student.safetensors or fold-N.safetensors, as a run leaves them in its folder. SOUNDS are
+files such as wav, flac, mp3 or m4a of any sample rate and length"""
+BELOW = "; a folder stands for all sound files below it, and - for standard input."
 for ask, count, *options in ((_predict, -1), (_embed, -1), (_verify, 2, THRESHOLD)):
     sounds = click.Argument(["sounds"], nargs=count, required=True)
     command = commands.command(
         ask.__name__[1:], params=[click.Argument(["student"]), sounds, *OUTPUT, *options],
-        help=ask.__doc__,
+        help=ask.__doc__ + SOUNDS + (BELOW if count < 0 else "."),
     )  # fmt: skip
     command(partial(_answer, ask))
 
@@ -127,8 +160,8 @@ for ask, count, *options in ((_predict, -1), (_embed, -1), (_verify, 2, THRESHOL
 def export(student: str, output: str) -> None:
     """The student as ONNX: waveform in, probabilities and embedding out.
 
-    STUDENT is fold-N.safetensors in the folder of a run with training.keep_students, OUTPUT a file
-    such as student.onnx.
+    STUDENT is student.safetensors or fold-N.safetensors, as a run leaves them in its folder, OUTPUT
+    a file such as student.onnx.
     """
     from kdsuite.app.export import export
     from kdsuite.app.using import load_student

@@ -20,6 +20,7 @@ from IPython.display import Audio
 from ipywidgets import HTML, Dropdown, VBox
 from sklearn.metrics.pairwise import cosine_similarity
 
+from kdlib.errors import InvalidParameter
 from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import Picture
 from kdsuite.analysis.paper import network
@@ -98,6 +99,8 @@ class Explorer:
         table, self.students = self.store.recordings, students(settings)
         folds = corpora.chosen_folds(table, settings)
         self.folds = {row: fold for fold in folds for row in fold.test}
+        if not self.folds:
+            raise InvalidParameter("parameter 'folds' is none, which tests no recording; give all.")
         rows = _few(sorted(self.folds))
         names = table.loc[rows, COLUMNS].astype(str).agg(" · ".join, axis=1)
         # one for all views

@@ -23,11 +23,19 @@ from kdsuite.settings import Settings
 
 class Verdict(NamedTuple):
     """Whether two recordings are of one speaker: ``score`` is the cosine of their embeddings,
-    ``same`` that it reaches ``threshold``."""
+    ``same`` that it reaches ``threshold``.
+
+    At the calibrated threshold the rates of ``false_acceptance`` and ``false_rejection`` were
+    measured on pairs of ``measured_on``, the fold's validation or train recordings; all three are
+    None of another threshold.
+    """
 
     score: float
     threshold: float
     same: bool
+    false_acceptance: float | None = None
+    false_rejection: float | None = None
+    measured_on: str | None = None
 
 
 class Student(nn.Module):
@@ -105,14 +113,17 @@ class Student(nn.Module):
 
         Raises InvalidStudent where there is neither.
         """
-        threshold = self.threshold if threshold is None else threshold
+        rates = ()
+        if threshold is None and (known := self.facts.verification):
+            threshold = known.threshold
+            rates = known.false_acceptance, known.false_rejection, known.recordings_of
         if threshold is None:
             raise InvalidStudent(
                 f"the student {self.path} has no calibrated threshold, for its run had no two speakers with several recordings; give one of your own."
             )
         a, b = self.embed(first), self.embed(second)
         score = float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))
-        return Verdict(score, threshold, score >= threshold)
+        return Verdict(score, threshold, score >= threshold, *rates)
 
 
 def fused(network: Network) -> Network:
@@ -130,8 +141,8 @@ def fused(network: Network) -> Network:
 
 
 def load_student(path: str | Path) -> Student:
-    """Return the student that a run with ``training.keep_students`` left as ``fold-N.safetensors``;
-    the file is all it takes.
+    """Return the student that a run left as ``student.safetensors`` (``folds: none``) or, with
+    ``training.keep_students``, as ``fold-N.safetensors``; the file is all it takes.
 
     It works on the CPU, in float32. Raises InvalidStudent where the file is absent, damaged or of
     another kind.

@@ -24,16 +24,14 @@ def fold_key(fold: Fold, recordings: pd.DataFrame) -> str:
     return f"fold-{fold.number}-{digest(sides, 8)}"
 
 
-def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
-    """Return the folds of the corpus' protocol.
+def folds(recordings: pd.DataFrame, corpus: Corpus, test: bool = True) -> list[Fold]:
+    """Return the folds of the corpus' protocol; without a ``test`` one that trains on all recordings.
 
     Raises InvalidCorpus where a class to be tested has no training example or the table lacks what
     the protocol needs, InvalidParameter for more groups than there is to deal out.
     """
-    result = []
-    for number, (name, test, validation, *train) in enumerate(
-        PROTOCOLS[corpus.protocol](recordings, corpus)
-    ):
+    result, protocol = [], PROTOCOLS[corpus.protocol] if test else _untested
+    for number, (name, test, validation, *train) in enumerate(protocol(recordings, corpus)):
         sides = *(train or [~(test | validation)]), test, validation
         fold = _reduced(Fold(number, name, *map(np.flatnonzero, sides)), recordings, corpus)
         trained, tested = ({*recordings.label.iloc[side]} for side in (fold.train, fold.test))
@@ -52,13 +50,21 @@ def folds(recordings: pd.DataFrame, corpus: Corpus) -> list[Fold]:
 
 
 def chosen_folds(recordings: pd.DataFrame, settings: Settings) -> list[Fold]:
-    """Return the folds that the parameter ``folds`` names."""
-    every = folds(recordings, settings.corpus)
+    """Return the folds that the parameter ``folds`` names; for ``none`` the one without a test."""
+    every = folds(recordings, settings.corpus, settings.tested)
+    if not settings.tested:
+        return every
     return [every[number] for number in choose_folds(settings.folds, len(every))]
 
 
 # A protocol returns a name for each fold, and masks (recordings,) of its test and its validation;
 # what is in neither is for training, unless a third mask says so.
+
+
+def _untested(recordings, corpus):
+    """Leave nothing out, whatever the protocol."""
+    nothing = np.zeros(len(recordings), bool)
+    return [("all recordings", nothing, nothing)]
 
 
 def _speakers(recordings, corpus):

@@ -55,13 +55,14 @@ def full_length(settings: Settings) -> Settings:
 
 
 def prepare(settings: Settings) -> Trials | None:
-    """Return the trials that the corpus parameters name, None where they name none.
+    """Return the trials that the corpus parameters name, None where they name none or nothing is
+    tested.
 
     Their sound is decoded unless it is stored. Raises InvalidCorpus where a list is absent or
     malformed, or where too few of its files are there to make an error rate.
     """
     lists = settings.corpus.trials
-    if not lists:
+    if not lists or not settings.tested:
         return None
     pairs, files, missing = corpora.trials(settings.corpus)
     if files.empty:
@@ -108,15 +109,20 @@ def calibration_rows(rows: np.ndarray, speakers: np.ndarray) -> np.ndarray:
 
 
 def calibrated(embeddings: np.ndarray, speakers: np.ndarray) -> dict:
-    """Return the threshold at the equal error rate over all pairs, and what it rests on.
+    """Return the threshold at the equal error rate over all pairs, the error rates there, and what
+    they rest on.
 
     ``embeddings`` are ``(recordings, embedding)``, ``speakers`` ``(recordings,)``.
     """
     pairs = pd.DataFrame(np.transpose(np.triu_indices(len(speakers), 1)), columns=SIDES)
     genuine = speakers[pairs["first"]] == speakers[pairs["second"]]
     cosines = scores(embeddings, pairs)
+    threshold = metrics.eer_threshold(cosines, genuine)
+    accepted = cosines >= threshold
     return {
-        "threshold": metrics.eer_threshold(cosines, genuine),
+        "threshold": threshold,
+        "false_acceptance": float(accepted[~genuine].mean()),
+        "false_rejection": float(1 - accepted[genuine].mean()),
         "eer": metrics.eer(cosines, genuine),
         "recordings": len(speakers),
         "speakers": len(np.unique(speakers)),

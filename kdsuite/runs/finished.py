@@ -86,4 +86,5 @@ def in_words(run: Run) -> str:
     linear = [row[kind] for row in linear if kind in row and row["fold"] in folds]
     scores = [f"{100 * mean(values):.1f} %" for values in (folds.values(), linear) if values]
     score = " (linear baseline ".join(scores) + ")" * bool(linear)
-    return f"{run.name}: UAR {score}, {result.get('wall', 0):.0f} s"
+    score = f"UAR {score}" if scores else "no test"
+    return f"{run.name}: {score}, {result.get('wall', 0):.0f} s"

@@ -27,6 +27,8 @@ METRICS = {"uar": uar, "accuracy": accuracy}
 
 def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return one row a fold with every metric and the number of recordings."""
-    folds = predictions.groupby("fold")
-    columns = {name: folds.apply(metric) for name, metric in METRICS.items()}
-    return pd.DataFrame({**columns, "recordings": folds.size()}).reset_index()
+    rows = [
+        (fold, *(metric(part) for metric in METRICS.values()), len(part))
+        for fold, part in predictions.groupby("fold")
+    ]
+    return pd.DataFrame(rows, columns=["fold", *METRICS, "recordings"])

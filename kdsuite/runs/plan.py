@@ -224,7 +224,7 @@ def work(
     training, items = step.training, step.items
     step = steps.setdefault(step.name, step)
     flops, memory, parameters = step.cost
-    disk = parameters * training.keep_students
+    disk = parameters * (training.keep_students or not of.tested)
     if stage == "teacher":  # leaves weights and targets
         frames = 1 if features else math.ceil(corpus.seconds * media.fps / media.frame_stride)
         items = items if of.sequential else training.teacher_frames or frames

@@ -40,7 +40,11 @@ def reproduce(suite: str, sample: int = 3, seed: int = 0, from_scratch: bool = F
     ``seed`` draws the runs. Trained teachers are used again unless ``from_scratch``, which trains
     them again too; recordings are not decoded again.
     """
-    done = [run for run in grid.runs(suite) if (run.folder / TABLES[0]).exists() and run.done]
+    done = [
+        run
+        for run in grid.runs(suite)
+        if (run.folder / TABLES[0]).exists() and run.result.get("folds")
+    ]
     if not done:
         raise UserError(
             "no run of this suite is done, so there is nothing to compare with; make reports runs them."

@@ -24,6 +24,8 @@ from kdsuite.data.store import Store
 from kdsuite.runs import metrics
 from kdsuite.runs.run import Run
 
+# what is said of a run whose parameter folds is none
+UNTESTED = "no test, as folds is none: all recordings were used for training"
 PACKAGES = (
     "torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "scikit-learn", "moviepy", "soundfile",
     "papermill",
@@ -106,7 +108,8 @@ def write(run: Run, result: RunResult) -> Path:
         "stage": run.stage,
         "key": run.key,
         "settings": run.settings.model_dump(mode="json"),
-        "metrics": {name: float(values.mean()) for name, values in averaged.items()},
+        **({} if run.tested else {"untested": UNTESTED}),
+        "metrics": {name: float(values.mean()) for name, values in averaged.items() if len(folds)},
         "folds": folds.to_dict("records"),
         "history": result.history,
         **result.facts,

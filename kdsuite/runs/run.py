@@ -145,6 +145,11 @@ class Run:
         return status(self).result
 
     @property
+    def tested(self) -> bool:
+        """Whether the run's result has scores: the linear baseline is always tested."""
+        return self.stage == "data" or self.settings.tested
+
+    @property
     def error(self) -> str:
         """What stopped a run that failed: the last line that papermill said."""
         text = ""

@@ -15,7 +15,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import safe_open
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from kdlib import student as method
 from kdlib.dataset import Fold
@@ -235,8 +235,9 @@ def students(
 
 def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
-    weights = run.folder / f"fold-{fold.number}.safetensors"
-    kept = settings.training.keep_students
+    name = f"fold-{fold.number}" if settings.tested else "student"
+    weights = run.folder / f"{name}.safetensors"
+    kept = settings.training.keep_students or not settings.tested
 
     def make(temporary, epochs):
         """Train the student and write its outputs, and its weights where they are kept."""
@@ -283,11 +284,10 @@ def train_student(
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
     network, history = trainer.network, progress.follow(fold, epochs(trainer))
-    tested = predict(network, settings, data, fold.test)
-    validation = tested.logits[:0]
-    if len(fold.validation):
-        validation = predict(network, settings, data, fold.validation).logits
-    outputs = tested.logits.softmax(dim=-1), validation.softmax(dim=-1), tested.final
+    tested, validation = (
+        predict(network, settings, data, rows) for rows in (fold.test, fold.validation)
+    )
+    outputs = tested.logits.softmax(dim=-1), validation.logits.softmax(dim=-1), tested.final
     embeddings = _trial_embeddings(network, settings, data, fold, trials)
     return Student(*(value.cpu().numpy() for value in outputs), embeddings, history, network)
 
@@ -295,6 +295,9 @@ def train_student(
 def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> Output:
     """Return what :func:`kdlib.student.predict` does; of more than a minute of sound, taken whole,
     the average over its pieces: class probabilities and embeddings, as a student in use does."""
+    if not len(rows):
+        nothing = torch.zeros(0, settings.model.embedding)
+        return Output(torch.zeros(0, len(data.classes)), nothing, nothing)
     sound = data.waveforms
     places = zip(sound.starts[rows].tolist(), sound.lengths[rows].tolist())
     edges = [start + pieces(length, data.sample_rate) for start, length in places]
@@ -321,7 +324,7 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     def make(temporary, epochs):
         trainer = student_trainer(run.settings, data, fold, None, "audio teacher")
         Progress("audio teacher", progress.epochs).follow(fold, epochs(trainer))
-        save_file(student_file.weights(trainer.network), temporary)
+        student_file.save(temporary, student_file.weights(trainer.network))
 
     _once(file, run, make)
     return _frozen(build_student(settings, len(data.classes)), file, data.device)
@@ -334,11 +337,9 @@ def _trial_embeddings(network, settings, data, fold, trials):
     Where ``training.trial_score`` is ``centred``, less the mean embedding of the fold's training
     recordings.
     """
-    if trials is None:
-        return np.zeros((0, settings.model.embedding), np.float32)
-    whole, rows = full_length(settings), np.arange(len(trials.recordings))
-    embeddings = predict(network, whole, trials, rows).final
-    if settings.training.trial_score == "centred":
+    whole, rows = full_length(settings), np.arange(len(trials.recordings) if trials else 0)
+    embeddings = predict(network, whole, trials or data, rows).final
+    if trials and settings.training.trial_score == "centred":
         embeddings = embeddings - predict(network, whole, data, fold.train).final.mean(dim=0)
     return embeddings.cpu().numpy()
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from kdlib.errors import InvalidStudent, printable
 from kdlib.models.network import Network, build_student
-from kdlib.parameters import Section
+from kdlib.parameters import Section, Share
 from kdsuite import paths
 from kdsuite.data.decoding.ffmpeg import check_file
 from kdsuite.settings import Settings, checked
@@ -33,11 +33,13 @@ LIMITS = {
 
 
 class Verification(Section):
-    """The cosine from which on two recordings count as one speaker's, and what it was calibrated
-    on."""
+    """The cosine from which on two recordings count as one speaker's, the error rates at it (None
+    in files of before), and what it was calibrated on."""
 
     threshold: float = Field(ge=-1, le=1)
-    eer: float = Field(ge=0, le=1)
+    false_acceptance: Share | None = None
+    false_rejection: Share | None = None
+    eer: Share
     recordings_of: Literal["validation", "train"]
     recordings: int
     speakers: int
@@ -57,14 +59,15 @@ class Facts(Section):
 
 def write(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write a student in one step; ``facts`` are those of :class:`Facts` but for the version."""
-    entry = {ENTRY: json.dumps({"version": VERSION, **facts}, allow_nan=False)}
-    save(path, weights(network), entry)
+    entry = json.dumps({"version": VERSION, **facts}, allow_nan=False)
+    save(path, weights(network), **{ENTRY: entry})
 
 
-def save(path: Path, arrays: dict[str, torch.Tensor], entry: dict[str, str] | None = None) -> None:
-    """Write ``arrays`` as safetensors, in one step, with the permissions of any new file."""
+def save(path: Path, arrays: dict[str, torch.Tensor], **entry: str) -> None:
+    """Write ``arrays`` as safetensors, in one step, with the permissions of any new file; the
+    header has ``entry`` and, as other libraries ask for it, the format."""
     with paths.replacing(path) as temporary:
-        save_file(arrays, temporary, metadata=entry)
+        save_file(arrays, temporary, metadata={"format": "pt", **entry})
 
 
 def weights(network: Network) -> dict[str, torch.Tensor]:
@@ -98,6 +101,13 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
         raise InvalidStudent(
             f"{path} holds no student that this kdlib can use ({reason}); fetch it again, train the student again, or update kdlib."
         ) from None
+
+
+def kept(folder: Path) -> dict[Path, Facts]:
+    """Return the students' files of a run's folder, in the order of folds, and what each says of
+    itself; raise what :func:`read` does."""
+    files = sorted(folder.glob("*.safetensors"), key=lambda file: (len(file.name), file.name))
+    return {file: read(file)[2] for file in files}
 
 
 def _settings(facts):

@@ -4,10 +4,12 @@ pictures is touched."""
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import os
 import pickle
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -337,6 +339,35 @@ def test_verify_answers_by_score_and_threshold(run, capsys):
         and float(row["score"]) == pytest.approx(told.score, abs=1e-5)
         and row["threshold"] == "1.0"
     )
+    # at another threshold nothing was measured
+    assert row["false_acceptance"] == row["false_rejection"] == row["measured_on"] == ""
+
+
+def test_verify_tells_the_error_rates_at_its_threshold(run, capsys):
+    """Over all pairs of the training recordings, by hand."""
+    loaded = kdlib.load_student(run.file)
+    speaker, wrong = run.store.recordings.speaker, {True: [], False: []}
+    for pair in itertools.combinations(run.fold.train, 2):
+        same = bool(speaker[pair[0]] == speaker[pair[1]])
+        wrong[same].append(loaded.verify(*run.files(np.array(pair))).same != same)
+    files = run.files(run.fold.test)[:2]
+    (row,) = answers(capsys, "verify", run.file, *files)
+    assert row["measured_on"] == "train"
+    for name, same in (("false_acceptance", False), ("false_rejection", True)):
+        assert float(row[name]) == pytest.approx(np.mean(wrong[same]), abs=1e-5) and wrong[same]
+    assert main(["verify", str(run.file), *map(str, files), "--format", "json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["false_acceptance"] == float(row["false_acceptance"])
+
+
+def test_a_student_of_before_has_no_error_rates(run, tmp_path, capsys):
+    def former(facts):
+        for name in ("false_acceptance", "false_rejection"):
+            del facts["verification"][name]
+
+    a, b = run.files(run.fold.test)[:2]
+    (row,) = answers(capsys, "verify", changed(run, tmp_path, former), a, b)
+    assert row["false_acceptance"] == row["false_rejection"] == "" and row["threshold"]
 
 
 def test_without_a_calibrated_threshold_one_must_be_given(run, tmp_path, capsys):
@@ -380,6 +411,70 @@ def test_a_bad_sound_among_good_ones_stops_nothing_and_is_told_of(run, capsys):
     assert said.err.splitlines() == [
         "nowhere.wav cannot be opened (No such file or directory); see that it is there and that you may read it."
     ]
+
+
+def test_a_folder_stands_for_the_sound_files_below_it(run, tmp_path, capsys):
+    good = run.files(run.fold.test)[0].read_bytes()
+    names = [
+        "b.WAV",
+        "a/z.wav",
+        "a.flac",
+        ".hidden.wav",
+        ".cache/x.wav",
+        "a/.x/y.wav",
+        "a/notes.txt",
+        "x",
+    ]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(good)
+    alone = str(run.files(run.fold.test)[1])
+    for command in ("predict", "embed"):
+        assert main([command, str(run.file), str(tmp_path), alone]) == 0
+        said = capsys.readouterr()
+        assert said.err == f"{tmp_path}: 3 sound files, 2 other files\n"
+        told = [row["file"] for row in csv.DictReader(said.out.splitlines())]
+        assert told == [*(str(tmp_path / name) for name in ("a/z.wav", "a.flac", "b.WAV")), alone]
+    (tmp_path / "a.flac").write_text("no sound at all, " * 99)
+    assert main(["predict", str(run.file), str(tmp_path)]) == 2
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 3 and "a.flac cannot be decoded" in said.err
+    (tmp_path / "empty").mkdir()
+    assert "has no sound file below it" in sentence(capsys, "predict", run.file, tmp_path / "empty")
+
+
+def piped(monkeypatch, content: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_standard_input_is_a_sound_too(run, monkeypatch, capsys):
+    first, second = run.files(run.fold.test)[:2]
+    usual = answers(capsys, "predict", run.file, first)
+    piped(monkeypatch, first.read_bytes())
+    told = answers(capsys, "predict", run.file, "-")
+    assert told == [{**usual[0], "file": "-"}]
+    piped(monkeypatch, first.read_bytes())
+    (row,) = answers(capsys, "verify", run.file, second, "-")
+    (same,) = answers(capsys, "verify", run.file, second, first)
+    assert row == {**same, "second": "-"}
+    piped(monkeypatch, b"")
+    assert sentence(capsys, "predict", run.file, "-").startswith("standard input is empty")
+
+
+def test_a_bar_is_drawn_at_a_terminal_only(run, tmp_path):
+    """Not where the rows stand on the same terminal."""
+    sounds = [str(run.files(run.fold.test)[0]), "nowhere.wav"]
+    for more, drawn in (([], False), (["--output", str(tmp_path / "a.csv")], True)):
+        master, slave = pty.openpty()
+        command = [sys.executable, "-m", "kdlib", "predict", str(run.file), *sounds, *more]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=slave, stderr=slave)
+        os.close(slave)
+        said = os.read(master, 100_000).decode()
+        os.close(master)
+        assert done.returncode == 2 and ("100%" in said) == drawn
+        assert "\nnowhere.wav cannot be opened" in said
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 2
 
 
 CHECK = """
@@ -461,7 +556,7 @@ def test_sounds_that_are_none(run, tmp_path, capsys):
     whole = write(tmp_path / "whole.m4a", sound("hum", 3.0)).read_bytes()
     (tmp_path / "cut.m4a").write_bytes(whole[: len(whole) // 2])
     said = {
-        "none.wav": "cannot be opened", ".": "is no file", "empty.wav": "is empty", "text.wav": "cannot be decoded",
+        "none.wav": "cannot be opened", "empty.wav": "is empty", "text.wav": "cannot be decoded",
         "text.mp3": "cannot be decoded", "text.m4a": "cannot be decoded", "nothing.wav": "less than one window",
         "click.flac": "less than one window", "odd.wav": "no numbers", "cut.m4a": "cannot be decoded",
     }  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdsuite.data.folds import chosen_folds, fold_key, folds
+from kdsuite.data.folds import PROTOCOLS, chosen_folds, fold_key, folds
 from kdsuite.parameters import Corpus
 from kdsuite.settings import load
 
@@ -36,6 +36,25 @@ def covered(found, recordings):
 def sides(recordings, fold, column="speaker"):
     """Return who, or what, is on both sides of a fold."""
     return set(recordings[column][fold.train]) & set(recordings[column][fold.test])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_without_a_test_all_recordings_are_for_training(protocol):
+    """Whatever the protocol, validation speakers and the corpus' own parts say, also of one
+    speaker alone."""
+    for speakers in (1, 4):
+        recordings = table(speakers=speakers)
+        recordings["fold"] = ["train", "test", "validation", "", "x"] * (2 * speakers)
+        corpus = {"protocol": protocol, "validation": 3, "groups": 2, "fraction": 1.0}
+        (fold,) = chosen_folds(recordings, load(folds="none", corpus=corpus))
+        assert (fold.number, fold.name) == (0, "all recordings")
+        assert fold.train.tolist() == list(range(10 * speakers))
+        assert not len(fold.test) and not len(fold.validation)
+        half = load(folds="none", corpus={**corpus, "fraction": 0.5})
+        kept = {1: 6, 4: 20}  # of each class, rounded up
+        assert len(chosen_folds(recordings, half)[0].train) == kept[speakers]
+    with pytest.raises(InvalidCorpus, match="trains on class 'x' alone"):
+        chosen_folds(table(labels="x"), load(folds="none"))
 
 
 def test_speakers_are_left_out():

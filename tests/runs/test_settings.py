@@ -128,6 +128,20 @@ def test_folds_have_one_spelling():
     assert {load(folds=each).folds for each in spellings} == {"0-2"}
     assert load(folds=" all ").folds == "all" and load(folds="4,0,9").folds == "0,4,9"
     assert load(folds="3") == load(folds=3)
+    assert load(folds=" none ").folds == "none" and not load(folds="none").tested
+    assert load(folds=0).tested and load().tested
+
+
+def test_the_licence_of_a_corpus_changes_no_run():
+    """It is for people: neither name nor parameters of a run depend on it."""
+    for name in ("demo-ravdess", "ravdess-au"):
+        usual = load(dataset=name)
+        other = usual.changed(corpus={"licence": "another"})
+        for stage in ("data", "teacher", "student"):
+            assert fingerprint(usual, stage) == fingerprint(other, stage)
+    assert {
+        load(dataset=name).corpus.licence for name in settings.datasets() if "demo" in name
+    } == {"MIT"}
 
 
 def test_without_segments_every_stride_is_allowed():
