@@ -10,7 +10,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -76,21 +75,22 @@ def _answer(ask, student, sounds, format, output, **options):
     reported in one sentence, and the others are answered."""
     from kdsuite.app.using import load_student
 
-    groups = [sounds] if ask is _verify else [(file,) for file in _files(sounds)]
-    file = output and paths.output(output, student, *chain(*groups))
+    files = sounds if ask is _verify else [*_files(sounds)]
+    groups = [files] if ask is _verify else [*zip(files)]
+    file = output and paths.output(output, student, *files)
     loaded, unreadable = load_student(student), []
     # rows on the same terminal would run into the bar
     hidden = not sys.stderr.isatty() or not file and sys.stdout.isatty()
-    bar = partial(click.progressbar, groups, file=sys.stderr, hidden=hidden)
+    bar = click.progressbar(groups, file=sys.stderr, hidden=hidden)
 
     def rows():
         """Yield the answer to each sound that can be read."""
-        with NamedTemporaryFile() as piped, bar() as shown:
+        with NamedTemporaryFile() as piped, bar:
             if PIPE in sounds:
                 shutil.copyfileobj(sys.stdin.buffer, piped)
                 piped.flush()
-            for files in shown:
-                places = [piped.name if name == PIPE else name for name in files]
+            for names in bar:
+                places = [piped.name if name == PIPE else name for name in names]
                 try:
                     row = ask(loaded, *places, **options)
                 except UnreadableRecording as error:
@@ -98,7 +98,7 @@ def _answer(ask, student, sounds, format, output, **options):
                     text = str(error).replace(piped.name, "standard input")
                     print("\n" * (not hidden) + text, file=sys.stderr)
                 else:
-                    row |= zip(row, files)  # the first columns
+                    row |= zip(row, names)  # the first columns
                     short = {
                         name: float(f"{x:.6g}") for name, x in row.items() if isinstance(x, float)
                     }

@@ -167,9 +167,8 @@ def _teacher(run, data, fold, progress):
         if weights := run.settings.model.teacher_weights:
             load_pretrained(trainer.network.encoder[0], run.settings.backbone, weights)
         history = progress.follow(fold, epochs(trainer))
-        arrays = extract_privileged(trainer.network, run.settings, on_device).items()
-        student_file.save(temporary.with_name(WEIGHTS), student_file.weights(trainer.network))
-        arrays = {name: value.contiguous() for name, value in arrays}
+        arrays = extract_privileged(trainer.network, run.settings, on_device)
+        student_file.save(temporary.with_name(WEIGHTS), trainer.network.state_dict())
         student_file.save(temporary.with_name(TARGETS), arrays)
         temporary.write_text(json.dumps({"fold": fold.number, "history": history}))
 
@@ -324,7 +323,7 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
     def make(temporary, epochs):
         trainer = student_trainer(run.settings, data, fold, None, "audio teacher")
         Progress("audio teacher", progress.epochs).follow(fold, epochs(trainer))
-        student_file.save(temporary, student_file.weights(trainer.network))
+        student_file.save(temporary, trainer.network.state_dict())
 
     _once(file, run, make)
     return _frozen(build_student(settings, len(data.classes)), file, data.device)

@@ -7,6 +7,7 @@ file is executed, and reading it asks for no other file.
 """
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,20 +61,16 @@ class Facts(Section):
 def write(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write a student in one step; ``facts`` are those of :class:`Facts` but for the version."""
     entry = json.dumps({"version": VERSION, **facts}, allow_nan=False)
-    save(path, weights(network), **{ENTRY: entry})
+    save(path, network.state_dict(), **{ENTRY: entry})
 
 
 def save(path: Path, arrays: dict[str, torch.Tensor], **entry: str) -> None:
     """Write ``arrays`` as safetensors, in one step, with the permissions of any new file; the
     header has ``entry`` and, as other libraries ask for it, the format."""
+    # of a GPU the weights of an LSTM share one memory, which safetensors refuses
+    arrays = {name: value.contiguous() for name, value in arrays.items()}
     with paths.replacing(path) as temporary:
         save_file(arrays, temporary, metadata={"format": "pt", **entry})
-
-
-def weights(network: Network) -> dict[str, torch.Tensor]:
-    """Return what :func:`safetensors.torch.save_file` takes; its ``save_model`` refuses the LSTMs of
-    a GPU, whose weights share one memory."""
-    return {name: value.contiguous() for name, value in network.state_dict().items()}
 
 
 def read(path: str | Path) -> tuple[Network, Settings, Facts]:
@@ -104,10 +101,13 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
 
 
 def kept(folder: Path) -> dict[Path, Facts]:
-    """Return the students' files of a run's folder, in the order of folds, and what each says of
-    itself; raise what :func:`read` does."""
-    files = sorted(folder.glob("*.safetensors"), key=lambda file: (len(file.name), file.name))
-    return {file: read(file)[2] for file in files}
+    """Return the students' files of a run's folder that can be used, in the order of folds, and
+    what each says of itself."""
+    found = {}
+    for file in sorted(folder.glob("*.safetensors"), key=lambda file: (len(file.name), file.name)):
+        with suppress(InvalidStudent):  # of another version
+            found[file] = read(file)[2]
+    return found
 
 
 def _settings(facts):
