@@ -109,27 +109,26 @@ def test_verification_trials_are_not_scored(monkeypatch):
     assert verification.prepare(student(corpus=lists).settings) is None
 
 
-def test_it_enters_no_comparison_and_no_table(own_data):
+def test_it_enters_no_comparison_and_no_table(own_data, monkeypatch):
     runs = [
         trained(student(folds=folds, alpha=alpha), keep=False)
-        for folds in ("all", "none")
+        for folds in ("none", "all")
         for alpha in (0, 0.5)
     ]
     runs += [Run("teacher", runs[1].settings), Run("teacher", runs[3].settings)]
-    assert [run.tested for run in runs] == [True, True, False, False, True, False]
-    assert all(run.done for run in runs)
-    assert Run("data", runs[3].settings).tested
-    with_it, without = (
-        compare_runs(some, results.collect(some))
-        for some in (runs, [run for run in runs if run.tested])
-    )
-    pd.testing.assert_frame_equal(with_it, without)
-    asked, alone = (ask("results", some) for some in (runs, [run for run in runs if run.tested]))
+    assert all(run.done for run in runs) and Run("data", runs[0].settings).tested
+    tested = [run for run in runs if run.tested]
+    assert tested == [*runs[2:4], runs[5]]
+    gains, alone = (compare_runs(some, results.collect(some)) for some in (runs, tested))
+    pd.testing.assert_frame_equal(gains, alone)
+    monkeypatch.setattr(grid, "runs", lambda name: runs)
+    assert len(gains) == 1 and Suite("demo").students(gains) == [[runs[3]]]
+    asked, alone = (ask("results", some) for some in (runs, tested))
     assert asked.tables.keys() == alone.tables.keys() and "table6" in asked.tables
     for name in asked.tables:
         pd.testing.assert_frame_equal(asked.tables[name].frame, alone.tables[name].frame)
         assert asked.tables[name].missing == alone.tables[name].missing
-    assert {*results.collect(runs).key} == {run.key for run in runs if run.tested}
+    assert {*results.collect(runs).key} == {run.key for run in tested}
 
 
 def test_a_suite_with_such_a_run_has_a_report_that_lists_it(untested, monkeypatch):
