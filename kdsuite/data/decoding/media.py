@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from contextlib import suppress
 
 import numpy as np
 
@@ -149,13 +150,11 @@ def _next_picture(stream):
     """Return the next PPM picture of a stream, None at its end, which may be within a picture."""
     from PIL import Image
 
-    _, size, highest = (stream.readline() for _ in range(3))  # the first one is the format
-    if not highest:
-        return None
-    width, height = map(int, size.split())
-    pixels = stream.read(3 * width * height)
-    complete = len(pixels) == 3 * width * height
-    return Image.frombytes("RGB", (width, height), pixels) if complete else None
+    _, size, _ = (stream.readline() for _ in range(3))  # format and highest value
+    with suppress(ValueError):
+        width, height = map(int, size.split())
+        return Image.frombytes("RGB", (width, height), stream.read(3 * width * height))
+    return None
 
 
 def _shape(count, media):
