@@ -77,7 +77,7 @@ def _track(recording, media):
         for x, y, side in detect(picture):
             if begin <= x / picture.width <= end:
                 rows.append((time * TRACK_RATE, x, y, side))
-        return np.zeros(3 * media.frame_size**2)
+        return np.zeros(3 * media.frame_size**2, np.uint8)
 
     sampled = media.model_copy(update={"fps": RATE})
     part = recording.video, sampled, recording.video_start, recording.seconds
@@ -94,6 +94,7 @@ def follow(faces: pd.DataFrame) -> pd.DataFrame:
     five, because the detector's sizes are steps of a fifth.
     """
     usual = faces.loc[faces.W.groupby(faces.FRAME).idxmax()].median()
+    # the frame number is one for all faces of a picture
     distance = (faces - usual).abs().sum(axis=1)
     face = faces.loc[distance.groupby(faces.FRAME).idxmin()]
     way, size = (face.rolling(n, 1, center=True).median() for n in (RATE, 5 * RATE))

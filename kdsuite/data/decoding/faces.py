@@ -46,8 +46,9 @@ def cutter(face: str | Callable, media: Media) -> Callable[..., np.ndarray]:
 
     Its parameters are the picture and its time (seconds of the video); such a function is returned
     as it is. Between the frames of a track boxes are interpolated; before and after it the first
-    and the last one hold. Beyond the picture its edge is repeated. Raises InvalidCorpus and UnreadableRecording where a track cannot
-    be used; the function raises the latter where the box is not in the picture.
+    and the last one hold. Beyond the picture its edge is repeated. Raises InvalidCorpus and
+    UnreadableRecording where a track cannot be used; the function raises the latter where the box
+    is not in the picture.
     """
     from PIL import Image
 

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 
 import numpy as np
@@ -51,13 +52,17 @@ def read_recording(
 
 
 def read_frames(
-    path: str, media: Media, start: float = 0.0, seconds: float = math.nan, face: str = ""
+    path: str,
+    media: Media,
+    start: float = 0.0,
+    seconds: float = math.nan,
+    face: str | Callable = "",
 ) -> np.ndarray:
     """Return ``seconds`` (NaN: all) of a file's pictures from ``start`` on.
 
     They are uint8 RGB ``(frames, frame_size, frame_size, 3)`` at ``media.fps`` a second. The face
     is cut out of each (see :mod:`.faces`; of the centre, ``media.crop`` of the shorter side) and
-    scaled. ``path`` is a video, or a folder of still pictures, ``media.picture_rate`` a second in
+    scaled; ``face`` may also be a function as :func:`.faces.cutter` returns. ``path`` is a video, or a folder of still pictures, ``media.picture_rate`` a second in
     the order of their names, shown again where they are too few. Raises UnreadableRecording for a
     damaged or cut-off file.
     """
