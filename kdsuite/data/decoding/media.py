@@ -62,9 +62,9 @@ def read_frames(
 
     They are uint8 RGB ``(frames, frame_size, frame_size, 3)`` at ``media.fps`` a second. The face
     is cut out of each (see :mod:`.faces`; of the centre, ``media.crop`` of the shorter side) and
-    scaled; ``face`` may also be a function as :func:`.faces.cutter` returns. ``path`` is a video, or a folder of still pictures, ``media.picture_rate`` a second in
-    the order of their names, shown again where they are too few. Raises UnreadableRecording for a
-    damaged or cut-off file.
+    scaled; ``face`` may also be a function as :func:`.faces.cutter` returns. ``path`` is a video,
+    or a folder of still pictures, ``media.picture_rate`` a second in the order of their names,
+    shown again where they are too few. Raises UnreadableRecording for a damaged or cut-off file.
     """
     if os.path.isdir(path):
         return _stills(path, media, start, seconds, face)
