@@ -99,6 +99,13 @@ class Corpus(Section):
     """makes the corpus at this path where it is absent"""
 
 
+class Media(parameters.Media):
+    """Decoding, with the place of the face."""
+
+    face: OfData[Literal["track", "centre", "detect"]] = "track"
+    """where the face is: where the corpus says, by a face track or as a half, else at the centre (track); at the centre (centre); found by a detector where the corpus has no track (detect)"""
+
+
 class Training(parameters.Training):
     """How networks are trained, and what a training uses and leaves."""
 

@@ -24,9 +24,9 @@ import yaml
 
 from kdlib import parameters
 from kdlib.errors import InvalidParameter
-from kdlib.parameters import STAGES, Media, Model, OfNone, Section, digest  # noqa: F401, of the identity of runs
+from kdlib.parameters import STAGES, Model, OfNone, Section, digest  # noqa: F401, of the identity of runs
 from kdsuite import paths
-from kdsuite.parameters import ALL_FOLDS, NO_FOLDS, Corpus, Selection, Synthetic, Training
+from kdsuite.parameters import ALL_FOLDS, NO_FOLDS, Corpus, Media, Selection, Synthetic, Training
 
 MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training}
 SECTIONS = tuple(MODELS)
@@ -53,6 +53,8 @@ READ = "; YAML ends a value at a comma (write 0.5), and reads on and yes as true
 class Settings(parameters.Settings, Selection):
     """The settings of a run, as :func:`load` merges and checks them."""
 
+    media: OfNone[Media] = Media()
+    """laid over the media section of the dataset's file"""
     training: OfNone[Training] = Training()
     """laid over the training section of the dataset's file"""
 
@@ -123,15 +125,9 @@ def known(stage: str, numbers: bool = True, decoding: bool = False) -> dict[str,
     return names(Settings, stage) | sections
 
 
-def parameters_of_stage(settings: Settings, stage: str) -> dict[str, Any]:
-    """Return the parameters that the numbers of a stage depend on, nested as in the dataset's file;
-    for ``data`` those of decoding."""
-    return settings.model_dump(include=known(stage, decoding=True))
-
-
-def relevant(settings: Settings, stage: str) -> dict[str, Any]:
+def relevant(settings: Settings, stage: str, decoding: bool = False) -> dict[str, Any]:
     """Return the parameters that the numbers of this run depend on, nested as in the dataset's
-    file.
+    file; of a data run with ``decoding`` those of the recordings alone.
 
     Networks without aggregator do not depend on its parameters, and students without a video
     teacher not on the teacher's; at alpha = 0 they do not depend on the targets either.
@@ -139,10 +135,11 @@ def relevant(settings: Settings, stage: str) -> dict[str, Any]:
     unused = set() if settings.sequential else OF_AGGREGATOR
     if stage == "student" and not settings.needs_teacher:
         unused = unused | OF_TEACHER | (set() if settings.alpha else DISTILLATION)
-    # where it names nothing, teachers of before keep their folders
+    # newer than stores, teachers and results, which keep their names where these are not used
     folds_from = set() if settings.corpus.folds_from else {"folds_from"}
-    exclude = {"corpus": folds_from, "model": unused, "training": unused}
-    facts = settings.model_dump(include=known(stage), exclude=exclude)
+    face = {"face"} if settings.media.face == "track" else set()
+    exclude = {"corpus": folds_from, "media": face, "model": unused, "training": unused}
+    facts = settings.model_dump(include=known(stage, decoding=decoding), exclude=exclude)
     # em and agg have one teacher
     return facts | ({"sequential": settings.sequential} if stage == "teacher" else {})
 

@@ -26,6 +26,7 @@ from kdlib.parameters import digest
 from kdsuite import paths
 from kdsuite.data import STORE_FORMAT, corpora
 from kdsuite.data.corpora.features import measurements, timed
+from kdsuite.data.decoding.detection import placed, track_files
 from kdsuite.data.decoding.media import read_recording
 from kdsuite.data.decoding.sound import as_stored
 from kdsuite.data.writer import LINES, StoreWriter
@@ -118,7 +119,8 @@ def build(folder: Path, recordings: pd.DataFrame, settings: Settings, workers: i
         measured = measurements(recordings, settings.corpus, fps)
         row = np.float32, measured[0].shape[1:]
     rows = {"waveforms": np.dtype(np.int16), "frames": np.dtype(row)}
-    jobs = zip(recordings.itertuples(), measured, repeat(media), repeat(fps))
+    tracks = track_files(recordings, settings)
+    jobs = zip(recordings.itertuples(), tracks, measured, repeat(media), repeat(fps))
     with StoreWriter(folder, rows) as writer:
         before, start = len(writer.lines), time.monotonic()
         with closing(_decoded(islice(jobs, before, None), workers)) as decoded:
@@ -160,11 +162,13 @@ def _decoded(jobs, workers):
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(recording, measured, media, fps):
+def _decode(recording, track, measured, media, fps):
     """Return the arrays of one recording; ``measured`` are rows that stand for its frames.
 
-    They keep their number where ``fps`` is None.
+    They keep their number where ``fps`` is None. ``track`` is the file of a face that is to be
+    found.
     """
+    recording = placed(recording, media, track)
     samples, frames = read_recording(recording, media, measured if fps else None)
     if measured is not None and not fps:
         frames = measured

@@ -27,7 +27,7 @@ from kdsuite.runs import grid
 from kdsuite.runs.devices import cores, device_of, share
 from kdsuite.runs.finished import Durations
 from kdsuite.runs.run import Run
-from kdsuite.settings import Settings, parameters_of_stage
+from kdsuite.settings import Settings, relevant
 
 # --- what is taken as given where nothing better is known; all of it is printed with the plan
 # mean seconds of a recording, as published; those of RAVDESS have about the training duration
@@ -218,7 +218,7 @@ def work(
         return row | {
             "seconds": known or beside + seconds / DECODED * (not of.corpus.synthetic),
             "disk": seconds * (2 * media.sample_rate + frames),
-            "folder": digest(parameters_of_stage(of, stage)),
+            "folder": digest(relevant(of, stage, decoding=True)),
         }
     step = Step(of, stage, corpus.classes)
     training, items = step.training, step.items

@@ -40,7 +40,7 @@ from kdsuite.data.decoding.faces import is_track
 from kdsuite.data.folds import Fold, chosen_folds, folds  # noqa: F401, of the corpora
 from kdsuite.data.reading import check_places, read_folds, read_trials, reported
 from kdsuite.parameters import Corpus
-from kdsuite.settings import Settings, digest, parameters_of_stage
+from kdsuite.settings import Settings, digest, relevant
 
 # how a cell begins that a spreadsheet computes: = or @, or + or - before a call or a command
 FORMULA = re.compile(r"[=@]|[+-].*[(|!]")
@@ -256,7 +256,7 @@ def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
         rows[column] = rows[column].map(lambda file: content.get(file, file))
     table = paths.corpus(corpus.features).read_bytes() if corpus.features else b""
     recorded = digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
-    return digest([STORE_FORMAT, recorded, parameters_of_stage(settings, "data")])
+    return digest([STORE_FORMAT, recorded, relevant(settings, "data", decoding=True)])
 
 
 def on_disk(settings: Settings) -> str:

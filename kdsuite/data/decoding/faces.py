@@ -40,17 +40,20 @@ def filters(face: str, media: Media) -> str:
     return f"{half}crop={side}:{side},{scale}"
 
 
-def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
+def cutter(face: str | Callable, media: Media) -> Callable[..., np.ndarray]:
     """Return a function that cuts the face out of a Pillow picture and scales it to uint8 RGB
     ``(frame_size, frame_size, 3)``.
 
-    Its parameters are the picture and its time (seconds of the video). Between the frames of a
-    track boxes are interpolated; before and after it the first and the last one hold. Beyond the
-    picture its edge is repeated. Raises InvalidCorpus and UnreadableRecording where a track cannot
-    be used; the function raises the latter where the box is not in the picture.
+    Its parameters are the picture and its time (seconds of the video); such a function is returned
+    as it is. Between the frames of a track boxes are interpolated; before and after it the first
+    and the last one hold. Beyond the picture its edge is repeated. Raises InvalidCorpus and
+    UnreadableRecording where a track cannot be used; the function raises the latter where the box
+    is not in the picture.
     """
     from PIL import Image
 
+    if callable(face):
+        return face
     rows = np.zeros((0, 5))
     if is_track(face):
         check_file(face)
@@ -69,10 +72,7 @@ def cutter(face: str, media: Media) -> Callable[..., np.ndarray]:
             scale = np.array([width, height] * 2) if fractions else np.ones(4)
             left, top, w, h = scale * [np.interp(time, times, column) for column in rows[:, 1:].T]
             x, y, side = left + w / 2, top + h / 2, max(w, h)
-            inside = (
-                abs(x - width / 2) < (width + side) / 2
-                and abs(y - height / 2) < (height + side) / 2
-            )
+            inside = 0 < x + side / 2 < width + side and 0 < y + side / 2 < height + side
             if not (inside and 0 < side <= LARGEST * max(width, height)):
                 raise UnreadableRecording(
                     f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at "

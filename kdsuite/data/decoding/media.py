@@ -3,6 +3,8 @@
 import math
 import os
 import re
+from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 
@@ -50,15 +52,19 @@ def read_recording(
 
 
 def read_frames(
-    path: str, media: Media, start: float = 0.0, seconds: float = math.nan, face: str = ""
+    path: str,
+    media: Media,
+    start: float = 0.0,
+    seconds: float = math.nan,
+    face: str | Callable = "",
 ) -> np.ndarray:
     """Return ``seconds`` (NaN: all) of a file's pictures from ``start`` on.
 
     They are uint8 RGB ``(frames, frame_size, frame_size, 3)`` at ``media.fps`` a second. The face
     is cut out of each (see :mod:`.faces`; of the centre, ``media.crop`` of the shorter side) and
-    scaled. ``path`` is a video, or a folder of still pictures, ``media.picture_rate`` a second in
-    the order of their names, shown again where they are too few. Raises UnreadableRecording for a
-    damaged or cut-off file.
+    scaled; ``face`` may also be a function as :func:`.faces.cutter` returns. ``path`` is a video,
+    or a folder of still pictures, ``media.picture_rate`` a second in the order of their names,
+    shown again where they are too few. Raises UnreadableRecording for a damaged or cut-off file.
     """
     if os.path.isdir(path):
         return _stills(path, media, start, seconds, face)
@@ -149,13 +155,11 @@ def _next_picture(stream):
     """Return the next PPM picture of a stream, None at its end, which may be within a picture."""
     from PIL import Image
 
-    _, size, highest = (stream.readline() for _ in range(3))  # the first one is the format
-    if not highest:
-        return None
-    width, height = map(int, size.split())
-    pixels = stream.read(3 * width * height)
-    complete = len(pixels) == 3 * width * height
-    return Image.frombytes("RGB", (width, height), pixels) if complete else None
+    _, size, _ = (stream.readline() for _ in range(3))  # format and highest value
+    with suppress(ValueError):
+        width, height = map(int, size.split())
+        return Image.frombytes("RGB", (width, height), stream.read(3 * width * height))
+    return None
 
 
 def _shape(count, media):
