@@ -74,8 +74,8 @@ class Student(nn.Module):
         """Return class probabilities and embedding of a file's sound, which is rounded as in the
         run's store.
 
-        ``whole`` sound is cut into the fewest equal pieces that are none longer than
-        45 s, whose outputs are averaged.
+        ``whole`` sound is cut into the fewest equal pieces that are none longer than half
+        a minute, whose outputs are averaged.
         """
         media = self.settings.media
         samples = torch.from_numpy(as_stored(read_sound(str(path), media)))
@@ -87,14 +87,14 @@ class Student(nn.Module):
         return [torch.cat(parts).mean(dim=0) for parts in zip(*values)]
 
     def predict(self, path: str | Path) -> dict[str, float]:
-        """Return the probability of each class; of sound of more than 45 s the average over its
-        pieces."""
+        """Return the probability of each class; of more than half a minute of sound the average over
+        its pieces."""
         probabilities, _ = self._average(path, self.settings.media.inference)
         return dict(zip(self.classes, probabilities.tolist()))
 
     def embed(self, path: str | Path) -> np.ndarray:
-        """Return the embedding ``(embedding,)`` of the whole recording; of more than 45 s the
-        average over its pieces."""
+        """Return the embedding ``(embedding,)`` of the whole recording; of more than half a minute
+        the average over its pieces."""
         return self._average(path, "whole")[1].numpy()
 
     def verify(

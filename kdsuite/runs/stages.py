@@ -293,8 +293,9 @@ def train_student(
 
 
 def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> Output:
-    """Return what :func:`kdlib.student.predict` does; of more than 45 s of sound, taken whole,
-    the average over its pieces: class probabilities and embeddings, as a student in use does."""
+    """Return what :func:`kdlib.student.predict` does; of more than half a minute of sound, taken
+    whole, the average over its pieces: class probabilities and embeddings, as a student in use
+    does."""
     sound = data.waveforms
     places = zip(sound.starts[rows].tolist(), sound.lengths[rows].tolist())
     edges = [start + pieces(length, data.sample_rate) for start, length in places]

@@ -23,8 +23,8 @@ from kdsuite.data.decoding.ffmpeg import (
 SOUND_FILES = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG"}
 BLOCK = 2**18  # frames in memory at once
 # seconds: longer sound is processed in equal pieces, whose outputs are averaged, because a network
-# of full width takes up to 1.2 GB a minute (VGG), and 2 GB must be enough
-LONGEST = 45.0
+# of full width takes up to 1.2 GB a minute (VGG) beside the gigabyte that all else takes
+LONGEST = 30.0
 MALFORMED = 3  # libsndfile's number of that error
 
 
