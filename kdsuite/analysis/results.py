@@ -127,10 +127,9 @@ def states(runs: Iterable[Any]) -> pd.DataFrame:
     for run in runs:
         result = run.result
         facts = [
-            result.get(name) or ""
+            "" if result.get(name) is None else result[name]  # not False, where nobody could tell
             for name in ("device", "commit", "uncommitted_changes", "finished")
         ]
-        place, wall = coordinates(run).values(), result.get("wall", math.nan)
-        rows.append((*place, run.key, run.state, wall, *facts, run))
-    columns = [*AXES, *RUNS[2:], "run"]
-    return pd.DataFrame(rows, columns=columns).astype({"uncommitted": bool})
+        wall = result.get("wall", math.nan)
+        rows.append((*coordinates(run).values(), run.key, run.state, wall, *facts, run))
+    return pd.DataFrame(rows, columns=[*AXES, *RUNS[2:], "run"])

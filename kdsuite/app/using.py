@@ -82,27 +82,27 @@ class Student(nn.Module):
         """Return class probabilities and embedding of a file's sound, which is rounded as in the
         run's store.
 
-        ``whole`` sound is cut into the fewest equal pieces that are none longer than
+        ``whole`` sound is cut into the fewest equal pieces that are none longer than half
         a minute, whose outputs are averaged.
         """
         media = self.settings.media
-        samples = as_stored(read_sound(str(path), media))
-        waveform = torch.from_numpy(samples)[None].float() / 32768
-        inner = pieces(0 if inference == "fixed" else len(samples), media.sample_rate)[1:-1]
-        parts = waveform.tensor_split(inner.tolist(), dim=-1)
-        outputs = [self.classify(part, inference) for part in parts]
+        samples = torch.from_numpy(as_stored(read_sound(str(path), media)))
+        parts = samples.tensor_split(
+            pieces(0 if inference == "fixed" else len(samples), media.sample_rate)[1:-1].tolist()
+        )
+        outputs = [self.classify(part[None].float() / 32768, inference) for part in parts]
         values = [(output.logits.softmax(dim=-1), output.final) for output in outputs]
         return [torch.cat(parts).mean(dim=0) for parts in zip(*values)]
 
     def predict(self, path: str | Path) -> dict[str, float]:
-        """Return the probability of each class; of sound of more than a minute the average over its
-        pieces."""
+        """Return the probability of each class; of more than half a minute of sound the average over
+        its pieces."""
         probabilities, _ = self._average(path, self.settings.media.inference)
         return dict(zip(self.classes, probabilities.tolist()))
 
     def embed(self, path: str | Path) -> np.ndarray:
-        """Return the embedding ``(embedding,)`` of the whole recording; of more than a minute the
-        average over its pieces."""
+        """Return the embedding ``(embedding,)`` of the whole recording; of more than half a minute
+        the average over its pieces."""
         return self._average(path, "whole")[1].numpy()
 
     def verify(

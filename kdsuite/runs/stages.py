@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 from safetensors import safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file
@@ -39,7 +38,7 @@ from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows, full_length
 from kdsuite.runs import sources, student_file
 from kdsuite.runs.checkpoint import Checkpoint
-from kdsuite.runs.devices import set_threads
+from kdsuite.runs.devices import release_memory, set_threads
 from kdsuite.runs.pretrained import load_pretrained
 from kdsuite.runs.results import provenance
 from kdsuite.runs.run import Run
@@ -283,6 +282,7 @@ def train_student(
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
     network, history = trainer.network, progress.follow(fold, epochs(trainer))
+    release_memory()
     tested, validation = (
         predict(network, settings, data, rows) for rows in (fold.test, fold.validation)
     )
@@ -292,8 +292,9 @@ def train_student(
 
 
 def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> Output:
-    """Return what :func:`kdlib.student.predict` does; of more than a minute of sound, taken whole,
-    the average over its pieces: class probabilities and embeddings, as a student in use does."""
+    """Return what :func:`kdlib.student.predict` does; of more than half a minute of sound, taken
+    whole, the average over its pieces: class probabilities and embeddings, as a student in use
+    does."""
     if not len(rows):
         nothing = torch.zeros(0, settings.model.embedding)
         return Output(torch.zeros(0, len(data.classes)), nothing, nothing)
@@ -303,8 +304,8 @@ def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray)
     counts = [len(each) - 1 for each in edges]
     if settings.media.inference == "fixed" or max(counts) == 1:
         return method.predict(network, settings, data, rows)
-    pairs = np.concatenate([sliding_window_view(each, 2) for each in edges])  # (pieces, 2)
-    starts, ends = torch.from_numpy(pairs).to(data.device).unbind(1)
+    pairs = [[each[:-1], each[1:]] for each in edges]
+    starts, ends = torch.from_numpy(np.hstack(pairs)).to(data.device)
     cut = replace(data, waveforms=replace(sound, starts=starts, lengths=ends - starts))
     output = method.predict(network, settings, cut, np.arange(len(starts)))
     probabilities, final = (

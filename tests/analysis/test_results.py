@@ -68,6 +68,17 @@ def test_states_tell_done_from_failed_from_missing():
     assert list(found.state) == ["done", "failed", "missing"] and found.seconds[0] == 7.5
 
 
+def test_whether_unknown_code_was_changed_is_not_said():
+    known = {"commit": "abc", "uncommitted_changes": False}
+    unknown = dict.fromkeys(known)
+    runs = [
+        finish(student(alpha=alpha), {0: 0.5}, provenance=provenance)
+        for alpha, provenance in ((0.25, known), (0.75, unknown))
+    ]
+    found = states(runs)[["commit", "uncommitted"]]
+    assert found.to_csv(index=False).split() == ["commit,uncommitted", "abc,False", ","]
+
+
 def test_collect_reads_five_thousand_runs_in_seconds(tmp_path):
     runs = [Run("student", student().settings) for part in range(5000)]
     for part in range(5000):

@@ -211,12 +211,12 @@ def test_formats_without_loss_give_the_same_numbers(run, tmp_path):
     assert np.array_equal(wav, flac)
 
 
-def test_more_than_a_minute_is_the_average_of_its_pieces(runs, tmp_path):
+def test_more_than_half_a_minute_is_the_average_of_its_pieces(runs, tmp_path):
     loaded = kdlib.load_student(runs("whole").file)
-    values = np.concatenate([sound("hum", 45), sound("noise", 45)])
+    values = np.concatenate([sound("hum", 30), sound("noise", 30)])
     parts = [
         write(tmp_path / f"{name}.wav", part)
-        for name, part in (("a", values[: 45 * RATE]), ("b", values[45 * RATE :]))
+        for name, part in (("a", values[: 30 * RATE]), ("b", values[30 * RATE :]))
     ]
     told = loaded.predict(write(tmp_path / "both.wav", values))
     apart = [loaded.predict(part) for part in parts]
@@ -748,7 +748,9 @@ def test_onnx_says_the_same_of_every_length(runs, tmp_path, inference):
         if name in ("classes", "sample_rate")
     }
     assert told == {"classes": ["hum", "noise"], "sample_rate": RATE}
-    for seconds, kind in itertools.product((0.3, 0.4, 0.85, 7.77, 60.0), ("hum", "noise")):
+    for seconds, kind in itertools.product(
+        (0.3, 0.4, 0.85, 7.77, decoding.LONGEST), ("hum", "noise")
+    ):
         file = write(tmp_path / "a.wav", sound(kind, seconds, seed=5))
         waveform = soundfile.read(file, dtype="float32")[0][None]
         probabilities, embedding = session.run(

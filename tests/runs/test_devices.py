@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,18 @@ from kdsuite.runs.devices import device_of
 from kdsuite.settings import datasets, load
 
 TAKE = "import sys; from kdsuite.runs import devices; print(devices.claim(2), flush=True); sys.stdin.read()"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for its memory")
+def test_memory_that_is_free_goes_back_to_the_system():
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    blocks = [np.ones(8000) for _ in range(2000)]  # 64 kB each, which glibc takes from its heap
+    del blocks[:-1]  # what lies on top keeps those below
+    kept = resident()
+    devices.release_memory()
+    assert kept - resident() > 50e6
 
 
 @pytest.fixture
