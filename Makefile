@@ -4,9 +4,9 @@
 SUITE ?= demo
 CORES ?= all
 SAMPLE ?= 3
-PYTHON ?= python3.11 python3.12 python3
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
-SNAKEMAKE_FLAGS ?= --keep-going --rerun-incomplete --rerun-triggers mtime input params --quiet host
+SNAKEMAKE_FLAGS ?=
 PYTEST_FLAGS ?=
 # processes side by side, a file of tests in one of them; each takes some 2 GB
 TEST_WORKERS ?= 2
@@ -47,20 +47,21 @@ UV_INDEX = index=$${PIP_INDEX_URL:-$$("$(BIN)/python" -m pip config get global.i
 	[ -z "$$index" ] || export UV_DEFAULT_INDEX="$$index"
 
 .DEFAULT_GOAL := help
-.PHONY: help env reports plan docs verify test bench gpu-check lab setup-git lint lock clean python active-environment
+.PHONY: help env reports plan docs verify test bench gpu-check lab setup-git lint lock release clean python active-environment
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1@\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F@ '{ printf "make %-10s %s\n", $$1, $$2 }'
 
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
-	@"$(BIN)/snakemake" --cores $(CORES) $(SNAKEMAKE_FLAGS) --config suite=$(SUITE)
+	@"$(BIN)/python" -m kdlib reports $(SUITE) --cores $(CORES) $(SNAKEMAKE_FLAGS)
 	@[ ! -e reports/$(SUITE)/index.html ] || echo "The report is reports/$(SUITE)/index.html"
 
 docs: $(READY)  ## write the API reference to reports/<suite>/api, where the report leads to it
 	@# papermill first, for it imports kdsuite.runs.engine in turn; then where this checkout lies is nobody's business
 	@"$(BIN)/python" -W ignore -c "import papermill, pdoc.__main__ as pdoc; pdoc.cli()" kdlib kdsuite --docformat restructuredtext \
 		--template-directory kdsuite/analysis/pages/templates/pdoc --output-directory reports/$(SUITE)/api
-	@find reports/$(SUITE)/api -type f -exec sed -i 's#$(CURDIR)#.#g; s#$(dir $(CURDIR))#../#g' {} +
+	@HERE="$(CURDIR)" ABOVE="$(dir $(CURDIR))" find reports/$(SUITE)/api -type f \
+		-exec perl -pi -e 's/\Q$$ENV{HERE}\E/./g; s/\Q$$ENV{ABOVE}\E/..\//g' {} +
 
 verify: $(READY)  ## run a sample of a suite's finished runs again and tell each number that differs (SUITE=demo, SAMPLE=3)
 	@"$(BIN)/python" -m kdlib reproduce $(SUITE) --sample $(SAMPLE) $(VERIFY_FLAGS)
@@ -95,20 +96,23 @@ lock: $(READY)  ## write requirements.lock anew from pyproject.toml (LOCK_FLAGS=
 	@$(UV_INDEX); "$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-emit-index-url \
 		$(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 
+release: $(READY)  ## build the sdist and the wheel of this version into dist/
+	@"$(BIN)/hatchling" build --directory dist
+
 clean:  ## remove .venv and the caches; data/ and reports/ stay
 	rm -rf .venv .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The first Python on PATH that runs (pyenv's shims may not), is 3.11 or 3.12, and is not that of .venv itself.
+# The first Python on PATH that runs (pyenv's shims may not), is 3.11 to 3.14, and is not that of .venv itself.
 define FIND_PYTHON
-right='import os, sys; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)] or os.path.realpath(sys.prefix) == os.path.realpath(".venv"))'; \
+right='import os, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14) or os.path.realpath(sys.prefix) == os.path.realpath(".venv"))'; \
 python=; bare=; \
 for each in $$(type -aP $(PYTHON)); do \
 	"$$each" -c "$$right" 2>/dev/null || continue; \
 	if "$$each" -c 'import ensurepip, venv' 2>/dev/null; then python=$$each; break; else bare=$$each; fi; \
 done; \
 if [ -z "$$python$$bare" ]; then \
-	echo "kdlib needs Python 3.11 or 3.12 and finds neither on PATH: install one, or name one with 'make PYTHON=/path/to/python3.12 env'." >&2; exit 1; \
+	echo "kdlib needs Python 3.11 to 3.14 and finds none on PATH: install one, or name one with 'make PYTHON=/path/to/python3.12 env'." >&2; exit 1; \
 elif [ -z "$$python" ]; then \
 	echo "$$bare cannot make virtual environments, for lack of its ensurepip module: install it (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; \
 fi
@@ -121,8 +125,8 @@ ifeq ($(ACTIVE),)
 env: $(READY)  ## build the environment and do nothing else
 
 # a .venv of another or a removed Python is cleared; the copy of the lock is written last, so a build that broke off goes on
-$(READY): requirements.lock
-	@if ! .venv/bin/python -c 'import sys, pip; sys.exit(sys.version_info[:2] not in [(3, 11), (3, 12)])' 2>/dev/null; then \
+$(READY): requirements.lock pyproject.toml
+	@if ! .venv/bin/python -c 'import sys, pip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then \
 		$(FIND_PYTHON); \
 		echo "Building .venv with $$python from requirements.lock: 3 GB to download, some minutes." >&2; \
 		"$$python" -m venv --clear .venv || exit 1; \

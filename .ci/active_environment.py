@@ -3,7 +3,7 @@ differ from the pins."""
 
 import sys
 
-if sys.version_info[:2] not in [(3, 11), (3, 12)]:
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
     found = "{}.{}".format(
         *sys.version_info
     )  # no f-string: Pythons that are too old read this, too
@@ -12,10 +12,11 @@ if sys.version_info[:2] not in [(3, 11), (3, 12)]:
         + sys.prefix
         + " has Python "
         + found
-        + " and kdlib needs 3.11 or 3.12: deactivate it."
+        + " and kdlib needs 3.11 to 3.14: deactivate it."
     )
 
 import importlib.util  # noqa: E402
+import re  # noqa: E402
 import tomllib  # noqa: E402
 from importlib import metadata  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -32,10 +33,13 @@ def installed(name: str) -> str | None:
 
 
 project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-pins = dict(
-    pin.split("==") for pin in project["dependencies"] + project["optional-dependencies"]["test"]
-)
-versions = {name: installed(name) for name in pins}
+extras = project["optional-dependencies"]
+needed = [
+    re.match(r"[\w.-]+", line)[0]
+    for line in project["dependencies"] + extras["suite"] + extras["test"]
+]
+pins = dict(re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text()))
+versions = {name: installed(name) for name in needed}
 missing = [name for name, version in versions.items() if version is None]
 other = [
     f"{name} {version} (not {pins[name]})"

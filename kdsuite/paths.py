@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,10 +14,15 @@ from typing import Any
 
 from kdlib.errors import FullDisk, UserError
 
-ROOT = Path(__file__).resolve().parent.parent
+# a checkout has notebooks, Snakefile and docs beside the two packages; a wheel has them in SHARE, and
+# its user's files are in the working folder
+CODE = Path(__file__).resolve().parent.parent
+SHARE = CODE / "kdsuite" / "share"
+INSTALLED = SHARE.is_dir()
+ROOT, HOME = (SHARE, Path.cwd()) if INSTALLED else (CODE, CODE)
 # an empty variable is one that is not set
 PARAMS, DATA, REPORTS = (
-    Path(os.environ.get(f"KDLIB_{name.upper()}") or ROOT / name).expanduser().absolute()
+    Path(os.environ.get(f"KDLIB_{name.upper()}") or HOME / name).expanduser().absolute()
     for name in ("params", "data", "reports")
 )
 
@@ -33,9 +39,19 @@ FORBIDDEN = {
 }
 
 # $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
-FURTHER = filter(None, os.environ.get("KDLIB_CORPORA", "").split(os.pathsep))
-FURTHER = (Path(each).expanduser().absolute() for each in FURTHER)
-CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples")
+FURTHER = os.environ.get("KDLIB_CORPORA", "").split(os.pathsep)
+FURTHER = (Path(each).expanduser().absolute() for each in FURTHER if each)
+CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples", SHARE / "params" / "examples")
+# what a parameter file may be called: its name becomes that of folders, links and files
+PLAIN = re.compile(r"\w[\w.-]*")
+
+
+def parameter_files(folder: str = "") -> dict[str, Path]:
+    """Return the files ``*.yaml`` of a folder of ``PARAMS`` by their names; an installed suite
+    brings files of its own, which those replace."""
+    places = SHARE / "params" / folder, PARAMS / folder
+    files = {file.stem: file for place in places for file in place.glob("*.yaml")}
+    return {name: files[name] for name in sorted(files) if PLAIN.fullmatch(name)}
 
 
 def corpus(path: str) -> Path:

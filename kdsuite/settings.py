@@ -42,9 +42,6 @@ OF_TEACHER = {
 }
 # text that a person takes for a number
 NUMBER = re.compile(r"[-+]?\d{0,15}\.?\d{1,15}(e[-+]?\d{1,2})?", re.IGNORECASE)
-# what a file in params or params/grids may be called: its name becomes that of folders, links and
-# files
-PLAIN = re.compile(r"\w[\w.-]*")
 
 # of names that are none
 READ = "; YAML ends a value at a comma (write 0.5), and reads on and yes as true"
@@ -165,9 +162,9 @@ def called(value: object, names: Collection[str]) -> str:
     return str(value)
 
 
-def datasets() -> list[str]:
-    """Return the names of the datasets that have a file in ``params``."""
-    return sorted(filter(PLAIN.fullmatch, (path.stem for path in paths.PARAMS.glob("*.yaml"))))
+def datasets() -> dict[str, Path]:
+    """Return the files in ``params`` by their names, which are those of the datasets."""
+    return paths.parameter_files()
 
 
 def read_yaml(path: Path, aliases: bool = False) -> dict[str, Any]:
@@ -208,13 +205,13 @@ def load(**overrides: Any) -> Settings:
 
     Raises InvalidParameter, one sentence with the parameter, the choices and the nearest spelling.
     """
-    names = datasets()
-    dataset = called(overrides.get("dataset", Settings().dataset), names)
-    if dataset not in names:
+    files = datasets()
+    dataset = called(overrides.get("dataset", Settings().dataset), files)
+    if dataset not in files:
         remedy = f", or write a file of that name in {paths.PARAMS}, made of letters, digits, '.', '-' and '_'"
-        raise unknown(f"unknown dataset {dataset!r}", dataset, names or ["none"], remedy)
+        raise unknown(f"unknown dataset {dataset!r}", dataset, files or ["none"], remedy)
     overrides["dataset"] = dataset
-    return checked(_merge(read_yaml(paths.PARAMS / f"{dataset}.yaml"), overrides))
+    return checked(_merge(read_yaml(files[dataset]), overrides))
 
 
 def checked(values: dict[str, Any]) -> Settings:

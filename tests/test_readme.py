@@ -21,7 +21,7 @@ import yaml
 
 from kdsuite import paths
 
-PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|\.venv/bin/\w+|conda|nbdiff\S*|jupyter)\b)"
+PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|kdlib|docker|\.venv/bin/\w+|conda|nbdiff\S*|jupyter)\b)"
 # what stands there, and what is run for it: make says what it would do, and nobody installs,
 # downloads or submits anything
 INSTEAD = {
@@ -29,6 +29,9 @@ INSTEAD = {
     r"benchmarks.gpu_check": "benchmarks.gpu_check --help",
     r"^source .*": "",
     r"^conda .*": "",
+    r"^docker .*": "",
+    r"^kdlib reports ([^-]+).*": r"kdlib reports \1 --dry-run",
+    r"^kdlib (\w+)$": r"kdlib \1 --help",
     r"^pip install .*": "",
     r"kdlib fetch .*": "kdlib fetch --help",
     r"^nbdiff-web ": "nbdiff ",

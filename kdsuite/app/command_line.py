@@ -1,11 +1,12 @@
-"""The command line, ``python -m kdlib``: a student's answers about plain sound files, as CSV or
-JSON, and what a suite will cost.
+"""The command line, ``kdlib`` or ``python -m kdlib``: notebooks and suites are run, and a student
+answers about plain sound files, as CSV or JSON.
 
 Torch takes a second to import, for which ``--help`` and typing errors need not wait.
 """
 
 import csv
 import json
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,10 +17,17 @@ from typing import Any
 
 import click
 
-from kdlib.errors import UnreadableRecording, UserError
+from kdlib import __version__
+from kdlib.errors import InvalidParameter, UnreadableRecording, UserError
 from kdsuite import paths
 
 FAILED = 2
+NOTEBOOKS = {file.stem[3:]: file for file in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))}
+# a failed run stops no other, and only what an input has changed of is run again
+SNAKEMAKE = (
+    "--cores all --keep-going --rerun-incomplete --rerun-triggers mtime input params "
+    "--quiet host reason"
+)
 PIPE = "-"
 # what is taken for sound in a folder
 ENDINGS = (
@@ -29,8 +37,64 @@ ANY_NAME = "backslashreplace"  # of files, which need not be UTF-8, nor is every
 
 
 @click.group()
+@click.version_option(__version__, prog_name="kdlib")
 def commands() -> None:
-    """Ask a trained student about plain sound files, or plan a suite."""
+    """Run notebooks and suites, and ask a trained student about plain sound files."""
+
+
+def _say_where():
+    """Tell where files will lie, before there are any."""
+    if not paths.REPORTS.exists():
+        print(
+            f"kdlib writes to {paths.DATA} and {paths.REPORTS}; $KDLIB_DATA and $KDLIB_REPORTS name other folders.",
+            flush=True,
+        )
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("notebook", type=click.Choice(NOTEBOOKS))
+@click.argument(
+    "given", nargs=-1, type=click.UNPROCESSED, metavar="[-p NAME VALUE]... [-y YAML]... [OUT.ipynb]"
+)
+def run(notebook: str, given: tuple[str, ...]) -> None:
+    """Execute a notebook and print what it prints.
+
+    OUT.ipynb is the executed notebook; else it is NOTEBOOK.ipynb in reports. Options are those of
+    papermill. The exit code is 1 where the notebook stops with an error.
+    """
+    from papermill.cli import papermill
+    from yaml import YAMLError
+
+    usual = "--engine", "kdlib", "--no-progress-bar", "--stdout-file", "-"
+    with papermill.make_context("kdlib run", [*usual, str(NOTEBOOKS[notebook]), *given]) as context:
+        _say_where()
+        output = paths.REPORTS / f"{notebook}.ipynb"
+        with paths.writing(output.parent):
+            context.params["output_path"] = context.params["output_path"] or str(output)
+        try:
+            papermill.invoke(context)
+        except (YAMLError, ValueError):
+            raise InvalidParameter('-y is no mapping; write -y "training: {epochs: 5}".') from None
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@click.argument("suite")
+@click.argument("given", nargs=-1, type=click.UNPROCESSED, metavar="[--cores N]...")
+@click.option("--config", multiple=True, help="of the Snakefile, such as threads=4")
+def reports(suite: str, given: tuple[str, ...], config: tuple[str, ...]) -> None:
+    """Run what is missing of a suite and write its report.
+
+    SUITE is a file in params/grids, without its ending. The report is reports/SUITE/index.html.
+    Options are those of Snakemake, such as --dry-run.
+    """
+    from snakemake.cli import main as snakemake
+
+    _say_where()
+    # its jobs start papermill, also where this environment is not activated
+    os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    usual = [] if "--profile" in given else SNAKEMAKE.split()
+    files = "--snakefile", str(paths.ROOT / "Snakefile"), "--directory", str(paths.HOME)
+    snakemake([*usual, *files, *given, "--config", f"suite={suite}", *config])
 
 
 def _predict(student, file):
@@ -221,12 +285,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ``reproduce`` returns 1 where a number differs.
     """
     sys.stdout.reconfigure(errors=ANY_NAME)
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return commands.main(arguments, standalone_mode=False) or 0
+        return commands.main(arguments or ["--help"], "kdlib", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
     except UserError as error:
         print(error, file=sys.stderr)
+    except ModuleNotFoundError as error:
+        extra = "onnx" if "onnx" in str(error.name) else "suite"
+        print(f"{error.name} is not installed; pip install 'kdlib[{extra}]'.", file=sys.stderr)
     except OSError as error:
         print(f"the answer cannot be written ({error}); name another file.", file=sys.stderr)
     return FAILED

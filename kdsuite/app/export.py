@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from kdlib.errors import InvalidParameter
 from kdsuite import paths
 from kdsuite.app.using import Student
 
@@ -47,16 +46,12 @@ def export(student: Student, path: str | Path) -> None:
 
     The graph takes ``waveform`` ``(1, samples)``, mono, float32 in -1 to 1 at the student's sample
     rate, of any length from one analysis window on, and returns ``probabilities`` and
-    ``embedding``. Raises InvalidParameter where the packages for it are not
-    installed, UserError where ``path`` is a folder or the student's own file.
+    ``embedding``. Raises ModuleNotFoundError where the extra
+    ``onnx`` is not installed, UserError where ``path`` is a folder or the student's own file.
     """
     path = paths.output(path, student.path)
-    try:
-        import onnxscript  # noqa: F401
-    except ImportError:
-        raise InvalidParameter(
-            "exporting needs packages that are not installed; run pip install -e '.[onnx]' in kdlib's folder."
-        ) from None
+    import onnxscript  # noqa: F401, torch would say less of its absence
+
     student, media = copy.deepcopy(student), student.settings.media
     aggregator = student.network.aggregator
     if aggregator is not None:

@@ -4,6 +4,7 @@ Light: Snakemake reads it at every start.
 """
 
 import itertools
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
@@ -19,9 +20,9 @@ TRUTH = ("benefit", "about", "over")
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-def suites() -> list[str]:
-    """Return the names of the suites in ``params/grids``."""
-    return sorted(path.stem for path in (paths.PARAMS / "grids").glob("*.yaml"))
+def suites() -> dict[str, Path]:
+    """Return the files of the suites in ``params/grids`` by their names."""
+    return paths.parameter_files("grids")
 
 
 def read_suite(suite: str) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def read_suite(suite: str) -> dict[str, Any]:
         remedy = f", or write params/grids/{suite}.yaml"
         raise unknown(f"unknown suite {suite!r}", suite, suites(), remedy)
     # with aliases, by which an entry says what it shares with another one
-    return read_yaml(paths.PARAMS / "grids" / f"{suite}.yaml", aliases=True)
+    return read_yaml(suites()[suite], aliases=True)
 
 
 def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What a run leaves in ``reports/runs/<dataset>/<stage>/<key>``: predictions, then ``result.json``,
 written last."""
 
+import json
 import os
 import platform
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from kdlib import STARTED
+from kdlib import STARTED, __version__
 from kdlib.dataset import Fold
 from kdlib.device import precision
 from kdlib.parameters import Training
@@ -27,8 +28,8 @@ from kdsuite.runs.run import Run
 # what is said of a run whose parameter folds is none
 UNTESTED = "no test, as folds is none: all recordings were used for training"
 PACKAGES = (
-    "torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "scikit-learn", "moviepy", "soundfile",
-    "papermill",
+    "torch", "torchvision", "torchaudio", "numpy", "scipy", "pandas", "scikit-learn",
+    "imageio-ffmpeg", "soundfile", "papermill",
 )  # fmt: skip
 
 
@@ -136,13 +137,17 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
     if store.device.type == "cuda":
         # of some kernels torch has no deterministic form
         device, repeat = torch.cuda.get_device_name(store.device), "spread"
-    commit = _git("rev-parse", "HEAD")
-    changes = commit and _git("status", "--porcelain", "--untracked-files=no")
+    if paths.INSTALLED:  # what pip noted of where the package came from, if that is a repository
+        origin = json.loads(metadata.distribution("kdlib").read_text("direct_url.json") or "{}")
+        commit, changes = origin.get("vcs_info", {}).get("commit_id"), None
+    else:
+        commit = _git("rev-parse", "HEAD")
+        changes = commit and _git("status", "--porcelain", "--untracked-files=no")
     return {
         "commit": commit,
         "uncommitted_changes": changes if changes is None else bool(changes),
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": {"kdlib": __version__} | {name: metadata.version(name) for name in PACKAGES},
         "device": device,
         "precision": precision(training, store.device),
         "repeat": repeat,

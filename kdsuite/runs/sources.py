@@ -46,7 +46,7 @@ def fingerprint(kind: str, scored: bool = False) -> str:
     """
     meanings = [scored and STORE_FORMAT]
     for name in TRAINING[kind] + (SCORING[kind] if scored else ()):
-        place = paths.ROOT / name
+        place = paths.CODE / name
         for file in [place] if place.suffix else sorted(place.glob("*.py")):
             meanings.append(meaning(file.read_text("utf-8")))
     return digest(meanings)

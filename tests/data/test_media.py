@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import subprocess
 from types import SimpleNamespace
 
@@ -193,10 +194,15 @@ def test_what_lies_before_a_part_is_not_decoded(tmp_path):
 
 def resource_seconds() -> float:
     """Return the processor time of all child processes that ended."""
-    import resource
-
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def test_ffmpeg_decodes_where_the_system_has_no_limits_for_other_processes(clip, monkeypatch):
+    """As on macOS."""
+    limited = read_sound(str(clip), MEDIA)
+    monkeypatch.delattr(resource, "prlimit")
+    assert np.array_equal(read_sound(str(clip), MEDIA), limited)
 
 
 @pytest.mark.parametrize("ending", [".wav", ".flac", ".mp4"])

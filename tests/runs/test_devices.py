@@ -143,6 +143,12 @@ def test_small_networks_compute_with_one_thread_and_large_ones_with_all_cores(mo
     assert not used
 
 
+def test_cores_are_counted_where_the_system_knows_no_affinity(monkeypatch):
+    """As on macOS."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert 1 <= devices.cores() <= os.cpu_count()
+
+
 def test_cores_are_those_that_a_process_may_use():
     code = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); from kdsuite.runs.devices import cores; print(cores())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -344,8 +344,8 @@ def test_corpora_lie_in_the_data_folder_or_in_those_of_a_variable(tmp_path):
     (tmp_path / "second" / "mine").mkdir(parents=True)
     code = "from kdsuite import paths; print(paths.corpus('mine'), len(paths.CORPORA))"
     for value, found, count in (
-        (f"{tmp_path}/first::{tmp_path}/second", tmp_path / "second" / "mine", 4),
-        ("", None, 2),
+        (f"{tmp_path}/first::{tmp_path}/second", tmp_path / "second" / "mine", 5),
+        ("", None, 3),
     ):
         environment = {**os.environ, "KDLIB_CORPORA": value, "KDLIB_DATA": str(tmp_path / "data")}
         done = subprocess.run(

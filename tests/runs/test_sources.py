@@ -39,10 +39,10 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
         name for names in (*sources.TRAINING.values(), *sources.SCORING.values()) for name in names
     }:
         file = tmp_path / name if name.endswith(".py") else tmp_path / name / "network.py"
-        assert (paths.ROOT / name).exists()
+        assert (paths.CODE / name).exists()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(SOURCE)
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "CODE", tmp_path)
 
     def prints():
         sources.fingerprint.cache_clear()

@@ -82,7 +82,8 @@ def decode(
         with subprocess.Popen([*command, "pipe:1"], stdin=subprocess.DEVNULL, **streams) as process:
             try:
                 for resource_, limit in LIMITS.items():
-                    with suppress(OSError, ValueError):  # it has ended, or has a lower limit
+                    # it has ended, or has a lower limit; macOS has no prlimit
+                    with suppress(OSError, ValueError, AttributeError):
                         resource.prlimit(process.pid, resource_, (limit, limit + SECONDS))
                 if read:
                     read(process.stdout)
