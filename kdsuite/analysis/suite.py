@@ -98,7 +98,7 @@ class Suite:
         """Return the runs behind each row, which names a student by dataset, backbone, setting,
         method, alpha and variant; ``other`` replaces some of these."""
         done = self.states[(self.states.stage == "student") & (self.states.state == "done")]
-        done = done[done.run.map(attrgetter("tested"))]
+        done = done[done.run.map(attrgetter("tested")).astype(bool)]  # of no run it is no mask
         runs = {place: [*part.run] for place, part in done.groupby(PLACE)}
         return [
             runs.get(place, []) for place in rows.assign(**other)[PLACE].itertuples(False, None)

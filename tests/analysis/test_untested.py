@@ -131,6 +131,13 @@ def test_it_enters_no_comparison_and_no_table(own_data, monkeypatch):
     assert {*results.collect(runs).key} == {run.key for run in tested}
 
 
+def test_where_nothing_is_done_no_student_stands_behind_a_row(own_data, monkeypatch):
+    gains = pd.DataFrame([results.coordinates(student("all"))])
+    for runs in ([student("all"), student()], []):
+        monkeypatch.setattr(grid, "runs", lambda name, runs=runs: runs)
+        assert Suite("demo").students(gains) == [[]]
+
+
 def test_a_suite_with_such_a_run_has_a_report_that_lists_it(untested, monkeypatch):
     from kdsuite.analysis import pages
 

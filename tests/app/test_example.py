@@ -20,7 +20,7 @@ def test_the_readme_shows_what_predict_prints(monkeypatch, capsys):
     monkeypatch.chdir(paths.ROOT)
     text = (paths.ROOT / "README.md").read_text()
     command, shown = re.search(
-        "python -m kdlib (predict docs/example.*)\n\nprints\n\n((?:    .*\n)+)", text
+        "kdlib (predict docs/example.*)\n\nprints\n\n((?:    .*\n)+)", text
     ).groups()
     assert main(command.split()) == 0
     (said,), (written,) = (
