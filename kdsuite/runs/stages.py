@@ -38,7 +38,7 @@ from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows, full_length
 from kdsuite.runs import sources, student_file
 from kdsuite.runs.checkpoint import Checkpoint
-from kdsuite.runs.devices import release_memory, set_threads
+from kdsuite.runs.devices import return_memory, set_threads
 from kdsuite.runs.pretrained import load_pretrained
 from kdsuite.runs.results import provenance
 from kdsuite.runs.run import Run
@@ -225,6 +225,7 @@ def students(
     """
     progress = Progress("student", run.settings.training.epochs, len(folds), run)
     set_threads(run.settings, "student")
+    return_memory()
     return {
         fold.number: _student(run, data, fold, privileged.get(fold.number), progress, trials)
         for fold in folds
@@ -282,7 +283,6 @@ def train_student(
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
     network, history = trainer.network, progress.follow(fold, epochs(trainer))
-    release_memory()
     tested, validation = (
         predict(network, settings, data, rows) for rows in (fold.test, fold.validation)
     )
@@ -304,8 +304,9 @@ def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray)
     counts = [len(each) - 1 for each in edges]
     if settings.media.inference == "fixed" or max(counts) == 1:
         return method.predict(network, settings, data, rows)
-    pairs = [[each[:-1], each[1:]] for each in edges]
-    starts, ends = torch.from_numpy(np.hstack(pairs)).to(data.device)
+    starts, ends = torch.from_numpy(np.hstack([[each[:-1], each[1:]] for each in edges])).to(
+        data.device
+    )
     cut = replace(data, waveforms=replace(sound, starts=starts, lengths=ends - starts))
     output = method.predict(network, settings, cut, np.arange(len(starts)))
     probabilities, final = (
