@@ -1,12 +1,16 @@
-"""The page of the map: what it says of comparisons whose truth is given, and where it is shown."""
+"""The pages of the map and of the forecast: what they say of comparisons whose truth is given, and
+where they are shown."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import kdsuite.analysis.forecast
 from kdsuite import paths
 from kdsuite.analysis.comparisons import COLUMNS
+from kdsuite.analysis.forecast import View
 from kdsuite.analysis.results import coordinates
 from kdsuite.analysis.suite import Suite
 from kdsuite.runs import grid
@@ -20,9 +24,9 @@ def reports(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "REPORTS", tmp_path / "reports")
 
 
-def answer(runs: list, gain) -> Answer:
+def answer(runs: list, gain, question: str = "map") -> Answer:
     """Return what the page shows where each distilled student gains ``gain`` of its settings."""
-    rows = []
+    rows, students = [], {}
     for run in runs:
         of = run.settings
         if run.stage == "student" and of.alpha:
@@ -33,6 +37,7 @@ def answer(runs: list, gain) -> Answer:
                 "targets": of.training.targets,
                 "labelled": of.corpus.labelled,
             }
+            students[coordinates(run)["variant"], of.method] = [run]
             rows.append({**coordinates(run), **place, **numbers, "teacher": 0.8, "speakers": 12})
     numeric = dict.fromkeys(
         ["undistilled", "distilled", "p", "over", "over_low", "over_high"], float
@@ -40,7 +45,12 @@ def answer(runs: list, gain) -> Answer:
     with pytest.MonkeyPatch.context() as patch:
         table = pd.DataFrame(rows, columns=COLUMNS).astype(numeric)
         patch.setattr(Suite, "comparisons", table)
-        return ask("map", runs)
+        patch.setattr(
+            Suite,
+            "students",
+            lambda self, of, **other: [students[at] for at in zip(of.variant, of.method)],
+        )
+        return ask(question, runs)
 
 
 def test_the_map_shows_each_cell_and_counts_what_theory_says():
@@ -74,7 +84,34 @@ def test_a_control_that_gains_is_named():
     assert "random vectors: a gain for sure in" in made.text and "in 0 of" not in told
 
 
-@pytest.mark.parametrize("name", ["controls", "demo"])
-def test_suites_without_a_map_have_no_such_page(name):
-    made = answer(grid.runs(name), lambda *of: 0.1)
+def test_a_forecast_that_knows_the_gain_is_chosen_and_its_verdicts_are_counted(monkeypatch):
+    gain = lambda shared, labelled, targets: (targets == "teacher") * shared * (1.1 - labelled) / 2  # noqa: E731
+    random = np.random.default_rng(0)
+    view = View(
+        0,
+        np.zeros(30),
+        *(random.normal(size=(30, 4)), np.arange(30) % 6),
+        *random.random((2, 30, 3)),
+    )
+
+    def known(run, seen):
+        of = run.settings.corpus
+        value = gain(of.synthetic.shared, of.labelled, "teacher")
+        verdict = "pays" if value > 0.1 else "open"
+        return {"forecast": value, "low": value - 0.1, "high": value + 0.1, "verdict": verdict}
+
+    monkeypatch.setattr(kdsuite.analysis.forecast, "views", lambda run: [view])
+    monkeypatch.setattr(kdsuite.analysis.forecast, "forecast", known)
+    made = answer(RUNS, gain, "forecast")
+    ranks = made.tables["forecasts"].frame.set_index("forecast").loc["linear probe"]
+    assert ranks.filter(regex="choice|test").tolist() == pytest.approx([1] * 4)
+    assert "on the half for the choice, linear probe orders the cells best" in made.text
+    cells = made.tables["forecast-cells"].frame
+    assert len(cells) == 12 and cells.soft.tolist() == pytest.approx(cells.forecast.tolist())
+    assert f"the probe says pays of {(cells.verdict == 'pays').sum()} cells" in made.text
+
+
+@pytest.mark.parametrize("question", ["map", "forecast"])
+def test_suites_without_a_map_have_no_such_page(question):
+    made = answer(grid.runs("controls"), lambda *of: 0.1, question)
     assert made.text == "" and not made.tables and not made.figures and not made.shown
