@@ -26,6 +26,7 @@ PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|kdlib|do
 # downloads or submits anything
 INSTEAD = {
     r"^make ": "make --dry-run ",
+    r"kdlib forecast .*": "kdlib forecast --help",
     r"benchmarks.gpu_check": "benchmarks.gpu_check --help",
     r"^source .*": "",
     r"^conda .*": "",

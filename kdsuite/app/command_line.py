@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -276,6 +277,21 @@ def fetch(**options: Any) -> None:
     from kdsuite.data.fetch import fetch
 
     fetch(**options)
+
+
+@commands.command()
+@click.argument("suite")
+def forecast(suite: str) -> None:
+    """Whether distillation will gain, as CSV with a row a teacher.
+
+    SUITE is a file in params/grids, without its ending. Teachers that are missing are trained,
+    students are not.
+    """
+    from kdsuite.analysis.forecast import forecasts
+
+    output = sys.stdout
+    with redirect_stdout(sys.stderr):  # what training prints
+        _write_csv(forecasts(suite), output)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -55,7 +55,7 @@ def trained(store: Store, folds: list[Fold], trials: Store | None = None) -> Bas
     """
     began, penalties = time.monotonic(), {"sound": {}, "frames": {}}
     linear = Baseline({}, {}, {}, {"penalties": penalties})
-    compared, statistics = trials and _of_sound(trials), {"sound": _of_sound(store)}
+    compared, statistics = trials and of_sound(trials), {"sound": of_sound(store)}
     if len(store.frames.values):
         statistics["frames"] = _of_frames(store)
     for kind, values in statistics.items():
@@ -71,7 +71,7 @@ def trained(store: Store, folds: list[Fold], trials: Store | None = None) -> Bas
     return linear
 
 
-def _of_sound(store):
+def of_sound(store: Store) -> np.ndarray:
     """Return mean, standard deviation and that of the first difference over time of each band,
     ``(recordings, 120)``.
 

@@ -55,7 +55,7 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
             if "parameters" in cell["metadata"].get("tags", []):
                 names.update(suite="demo", alpha=alpha)
             value = eval(compile(ast.Expression(last.value), question, "eval"), names)
-    return made._replace(text=value.data)
+    return made._replace(text=getattr(value, "data", ""))
 
 
 def _keeping(method: Any, kept: dict[str, Any], shown: dict[str, Any]) -> Any:

@@ -43,7 +43,7 @@ def test_statistics_of_the_sound_are_those_of_numpy():
     """The log-mel spectrogram by numpy's FFT and triangles on the mel scale of HTK: 512 points,
     Hamming window of 400, step 160, 40 bands."""
     store = noise_store(recordings=2)
-    found = baseline._of_sound(store)
+    found = baseline.of_sound(store)
     assert found.shape == (2, 120)
     sound = store.waveforms[1].numpy() / 32768
     padded = np.pad(sound, 256, mode="reflect")
@@ -69,7 +69,7 @@ def test_a_fast_rate_and_a_recording_of_a_few_samples_have_statistics():
         sample_rate=48000,
         waveforms=Ragged.of(store.waveforms.values[:700], torch.tensor([100, 600])),
     )
-    assert np.isfinite(baseline._of_sound(short)).all()
+    assert np.isfinite(baseline.of_sound(short)).all()
 
 
 def test_statistics_of_the_frames_are_those_of_numpy():
@@ -138,7 +138,7 @@ def test_hidden_labels_are_not_used_and_wrong_ones_are():
     fold = folds(store.recordings, GROUPS)[0]
     own = store.labels.numpy()[fold.train]
     hidden = replace(fold, labels=np.where(np.arange(len(own)) % 2, -1, own))
-    statistics = baseline._of_sound(store)
+    statistics = baseline.of_sound(store)
     model = baseline._fitted(statistics, store, hidden)
     labels = store.labels.clone()
     labels[fold.train[1::2]] = 0
@@ -175,7 +175,7 @@ def test_a_label_a_class_and_a_single_class_make_a_model_too():
     fold = folds(recordings, Corpus(protocol="random", groups=2))[0]
     own = store.labels.numpy()[fold.train]
     first = np.isin(np.arange(len(own)), np.unique(own, return_index=True)[1])
-    statistics = baseline._of_sound(store)
+    statistics = baseline.of_sound(store)
     model = baseline._fitted(statistics, store, replace(fold, labels=np.where(first, own, -1)))
     assert (
         model[-1].C == baseline.PENALTIES[1]
@@ -200,7 +200,7 @@ def test_trials_are_scored_by_the_cosine_of_standardised_statistics():
     trials = Trials(pairs, store, [], {"trials.txt": 4})
     linear = baseline.trained(store, split, store)
     told = scored(linear.trials, trials)
-    sound = baseline._of_sound(store).astype(np.float64)
+    sound = baseline.of_sound(store).astype(np.float64)
     train = sound[split[1].train]
     first, second = ((sound[row] - train.mean(0)) / train.std(0) for row in (0, 4))
     expected = first @ second / np.linalg.norm(first) / np.linalg.norm(second)

@@ -55,7 +55,8 @@ def build(suite: Suite) -> Path:
     states, sources, questions = suite.states, _sources(), _sources("questions")
     for name, table in (("results.csv", suite.results), ("runs.csv", states[RUNS])):
         suite.write(name, table.to_csv(index=False, float_format="%.6g"), keep=False)
-    common = _common(suite) | {"pages": [_question(suite, source) for source in questions]}
+    asked = [_question(suite, source) for source in questions]
+    common = _common(suite) | {"pages": [question for question in asked if question]}
     ours, pages = list(HERE.rglob("*.*")), set()
 
     def page(name, template="notebook.html", notebook=None, **content):
@@ -119,11 +120,14 @@ def _sources(folder=""):
 
 
 def _question(suite, source):
-    """Return the page of a question: its answer, and what the index shows of it, as HTML."""
+    """Return the page of a question: its answer, and what the index shows of it, as HTML; nothing
+    where its notebook came to its end without an answer, for it does not concern the suite."""
     executed = suite.folder / "questions" / source.name
     heading, *cells = notebooks.read(source)
     if executed.exists():
         cells = [cell for cell in notebooks.read(executed) if cell.id != heading.id]
+        if cells[-1].get("execution_count") and not cells[-1].outputs:
+            return {}
     title, _, lead = heading.source.removeprefix("# ").partition("\n")
     return {
         "name": source.stem,
