@@ -176,8 +176,16 @@ def test_the_readme_is_short():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_and_the_readme_to_every_page(page):
     links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
-    local = {(page.parent / link).resolve() for link in links if not link.startswith("https://")}
+    local, anchors = set(), []
+    for link in links:
+        file, _, anchor = link.partition("#")
+        if not link.startswith("https://"):
+            local.add((page.parent / file).resolve() if file else page)
+            anchors += [(file or page.name, anchor)] if anchor else []
     assert not [str(path) for path in local if not path.exists()]
+    for file, anchor in anchors:
+        headings = re.findall(r"(?m)^#+ (.*)$", (page.parent / file).read_text())
+        assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, (file, anchor)
     if page == PAGES[0]:
         assert local >= set(PAGES[1:])
 
