@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,6 @@ import kdlib
 ROOT = Path(__file__).resolve().parent.parent
 # in a checkout, and what the wheel calls it
 BESIDE = ("params", "notebooks", "docs", "Snakefile", "README.md")
-SMALL = "training: {epochs: 1, teacher_epochs: 1, cycle: 0.5}"
 
 
 def build(folder: Path, target: Path) -> dict[str, Path]:
@@ -59,6 +59,16 @@ def kdlib_command(*arguments: str, folder: Path, path: Path | None = None, **giv
     environment |= {"PYTHONPATH": str(path or ""), "OMP_NUM_THREADS": "1"} | given
     command = [sys.executable, "-P", "-m", "kdlib", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def own_dataset(folder: Path) -> None:
+    """Write the parameters of a small corpus and a short training, as a user does."""
+    (folder / "params" / "grids").mkdir(parents=True)
+    usual = yaml.safe_load((ROOT / "params" / "demo-ravdess.yaml").read_text())
+    usual["corpus"]["groups"] = 2
+    usual["corpus"]["synthetic"] |= {"actors": 4, "takes": 14, "actors_without_song": [3]}
+    usual["training"] |= {"epochs": 1, "teacher_epochs": 1, "cycle": 0.5}
+    (folder / "params" / "mine.yaml").write_text(yaml.safe_dump(usual | {"dataset": "mine"}))
 
 
 def test_the_wheel_has_all_of_the_suite(built):
@@ -127,17 +137,15 @@ def test_outside_a_checkout_files_lie_in_the_working_folder(installed, tmp_path)
 @pytest.mark.slow
 def test_kdlib_run_outside_a_checkout(installed, tmp_path):
     """It says where it writes, prints the notebook's last sentence, and a wrong parameter is one."""
-    usual = yaml.safe_load((ROOT / "params" / "demo-ravdess.yaml").read_text())
-    usual["corpus"]["synthetic"] |= {"actors": 2, "takes": 4, "actors_without_song": []}
-    usual["corpus"]["groups"] = 2
-    (tmp_path / "params").mkdir()
-    (tmp_path / "params" / "mine.yaml").write_text(yaml.safe_dump(usual | {"dataset": "mine"}))
+    own_dataset(tmp_path)
     run = ["run", "data", "-p", "dataset"]
     done = kdlib_command(*run, "mine", folder=tmp_path, path=installed)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
     assert said[0].startswith(f"kdlib writes to {tmp_path / 'data'} and {tmp_path / 'reports'};")
-    assert str(tmp_path / "reports" / "runs" / "mine" / "data") in said[-1]
+    assert said[-1].startswith("Protocol speakers: no speaker is on both sides")
+    (result,) = tmp_path.glob("reports/runs/mine/data/*/result.json")
+    assert json.loads(result.read_text())["provenance"]["packages"]["kdlib"] == kdlib.__version__
     assert nbformat.read(tmp_path / "reports" / "data.ipynb", as_version=4).cells
     assert {each.name for each in tmp_path.iterdir()} == {"params", "data", "reports"}
 
@@ -161,12 +169,7 @@ def test_kdlib_reports_outside_a_checkout(installed, tmp_path):
 def test_a_wheel_in_an_empty_environment(built, installed, tmp_path):
     """Its core answers about a sound; with the suite it executes a notebook and a suite of runs."""
     home, env = tmp_path / "home", tmp_path / "env"
-    (home / "params" / "grids").mkdir(parents=True)
-    usual = yaml.safe_load((ROOT / "params" / "demo-ravdess.yaml").read_text())
-    usual["corpus"]["groups"] = 2
-    usual["corpus"]["synthetic"] |= {"actors": 4, "takes": 14, "actors_without_song": [3]}
-    usual["training"] |= yaml.safe_load(SMALL)["training"]
-    (home / "params" / "mine.yaml").write_text(yaml.safe_dump(usual | {"dataset": "mine"}))
+    own_dataset(home)
     (home / "params" / "grids" / "tiny.yaml").write_text(
         "title: Tiny\nruns: [{dataset: mine, alpha: [0, 0.5]}]"
     )
