@@ -127,7 +127,7 @@ def states(runs: Iterable[Any]) -> pd.DataFrame:
     for run in runs:
         result = run.result
         facts = [
-            "" if result.get(name) is None else result[name]  # not False, where nobody could tell
+            "" if result.get(name) is None else result[name]  # unknown is not False
             for name in ("device", "commit", "uncommitted_changes", "finished")
         ]
         wall = result.get("wall", math.nan)

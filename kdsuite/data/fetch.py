@@ -38,7 +38,7 @@ def fetch(corpus: str, audio: bool = False, keep: bool = False, dry_run: bool = 
         import requests
     except ImportError:
         raise UserError(
-            "fetching needs the package pooch, which is absent; pip install pooch."
+            "fetching needs the package pooch, which is absent; pip install 'kdlib[fetch]'."
         ) from None
     folder, pattern = (
         paths.DATA / "corpora/ravdess",
@@ -83,7 +83,7 @@ def _fetch(pooch, folder, file, keep):
 
     def resume(url, output, store):
         """Download what the hidden file lacks. Where the server sends all of it again, the md5 is
-        wrong, and pooch begins anew."""
+        wrong, and pooch starts again."""
         with open(hidden, "ab") as part:
             if part.tell() < file["size"]:
                 rest = {"Range": f"bytes={part.tell()}-"}

@@ -97,7 +97,7 @@ def size(settings: Settings) -> Size:
         table["speaker"] = (speaker * (corpus.protocol != "portions")).astype(str)
         table["source"] = table.index  # each is whole
         table["fold"] = (speaker // 2).astype(str)  # a session has two
-        settings = settings.changed(corpus={"folds_from": []})  # which nobody can match
+        settings = settings.changed(corpus={"folds_from": []})  # an absent corpus cannot be matched
     folds = corpora.chosen_folds(table, settings)
     trained, tested = (
         sum(len(getattr(each, side)) for each in folds) for side in ("train", "test")

@@ -20,7 +20,7 @@ from kdsuite.app.command_line import main
 from kdsuite.data import corpora, fetch
 from kdsuite.parameters import Corpus, Synthetic
 
-pytest.importorskip("pooch", reason="pip install pooch")
+pytest.importorskip("pooch", reason="pip install 'kdlib[fetch]'")
 NAMES = [f"Video_{kind}_Actor_0{actor}.zip" for kind in ("Speech", "Song") for actor in (1, 2)]
 
 
@@ -263,5 +263,5 @@ def test_corpora_on_request_say_where_to_ask(corpus, where, capsys):
 
 def test_without_pooch_the_package_is_named(monkeypatch, own_data):
     monkeypatch.setitem(__import__("sys").modules, "pooch", None)
-    with pytest.raises(UserError, match="pip install pooch"):
+    with pytest.raises(UserError, match=r"pip install 'kdlib\[fetch\]'"):
         fetch.fetch("ravdess")

@@ -1,4 +1,4 @@
-"""Faces found by a detector where nobody says where they are (``media.face: detect``).
+"""Faces found by a detector where the corpus has no face track (``media.face: detect``).
 
 The detector is that of dlib, an optional package: histograms of oriented gradients, which find
 upright faces that look towards the camera. Each part of a video gets one face track in
