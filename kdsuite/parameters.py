@@ -109,6 +109,8 @@ class Media(parameters.Media):
 class Training(parameters.Training):
     """How networks are trained, and what a training uses and leaves."""
 
+    cross_fit: OfStudent[NonNegativeInt] = 0
+    """parts of the training recordings, for each of which the targets come from a teacher trained on the others; 0: all from one teacher"""
     checkpoint: OfNone[NonNegativeFloat] = 60.0
     """seconds between two checkpoints of a training, from which a run that broke off goes on"""
     keep_students: OfNone[bool] = False

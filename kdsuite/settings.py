@@ -6,6 +6,7 @@ parameter with the first stage whose numbers depend on it; :func:`relevant` read
 """
 
 import difflib
+import gc
 import json
 import re
 from collections.abc import Collection
@@ -32,7 +33,7 @@ MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training
 SECTIONS = tuple(MODELS)
 # parameters of the training that an undistilled student does not depend on
 DISTILLATION = {
-    "distance", "distance_reduction", "multitask_label", "target_stretch", "temperature", "softened", "targets",
+    "cross_fit", "distance", "distance_reduction", "multitask_label", "target_stretch", "temperature", "softened", "targets",
 }  # fmt: skip
 # parameters of the model that a network without aggregator does not have
 OF_AGGREGATOR = {"lstm_activation", "aggregator_norm"}
@@ -135,6 +136,7 @@ def relevant(settings: Settings, stage: str, decoding: bool = False) -> dict[str
     # newer than stores, teachers and results, which keep their names where these are not used
     folds_from = set() if settings.corpus.folds_from else {"folds_from"}
     face = {"face"} if settings.media.face == "track" else set()
+    unused = unused | (set() if settings.training.cross_fit else {"cross_fit"})
     exclude = {"corpus": folds_from, "media": face, "model": unused, "training": unused}
     facts = settings.model_dump(include=known(stage, decoding=decoding), exclude=exclude)
     # em and agg have one teacher
@@ -279,6 +281,8 @@ def _check_together(settings):
          f"shorter than the window of {media.window} s at {media.sample_rate} samples a second"),
         ("training.distance_reduction", training.distance == "cosine" and training.distance_reduction == "sum",
          "but the cosine has no elements to sum over; use mse"),
+        ("training.cross_fit", training.cross_fit and training.target_stretch == "crop",
+         "but the targets of crops come from one teacher; set target_stretch to recording"),
         ("training.targets", training.targets == "uniform" and settings.alpha and settings.method != "softlabel",
          f"label smoothing, which has no embedding; set method to softlabel, not {settings.method}"),
         ("training.frames_at_once", training.frames_at_once and settings.sequential and batchnorm,
@@ -346,6 +350,9 @@ class NotebookParameters:
     """
 
     def __init__(self, namespace: dict[str, Any], names: Collection[str] = Settings.model_fields):
+        # the imports that follow make hundreds of thousands of objects that stay: looking through
+        # them ever again for cycles took a seventh of a run's imports
+        gc.set_threshold(10_000, 50, 10)
         self._namespace, self._names, self._again = namespace, names, False
         self._before = {*namespace, *names}
         if "get_ipython" in namespace:

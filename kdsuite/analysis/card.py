@@ -21,10 +21,11 @@ def write(run: Run) -> None:
     tested, untested = (
         Run("student", run.settings.changed(folds=folds)) for folds in (ALL_FOLDS, NO_FOLDS)
     )
-    for each, scored in ((run, run if run.tested else tested), (untested, tested)):
+    cards = [(run, run), (untested, tested)] if run.tested else [(run, tested)]
+    for each, scored in cards:
         if kept := student_file.kept(each.folder):
             with paths.replacing(each.folder / "README.md") as temporary:
-                temporary.write_text(_card(each, kept, scored), encoding="utf-8")
+                temporary.write_text(_card(each, kept, scored) + "\n", encoding="utf-8")
 
 
 def _card(run, kept, scored):

@@ -19,8 +19,12 @@ from kdsuite.analysis.comparisons import metrics_of
 from kdsuite.analysis.results import coordinates
 from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.data.folds import chosen_folds
+from kdsuite.data.store import is_prepared
 from kdsuite.runs import baseline, grid, stages
 from kdsuite.runs.run import Run
+
+# of a teacher, in what is printed
+PLACE = ("dataset", "backbone", "setting", "seed", "variant")
 
 
 class View(NamedTuple):
@@ -40,8 +44,10 @@ class View(NamedTuple):
 
 
 def views(run: Run, train: bool = False) -> list[View]:
-    """Return what each fold of a teacher's ``run`` shows; nothing where a teacher is not trained,
-    unless ``train`` has it trained."""
+    """Return what each fold of a teacher's ``run`` shows; nothing where the recordings are not
+    prepared or a teacher is not trained, unless ``train`` has that done."""
+    if not (train or is_prepared(run.settings)):
+        return []
     store = stages.prepare(run.settings)
     folds = chosen_folds(store.recordings, run.settings)
     if train:
@@ -83,7 +89,8 @@ def forecast(run: Run, seen: list[View]) -> dict[str, Any]:
     """Return ``forecast``, ``low`` and ``high``, fractions, and a ``verdict`` from what the folds of
     a teacher's ``run`` show.
 
-    There are no numbers where no class has labels of two speakers.
+    There are no numbers where no two classes have labels of two speakers, and no interval of a
+    single fold.
     """
     answers = []
     for view in seen:
@@ -94,7 +101,7 @@ def forecast(run: Run, seen: list[View]) -> dict[str, Any]:
             chosen = _balanced(np.where(own, -1, view.labels), random)
             # a class that no other speaker has a label of cannot be found by labels
             asked = np.flatnonzero(own & np.isin(view.labels, view.labels[chosen]))
-            if len(asked):
+            if len(asked) and len(np.unique(view.labels[chosen])) > 1:
                 weights = np.zeros(view.probabilities.shape)
                 weights[chosen, view.labels[chosen]] = 1
                 taught = weights + view.probabilities * ~own[:, None]
@@ -104,9 +111,11 @@ def forecast(run: Run, seen: list[View]) -> dict[str, Any]:
                     pd.DataFrame({**place, "label": view.labels[asked], **dict(enumerate(both))})
                 )
     if not answers:
-        return {"verdict": "too few labels"}
+        return {"verdict": "no class has labels of two speakers"}
     labels, taught = (pd.concat(answers).rename(columns={of: "predicted"}) for of in range(2))
     made = compare(taught, labels, metrics_of(run.settings.corpus)[0])
+    if np.isnan(made.low):
+        return {"forecast": made.gain, "verdict": "too few folds for an interval"}
     verdict = "pays" if made.low > 0 else "does not pay" if made.high <= 0 else "open"
     return {"forecast": made.gain, "low": made.low, "high": made.high, "verdict": verdict}
 
@@ -116,6 +125,6 @@ def forecasts(suite: str) -> Iterator[dict[str, Any]]:
     trained."""
     for run in grid.runs(suite):
         if run.stage == "teacher":
-            place = {name: coordinates(run)[name] for name in ("dataset", "backbone", "variant")}
+            place = {name: coordinates(run)[name] for name in PLACE}
             numbers = dict.fromkeys(("forecast", "low", "high"))
             yield place | numbers | forecast(run, views(run, train=True))

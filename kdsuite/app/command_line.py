@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -22,7 +22,7 @@ from kdlib import __version__
 from kdlib.errors import InvalidParameter, UnreadableRecording, UserError
 from kdsuite import paths
 
-FAILED = 2
+FAILED, INTERRUPTED = 2, 130
 NOTEBOOKS = {file.stem[3:]: file for file in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))}
 # a failed run stops no other, and only what an input has changed of is run again
 SNAKEMAKE = (
@@ -30,10 +30,6 @@ SNAKEMAKE = (
     "--quiet host reason"
 )
 PIPE = "-"
-# what is taken for sound in a folder
-ENDINGS = (
-    "wav flac mp3 m4a ogg opus aac aif aiff au caf wma amr mp4 m4v mov mkv webm avi mpg".split()
-)
 ANY_NAME = "backslashreplace"  # of files, which need not be UTF-8, nor is every terminal
 
 
@@ -64,18 +60,22 @@ def run(notebook: str, given: tuple[str, ...]) -> None:
     papermill. The exit code is 1 where the notebook stops with an error.
     """
     from papermill.cli import papermill
-    from yaml import YAMLError
+    from yaml import YAMLError, safe_load
 
     usual = "--engine", "kdlib", "--no-progress-bar", "--stdout-file", "-"
     with papermill.make_context("kdlib run", [*usual, str(NOTEBOOKS[notebook]), *given]) as context:
+        for text in context.params["parameters_yaml"]:
+            with suppress(YAMLError):
+                if isinstance(safe_load(text), dict):
+                    continue
+            raise InvalidParameter(
+                f'-y {text!r} is no mapping; write -y "training: {{epochs: 5}}".'
+            )
         _say_where()
         output = paths.REPORTS / f"{notebook}.ipynb"
         with paths.writing(output.parent):
             context.params["output_path"] = context.params["output_path"] or str(output)
-        try:
-            papermill.invoke(context)
-        except (YAMLError, ValueError):
-            raise InvalidParameter('-y is no mapping; write -y "training: {epochs: 5}".') from None
+        papermill.invoke(context)
 
 
 @commands.command(context_settings={"ignore_unknown_options": True})
@@ -93,7 +93,8 @@ def reports(suite: str, given: tuple[str, ...], config: tuple[str, ...]) -> None
     _say_where()
     # its jobs start papermill, also where this environment is not activated
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
-    usual = [] if "--profile" in given else SNAKEMAKE.split()
+    profile = any(option.split("=")[0] == "--profile" for option in given)
+    usual = [] if profile else SNAKEMAKE.split()
     files = "--snakefile", str(paths.ROOT / "Snakefile"), "--directory", str(paths.HOME)
     snakemake([*usual, *files, *given, "--config", f"suite={suite}", *config])
 
@@ -120,6 +121,8 @@ def _verify(student, first, second, threshold):
 def _files(sounds):
     """Yield the files that ``sounds`` name; of a folder those below it that are named as sound or
     video, sorted, none of them hidden. Raises UserError for a folder that has none."""
+    from kdsuite.data.reading import ENDINGS
+
     for sound in sounds:
         folder, found = Path(sound), [sound]
         if folder.is_dir():
@@ -127,7 +130,7 @@ def _files(sounds):
                 each for each in folder.rglob("*") if "/." not in f"/{each.relative_to(folder)}"
             ]
             below = sorted(filter(Path.is_file, names))
-            found = [str(each) for each in below if each.suffix.lower()[1:] in ENDINGS]
+            found = [str(each) for each in below if each.suffix.lower() in ENDINGS]
             if not found:
                 raise UserError(f"{folder} has no sound file below it; name another folder.")
             others = len(below) - len(found)
@@ -296,7 +299,7 @@ def forecast(suite: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, or 2 after one sentence on standard error for
-    each thing that went wrong.
+    each thing that went wrong, 130 after Ctrl-C.
 
     ``reproduce`` returns 1 where a number differs.
     """
@@ -312,5 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         extra = "onnx" if "onnx" in str(error.name) else "suite"
         print(f"{error.name} is not installed; pip install 'kdlib[{extra}]'.", file=sys.stderr)
     except OSError as error:
-        print(f"the answer cannot be written ({error}); name another file.", file=sys.stderr)
+        print(f"{error}; name another file, or see that it is there and yours.", file=sys.stderr)
+    except click.Abort:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     return FAILED

@@ -48,7 +48,7 @@ def fetch(corpus: str, audio: bool = False, keep: bool = False, dry_run: bool = 
         record = requests.get(RECORD, timeout=60)
         record.raise_for_status()
         files = [file for file in record.json()["files"] if re.fullmatch(pattern, file["key"])]
-        todo = [file for file in files if not (folder / file["key"][:-4]).exists()]
+        todo = [file for file in files if not _unpacked(folder, file).exists()]
         for file in files:
             there = "" if file in todo else ", is there"
             print(f"{file['key']}: {file['size'] / 1e6:.1f} MB, {file['checksum']}{there}")
@@ -70,11 +70,16 @@ def fetch(corpus: str, audio: bool = False, keep: bool = False, dry_run: bool = 
                     f"{free / 1e9:.2f} GB free; make room, or set $KDLIB_DATA to a folder on another disk."
                 )
             for file in todo:
-                _fetch(pooch, folder, file, keep)
+                if not _unpacked(folder, file).exists():  # another process may have been first
+                    _fetch(pooch, folder, file, keep)
     except requests.RequestException as error:
         raise UserError(
             f"the download from {RECORD} broke off ({error}); start it again, it goes on from what is done."
         ) from None
+
+
+def _unpacked(folder, file):
+    return folder / file["key"].removesuffix(".zip")
 
 
 def _fetch(pooch, folder, file, keep):
@@ -100,6 +105,6 @@ def _fetch(pooch, folder, file, keep):
         ) from None
     with zipfile.ZipFile(archive) as members:
         members.extractall(f"{hidden}.unpacked")  # .. and / at the start of names are left out
-    os.rename(f"{hidden}.unpacked", archive.with_suffix(""))
+    os.rename(f"{hidden}.unpacked", _unpacked(folder, file))
     if not keep:
         archive.unlink()

@@ -20,7 +20,9 @@ from kdsuite.data.contents import hashes
 from kdsuite.parameters import Corpus
 
 # kinds of files that readers look for; where a recording has several, the first is taken
-SOUND_FILES = (".wav", ".flac", ".aiff", ".aif", ".m4a", ".aac", ".mp3", ".ogg", ".opus", ".wma")
+SOUND_FILES = (
+    ".wav", ".flac", ".aiff", ".aif", ".m4a", ".aac", ".mp3", ".ogg", ".opus", ".wma", ".au", ".caf", ".amr",
+)  # fmt: skip
 VIDEO_FILES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 ENDINGS = {ending: rank for rank, ending in enumerate((*SOUND_FILES, *VIDEO_FILES))}
 # what other tools call the columns of a table
@@ -222,22 +224,29 @@ def read_folds(corpus: Corpus) -> pd.DataFrame:
     """Return the recordings that the lists of ``corpus.folds_from`` name: ``audio``, a path;
     ``start`` in seconds, NaN for a whole file; ``fold``, its side and name such as ``test@fold_1``.
 
-    Files whose names have no word for a side are no lists; without it, and with the folder's, the
-    name is the fold's. Raises InvalidCorpus for a list that cannot be read.
+    Files of a folder whose names have no word for a side are no lists; without it, and with the
+    folder's, the name is the fold's. Raises InvalidCorpus for a list that cannot be read, and for a
+    file that is named and is none.
     """
     tables = [pd.DataFrame(columns=["audio", "start", "fold"])]
     for place in map(paths.corpus, corpus.folds_from):
         for file in map(Path, walk(place, corpus) if place.is_dir() else [place]):
             name = f"{file.parent.name}/{file.stem}".lower()
             words = SIDE.findall(name)
-            if words and file.suffix in (".jsonl", ".csv", ".tsv"):
+            is_list = words and file.suffix in (".jsonl", ".csv", ".tsv")
+            if file == place and not is_list:
+                raise InvalidCorpus(
+                    f"{file} is no folder, and no list of a fold: parameter 'corpus.folds_from' takes .jsonl, .csv "
+                    "and .tsv files with train, validation or test in their names; rename or correct it."
+                )
+            if is_list:
                 name = re.sub(r"[\W_]+", "_", SIDE.sub("", name)).strip("_")
                 side = words[-1] if words[-1] in ("train", "test") else "validation"
-                tables.append(_listed(file).assign(fold=f"{side}@{name}"))
+                tables.append(_read_list(file).assign(fold=f"{side}@{name}"))
     return pd.concat(tables, ignore_index=True)
 
 
-def _listed(file):
+def _read_list(file):
     """Return file and start of each recording in a list: EmoBox's JSON Lines (``wav``) or a table
     of audformat (``file``)."""
     if file.suffix == ".jsonl":

@@ -57,6 +57,12 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     return _prepared(corpora.store_name(recordings, settings), recordings, settings, workers)
 
 
+def is_prepared(settings: Settings) -> bool:
+    """Return whether the settings' corpus is there and its store complete."""
+    name = corpora.on_disk(settings)
+    return bool(name) and (paths.DATA / "stores" / name / "store.json").exists()
+
+
 def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
     """Return a store of the sound of ``files``, as :func:`kdsuite.data.corpora.trials` returns them.
 

@@ -121,7 +121,8 @@ def write(run: Run, result: RunResult) -> Path:
         "provenance": {
             **provenance(store, run.settings.training),
             "code": run.code,
-            "trials": "" if run.stage == "teacher" else corpora.trials_on_disk(run.settings),
+            **corpora.lists_on_disk(run.settings),
+            **({"trials": ""} if run.stage == "teacher" else {}),
         },
     }
     if not epochs:

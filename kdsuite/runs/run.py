@@ -31,8 +31,8 @@ KEYS = {
 AXES = {*Settings.model_fields} - {*SECTIONS}
 AXES_OF = {"data": {"dataset"}, "teacher": AXES - {"method", "alpha"}, "student": AXES}
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
-# trials, the code
-INPUTS = ("store", "trials", "code")
+# trials, the published folds, the code
+INPUTS = ("store", "trials", "folds_from", "code")
 PROVENANCE = ("device", "precision", "repeat", "commit", "uncommitted_changes", "finished", *INPUTS)
 
 
@@ -165,11 +165,12 @@ class Run:
 
     @cached_property
     def corpus_on_disk(self) -> dict[str, str]:
-        """``store`` and ``trials`` of the corpus as it lies there now, "" where it is away."""
+        """All of :data:`INPUTS` but the code, of the corpus as it lies there now, "" where it is
+        away."""
         from kdsuite.data import corpora  # late: pandas takes a second
 
         of = self.settings
-        return {"store": corpora.on_disk(of), "trials": corpora.trials_on_disk(of)}
+        return {"store": corpora.on_disk(of), **corpora.lists_on_disk(of)}
 
     def inputs(self) -> dict[str, str]:
         """Return the :data:`INPUTS` of a run that starts now.
@@ -177,7 +178,7 @@ class Run:
         They are "" where parameters tell all, as of a synthetic corpus; a corpus that is away for
         now is that of the result.
         """
-        now = {"store": "", "trials": "", "code": self.code}
+        now = dict.fromkeys(INPUTS, "") | {"code": self.code}
         if self.settings.corpus.synthetic is None:
             for name, value in self.data.corpus_on_disk.items():
                 now[name] = value or self.result.get(name) or ""
@@ -191,7 +192,7 @@ _DATA_RUNS = {}
 def status(run: Run, now: bool = False) -> Status:
     """Return the state of a run, what changed since its result was written, and the result.
 
-    Its parameters are compared, and its store and trials with those of the data run;
+    Its parameters are compared, and its recordings and lists with those of the data run;
     ``now`` compares also with :meth:`Run.inputs`. What a former result does not tell counts as the
     same.
     """
@@ -200,7 +201,7 @@ def status(run: Run, now: bool = False) -> Status:
         began = any((run.folder / name).exists() for name in ("notebook.ipynb", LOG))
         return Status("failed" if began else "missing")
     expected = [("fingerprint", run.fingerprint)]
-    expected += [(name, data.get(name)) for name in ("store", "trials")]
+    expected += [(name, data.get(name)) for name in INPUTS if name != "code"]
     expected += run.inputs().items() if now else []
     changed = {name for name, value in expected if value and saved[name] not in (None, "", value)}
     return Status("outdated", changed) if changed else Status("done", result=saved)

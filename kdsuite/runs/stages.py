@@ -100,7 +100,7 @@ def _board(folder):
         from torch.utils.tensorboard import SummaryWriter  # late: an optional package
     except ImportError:
         raise InvalidParameter(
-            "parameter 'training.tensorboard' is True, but the package tensorboard is absent; pip install tensorboard."
+            "parameter 'training.tensorboard' is True, but the package tensorboard is absent; pip install 'kdlib[tensorboard]'."
         ) from None
     return SummaryWriter(folder)
 
@@ -280,6 +280,8 @@ def train_student(
     """
     audio = settings.alpha and settings.training.targets == "audio"
     teacher = audio_teacher(settings, data, fold, progress) if audio else None
+    if settings.training.cross_fit and privileged:
+        privileged = _cross_fitted(settings, data, fold, privileged)
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
     network, history = trainer.network, progress.follow(fold, epochs(trainer))
@@ -289,6 +291,22 @@ def train_student(
     outputs = tested.logits.softmax(dim=-1), validation.logits.softmax(dim=-1), tested.final
     embeddings = _trial_embeddings(network, settings, data, fold, trials)
     return Student(*(value.cpu().numpy() for value in outputs), embeddings, history, network)
+
+
+def _cross_fitted(settings, data, fold, own):
+    """Return privileged information of which no training recording's comes from a teacher that was
+    trained on it."""
+    from kdsuite.runs.cross_fitting import cross_fitted, parts  # late: scikit-learn
+
+    run, count = Run("teacher", settings), settings.training.cross_fit
+    progress = Progress("cross-fitted teacher", settings.teacher_training().epochs, count, run)
+    set_threads(settings, "teacher")
+    others = [
+        (_teacher(run, data, rest, progress), rest.train, rows)
+        for rest, rows in parts(data, fold, count)
+    ]
+    set_threads(settings, "student")
+    return cross_fitted(own, others)
 
 
 def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> Output:

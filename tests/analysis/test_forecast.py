@@ -8,9 +8,10 @@ import json
 import numpy as np
 
 from kdsuite import paths
-from kdsuite.analysis.forecast import View, forecast
+from kdsuite.analysis.forecast import View, forecast, views
 from kdsuite.app.command_line import main
 from kdsuite.runs.run import Run
+from kdsuite.settings import load
 from tests.conftest import small
 
 CLASSES, SPEAKERS, TAKES = 4, 8, 12
@@ -48,7 +49,21 @@ def test_a_blind_teacher_and_plenty_of_labels_are_not():
 
 
 def test_a_label_a_class_forecasts_nothing():
-    assert forecast(RUN, seen("right", 1)) == {"verdict": "too few labels"}
+    assert forecast(RUN, seen("right", 1)) == {"verdict": "no class has labels of two speakers"}
+
+
+def test_labels_of_one_class_alone_or_of_one_fold_give_no_interval():
+    (first, *_), lonely = seen("right", 3), []
+    for view in seen("right", 3):
+        labels = np.where((view.labels == 1) & (view.speakers != view.speakers[0]), -1, view.labels)
+        lonely.append(view._replace(labels=np.where(labels > 1, -1, labels)))
+    forecast(RUN, lonely)  # of speakers but the first there is one class: nothing to fit
+    assert forecast(RUN, [first])["verdict"] == "too few folds for an interval"
+
+
+def test_a_corpus_that_is_away_is_no_error(own_data):
+    """The report of a suite whose recordings lie elsewhere."""
+    assert views(Run("teacher", load(dataset="ravdess-au"))) == []
 
 
 def test_the_command_trains_teachers_alone(own_data, monkeypatch, capsys):

@@ -59,10 +59,24 @@ def test_run_executes_a_notebook_by_its_name(executed, tmp_path, capsys):
     assert capsys.readouterr().out.count("kdlib writes to") == 1
 
 
-@pytest.mark.parametrize("wrong", ["[1,", "epochs"])
+@pytest.mark.parametrize("wrong", ["[1,", "epochs", "5"])
 def test_what_is_no_mapping_is_refused_in_a_sentence(executed, capsys, wrong):
     assert main(["run", "student", "-y", wrong]) == 2
-    assert capsys.readouterr().err.startswith("-y is no mapping") and not executed
+    assert capsys.readouterr().err.startswith(f"-y '{wrong}' is no mapping") and not executed
+
+
+def test_a_file_of_parameters_that_is_absent_is_named(executed, capsys):
+    assert main(["run", "student", "-f", "absent.yaml"]) == 2
+    assert "absent.yaml" in capsys.readouterr().err and not executed
+
+
+def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupted(**given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(papermill.cli, "execute_notebook", interrupted)
+    assert main(["run", "student"]) == 130
+    assert capsys.readouterr().err.strip() == "interrupted"
 
 
 def test_reports_hands_its_options_to_snakemake(monkeypatch):
@@ -71,13 +85,13 @@ def test_reports_hands_its_options_to_snakemake(monkeypatch):
     monkeypatch.setenv("PATH", "/usr/bin")
     assert main(["reports", "demo", "--cores", "2", "--dry-run"]) == 0
     assert main(["reports", "7", "--config", "threads=4", "--forceall", "target"]) == 0
-    assert main(["reports", "demo", "--profile", "slurm"]) == 0
+    assert main(["reports", "demo", "--profile=slurm"]) == 0
     files = ["--snakefile", str(paths.ROOT / "Snakefile"), "--directory", str(paths.HOME)]
     usual = [*SNAKEMAKE.split(), *files]
     assert calls == [
         [*usual, "--cores", "2", "--dry-run", "--config", "suite=demo"],
         [*usual, "--forceall", "target", "--config", "suite=7", "threads=4"],
-        [*files, "--profile", "slurm", "--config", "suite=demo"],
+        [*files, "--profile=slurm", "--config", "suite=demo"],
     ]
     # jobs find papermill, though this environment need not be activated
     assert os.environ["PATH"].split(os.pathsep)[0] == os.path.dirname(sys.executable)

@@ -195,8 +195,6 @@ def test_the_name_of_a_recording_counts_too(manifest):
         ("test.csv", "emotion\nx\n", "line 2 of .*test.csv names no file"),
         ("test.csv", "file\nq.wav\n", "lists 1 recordings, of which the corpus lacks 1.*; name lists"),
         ("train.csv", "file\na.wav\n", "name lists for .* that have train or test in their names"),
-        ("all.csv", "file\na.wav\n", "lists 0 recordings"),
-        ("valence.csv", "file\na.wav\n", "lists 0 recordings"),
         ("test.jsonl", '{"wav": "a.wav"}\n{"wav": ', "test.jsonl is no list in JSON Lines"),
         ("test.jsonl", '{"wav": "a.wav"}\n3\n', "test.jsonl is no list in JSON Lines"),
         ("test.jsonl", '{"wav": "a.wav"}\n{"key": "b"}\n', "line 2 of .*test.jsonl names no file"),
@@ -216,6 +214,14 @@ def test_an_absent_list_is_named(manifest):
         corpora.read(own("mine/test.csv"))
 
 
+@pytest.mark.parametrize("name", ["absent", "folds.csv", "valence.csv", "test.txt"])
+def test_a_name_that_is_no_list_is_not_passed_over(manifest, name):
+    if "." in name:
+        (manifest / name).write_text("file\nwav/a.wav\n")
+    with pytest.raises(InvalidCorpus, match=f"{name} is no folder, and no list of a fold"):
+        corpora.read(own(f"mine/{name}"))
+
+
 def test_parameters_and_names_of_runs_without_lists_are_those_of_before():
     settings = load(dataset="demo-ravdess")
     assert "folds_from" not in relevant(settings, "student")["corpus"]
@@ -227,7 +233,7 @@ def test_parameters_and_names_of_runs_without_lists_are_those_of_before():
 def test_changed_lists_make_runs_out_of_date_and_decode_nothing(manifest):
     def identity():
         settings = load(dataset="grid-example", corpus=own("mine").model_dump())
-        return corpora.on_disk(settings), corpora.trials_on_disk(settings)
+        return corpora.on_disk(settings), corpora.lists_on_disk(settings)["folds_from"]
 
     (manifest / "train.csv").write_text("file\nwav/a.wav\nwav/b.wav\n")
     (manifest / "test.csv").write_text("file\nwav/c.wav\nwav/long.wav\n")

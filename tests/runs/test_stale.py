@@ -39,7 +39,9 @@ told = {{"code": run.code}}
 if settings.corpus.trials:
     from kdsuite.data import corpora
 
-    told |= {{"store": corpora.on_disk(settings), "trials": "" if stage == "teacher" else corpora.trials_on_disk(settings)}}
+    told |= {{"store": corpora.on_disk(settings), **corpora.lists_on_disk(settings)}}
+    if stage == "teacher":
+        told["trials"] = ""
 result = {{"settings": run.settings.model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}
 (output.parent / "result.json").write_text(json.dumps(result))
 """

@@ -67,7 +67,7 @@ def read(corpus: Corpus) -> pd.DataFrame:
         table = _without_compared(table, folder, corpus)
     table = _completed(table, corpus)
     if corpus.folds_from and corpus.protocol == "given":
-        table = _listed(table, folder, corpus)
+        table = _with_published_folds(table, folder, corpus)
     _check(table, folder, corpus)
     return table
 
@@ -114,7 +114,7 @@ def _completed(rows, corpus):
     return table
 
 
-def _listed(table, folder, corpus):
+def _with_published_folds(table, folder, corpus):
     """Take the folds of published lists; leave out the recordings that none of them names.
 
     A list names the recording or its file, of whose path so many last parts count as tell the
@@ -266,21 +266,21 @@ def on_disk(settings: Settings) -> str:
     return ""
 
 
-def trials_on_disk(settings: Settings) -> str:
-    """Return a short hash of the verification trials, their files and the published folds as they
-    lie there now.
+def lists_on_disk(settings: Settings) -> dict[str, str]:
+    """Return short hashes of the verification ``trials``, with their files, and of the published
+    folds, ``folds_from``, as they lie there now.
 
-    It is "" where there are none to read, and for a synthetic corpus, which its parameters
+    One is "" where there is none to read, and for a synthetic corpus, which its parameters
     identify.
     """
-    corpus, facts = settings.corpus, []
-    if corpus.synthetic:
-        return ""
-    with suppress(UserError, OSError):
-        if corpus.trials:
-            pairs, files, _ = trials(corpus)
-            facts = [pairs.astype(str).values.tolist(), identified(files, corpus)]
-        if corpus.folds_from:
-            facts.append(read_folds(corpus).astype(str).values.tolist())
-        return digest(facts) if facts else ""
-    return ""
+    corpus, result = settings.corpus, {"trials": "", "folds_from": ""}
+    if not corpus.synthetic:
+        with suppress(UserError, OSError):
+            if corpus.trials:
+                pairs, files, _ = trials(corpus)
+                facts = [pairs.astype(str).values.tolist(), identified(files, corpus)]
+                result["trials"] = digest(facts)
+        with suppress(UserError, OSError):
+            if corpus.folds_from:
+                result["folds_from"] = digest(read_folds(corpus).astype(str).values.tolist())
+    return result

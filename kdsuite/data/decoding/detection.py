@@ -33,12 +33,15 @@ WRITING = Lock()  # threads of one process have one temporary name
 def track_files(recordings: pd.DataFrame, settings: Settings) -> list[Path | None]:
     """Return where the detected track of each recording lies or will lie; None where no face is to
     be found: there is no video, or the corpus has a track or pictures of faces only."""
-    media, content = settings.media, hashes(recordings.video, settings.corpus)
-    found_with = [STORE_FORMAT, media.picture_rate]
+    media = settings.media
+    if media.face != "detect":
+        return [None] * len(recordings)
+    content = hashes(recordings.video, settings.corpus)
+    found_with = [STORE_FORMAT, RATE, LONGER_SIDE, LARGER, media.picture_rate]
     parts = recordings[["video", "video_start", "seconds", "face"]].values.tolist()
     return [
         paths.DATA / "faces" / digest([*found_with, content[video], *part])
-        if media.face == "detect" and video and part[-1] in PARTS
+        if video and part[-1] in PARTS
         else None
         for video, *part in parts
     ]
