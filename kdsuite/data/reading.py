@@ -203,7 +203,8 @@ def read_trials(folder: Path, lists: list[str]) -> pd.DataFrame:
 def _trials(file):
     table = file.suffix.lower() in (".csv", ".tsv")
     cells = _cells(file) if table else _numbered(file).str.split(expand=True)
-    three, cells = cells.count(axis=1) == 3, cells.reindex(columns=range(3)).astype(str)
+    count, cells = cells.count(axis=1), cells.reindex(columns=range(3))
+    three, cells = cells.notna().all(axis=1) & (count == 3), cells.astype(str)
     known = cells.apply(lambda column: column.str.lower().map(GENUINE).where(three))
     answer = 2 if known[2].count() > known[0].count() else 0
     genuine = known[answer]

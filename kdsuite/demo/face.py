@@ -19,6 +19,7 @@ from kdsuite.demo.voice import STEPS
 
 ACTION_UNITS = table("face")
 SPREAD = ACTION_UNITS.to_numpy().std(1)
+HELD = 2  # frames that one picture is shown for: 15 a second look the same, and take half the time
 BLINK = (0.5, 0.1, 0.0, 0.3, 0.8)  # how far the lids are open, frame by frame
 LAYERS = yaml.safe_load((FOLDER / "face.yaml").read_text())
 
@@ -132,10 +133,12 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
     background = rng.integers(214, 236) + rng.integers(-4, 5, 3)
     width, height = synthetic.video_size
     fine = 2 if height > 300 else 3  # drawn larger and reduced, edges are smooth
-    for each in moves.to_dict("records"):
-        image = Image.new("RGB", (width * fine, height * fine), tuple(background))
-        _draw(face | each, image)
-        yield np.asarray(image.reduce(fine))
+    for number, each in enumerate(moves.to_dict("records")):
+        if number % HELD == 0:
+            image = Image.new("RGB", (width * fine, height * fine), tuple(background))
+            _draw(face | each, image)
+            picture = np.asarray(image.reduce(fine))
+        yield picture
 
 
 def movements(recording: Recording, count: int, rng: np.random.Generator) -> pd.DataFrame:

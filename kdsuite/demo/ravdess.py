@@ -29,7 +29,7 @@ from kdsuite.demo.people import Recording, displayed
 from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
 from kdsuite.parameters import Synthetic
 
-INTENSITY = {"01": 0.9, "02": 1.2}
+INTENSITY = {"01": 1.3, "02": 1.7}
 # neutral has no second intensity; neither disgust nor surprised is sung
 NOT_OFFICIAL = re.compile("0.-01-02|02-0[78]")
 

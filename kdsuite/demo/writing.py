@@ -49,7 +49,7 @@ def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | No
             soundfile.write(wave.name, sound, RATE)
         with FFMPEG_VideoWriter(
             str(temporary), first.shape[1::-1], FPS, video, wave.name if sound is not None else None,
-            audio, preset="superfast", threads=1,
+            audio, preset="ultrafast", threads=1,
             # moviepy rounds the rate to 29.97, hence the second -r
             ffmpeg_params=["-r", "30000/1001", "-aac_coder", "fast", *options.split()],
         ) as writer:  # fmt: skip

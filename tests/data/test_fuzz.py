@@ -305,6 +305,7 @@ PAIRS = [
 @cases(40)
 @given(st.sampled_from(PAIRS).flatmap(near), st.sampled_from([".txt", ".csv", ".tsv"]))
 @example(b'x,y,target\n"y\n', ".csv")
+@example(b"label,abel,first,second\n1,,y,z\n", ".csv")
 def test_trials_of_manifests(text, ending):
     with folder() as home:
         (home / f"pairs{ending}").write_bytes(text)

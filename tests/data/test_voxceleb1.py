@@ -291,8 +291,8 @@ def test_published_counts(given, expected):
     assert corpora.published(Corpus(layout="voxceleb1", **given)) == expected
 
 
-@pytest.mark.parametrize("dataset", ["voxceleb1", "demo-voxceleb1"])
-def test_parameter_files(dataset):
+@pytest.mark.parametrize("dataset,unit", [("voxceleb1", "video"), ("demo-voxceleb1", "utterance")])
+def test_parameter_files(dataset, unit):
     settings = load(dataset=dataset)
     corpus = settings.corpus
     assert (corpus.layout, corpus.path, corpus.target, corpus.protocol, corpus.unit) == (
@@ -300,7 +300,7 @@ def test_parameter_files(dataset):
         dataset,
         "speaker",
         "portions",
-        "video",
+        unit,
     )
     assert corpus.trials == ["veri_test.txt"] and settings.media.inference == "whole"
     assert dataset == "demo-voxceleb1" or (
