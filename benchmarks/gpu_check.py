@@ -44,7 +44,13 @@ SMALL = {
         "fft": 128,
         "window": 0.008,
     },
-    "model": {"embedding": 16, "width": 0.1, "teacher_width": 0.1, "reduction": 4},
+    "model": {
+        "embedding": 16,
+        "width": 0.1,
+        "teacher_width": 0.1,
+        "reduction": 4,
+        "teacher_layers": 2,
+    },
 }
 PAPER = {"media": {"frame_stride": 5}, "model": {}}
 # milliseconds that issue and measurements before it name; of an H100

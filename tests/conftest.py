@@ -17,7 +17,7 @@ from kdsuite.settings import load
 
 SMALL = {
     "media": {"duration": 0.8, "segment": 0.4, "frame_size": 32, "frame_stride": 5, "bins": 16, "hop": 0.02, "window": 0.03},
-    "model": {"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4},
+    "model": {"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4, "teacher_layers": 2, "lstm_activation": "relu"},
     "training": {
         "epochs": 2, "batch_size": 4, "cycle": 0.5, "learning_rate": [0.0002, 0.002],
         "teacher_epochs": None, "teacher_frames": 4, "teacher_batch": None, "teacher_learning_rate": None, "distance": "mse",

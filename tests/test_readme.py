@@ -44,7 +44,7 @@ SMALL = {
     "media": {
         "frame_size": 32, "frame_stride": 5, "duration": 1.6, "segment": 0.8, "front_end": "logmel", "bins": 16, "hop": 0.04, "window": 0.03,
     },
-    "model": {"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4, "teacher_batchnorm": True},
+    "model": {"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4, "teacher_batchnorm": True, "teacher_layers": 2, "lstm_activation": "relu"},
     "training": {"epochs": 1, "batch_size": 8, "teacher_epochs": 1, "teacher_frames": 2, "cycle": 0.5, "learning_rate": [0.0005, 0.005]},
 }  # fmt: skip
 SYNTHETIC = {"actors": 4, "takes": 14, "actors_without_song": [3], "seconds": 1.6}

@@ -24,7 +24,7 @@ RECORDINGS, CLASSES = 32, 4
 # sizes are small
 SIZES = {
     "media": {"duration": 0.8, "segment": 0.4, "frame_size": 32, "frame_stride": 10, "bins": 16, "hop": 0.02, "window": 0.03},
-    "model": {"embedding": 256, "width": 0.125, "teacher_width": 0.0625, "teacher_batchnorm": False},
+    "model": {"embedding": 256, "width": 0.125, "teacher_width": 0.0625, "teacher_batchnorm": False, "teacher_layers": 2, "lstm_activation": "relu"},
     "training": {
         "epochs": 80, "teacher_epochs": None, "cycle": 10.0, "batch_size": 16, "teacher_frames": 1, "teacher_batch": None,
         "learning_rate": [0.0001, 0.001], "teacher_learning_rate": None, "checkpoint": 3600.0,

@@ -32,7 +32,7 @@ from kdsuite.runs.stages import prepare
 settings = load(
     backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [], "seconds": 1.2}, "groups": 2},
     media={"frame_size": 32, "frame_stride": 5, "duration": 1.6, "segment": 0.8, "bins": 16, "hop": 0.04, "window": 0.03},
-    model={"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4},
+    model={"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4, "teacher_layers": 2},
     training={"epochs": 5, "teacher_epochs": 3, "cycle": 0.5, "checkpoint": 0.0, "teacher_frames": 2},
 )
 print("begun", flush=True)
