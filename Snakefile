@@ -156,7 +156,7 @@ rule data:
         # not used by the command: a change of any parameter, of the corpus, of its trials, or of the code behind a stage's numbers makes the
         # runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
-        trials=lambda wildcards: inputs_of(wildcards)["trials"],
+        trials=lambda wildcards: inputs_of(wildcards)["trials"] + inputs_of(wildcards)["folds_from"],
         code=lambda wildcards: inputs_of(wildcards)["code"],
     # data runs decode, all of them at once with all cores
     threads: lambda wildcards: max(1, workflow.cores // CORPORA)

@@ -136,7 +136,8 @@ def relevant(settings: Settings, stage: str, decoding: bool = False) -> dict[str
     # newer than stores, teachers and results, which keep their names where these are not used
     folds_from = set() if settings.corpus.folds_from else {"folds_from"}
     face = {"face"} if settings.media.face == "track" else set()
-    unused = unused | (set() if settings.training.cross_fit else {"cross_fit"})
+    if not (settings.training.cross_fit and settings.needs_teacher):
+        unused = unused | {"cross_fit"}
     exclude = {"corpus": folds_from, "media": face, "model": unused, "training": unused}
     facts = settings.model_dump(include=known(stage, decoding=decoding), exclude=exclude)
     # em and agg have one teacher
@@ -281,6 +282,8 @@ def _check_together(settings):
          f"shorter than the window of {media.window} s at {media.sample_rate} samples a second"),
         ("training.distance_reduction", training.distance == "cosine" and training.distance_reduction == "sum",
          "but the cosine has no elements to sum over; use mse"),
+        ("training.cross_fit", training.cross_fit == 1,
+         "but one part leaves no recording to train on; use 0, or 2 and more"),
         ("training.cross_fit", training.cross_fit and training.target_stretch == "crop",
          "but the targets of crops come from one teacher; set target_stretch to recording"),
         ("training.targets", training.targets == "uniform" and settings.alpha and settings.method != "softlabel",

@@ -111,7 +111,7 @@ def forecast(run: Run, seen: list[View]) -> dict[str, Any]:
                     pd.DataFrame({**place, "label": view.labels[asked], **dict(enumerate(both))})
                 )
     if not answers:
-        return {"verdict": "no class has labels of two speakers"}
+        return {"verdict": "no two classes have labels of two speakers"}
     labels, taught = (pd.concat(answers).rename(columns={of: "predicted"}) for of in range(2))
     made = compare(taught, labels, metrics_of(run.settings.corpus)[0])
     if np.isnan(made.low):

@@ -21,6 +21,7 @@ import click
 from kdlib import __version__
 from kdlib.errors import InvalidParameter, UnreadableRecording, UserError
 from kdsuite import paths
+from kdsuite.data import ENDINGS
 
 FAILED, INTERRUPTED = 2, 130
 NOTEBOOKS = {file.stem[3:]: file for file in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))}
@@ -64,13 +65,14 @@ def run(notebook: str, given: tuple[str, ...]) -> None:
 
     usual = "--engine", "kdlib", "--no-progress-bar", "--stdout-file", "-"
     with papermill.make_context("kdlib run", [*usual, str(NOTEBOOKS[notebook]), *given]) as context:
-        for text in context.params["parameters_yaml"]:
+        texts = [(f"-y {text!r}", text) for text in context.params["parameters_yaml"]]
+        for file in context.params["parameters_file"]:
+            texts.append((f"-f {file}", Path(file).read_text()))
+        for name, text in texts:
             with suppress(YAMLError):
                 if isinstance(safe_load(text), dict):
                     continue
-            raise InvalidParameter(
-                f'-y {text!r} is no mapping; write -y "training: {{epochs: 5}}".'
-            )
+            raise InvalidParameter(f'{name} is no mapping; write -y "training: {{epochs: 5}}".')
         _say_where()
         output = paths.REPORTS / f"{notebook}.ipynb"
         with paths.writing(output.parent):
@@ -121,8 +123,6 @@ def _verify(student, first, second, threshold):
 def _files(sounds):
     """Yield the files that ``sounds`` name; of a folder those below it that are named as sound or
     video, sorted, none of them hidden. Raises UserError for a folder that has none."""
-    from kdsuite.data.reading import ENDINGS
-
     for sound in sounds:
         folder, found = Path(sound), [sound]
         if folder.is_dir():

@@ -16,15 +16,10 @@ import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import paths
+from kdsuite.data import ENDINGS
 from kdsuite.data.contents import hashes
 from kdsuite.parameters import Corpus
 
-# kinds of files that readers look for; where a recording has several, the first is taken
-SOUND_FILES = (
-    ".wav", ".flac", ".aiff", ".aif", ".m4a", ".aac", ".mp3", ".ogg", ".opus", ".wma", ".au", ".caf", ".amr",
-)  # fmt: skip
-VIDEO_FILES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
-ENDINGS = {ending: rank for rank, ending in enumerate((*SOUND_FILES, *VIDEO_FILES))}
 # what other tools call the columns of a table
 SYNONYMS = {
     **dict.fromkeys(("file", "file_name", "filename", "file_path", "filepath", "path", "wav"), "audio"),

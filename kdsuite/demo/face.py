@@ -144,7 +144,8 @@ def animate(recording: Recording, envelope: np.ndarray, times: np.ndarray) -> It
 def movements(recording: Recording, count: int, rng: np.random.Generator) -> pd.DataFrame:
     """Return the action units, by their names, of the face at each of ``count`` frames.
 
-    With a generator in the same state they are those of the frames that :func:`animate` draws.
+    With a generator in the same state they are those of the face that :func:`animate` draws, at
+    every :data:`HELD`-th frame.
     """
     progress, neutral = (np.arange(count) + 0.5) / count, ACTION_UNITS.neutral
     strength = np.sin(np.pi * progress ** rng.uniform(0.8, 1.2)) ** 0.6

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from sklearn.model_selection import GroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from kdlib.dataset import Fold
 from kdlib.errors import InvalidParameter
@@ -20,7 +20,8 @@ from kdsuite.data.store import Store
 
 def parts(data: Store, fold: Fold, count: int) -> Iterator[tuple[Fold, np.ndarray]]:
     """Yield the fold without each of ``count`` parts of its training recordings, and the rows of
-    that part: whole speakers where the fold tests unknown ones, else evenly of each class.
+    that part: whole speakers where the fold tests unknown ones, else whole sources, evenly of each
+    class.
 
     Raises InvalidParameter where there are too few for that, or where a part has all labelled
     recordings of a class.
@@ -29,8 +30,9 @@ def parts(data: Store, fold: Fold, count: int) -> Iterator[tuple[Fold, np.ndarra
     speakers = data.recordings.speaker.to_numpy(str)
     deal, groups = GroupKFold, speakers[fold.train]
     most = len({*groups})
-    if {*speakers[fold.test]} & {*groups}:
-        deal, groups = StratifiedKFold, None
+    if {*speakers[fold.test]} & {*groups} or {*data.classes} == {*speakers}:
+        table = data.recordings
+        deal, groups = StratifiedGroupKFold, table.get("source", table.recording).iloc[fold.train]
         most = np.unique(labels, return_counts=True)[1].min()
     splits = [*deal(count).split(labels, labels, groups)] if 2 <= count <= most else []
     if not splits or any({*labels[kept]} < {*labels} for kept, _ in splits):

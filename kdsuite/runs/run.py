@@ -114,8 +114,11 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """What the run is by the code behind it: its stage, or ``undistilled``."""
-        return "undistilled" if self.stage == "student" and not self.settings.alpha else self.stage
+        """What the run is by the code behind it: its stage, ``undistilled`` or ``cross_fitted``."""
+        if self.stage != "student":
+            return self.stage
+        kind = "cross_fitted" if self.settings.training.cross_fit else "student"
+        return kind if self.settings.alpha else "undistilled"
 
     @property
     def code(self) -> str:

@@ -24,6 +24,7 @@ TRAINING = {
     "student": (*STUDENT, "kdlib/teacher.py", "kdlib/targets.py"),
     "undistilled": STUDENT,
 }
+TRAINING["cross_fitted"] = (*TRAINING["student"], "kdsuite/runs/cross_fitting.py")
 # what splits the recordings and scores the predictions: results depend on it, trained networks do
 # not
 SCORES = ("kdsuite/data/folds.py", "kdlib/metrics.py", "kdsuite/runs/metrics.py")
@@ -34,6 +35,7 @@ SCORING = {
     "teacher": SCORES,
     "student": TRIAL_SCORES,
     "undistilled": TRIAL_SCORES,
+    "cross_fitted": TRIAL_SCORES,
 }
 
 
@@ -42,7 +44,7 @@ def fingerprint(kind: str, scored: bool = False) -> str:
     """Return a short hash of the code that trains the network of a run; with ``scored``, of all
     code behind its result: what decodes, trains and scores.
 
-    ``kind`` is a stage, or ``undistilled`` for a student without teacher.
+    ``kind`` is a stage, ``undistilled`` for a student without teacher, or ``cross_fitted``.
     """
     meanings = [scored and STORE_FORMAT]
     for name in TRAINING[kind] + (SCORING[kind] if scored else ()):

@@ -299,7 +299,7 @@ def _cross_fitted(settings, data, fold, own):
     from kdsuite.runs.cross_fitting import cross_fitted, parts  # late: scikit-learn
 
     run, count = Run("teacher", settings), settings.training.cross_fit
-    progress = Progress("cross-fitted teacher", settings.teacher_training().epochs, count, run)
+    progress = Progress("cross-fitted teacher", settings.teacher_training().epochs, count)
     set_threads(settings, "teacher")
     others = [
         (_teacher(run, data, rest, progress), rest.train, rows)

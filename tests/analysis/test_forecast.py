@@ -49,7 +49,9 @@ def test_a_blind_teacher_and_plenty_of_labels_are_not():
 
 
 def test_a_label_a_class_forecasts_nothing():
-    assert forecast(RUN, seen("right", 1)) == {"verdict": "no class has labels of two speakers"}
+    assert forecast(RUN, seen("right", 1)) == {
+        "verdict": "no two classes have labels of two speakers"
+    }
 
 
 def test_labels_of_one_class_alone_or_of_one_fold_give_no_interval():

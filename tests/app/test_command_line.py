@@ -70,6 +70,12 @@ def test_a_file_of_parameters_that_is_absent_is_named(executed, capsys):
     assert "absent.yaml" in capsys.readouterr().err and not executed
 
 
+def test_a_file_of_parameters_that_is_no_mapping_is_named(executed, tmp_path, capsys):
+    (tmp_path / "list.yaml").write_text("[1]")
+    assert main(["run", "student", "-f", str(tmp_path / "list.yaml")]) == 2
+    assert "list.yaml is no mapping" in capsys.readouterr().err and not executed
+
+
 def test_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
     def interrupted(**given):
         raise KeyboardInterrupt

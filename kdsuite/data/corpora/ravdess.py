@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
+from kdsuite.data import ENDINGS, SOUND_FILES
 from kdsuite.data.corpora.features import names
-from kdsuite.data.reading import ENDINGS, SOUND_FILES, find
+from kdsuite.data.reading import find
 from kdsuite.parameters import Corpus
 
 EMOTIONS = {

@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 
 from kdlib.errors import InvalidCorpus
-from kdsuite.data import COLUMNS
+from kdsuite.data import COLUMNS, SOUND_FILES, VIDEO_FILES
 from kdsuite.data.decoding.faces import CROP, TRACK_RATE, read_track
-from kdsuite.data.reading import SOUND_FILES, VIDEO_FILES, find, read_lines
+from kdsuite.data.reading import find, read_lines
 from kdsuite.parameters import Corpus
 
 META, SPLIT, TRACKS, VIDEOS = "vox1_meta.csv", "iden_split.txt", "txt", "video"
