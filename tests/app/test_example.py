@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -33,6 +35,19 @@ def test_the_readme_shows_what_predict_prints(monkeypatch, capsys):
             assert float(said[name]) == pytest.approx(float(written[name]), abs=0.002), name
         else:
             assert said[name] == written[name]
+
+
+def test_predict_needs_no_package_of_the_extra_suite():
+    """Which ``pip install kdlib`` leaves out."""
+    absent = "pandas", "scipy", "sklearn", "statsmodels", "PIL", "joblib", "moviepy", "papermill", "snakemake", "matplotlib"  # fmt: skip
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({absent}))\n"
+        "from kdsuite.app.command_line import main\n"
+        f"sys.exit(main(['predict', {str(STUDENT)!r}, {str(SOUND.parent)!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "speech.wav,angry" in done.stdout, done.stderr
 
 
 def test_it_is_small_and_names_nothing_of_the_machine_that_trained_it():
