@@ -83,7 +83,10 @@ def size(settings: Settings) -> Size:
     seconds = made.seconds if made else SECONDS.get(corpus.layout, settings.media.duration)
     counts = corpora.published(corpus.model_copy(update={"synthetic": None}))
     if made:
-        counts |= {"speakers": made.actors, "recordings": made.actors * made.takes}
+        # of two utterances of every other video the usual unit is the first
+        utterances = 1.5 if (corpus.layout, corpus.unit) == ("voxceleb1", "utterance") else 1
+        recordings = int(made.actors * made.takes * utterances)
+        counts |= {"speakers": made.actors, "recordings": recordings}
     try:
         table, source = corpora.read(corpus), "found"
     except InvalidCorpus:

@@ -60,9 +60,10 @@ def test_counts_of_corpora_that_are_not_here(own_data):
     )
     assert (voxceleb.recordings, voxceleb.trained, voxceleb.tested) == (21819, 15273, 4364)
     assert (iemocap.recordings, iemocap.trained, iemocap.folds) == (5531, 4 * 5531, 5)
-    assert plan.size(load(dataset="demo-ravdess")).recordings == 288 and not list(
-        own_data.iterdir()
-    )  # nothing is made for a plan
+    assert plan.size(load(dataset="demo-ravdess")).recordings == 48 * 7
+    # all utterances: one and two of each video in turn
+    assert plan.size(load(dataset="demo-voxceleb1")).recordings == 8 * (20 + 2 * 20)
+    assert not list(own_data.iterdir())  # nothing is made for a plan
     with pytest.raises(InvalidCorpus, match="manifest"):
         plan.size(load(dataset="grid-example"))
 
@@ -81,9 +82,9 @@ def test_items_and_disk_of_a_run(own_data, known):
         )
         for stage in grid.STAGES
     )
-    # three folds of 192 recordings and twenty epochs; the teacher sees four frames of each
-    assert teacher["items"] == 3 * 20 * 192 * 4 and student["items"] == 3 * 20 * 192
-    assert data["disk"] == pytest.approx(288 * 1.2 * (32000 + 25 * 32 * 32 * 3))
+    # three folds of 224 recordings; the teacher sees four frames of each in 15 epochs
+    assert teacher["items"] == 3 * 15 * 224 * 4 and student["items"] == 3 * 20 * 224
+    assert data["disk"] == pytest.approx(336 * 1.2 * (32000 + 25 * 32 * 32 * 3))
 
 
 def test_memory_of_the_paper_s_largest_teacher():

@@ -50,7 +50,7 @@ def test_tensorboard_gets_the_values_of_each_epoch(board, monkeypatch):
 
 def test_where_tensorboard_is_absent_one_sentence_says_so(board, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InvalidParameter, match="pip install tensorboard"):
+    with pytest.raises(InvalidParameter, match=r"pip install 'kdlib.tensorboard.'"):
         board.follow(FOLD, iter([]))
 
 
