@@ -114,16 +114,19 @@ class Run:
 
     @property
     def kind(self) -> str:
-        """What the run is by the code behind it: its stage, ``undistilled`` or ``cross_fitted``."""
-        if self.stage != "student":
-            return self.stage
-        kind = "cross_fitted" if self.settings.training.cross_fit else "student"
-        return kind if self.settings.alpha else "undistilled"
+        """Its stage, or ``undistilled``."""
+        return "undistilled" if self.stage == "student" and not self.settings.alpha else self.stage
+
+    @property
+    def code_kind(self) -> str:
+        """What the run is by the code behind it: its kind, or ``cross_fitted``."""
+        fitted = self.kind == "student" and self.settings.training.cross_fit
+        return "cross_fitted" if fitted else self.kind
 
     @property
     def code(self) -> str:
         """A short hash of the code behind the run's result."""
-        return sources.fingerprint(self.kind, scored=True)
+        return sources.fingerprint(self.code_kind, scored=True)
 
     @property
     def needs(self) -> list["Run"]:

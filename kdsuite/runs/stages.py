@@ -109,7 +109,7 @@ def _cached(kind, run, data, fold, name, *inputs):
     """Return the file of a fold's training: other recordings, parameters, code, folds or ``inputs``
     make it another one."""
     arithmetic = precision(run.settings.training, data.device)  # `auto` differs by the device
-    code = sources.fingerprint(run.kind)
+    code = sources.fingerprint(run.code_kind)
     facts = [data.fingerprint, run.fingerprint, arithmetic, code, *inputs]
     place = paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
     return paths.writable(place)

@@ -108,5 +108,7 @@ def test_students_learn_from_them(own_data):
     assert not np.array_equal(*results)
     trained = {file.parent.name for file in own_data.rglob("fold.json")}
     assert len(trained) == 3
+    fitted, plain = Run("student", settings), Run("student", usual)
+    assert fitted.kind == plain.kind == "student" and fitted.code != plain.code
     undistilled = small(alpha=0.0, training={"cross_fit": 2})
     assert Run("student", undistilled).key == Run("student", small(alpha=0.0)).key
