@@ -153,7 +153,7 @@ rule data:
     params:
         notebook=lambda wildcards: run_of(wildcards).notebook,
         given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
-        # not used by the command: a change of any parameter, of the corpus, of its trials, or of the code behind a stage's numbers makes the
+        # not used by the command: a change of any parameter, of the corpus, of its lists, or of the code behind a stage's numbers makes the
         # runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
         trials=lambda wildcards: inputs_of(wildcards)["trials"] + inputs_of(wildcards)["folds_from"],

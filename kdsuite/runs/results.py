@@ -121,8 +121,7 @@ def write(run: Run, result: RunResult) -> Path:
         "provenance": {
             **provenance(store, run.settings.training),
             "code": run.code,
-            **corpora.lists_on_disk(run.settings),
-            **({"trials": ""} if run.stage == "teacher" else {}),
+            **corpora.lists_on_disk(run.settings, with_trials=run.stage != "teacher"),
         },
     }
     if not epochs:

@@ -266,17 +266,17 @@ def on_disk(settings: Settings) -> str:
     return ""
 
 
-def lists_on_disk(settings: Settings) -> dict[str, str]:
+def lists_on_disk(settings: Settings, with_trials: bool = True) -> dict[str, str]:
     """Return short hashes of the verification ``trials``, with their files, and of the published
     folds, ``folds_from``, as they lie there now.
 
     One is "" where there is none to read, and for a synthetic corpus, which its parameters
-    identify.
+    identify; the trials also where they are not asked for.
     """
     corpus, result = settings.corpus, {"trials": "", "folds_from": ""}
     if not corpus.synthetic:
         with suppress(UserError, OSError):
-            if corpus.trials:
+            if corpus.trials and with_trials:
                 pairs, files, _ = trials(corpus)
                 facts = [pairs.astype(str).values.tolist(), identified(files, corpus)]
                 result["trials"] = digest(facts)
