@@ -153,10 +153,10 @@ rule data:
     params:
         notebook=lambda wildcards: run_of(wildcards).notebook,
         given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
-        # not used by the command: a change of any parameter, of the corpus, of its lists, or of the code behind a stage's numbers makes the
+        # not used by the command: a change of any parameter, of the corpus, its trials or folds, or of the code behind a stage's numbers makes the
         # runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
-        trials=lambda wildcards: inputs_of(wildcards)["trials"] + inputs_of(wildcards)["folds_from"],
+        trials=lambda wildcards: inputs_of(wildcards)["trials"] + inputs_of(wildcards)["split"],
         code=lambda wildcards: inputs_of(wildcards)["code"],
     # data runs decode, all of them at once with all cores
     threads: lambda wildcards: max(1, workflow.cores // CORPORA)

@@ -30,7 +30,6 @@ ORDER = (
     ("kdlib.targets",),
     ("kdlib.student",),
     ("kdsuite.paths",),
-    ("kdsuite.paths",),  # the former name
     ("kdsuite.parameters",),
     ("kdsuite.settings",),
     ("kdsuite.data",),

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
+from scipy.special import log_softmax
 from sklearn.preprocessing import StandardScaler
 
 from kdsuite.analysis.comparisons import metrics_of
@@ -78,11 +79,23 @@ def _balanced(labels, random):
 
 
 def _answers(sound, weights, asked):
-    """Return the classes of the rows ``asked``; the classifier is fitted to a weight of each class,
-    ``(train, classes)``."""
-    rows, codes = np.nonzero(weights > 0.001)
-    model = LogisticRegression(C=baseline.PENALTIES[1], max_iter=300)
-    return model.fit(sound[rows], codes, weights[rows, codes]).predict(sound[asked])
+    """Return the classes of the rows ``asked`` by a logistic regression that is fitted to a weight
+    of each class, ``(train, classes)``; scikit-learn's would take a row for each of them."""
+    used = weights.any(axis=1)
+    inputs, weights = np.column_stack([sound, np.ones(len(sound))]), weights[used]
+    decay = np.full((inputs.shape[1], 1), 1 / baseline.PENALTIES[1])
+    decay[-1] = 0  # of the intercepts
+
+    def loss(values):
+        model = values.reshape(len(decay), -1)
+        scores = log_softmax(inputs[used] @ model, axis=1)
+        error = weights.sum(axis=1, keepdims=True) * np.exp(scores) - weights
+        slope = inputs[used].T @ error + decay * model
+        return (decay * model**2).sum() / 2 - (weights * scores).sum(), slope.ravel()
+
+    start = np.zeros(len(decay) * weights.shape[1])
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B").x.reshape(len(decay), -1)
+    return (inputs[asked] @ fitted).argmax(axis=1)
 
 
 def forecast(run: Run, seen: list[View]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
 
 def is_prepared(settings: Settings) -> bool:
     """Return whether the settings' corpus is there and its store complete."""
-    name = corpora.on_disk(settings)
+    name = corpora.on_disk(settings)["store"]
     return bool(name) and (paths.DATA / "stores" / name / "store.json").exists()
 
 

@@ -121,7 +121,8 @@ def write(run: Run, result: RunResult) -> Path:
         "provenance": {
             **provenance(store, run.settings.training),
             "code": run.code,
-            **corpora.lists_on_disk(run.settings, with_trials=run.stage != "teacher"),
+            "split": store.recordings.attrs.get("split", ""),
+            "trials": corpora.trials_on_disk(run.settings.corpus) if run.stage != "teacher" else "",
         },
     }
     if not epochs:

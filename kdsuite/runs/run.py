@@ -31,8 +31,8 @@ KEYS = {
 AXES = {*Settings.model_fields} - {*SECTIONS}
 AXES_OF = {"data": {"dataset"}, "teacher": AXES - {"method", "alpha"}, "student": AXES}
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
-# trials, the published folds, the code
-INPUTS = ("store", "trials", "folds_from", "code")
+# trials, the corpus' own folds, the code
+INPUTS = ("store", "trials", "split", "code")
 PROVENANCE = ("device", "precision", "repeat", "commit", "uncommitted_changes", "finished", *INPUTS)
 
 
@@ -176,7 +176,7 @@ class Run:
         from kdsuite.data import corpora  # late: pandas takes a second
 
         of = self.settings
-        return {"store": corpora.on_disk(of), **corpora.lists_on_disk(of)}
+        return {**corpora.on_disk(of), "trials": corpora.trials_on_disk(of.corpus)}
 
     def inputs(self) -> dict[str, str]:
         """Return the :data:`INPUTS` of a run that starts now.

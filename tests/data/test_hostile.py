@@ -221,7 +221,7 @@ sys.path.insert(0, {root!r})
 from kdsuite import settings
 from kdsuite.data import corpora
 log, given = (pathlib.Path(sys.argv[sys.argv.index("-y") - 1]), yaml.safe_load(sys.argv[sys.argv.index("-y") + 1]))
-result = {{"provenance": {{"store": corpora.on_disk(settings.load(**given))}}}}
+result = {{"provenance": corpora.on_disk(settings.load(**given))}}
 log.with_name("result.json").write_text(json.dumps(result))
 """
 

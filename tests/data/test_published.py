@@ -233,7 +233,7 @@ def test_parameters_and_names_of_runs_without_lists_are_those_of_before():
 def test_changed_lists_make_runs_out_of_date_and_decode_nothing(manifest):
     def identity():
         settings = load(dataset="grid-example", corpus=own("mine").model_dump())
-        return corpora.on_disk(settings), corpora.lists_on_disk(settings)["folds_from"]
+        return [*corpora.on_disk(settings).values()]
 
     (manifest / "train.csv").write_text("file\nwav/a.wav\nwav/b.wav\n")
     (manifest / "test.csv").write_text("file\nwav/c.wav\nwav/long.wav\n")
@@ -241,6 +241,20 @@ def test_changed_lists_make_runs_out_of_date_and_decode_nothing(manifest):
     (manifest / "train.csv").write_text("file\nwav/a.wav\nwav/b.wav\nwav/c.wav\n")
     after = identity()
     assert all(before) and before[0] == after[0] and before[1] != after[1]
+
+
+def test_a_changed_fold_of_a_manifest_makes_runs_out_of_date_and_decodes_nothing(manifest):
+    file, found = manifest / "recordings.csv", []
+    header, *rows = file.read_text().splitlines()
+    for folds in ("1122112", "1122111"):
+        lines = [f"{header},fold", *map(",".join, zip(rows, folds))]
+        file.write_text("\n".join(lines) + "\n")
+        settings = load(dataset="grid-example", corpus=own().model_dump())
+        found.append(corpora.on_disk(settings))
+    assert found[0]["store"] == found[1]["store"] != ""
+    assert found[0]["split"] != found[1]["split"]
+    random = settings.changed(corpus={"protocol": "random"})
+    assert corpora.on_disk(random)["split"] == ""
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def test_a_corpus_that_changed_is_seen_and_one_that_is_away_is_not(own_data, mon
     run = Run("student", load(backbone="vgg", corpus={"synthetic": None, "path": "nowhere"}))
     leave(run, code=run.code, store="a")
     assert run.inputs()["store"] == "a" and status(run, now=True).state == "done"
-    monkeypatch.setattr(corpora, "on_disk", lambda settings: "b")
+    monkeypatch.setattr(corpora, "on_disk", lambda settings: {"store": "b", "split": ""})
     other = Run("student", load(backbone="vgg", corpus={"synthetic": None, "path": "other"}))
     leave(other, code=other.code, store="a")
     assert other.inputs()["store"] == "b" and status(other, now=True).changed == {"store"}

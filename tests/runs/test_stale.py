@@ -39,7 +39,7 @@ told = {{"code": run.code}}
 if settings.corpus.trials:
     from kdsuite.data import corpora
 
-    told |= {{"store": corpora.on_disk(settings), **corpora.lists_on_disk(settings)}}
+    told |= {{**corpora.on_disk(settings), "trials": corpora.trials_on_disk(settings.corpus)}}
     if stage == "teacher":
         told["trials"] = ""
 result = {{"settings": run.settings.model_dump(mode="json"), "folds": [{{"fold": 0, "uar": 0.5}}], "provenance": told}}

@@ -15,7 +15,8 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
   fold, or train, validation, test.
 
 ``attrs["incomplete"]`` names what was left out, and why; ``attrs["remarks"]`` are sentences, such as
-of files that are there twice.
+of files that are there twice; ``attrs["split"]`` is a short hash of the corpus' own folds, "" where
+they are not used.
 """
 
 import hashlib
@@ -69,6 +70,7 @@ def read(corpus: Corpus) -> pd.DataFrame:
     if corpus.folds_from and corpus.protocol == "given":
         table = _with_published_folds(table, folder, corpus)
     _check(table, folder, corpus)
+    table.attrs["split"] = digest(table.fold.tolist()) if corpus.protocol == "given" else ""
     return table
 
 
@@ -259,28 +261,22 @@ def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
     return digest([STORE_FORMAT, recorded, relevant(settings, "data", decoding=True)])
 
 
-def on_disk(settings: Settings) -> str:
-    """Return the name of the store of a corpus as it lies there now, "" where it is unreadable."""
+def on_disk(settings: Settings) -> dict[str, str]:
+    """Return the name of the ``store`` of a corpus as it lies there now, and a short hash of its
+    own folds, ``split``; both are "" where it is unreadable."""
     with suppress(UserError, OSError):
-        return store_name(read(settings.corpus), settings)
-    return ""
+        table = read(settings.corpus)
+        return {"store": store_name(table, settings), "split": table.attrs["split"]}
+    return {"store": "", "split": ""}
 
 
-def lists_on_disk(settings: Settings, with_trials: bool = True) -> dict[str, str]:
-    """Return short hashes of the verification ``trials``, with their files, and of the published
-    folds, ``folds_from``, as they lie there now.
+def trials_on_disk(corpus: Corpus) -> str:
+    """Return a short hash of the verification trials and their files as they lie there now.
 
-    One is "" where there is none to read, and for a synthetic corpus, which its parameters
-    identify; the trials also where they are not asked for.
+    It is "" where there is none to read, and for a synthetic corpus, which its parameters identify.
     """
-    corpus, result = settings.corpus, {"trials": "", "folds_from": ""}
-    if not corpus.synthetic:
-        with suppress(UserError, OSError):
-            if corpus.trials and with_trials:
-                pairs, files, _ = trials(corpus)
-                facts = [pairs.astype(str).values.tolist(), identified(files, corpus)]
-                result["trials"] = digest(facts)
-        with suppress(UserError, OSError):
-            if corpus.folds_from:
-                result["folds_from"] = digest(read_folds(corpus).astype(str).values.tolist())
-    return result
+    with suppress(UserError, OSError):
+        if corpus.trials and not corpus.synthetic:
+            pairs, files, _ = trials(corpus)
+            return digest([pairs.astype(str).values.tolist(), identified(files, corpus)])
+    return ""
