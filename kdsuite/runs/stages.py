@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -79,18 +80,19 @@ class Progress:
         where TensorBoard is asked for and absent."""
         history = []
         board = self.run and self.run.settings.training.tensorboard
+        name = shorten(fold.name.replace("+", " "), 30, placeholder=" …")  # speakers of a fold
         writer = _board(self.run.folder / "tensorboard" / f"fold-{fold.number}") if board else None
         for number, values in enumerate(epochs, 1):
             self.done += 1
             seconds = (time.monotonic() - self.began) * (self.total / self.done - 1)
             print(
-                f"{self.name} fold {fold.number} ({fold.name}) epoch {number}/{self.epochs}: loss {values['loss']:.4f}, "
+                f"{self.name} fold {fold.number} ({name}) epoch {number}/{self.epochs}: loss {values['loss']:.4f}, "
                 f"rate {values['rate']:.1e}, {values['seconds']:.1f} s, {timedelta(seconds=round(seconds))} left",
                 flush=True,
             )
             history.append({"epoch": number, **values})
-            for name, value in values.items() if writer else ():
-                writer.add_scalar(name, value, number)
+            for key, value in values.items() if writer else ():
+                writer.add_scalar(key, value, number)
                 writer.flush()
         return history
 
