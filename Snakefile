@@ -18,7 +18,6 @@ from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import grid
 from kdsuite.runs.finished import Finished
-from kdsuite.runs.run import status
 from kdsuite.settings import called
 
 # Snakemake's lock of the folder outlives a process that is killed, the kernel's does not: where no other process has that,
@@ -74,7 +73,7 @@ def results_before(wildcards):
     run = run_of(wildcards)
     # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake plans nothing behind
     # an ancient file that it makes anew, so a run that is itself out of date has its files plain
-    current = status(run, now=True).state == "done"
+    current = run.current
     if not current:  # of a result made elsewhere Snakemake remembers nothing that would show it
         with suppress(OSError):  # there may be none, or it is somebody else's
             os.utime(run.folder / "result.json", OLD)

@@ -131,5 +131,4 @@ def write_index(names: list[str]) -> None:
         for each in found
         for what in each["not_measured"]
     ]
-    with paths.replacing(folder / "README.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+    paths.write_text(folder / "README.md", "\n".join(lines) + "\n")

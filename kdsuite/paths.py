@@ -165,6 +165,12 @@ def replacing(path: Path, vouches: bool = False) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str, vouches: bool = False) -> None:
+    """Write a text file as :func:`replacing` does."""
+    with replacing(path, vouches) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def once(path: Path, make: Callable[[Path], None], *others: Path) -> None:
     """Make a file unless it and ``others``, for which it vouches, are there; the first of several
     processes does, and the rest wait.
@@ -187,5 +193,4 @@ def once(path: Path, make: Callable[[Path], None], *others: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as JSON, in one step and after all files beside it have reached the disk, for
     which it vouches."""
-    with replacing(path, vouches=True) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n", vouches=True)

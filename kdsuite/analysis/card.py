@@ -24,8 +24,7 @@ def write(run: Run) -> None:
     cards = [(run, run), (untested, tested)] if run.tested else [(run, tested)]
     for each, scored in cards:
         if kept := student_file.kept(each.folder):
-            with paths.replacing(each.folder / "README.md") as temporary:
-                temporary.write_text(_card(each, kept, scored) + "\n", encoding="utf-8")
+            paths.write_text(each.folder / "README.md", _card(each, kept, scored) + "\n")
 
 
 def _card(run, kept, scored):
@@ -34,8 +33,8 @@ def _card(run, kept, scored):
         pd.DataFrame(each.result.get("folds", []), columns=["fold", "recordings", metric, "eer"])
         for each in (scored, run.data)
     )
-    return report.environment().get_template("card.md").render(
-        run=run, of=run.settings, kept=kept, scored=scored, metric=metric, label=report.label,
+    return report.render(
+        "card.md", run=run, of=run.settings, kept=kept, scored=scored, metric=metric,
         folds=folds.assign(linear=folds.fold.map(linear.set_index("fold")[metric])),
         interval=interval_of([scored], metric),
     )  # fmt: skip

@@ -8,7 +8,6 @@ Formats are those of Python, such as ``.1f`` or ``+.2f``, and ``p`` for p values
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import chain, groupby, repeat
 from operator import add
 from pathlib import Path
@@ -32,25 +31,9 @@ MANY = 0.01  # conventions of the EER that differ by more than one point are nam
 Column = str | Sequence[str]
 
 
-@cache
-def environment() -> Environment:
-    """Return the templates of tables, figures and pages, which escape whatever comes from data."""
-    made = Environment(
-        loader=FileSystemLoader([TEMPLATES, HERE / "figures" / "templates"]),
-        autoescape=select_autoescape(disabled_extensions=["tex", "txt", "md"], default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    made.globals |= {
-        "paper": paper,
-        "METRICS": METRICS,
-        "MIN_UNITS": MIN_UNITS,
-        "MANY": MANY,
-        "few_trials": few_trials,
-    }
-    made.filters |= {"number": number, "duration": duration, "tex": _tex}
-    return made
+def render(template: str, **content: Any) -> str:
+    """Return a table, figure, page or sentence as its template has it."""
+    return ENVIRONMENT.get_template(template).render(content)
 
 
 def _tex(text):
@@ -148,15 +131,8 @@ class Table:
         cells = [zip(shown[name], self.links.get(name, repeat(""))) for name in shown]
         # equal heads are one cell over several rows
         by_head = groupby(zip(*cells), lambda row: row[0][0] if self.heads > 1 else row)
-        return (
-            environment()
-            .get_template(template)
-            .render(
-                table=self,
-                titles=list(self.specs.values()),
-                blocks=[list(rows) for _, rows in by_head],
-            )
-        )
+        blocks = [list(rows) for _, rows in by_head]
+        return render(template, table=self, titles=list(self.specs.values()), blocks=blocks)
 
     def _repr_html_(self):
         return self._render("table.html")
@@ -195,14 +171,13 @@ class Figure:
     def _repr_html_(self):
         # embedded, so that JupyterLab shows it as well
         content = base64.b64encode(self.files[0].read_bytes()).decode() if self.files else ""
-        return environment().get_template("figure.html").render(figure=self, content=content)
+        return render("figure.html", figure=self, content=content)
 
 
 def spoken(rows: pd.DataFrame) -> str:
     """Return gains with their intervals in words, for those who do not see the picture; ``rows``
     have a ``label``."""
-    template = environment().get_template("spoken.txt")
-    return template.render(rows=percent(rows, "gain", "low", "high"))
+    return render("spoken.txt", rows=percent(rows, "gain", "low", "high"))
 
 
 def place(rows: pd.DataFrame, *without: str) -> dict[str, Column]:
@@ -213,7 +188,7 @@ def place(rows: pd.DataFrame, *without: str) -> dict[str, Column]:
 
 def reasons(rows: pd.DataFrame) -> list[str]:
     """Return why intervals or p values of these comparisons are missing, and which need care."""
-    return environment().get_template("reasons.txt").render(rows=rows).splitlines()
+    return render("reasons.txt", rows=rows).splitlines()
 
 
 def few_trials(dataset: str, difference: float) -> str:
@@ -223,3 +198,18 @@ def few_trials(dataset: str, difference: float) -> str:
         f"conventions of the EER differ by up to {number(100 * difference, '.1f')} points for one "
         "student; the one shown is interpolated."
     )
+
+
+# the templates of tables, figures and pages, which escape whatever comes from data
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader([TEMPLATES, HERE / "figures" / "templates"]),
+    autoescape=select_autoescape(disabled_extensions=["tex", "txt", "md"], default=True),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
+ENVIRONMENT.globals |= {
+    "paper": paper, "METRICS": METRICS, "MIN_UNITS": MIN_UNITS, "MANY": MANY, "label": label,
+    "few_trials": few_trials,
+}  # fmt: skip
+ENVIRONMENT.filters |= {"number": number, "duration": duration, "tex": _tex}

@@ -1,5 +1,6 @@
 """A suite's runs and what they found: where every question notebook starts."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
@@ -51,8 +52,9 @@ class Suite:
         self.name, self.folder = name, paths.REPORTS / name
         self.runs, self.truth = grid.runs(name), grid.known(name)
         self.worlds = {each.run.settings.dataset for each in self.truth}
-        tested = filter(attrgetter("tested"), self.runs)
-        self.studied = [run for run in tested if run.settings.dataset not in self.worlds]
+        self.studied = [
+            run for run in self.runs if run.tested and run.settings.dataset not in self.worlds
+        ]
 
     @cached_property
     def results(self) -> pd.DataFrame:
@@ -97,12 +99,11 @@ class Suite:
     def students(self, rows: pd.DataFrame, **other: Any) -> list[list[Run]]:
         """Return the runs behind each row, which names a student by dataset, backbone, setting,
         method, alpha and variant; ``other`` replaces some of these."""
-        done = self.states[(self.states.stage == "student") & (self.states.state == "done")]
-        done = done[done.run.map(attrgetter("tested")).astype(bool)]  # of no run it is no mask
-        runs = {place: [*part.run] for place, part in done.groupby(PLACE)}
-        return [
-            runs.get(place, []) for place in rows.assign(**other)[PLACE].itertuples(False, None)
-        ]
+        done, runs = self.states.query("stage == 'student' and state == 'done'"), defaultdict(list)
+        for run, *place in done[["run", *PLACE]].itertuples(False, None):
+            if run.tested:
+                runs[tuple(place)].append(run)
+        return [runs[place] for place in rows.assign(**other)[PLACE].itertuples(False, None)]
 
     def write(self, name: str, content: pd.DataFrame | str, keep: bool = True) -> None:
         """Write a file of the report's folder, such as ``claims.csv``.
@@ -114,8 +115,7 @@ class Suite:
         if isinstance(content, pd.DataFrame):
             content = content.round(4).to_csv(index=False)
         if not (keep and file.exists()) or any(run.done for run in self.runs):
-            with paths.replacing(file) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+            paths.write_text(file, content)
 
     def table(self, name: str, frame: pd.DataFrame, runs: dict | None = None, **rest: Any) -> Table:
         """Write a table's files and return it; ``runs`` has by column the runs behind each cell.

@@ -182,8 +182,8 @@ class Explorer:
 
     def _embedding(self, student, row):
         """Return a student's embedding ``(embedding,)`` of a whole recording."""
-        whole, rows = stages.full_length(student.settings), np.array([row])
-        return stages.predict(student.network, whole, self.store, rows).final[0].numpy()
+        rows = np.array([row])
+        return stages.embed(student.network, student.settings, self.store, rows)[0].numpy()
 
 
 def _few(rows):

@@ -12,8 +12,6 @@ COLUMNS = {
     "fold": "",
 }  # fmt: skip
 # kinds of files that readers look for; where a recording has several, the first is taken
-SOUND_FILES = (
-    ".wav", ".flac", ".aiff", ".aif", ".m4a", ".aac", ".mp3", ".ogg", ".opus", ".wma", ".au", ".caf", ".amr",
-)  # fmt: skip
-VIDEO_FILES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
-ENDINGS = {ending: rank for rank, ending in enumerate((*SOUND_FILES, *VIDEO_FILES))}
+SOUND_FILES = ".wav .flac .aiff .aif .m4a .aac .mp3 .ogg .opus .wma .au .caf .amr".split()
+VIDEO_FILES = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg".split()
+ENDINGS = {ending: rank for rank, ending in enumerate(SOUND_FILES + VIDEO_FILES)}

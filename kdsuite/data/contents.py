@@ -37,8 +37,8 @@ def hashes(files: Iterable[str], corpus: Corpus) -> dict[str, str]:
         young = {states[file] for file in changed if time.time() - _written(file) < SETTLED}
         kept = {state: value for state, value in known.items() if state not in young}
         # without it they are computed again
-        with suppress(OSError, UserError), paths.replacing(memory) as temporary:
-            temporary.write_text(json.dumps(kept))
+        with suppress(OSError, UserError):
+            paths.write_text(memory, json.dumps(kept))
     return {"": ""} | {file: known[state] for file, state in states.items()}
 
 

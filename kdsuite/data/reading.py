@@ -21,14 +21,15 @@ from kdsuite.data.contents import hashes
 from kdsuite.parameters import Corpus
 
 # what other tools call the columns of a table
-SYNONYMS = {
-    **dict.fromkeys(("file", "file_name", "filename", "file_path", "filepath", "path", "wav"), "audio"),
-    **dict.fromkeys(("speaker_id", "spk_id", "spk", "speakers", "client_id"), "speaker"),
-    **dict.fromkeys(("emotion", "emo", "class", "target", "category", "labels"), "label"),
-    **dict.fromkeys(("onset", "begin", "start_time"), "start"),
-    **dict.fromkeys(("offset", "end_time"), "end"),
-    **dict.fromkeys(("timestamp", "seconds"), "time"),
-}  # fmt: skip
+OTHERS = {
+    "audio": "file file_name filename file_path filepath path wav",
+    "speaker": "speaker_id spk_id spk speakers client_id",
+    "label": "emotion emo class target category labels",
+    "start": "onset begin start_time",
+    "end": "offset end_time",
+    "time": "timestamp seconds",
+}
+SYNONYMS = {other: name for name, others in OTHERS.items() for other in others.split()}
 # of a trial: whether the speakers are the same
 GENUINE = {"1": True, "target": True, "true": True, "0": False, "nontarget": False, "false": False}
 END = "\0"

@@ -48,12 +48,6 @@ class Trials(NamedTuple):
         }
 
 
-def full_length(settings: Settings) -> Settings:
-    """Return settings under which recordings are taken in full length, as verification does (paper,
-    section 4)."""
-    return settings.changed(media={"inference": "whole"})
-
-
 def prepare(settings: Settings) -> Trials | None:
     """Return the trials that the corpus parameters name, None where they name none or nothing is
     tested.

@@ -20,8 +20,9 @@ import numpy as np
 from kdsuite.data.corpora.iemocap import CLASSES
 from kdsuite.demo import face, voice
 from kdsuite.demo.people import Recording, displayed, table
-from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
+from kdsuite.demo.writing import FPS, filled, write_sound, write_video
 from kdsuite.parameters import Synthetic
+from kdsuite.paths import write_text
 
 CODES = table("codes")
 LABELLED = ("neu", "hap", "ang", "sad"), ("neu", "exc", "ang", "sad")  # in turn

@@ -26,8 +26,9 @@ from kdsuite.data.corpora.features import TIME
 from kdsuite.data.corpora.ravdess import EMOTIONS
 from kdsuite.demo import face, voice
 from kdsuite.demo.people import Recording, displayed
-from kdsuite.demo.writing import FPS, write_sound, write_text, write_video
+from kdsuite.demo.writing import FPS, write_sound, write_video
 from kdsuite.parameters import Synthetic
+from kdsuite.paths import write_text
 
 INTENSITY = {"01": 1.3, "02": 1.7}
 # neutral has no second intensity; neither disgust nor surprised is sung

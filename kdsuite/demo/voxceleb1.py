@@ -20,8 +20,9 @@ from kdsuite.data.corpora.voxceleb1 import META, SPLIT, TRACKS, VIDEOS
 from kdsuite.data.decoding.faces import TRACK_RATE
 from kdsuite.demo import face, voice
 from kdsuite.demo.people import Recording, displayed
-from kdsuite.demo.writing import FPS, filled, write_sound, write_text, write_video
+from kdsuite.demo.writing import FPS, filled, write_sound, write_video
 from kdsuite.parameters import Synthetic
+from kdsuite.paths import write_text
 
 ALPHABET = list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 PAUSE = np.zeros(round(0.4 * voice.RATE), np.float32)  # before, between and after utterances

@@ -22,12 +22,6 @@ FORMATS = {
 }
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write text in one step."""
-    with replacing(file) as temporary:
-        temporary.write_text(text)
-
-
 def write_sound(file: Path, sound: np.ndarray, rate: int = 16000) -> None:
     """Write sound, float ``(samples,)`` in -1 to 1 at ``RATE`` Hz, as 16-bit PCM at ``rate`` Hz, in
     one step."""

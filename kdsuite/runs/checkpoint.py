@@ -13,54 +13,43 @@ from kdlib.training import Trainer
 from kdsuite import paths
 
 
-class Checkpoint:
-    """Saves a training's epochs in ``file``, at most once in so many ``seconds``."""
+def epochs(trainer: Trainer, file: Path, seconds: float) -> Iterator[dict[str, float]]:
+    """Yield a training's epochs, those of ``file`` first, and save it there at most once in so many
+    ``seconds``; a training that continues ends as it would have.
 
-    def __init__(self, file: Path, seconds: float) -> None:
-        self.file, self.seconds = file, seconds
+    Raises UserError where the file is of another training.
+    """
+    if file.exists():
+        _restore(trainer, file)
+    yield from list(trainer.history)
+    written = time.monotonic()
+    for epoch in trainer.epochs():
+        yield epoch
+        if time.monotonic() - written >= seconds:
+            with paths.replacing(file) as temporary:
+                torch.save(trainer.state_dict(), temporary)
+            written = time.monotonic()
 
-    def epochs(self, trainer: Trainer) -> Iterator[dict[str, float]]:
-        """Yield a training's epochs, those of the file first; a training that continues ends as it
-        would have.
 
-        Raises UserError where the file is of another training.
-        """
-        self._restore(trainer)
-        yield from list(trainer.history)
-        written = time.monotonic()
-        for epoch in trainer.epochs():
-            yield epoch
-            if time.monotonic() - written >= self.seconds:
-                with paths.replacing(self.file) as temporary:
-                    torch.save(trainer.state_dict(), temporary)
-                written = time.monotonic()
+def _restore(trainer, file):
+    """Continue from the file, if it is neither corrupt nor of an incompatible torch."""
+    try:
+        if zipfile.ZipFile(file).testzip():  # torch looks at no checksum
+            raise zipfile.BadZipFile
+        state = torch.load(file, trainer.device, weights_only=True)
+    except Exception:  # errors of many kinds
+        print(f"the checkpoint {file} cannot be read; this training starts again", flush=True)
+        return
+    try:
+        trainer.load_state_dict(state)
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
+        raise UserError(
+            f"the checkpoint {file} is not of this training; remove it and start again."
+        ) from None
 
-    def _restore(self, trainer):
-        """Continue from the file, if there is one that is neither corrupt nor of an incompatible
-        torch."""
-        if not self.file.exists():
-            return
-        try:
-            # torch looks at no checksum
-            intact = zipfile.ZipFile(self.file).testzip() is None
-            state = intact and torch.load(self.file, trainer.device, weights_only=True)
-        except Exception:  # errors of many kinds
-            state = None
-        if not state:
-            print(
-                f"the checkpoint {self.file} cannot be read; this training starts again", flush=True
-            )
-            return
-        try:
-            trainer.load_state_dict(state)
-        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError):
-            raise UserError(
-                f"the checkpoint {self.file} is not of this training; remove it and start again."
-            ) from None
 
-    def remove(self) -> None:
-        """Remove the file, and what killed processes began to write of it: the training's own
-        result is written."""
-        for name in (self.file.name, f".*-{self.file.name}"):
-            for file in self.file.parent.glob(name):  # of a read-only folder there is none
-                file.unlink(missing_ok=True)
+def remove(file: Path) -> None:
+    """Remove the file, and what killed processes began to write of it: the training's own result is
+    written."""
+    for left in file.parent.glob(f"*{file.name}"):  # of a read-only folder there is none
+        left.unlink(missing_ok=True)

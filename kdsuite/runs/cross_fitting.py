@@ -6,6 +6,7 @@ of the fold's own teacher (orthogonal Procrustes).
 """
 
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -54,26 +55,20 @@ def cross_fitted(
     Each of ``others`` is what another teacher says, the rows that both were trained on, and the
     rows for which the other one's targets are taken.
     """
-    result, device = own, own.probabilities.device
+    result, device = deepcopy(own), own.probabilities.device
     for other, *rows in others:
         both, rows = (torch.from_numpy(each).to(device) for each in rows)
         of_both, of_rows = (own.frames.every(1, each)[0] for each in (both, rows))
         values = _turned(other.frames.values, own.frames.values, of_both)
+        result.frames.values[of_rows] = values[of_rows]
+        result.probabilities[rows] = other.probabilities[rows]
         if other.peak is None:
             whole = _turned(other.recording_embedding, own.recording_embedding, both)
         else:
             whole = values[own.frames.starts + other.peak]
-        changed = {
-            "recording_embedding": (whole, rows), "probabilities": (other.probabilities, rows),
-            "peak": (other.peak, rows), "confidence": (other.confidence, of_rows),
-        }  # fmt: skip
-        arrays = {
-            name: getattr(result, name).index_copy(0, places, value[places])
-            for name, (value, places) in changed.items()
-            if value is not None
-        }
-        values = result.frames.values.index_copy(0, of_rows, values[of_rows])
-        result = replace(result, frames=replace(result.frames, values=values), **arrays)
+            result.peak[rows] = other.peak[rows]
+            result.confidence[of_rows] = other.confidence[of_rows]
+        result.recording_embedding[rows] = whole[rows]
     return result
 
 

@@ -19,7 +19,7 @@ from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 from traitlets.config import Config
 
-from kdlib.errors import UserError
+from kdlib import errors
 
 # characters of a folder in which a socket's path stays below the limit of some hundred
 SHORT = 70
@@ -62,8 +62,7 @@ def _save(manager, save, **given):
 
 def _in_a_sentence(kind, error, trace):
     """Show an error without papermill's traceback where a user can correct it."""
-    names = [each.__name__ for each in (UserError, *UserError.__subclasses__())]
-    if kind is PapermillExecutionError and error.ename in names:
+    if kind is PapermillExecutionError and error.ename in vars(errors):
         print(f"{error.ename}: {error.evalue}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import mean
 
-from kdsuite.runs.run import Run, status
+from kdsuite.runs.run import Run
 
 
 class Durations:
@@ -47,9 +47,7 @@ class Finished:
 
     def __init__(self, runs: dict[Path, Run], cores: int) -> None:
         self.runs, self.cores, self.jobs, self.durations = runs, cores, {}, Durations()
-        self.left = {
-            folder for folder, run in runs.items() if status(run, now=True).state != "done"
-        }
+        self.left = {folder for folder, run in runs.items() if not run.current}
         for run in runs.values():
             self.durations.add(run)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from kdlib.errors import UserError
-from kdlib.parameters import GRADIENTS, digest
+from kdlib.parameters import digest
 from kdsuite import paths
 from kdsuite.parameters import ALL_FOLDS
 from kdsuite.runs import sources
@@ -32,22 +32,9 @@ AXES = {*Settings.model_fields} - {*SECTIONS}
 AXES_OF = {"data": {"dataset"}, "teacher": AXES - {"method", "alpha"}, "student": AXES}
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
 # trials, the corpus' own folds, the code
-INPUTS = ("store", "trials", "split", "code")
+CORPUS = ("store", "trials", "split")
+INPUTS = (*CORPUS, "code")
 PROVENANCE = ("device", "precision", "repeat", "commit", "uncommitted_changes", "finished", *INPUTS)
-
-
-class Status(NamedTuple):
-    """Whether a run is ``done``, ``outdated``, ``failed`` (a notebook or its log, and no result) or
-    ``missing``; what ``changed`` since its result was written; and the ``result`` of one that is
-    done.
-
-    ``changed`` names ``fingerprint`` (the parameters) and those of :data:`INPUTS` that differ. ``result`` is what an
-    analysis asks for: ``folds``, ``agreement``, ``wall`` seconds and :data:`PROVENANCE`.
-    """
-
-    state: str
-    changed: set[str] = frozenset()
-    result: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -136,8 +123,17 @@ class Run:
 
     @property
     def state(self) -> str:
-        """The state of the run, as in :class:`Status`."""
-        return status(self).state
+        """Whether the run is ``done``, ``outdated``, ``failed`` (a notebook or its log, and no
+        result) or ``missing``.
+
+        Its parameters are compared, and its recordings and lists with those of the data run.
+        """
+        saved, data = _read(self), _read(self.data) or {}
+        if saved is None:
+            began = any((self.folder / name).exists() for name in ("notebook.ipynb", LOG))
+            return "failed" if began else "missing"
+        expected = {name: data.get(name) for name in CORPUS} | {"fingerprint": self.fingerprint}
+        return "done" if _same(saved, expected) else "outdated"
 
     @property
     def done(self) -> bool:
@@ -146,9 +142,15 @@ class Run:
         return self.state == "done"
 
     @property
+    def current(self) -> bool:
+        """Whether the run is done with the code, recordings and lists as they are now."""
+        return self.done and _same(_read(self), self.inputs())
+
+    @property
     def result(self) -> dict[str, Any]:
-        """What an analysis asks of the run's result; empty where it is not done."""
-        return status(self).result
+        """What an analysis asks of the run's result: ``folds``, ``wall`` seconds and
+        :data:`PROVENANCE`; empty where it is not done."""
+        return _read(self) if self.done else {}
 
     @property
     def tested(self) -> bool:
@@ -195,22 +197,10 @@ class Run:
 _DATA_RUNS = {}
 
 
-def status(run: Run, now: bool = False) -> Status:
-    """Return the state of a run, what changed since its result was written, and the result.
-
-    Its parameters are compared, and its recordings and lists with those of the data run;
-    ``now`` compares also with :meth:`Run.inputs`. What a former result does not tell counts as the
-    same.
-    """
-    saved, data = _read(run), _read(run.data) or {}
-    if saved is None:
-        began = any((run.folder / name).exists() for name in ("notebook.ipynb", LOG))
-        return Status("failed" if began else "missing")
-    expected = [("fingerprint", run.fingerprint)]
-    expected += [(name, data.get(name)) for name in INPUTS if name != "code"]
-    expected += run.inputs().items() if now else []
-    changed = {name for name, value in expected if value and saved[name] not in (None, "", value)}
-    return Status("outdated", changed) if changed else Status("done", result=saved)
+def _same(saved, expected):
+    """Return whether a result was made of what is ``expected``; what a former one does not tell, or
+    nobody knows now, counts as the same."""
+    return all(saved[name] in (None, "", value) for name, value in expected.items() if value)
 
 
 def _read(run):
@@ -245,14 +235,6 @@ def _read_result(file, stage, *version):
     provenance = saved.get("provenance", {})
     return {
         "folds": saved.get("folds", []),
-        "agreement": {
-            int(fold): [
-                [epoch.get(name, math.nan) for name in ("epoch", *GRADIENTS)]
-                for epoch in history
-                if epoch.keys() & GRADIENTS
-            ]
-            for fold, history in saved.get("history", {}).items()
-        },
         "wall": saved.get("seconds", {}).get("wall", math.nan),
         "fingerprint": fingerprint,
         **{name: provenance.get(name) for name in PROVENANCE},

@@ -2,6 +2,7 @@
 resumed where interrupted."""
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from kdlib import student as method
 from kdlib.dataset import Fold
 from kdlib.device import place, precision
 from kdlib.errors import InvalidCorpus, InvalidParameter
-from kdlib.models.network import Network, Output, build_student, build_teacher
+from kdlib.models.network import Network, build_student, build_teacher
 from kdlib.parameters import digest
 from kdlib.student import build_targets, student_trainer
 from kdlib.teacher import (
@@ -36,9 +37,8 @@ from kdsuite.data import store
 from kdsuite.data.decoding.sound import pieces
 from kdsuite.data.folds import fold_key
 from kdsuite.data.store import Store
-from kdsuite.data.verification import calibrated, calibration_rows, full_length
-from kdsuite.runs import sources, student_file
-from kdsuite.runs.checkpoint import Checkpoint
+from kdsuite.data.verification import calibrated, calibration_rows
+from kdsuite.runs import checkpoint, sources, student_file
 from kdsuite.runs.devices import return_memory, set_threads
 from kdsuite.runs.pretrained import load_pretrained
 from kdsuite.runs.results import provenance
@@ -125,9 +125,10 @@ def _finished(run, data, fold, trials):
 def _once(file, run, make, *others):
     """Make the file of a training as :func:`kdsuite.paths.once` does, with a checkpoint until it is
     there."""
-    checkpoint = Checkpoint(file.with_suffix(".epochs.pt"), run.settings.training.checkpoint)
-    paths.once(file, partial(make, epochs=checkpoint.epochs), *others)
-    checkpoint.remove()
+    saved, seconds = file.with_suffix(".epochs.pt"), run.settings.training.checkpoint
+    epochs = partial(checkpoint.epochs, file=saved, seconds=seconds)
+    paths.once(file, partial(make, epochs=epochs), *others)
+    checkpoint.remove(saved)
 
 
 def _frozen(network, file, device):
@@ -287,12 +288,11 @@ def train_student(
     targets = build_targets(settings, data, fold, privileged, teacher)
     trainer = student_trainer(settings, data, fold, targets)
     network, history = trainer.network, progress.follow(fold, epochs(trainer))
-    tested, validation = (
-        predict(network, settings, data, rows) for rows in (fold.test, fold.validation)
-    )
-    outputs = tested.logits.softmax(dim=-1), validation.logits.softmax(dim=-1), tested.final
-    embeddings = _trial_embeddings(network, settings, data, fold, trials)
-    return Student(*(value.cpu().numpy() for value in outputs), embeddings, history, network)
+    probabilities, embeddings = predict(network, settings, data, fold.test)
+    validation, _ = predict(network, settings, data, fold.validation)
+    outputs = (each.cpu().numpy() for each in (probabilities, validation, embeddings))
+    compared = _trial_embeddings(network, settings, data, fold, trials)
+    return Student(*outputs, compared, history, network)
 
 
 def _cross_fitted(settings, data, fold, own):
@@ -311,29 +311,34 @@ def _cross_fitted(settings, data, fold, own):
     return cross_fitted(own, others)
 
 
-def predict(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> Output:
-    """Return what :func:`kdlib.student.predict` does; of more than half a minute of sound, taken
-    whole, the average over its pieces: class probabilities and embeddings, as a student in use
-    does."""
+def predict(
+    network: Network, settings: Settings, data: Store, rows: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return class probabilities and embeddings of recordings ``rows``; of more than half a minute
+    of sound, taken whole, the average over its pieces, as a student in use does."""
     if not len(rows):
-        nothing = torch.zeros(0, settings.model.embedding)
-        return Output(torch.zeros(0, len(data.classes)), nothing, nothing)
+        return torch.zeros(0, len(data.classes)), torch.zeros(0, settings.model.embedding)
+    # in a fixed length it is the middle alone
+    rate = data.sample_rate if settings.media.inference == "whole" else math.inf
     sound = data.waveforms
     places = zip(sound.starts[rows].tolist(), sound.lengths[rows].tolist())
-    edges = [start + pieces(length, data.sample_rate) for start, length in places]
-    counts = [len(each) - 1 for each in edges]
-    if settings.media.inference == "fixed" or max(counts) == 1:
-        return method.predict(network, settings, data, rows)
+    edges = [start + pieces(length, rate) for start, length in places]
     starts, ends = torch.from_numpy(np.hstack([[each[:-1], each[1:]] for each in edges])).to(
         data.device
     )
     cut = replace(data, waveforms=replace(sound, starts=starts, lengths=ends - starts))
     output = method.predict(network, settings, cut, np.arange(len(starts)))
-    probabilities, final = (
+    counts = [len(each) - 1 for each in edges]
+    return tuple(
         torch.stack([part.mean(dim=0) for part in values.split(counts)])
         for values in (output.logits.softmax(dim=-1), output.final)
     )
-    return Output(probabilities.log(), final, final)
+
+
+def embed(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> torch.Tensor:
+    """Return the embeddings of recordings ``rows`` in full length, as verification takes them
+    (paper, section 4)."""
+    return predict(network, settings.changed(media={"inference": "whole"}), data, rows)[1]
 
 
 def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progress) -> Network:
@@ -352,16 +357,15 @@ def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progres
 
 
 def _trial_embeddings(network, settings, data, fold, trials):
-    """Return the embeddings of the files that verification compares, in full length (paper, section
-    4).
+    """Return the embeddings of the files that verification compares.
 
     Where ``training.trial_score`` is ``centred``, less the mean embedding of the fold's training
     recordings.
     """
-    whole, rows = full_length(settings), np.arange(len(trials.recordings) if trials else 0)
-    embeddings = predict(network, whole, trials or data, rows).final
+    rows = np.arange(len(trials.recordings) if trials else 0)
+    embeddings = embed(network, settings, trials or data, rows)
     if trials and settings.training.trial_score == "centred":
-        embeddings = embeddings - predict(network, whole, data, fold.train).final.mean(dim=0)
+        embeddings = embeddings - embed(network, settings, data, fold.train).mean(dim=0)
     return embeddings.cpu().numpy()
 
 
@@ -377,6 +381,6 @@ def verification_threshold(
     for side in ("validation", "train"):
         rows = calibration_rows(getattr(fold, side), speakers)
         if len(rows):
-            embeddings = predict(network, full_length(settings), data, rows).final.cpu().numpy()
+            embeddings = embed(network, settings, data, rows).cpu().numpy()
             return {"recordings_of": side, **calibrated(embeddings, speakers[rows])}
     return None

@@ -16,7 +16,7 @@ from nbformat.v4 import new_markdown_cell
 
 from kdsuite import paths
 from kdsuite.analysis import pages, paper
-from kdsuite.analysis.report import duration, environment
+from kdsuite.analysis.report import ENVIRONMENT, duration
 from kdsuite.analysis.suite import Suite, not_comparable, title
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
@@ -159,7 +159,7 @@ def test_datasets_of_other_sizes_are_named_in_one_warning():
     facts["settings"] = [
         load(dataset=name, model={"width": 0.5}) for name in ("ravdess", "demo-ravdess", "iemocap")
     ]
-    shown = BeautifulSoup(environment().from_string(template).render(facts), "html.parser")
+    shown = BeautifulSoup(ENVIRONMENT.from_string(template).render(facts), "html.parser")
     synthetic, other = (warning.text for warning in shown.find_all(class_="warning"))
     assert "voices of demo-ravdess. Their" in synthetic
     why = "networks and training have other sizes than the paper’s"
@@ -257,14 +257,15 @@ def test_a_suite_without_runs_has_a_report(tmp_path, monkeypatch):
     assert "0 of 0" in soup(index).text
 
 
-def test_failed_and_interrupted_runs_have_a_page(tmp_path, monkeypatch):
+@pytest.mark.parametrize("content", ["", "{}", '{"nbformat": 4, "cells": 3}'])
+def test_failed_and_interrupted_runs_have_a_page(tmp_path, monkeypatch, content):
     grid_text = "runs:\n- {dataset: demo-ravdess, backbone: vgg, alpha: [0, 0.5]}\n"
     suite = small_suite(tmp_path, monkeypatch, grid_text)
     failed, interrupted = suite.runs[1:3]
     execute(failed, *hostile_cells())
     (failed.folder / "result.json").unlink()
     interrupted.folder.mkdir(parents=True)
-    (interrupted.folder / "notebook.ipynb").write_text("")
+    (interrupted.folder / "notebook.ipynb").write_text(content)
     index = pages.build(suite)
     rows = {row["id"]: row for row in soup(index.with_name("runs.html")).select("tbody tr")}
     texts = []

@@ -8,7 +8,7 @@ from bs4 import BeautifulSoup
 
 from kdsuite import paths
 from kdsuite.analysis.figures.style import Picture
-from kdsuite.analysis.report import Figure, Table, environment, number, place, reasons, spoken
+from kdsuite.analysis.report import ENVIRONMENT, Figure, Table, number, place, reasons, spoken
 from kdsuite.analysis.suite import Suite
 
 EVIL = 'a"b<script>alert(1)</script>_%&'
@@ -116,7 +116,7 @@ def test_hostile_text_stays_text():
     assert not tree.find("script") and tree.text.count("<script>alert(1)") == 7
     tree = page(Figure("f", EVIL, EVIL, missing=EVIL))
     assert not tree.find("script") and tree.text.count("<script>alert(1)") == 3
-    template = environment().get_template("headline.html")
+    template = ENVIRONMENT.get_template("headline.html")
     shown = template.render(numbers={EVIL: (EVIL, EVIL, "")}, about=EVIL)
     assert "<script" not in shown and shown.count("&lt;script") == 4
 

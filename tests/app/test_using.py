@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 import kdlib
 import kdsuite.paths
 import kdsuite.settings
-from kdlib import metrics, student
+from kdlib import metrics
 from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
 from kdsuite.data import corpora, verification
@@ -172,9 +172,7 @@ def test_it_says_what_the_run_said_of_its_test_recordings(runs, inference):
 
 def test_embeddings_are_of_the_whole_recording_as_those_of_trials_are(run):
     rows = run.fold.test
-    heard = student.predict(
-        student_file.read(run.file)[0], stages.full_length(run.settings), run.store, rows
-    ).final
+    heard = stages.embed(student_file.read(run.file)[0], run.settings, run.store, rows)
     loaded = kdlib.load_student(run.file)
     np.testing.assert_allclose(
         [loaded.embed(file) for file in run.files(rows)], heard.numpy(), atol=1e-5
@@ -232,18 +230,18 @@ def test_a_run_takes_long_recordings_in_the_same_pieces(runs, monkeypatch):
     rows, loaded = np.arange(16), kdlib.load_student(run.file)
     network = student_file.read(run.file)[0]
     network.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[1]))
-    usual = stages.predict(network, run.settings, run.store, rows)
+    _, usual = stages.predict(network, run.settings, run.store, rows)
     assert max(sizes) > 2 * RATE
     monkeypatch.setattr(decoding, "LONGEST", 0.8)
     sizes.clear()
-    output = stages.predict(network, run.settings, run.store, rows)
+    probabilities, embeddings = stages.predict(network, run.settings, run.store, rows)
     assert max(sizes) <= 0.8 * RATE
     told = [list(loaded.predict(file).values()) for file in run.files(rows)]
-    np.testing.assert_allclose(output.logits.softmax(dim=1), told, atol=1e-5)
-    np.testing.assert_allclose(output.final, [*map(loaded.embed, run.files(rows))], atol=1e-5)
+    np.testing.assert_allclose(probabilities, told, atol=1e-5)
+    np.testing.assert_allclose(embeddings, [*map(loaded.embed, run.files(rows))], atol=1e-5)
     short = run.store.seconds() <= 0.8
-    assert torch.equal(output.final[short], usual.final[short]) and short.any()
-    assert (output.final[~short] - usual.final[~short]).abs().max() > 1e-4
+    assert torch.equal(embeddings[short], usual[short]) and short.any()
+    assert (embeddings[~short] - usual[~short]).abs().max() > 1e-4
 
 
 # --- one speaker or two

@@ -39,7 +39,6 @@ from kdsuite.data.decoding.media import read_frames, read_recording
 from kdsuite.data.decoding.sound import read_sound
 from kdsuite.parameters import Corpus
 from kdsuite.runs import grid, student_file
-from kdsuite.runs.checkpoint import Checkpoint
 from kdsuite.settings import Settings, load
 from tests.conftest import small
 from tests.data.test_media import recording
@@ -617,15 +616,14 @@ def _json(value) -> bool:
 def checkpoint(tmp_path_factory):
     """Return the bytes of the checkpoint of an unfinished training."""
     file = tmp_path_factory.mktemp("checkpoint") / "epochs.pt"
-    train(Checkpoint(file, 0))
+    train(file)
     return file.read_bytes()
 
 
 def check_checkpoint(content: bytes) -> None:
     with folder() as home:
-        unfinished = Checkpoint(home / "epochs.pt", math.inf)
-        unfinished.file.write_bytes(content)
-        told(lambda: train(unfinished), "epochs.pt")
+        (home / "epochs.pt").write_bytes(content)
+        told(lambda: train(home / "epochs.pt", seconds=math.inf), "epochs.pt")
 
 
 @cases(30)

@@ -31,8 +31,7 @@ from kdlib.parameters import GRADIENTS, Training
 from kdlib.student import build_targets, student_trainer
 from kdlib.teacher import PrivilegedInformation, extract_privileged, teacher_trainer
 from kdlib.training import Trainer
-from kdsuite.runs import stages, student_file
-from kdsuite.runs.checkpoint import Checkpoint
+from kdsuite.runs import checkpoint, stages, student_file
 from kdsuite.runs.run import Run
 from tests.conftest import noise_store, small
 
@@ -105,7 +104,7 @@ def test_a_checkpoint_holds_flattened_weights(tmp_path):
     def train(stop: bool) -> list[torch.Tensor]:
         trainer = student_trainer(settings, noise_store(), fold, None)
         flattened(trainer.network)
-        for _ in Checkpoint(tmp_path / "epochs.pt", 0).epochs(trainer):
+        for _ in checkpoint.epochs(trainer, tmp_path / "epochs.pt", 0):
             if stop:
                 return []
         return list(trainer.network.state_dict().values())

@@ -14,7 +14,7 @@ from kdlib.dataset import inference_windows, random_starts
 from kdlib.errors import InvalidParameter, NotFinite
 from kdlib.parameters import Training
 from kdlib.training import Adam, Trainer, learning_rate, prefetch, seeded
-from kdsuite.runs.checkpoint import Checkpoint
+from kdsuite.runs import checkpoint
 from kdsuite.runs.devices import device_of
 from tests.conftest import noise_store, small
 
@@ -203,7 +203,9 @@ class Noisy:
         return (self.network(x) ** 2).mean() * (len(x) / len(batch))
 
 
-def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True, dropout=0.0):
+def train(
+    file=None, die_in_epoch=None, prefetch=False, accumulate=1, norm=True, dropout=0.0, seconds=0
+):
     """Train a small network on a task that draws random numbers; return its epochs and weights."""
     generator = seeded(0, "a test")
     normed = nn.BatchNorm1d(8) if norm else nn.Identity()
@@ -215,7 +217,7 @@ def train(checkpoint=None, die_in_epoch=None, prefetch=False, accumulate=1, norm
     )
     task = Noisy(network, die_in_epoch)
     trainer = Trainer(network, network, task, training, generator, prefetch)
-    epochs = list(checkpoint.epochs(trainer) if checkpoint else trainer.epochs())
+    epochs = list(checkpoint.epochs(trainer, file, seconds) if file else trainer.epochs())
     assert (len(task.threads) > 1) is prefetch  # the estimate of batch-norm loads in this thread
     return [(values["loss"], values["rate"]) for values in epochs], network.state_dict()
 
@@ -228,8 +230,8 @@ def test_batches_loaded_ahead_give_the_same_bits(tmp_path):
     with pytest.raises(
         Killed
     ):  # the checkpoint does not know what was loaded for an epoch that broke off
-        train(Checkpoint(tmp_path / "epochs.pt", 0), 3, prefetch=True)
-    assert train(Checkpoint(tmp_path / "epochs.pt", 0), prefetch=True)[0] == expected
+        train(tmp_path / "epochs.pt", 3, prefetch=True)
+    assert train(tmp_path / "epochs.pt", prefetch=True)[0] == expected
 
 
 def test_what_goes_wrong_while_loading_ahead_is_told():
@@ -257,12 +259,12 @@ def test_gradients_of_parts_add_up_to_the_batch_unless_there_is_batch_norm():
 def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path, epoch, dropout):
     """Weights, batch-norm, Adam's moments, the rate's place in its cycle, order, crops and dropout
     go on where they were."""
-    checkpoint = Checkpoint(tmp_path / "epochs.pt", 0)
+    file = tmp_path / "epochs.pt"
     with pytest.raises(Killed):
-        train(checkpoint, epoch, dropout=dropout)
-    assert checkpoint.file.exists() == (epoch > 1)
+        train(file, epoch, dropout=dropout)
+    assert file.exists() == (epoch > 1)
     (history, weights), (undisturbed, expected) = (
-        train(checkpoint, dropout=dropout),
+        train(file, dropout=dropout),
         train(dropout=dropout),
     )
     assert history == undisturbed and all(
@@ -271,23 +273,22 @@ def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path, epoch, dro
 
 
 def test_a_checkpoint_that_cannot_be_read_is_no_checkpoint(tmp_path, capsys):
-    checkpoint = Checkpoint(tmp_path / "epochs.pt", 0)
-    train(checkpoint)
-    whole = checkpoint.file.read_bytes()
+    file = tmp_path / "epochs.pt"
+    train(file)
+    whole = file.read_bytes()
     for damaged in (
         whole[: len(whole) // 2],
         b"",
         b"cos\nsystem\n(S'true'\ntR.",
     ):  # cut off, empty, and a pickle that runs a command
-        checkpoint.file.write_bytes(damaged)
-        assert train(checkpoint)[0] == train()[0]
+        file.write_bytes(damaged)
+        assert train(file)[0] == train()[0]
         assert "cannot be read; this training starts again" in capsys.readouterr().out
 
 
 def test_checkpoints_are_written_no_more_often_than_asked(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "epochs.pt", 3600)
-    train(checkpoint)
-    assert not checkpoint.file.exists()
+    train(tmp_path / "epochs.pt", seconds=3600)
+    assert not (tmp_path / "epochs.pt").exists()
 
 
 TRAINING = """

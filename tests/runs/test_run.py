@@ -11,7 +11,7 @@ import pytest
 from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import results
-from kdsuite.runs.run import Run, status
+from kdsuite.runs.run import Run
 from kdsuite.settings import load
 from tests.conftest import noise_store
 
@@ -34,21 +34,23 @@ def test_the_undistilled_student_is_one_run_whatever_the_method(own_data):
     assert runs[0].kind == "undistilled" and [each.stage for each in runs[0].needs] == ["data"]
 
 
-def test_status_names_what_changed(own_data, monkeypatch):
+def test_a_result_is_compared_with_its_inputs(own_data):
     run = Run("student", load(backbone="vgg"))
-    assert status(run) == ("missing", frozenset(), {})
+    assert run.state == "missing" and not run.current and run.result == {}
     leave(run, code="former", store="a")
-    assert status(run).state == "done" and status(run, now=True).changed == {"code"}
+    assert run.done and not run.current
     leave(run, code=run.code, store="a")
-    assert status(run, now=True).state == "done"
+    assert run.current
     leave(Run("data", run.settings), store="b")
-    assert status(run).state == "outdated" and status(run).changed == {"store"}
-    leave(Run("student", load(backbone="vgg")), code=run.code)
-    assert status(run, now=True).state == "done"  # a former result names no store
+    assert run.state == "outdated" and not run.current
+    leave(run, code=run.code, store="b")
+    assert run.current
+    leave(run, code=run.code)
+    assert run.current  # a former result names no store
     values = run.settings.model_dump(mode="json")
     other = {"settings": values | {"seed": 1}, "provenance": {}}
     paths.write_json(run.folder / "result.json", other)
-    assert status(run).changed == {"fingerprint"} and run.result == {}
+    assert run.state == "outdated" and run.result == {}
 
 
 def test_a_corpus_that_changed_is_seen_and_one_that_is_away_is_not(own_data, monkeypatch):
@@ -56,11 +58,11 @@ def test_a_corpus_that_changed_is_seen_and_one_that_is_away_is_not(own_data, mon
 
     run = Run("student", load(backbone="vgg", corpus={"synthetic": None, "path": "nowhere"}))
     leave(run, code=run.code, store="a")
-    assert run.inputs()["store"] == "a" and status(run, now=True).state == "done"
+    assert run.inputs()["store"] == "a" and run.current
     monkeypatch.setattr(corpora, "on_disk", lambda settings: {"store": "b", "split": ""})
     other = Run("student", load(backbone="vgg", corpus={"synthetic": None, "path": "other"}))
     leave(other, code=other.code, store="a")
-    assert other.inputs()["store"] == "b" and status(other, now=True).changed == {"store"}
+    assert other.inputs()["store"] == "b" and other.done and not other.current
 
 
 def test_once_makes_a_file_a_single_time_and_after_those_beside_it(tmp_path):

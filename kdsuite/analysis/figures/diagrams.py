@@ -40,5 +40,4 @@ def draw(name: str, settings: Settings) -> Drawing:
     from kdsuite.analysis import report, scheme
 
     schemes = [scheme.read(settings, each) for each in SETTINGS[name] or [settings.setting]]
-    template = report.environment().get_template(f"{name}.svg.j2")
-    return Drawing(template.render(schemes=schemes), scheme.table(schemes))
+    return Drawing(report.render(f"{name}.svg.j2", schemes=schemes), scheme.table(schemes))

@@ -16,7 +16,7 @@ from joblib import cpu_count
 
 from kdsuite import paths
 from kdsuite.analysis.pages import notebooks
-from kdsuite.analysis.report import METRICS, NAMES, environment
+from kdsuite.analysis.report import METRICS, NAMES, render
 from kdsuite.analysis.results import RUNS
 from kdsuite.analysis.suite import Suite, not_comparable
 from kdsuite.runs import grid
@@ -68,8 +68,7 @@ def build(suite: Suite) -> Path:
             if not notebook.exists() or _modified(file) > newest:
                 return
             content["cells"] = notebooks.html(notebooks.read(notebook))
-        text = environment().get_template(template).render(common, **content)
-        suite.write(name, text, keep=False)
+        suite.write(name, render(template, **common | content), keep=False)
 
     page("pages/analysis.html", notebook=suite.folder / "notebook.ipynb", title="Analysis notebook")
     for source in [*sources, *questions]:

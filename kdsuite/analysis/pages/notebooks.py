@@ -60,10 +60,10 @@ def html(cells: Iterable[Any], level: int = 1) -> str:
 
 def read(notebook: Path) -> list[Any]:
     """Return the cells of a notebook; a cell that says so where it was interrupted while it was
-    written."""
+    written, or is none."""
     try:
         return nbformat.read(notebook, as_version=4).cells
-    except ValueError:
+    except (ValueError, LookupError, TypeError, AttributeError, nbformat.ValidationError):
         return [new_markdown_cell(BROKEN)]
 
 

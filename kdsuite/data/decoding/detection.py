@@ -56,8 +56,8 @@ def placed(recording, media: Media, file: Path | None):
     face = recording.face
     if file and not file.exists():
         track = _track(recording, media)
-        with WRITING, paths.replacing(file) as temporary:
-            temporary.write_text(track)
+        with WRITING:
+            paths.write_text(file, track)
     if file and share(file):
         face = str(file)
     elif media.face == "centre" and is_track(face):

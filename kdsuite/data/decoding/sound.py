@@ -65,7 +65,7 @@ def as_stored(samples: np.ndarray) -> np.ndarray:
 def pieces(samples: int, rate: int) -> np.ndarray:
     """Return the edges of the fewest equal pieces of sound that are none longer than
     :data:`LONGEST`, ``(pieces + 1,)``."""
-    return np.linspace(0, samples, math.ceil(samples / (LONGEST * rate)) + 1).astype(int)
+    return np.linspace(0, samples, max(1, math.ceil(samples / (LONGEST * rate))) + 1).astype(int)
 
 
 def _sound_file(path, media, start, seconds):
