@@ -94,7 +94,8 @@ class Ragged:
 
 
 def _window(row, start, length):
-    """Return ``length`` items of one row from ``start`` on; a row that ends too soon starts over."""
+    """Return ``length`` items of one row from ``start`` on; a row that ends too soon starts
+    over."""
     times = -(-(start + length) // len(row))
     return (row if times == 1 else torch.cat([row] * times))[start : start + length]
 

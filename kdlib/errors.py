@@ -1,5 +1,5 @@
-"""The errors that a user can correct: each message is one sentence that says what is wrong, where, and what
-to do."""
+"""The errors that a user can correct: each message is one sentence that says what is wrong, where,
+and what to do."""
 
 import re
 
@@ -9,7 +9,8 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\u
 
 
 def printable(text: str) -> str:
-    """Return text as one line that any terminal, page and file can show: what is not printable becomes its escape, ``\\n``."""
+    """Return text as one line that any terminal, page and file can show: what is not printable
+    becomes its escape, ``\\n``."""
     return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 

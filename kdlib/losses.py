@@ -101,7 +101,8 @@ class Objective(nn.Module):
 
 
 class Embedding(Objective):
-    """The paper's method: the student's embedding is pulled towards the teacher's (Eqs. 8, 12 and 13)."""
+    """The paper's method: the student's embedding is pulled towards the teacher's (Eqs. 8, 12 and
+    13)."""
 
     def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
         """Return the mean distance of the embeddings to their targets."""

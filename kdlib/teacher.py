@@ -125,7 +125,8 @@ class TeacherTask(Task):
 
 
 def teacher_trainer(settings: Settings, dataset: Dataset, fold: Fold) -> Trainer:
-    """Return the trainer of one fold's teacher, which learns from the labelled training recordings."""
+    """Return the trainer of one fold's teacher, which learns from the labelled training
+    recordings."""
     generator = seeded(
         settings.seed, "teacher", settings.backbone, settings.sequential, fold.number
     )

@@ -27,10 +27,10 @@ def judge(rows: pd.DataFrame, complete: bool) -> tuple:
     """Return estimate and interval of the weakest comparison, and the verdict on all.
 
     What is said of each comparison are its ``sign``, ``proven`` and ``refuted``: ``sign`` times the
-    gain is proven where its interval lies above ``proven``, refuted where below ``refuted``. A claim
-    is supported where *all* are proven (each at 5 %: no correction is due) and none is missing
-    (``complete``), contradicted where *any* is refuted (corrected for their number by Holm), and
-    undecided otherwise.
+    gain is proven where its interval lies above ``proven``, refuted where below ``refuted``. A
+    claim is supported where *all* are proven (each at 5 %: no correction is due) and none is
+    missing (``complete``), contradicted where *any* is refuted (corrected for their number by
+    Holm), and undecided otherwise.
     """
     if rows.empty:
         return np.nan, np.nan, np.nan, NOT_RUN

@@ -2,9 +2,9 @@
 distilled.
 
 Two linear classifiers on statistics of the sound learn from the training recordings of all speakers
-but one: the first from their labels, the second also from the teacher's class probabilities of every
-recording, labelled or not. What the second one gains on the labelled recordings of the speaker left
-out is the forecast.
+but one: the first from their labels, the second also from the teacher's class probabilities of
+every recording, labelled or not. What the second one gains on the labelled recordings of the
+speaker left out is the forecast.
 """
 
 from collections.abc import Iterator
@@ -99,8 +99,8 @@ def _answers(sound, weights, asked):
 
 
 def forecast(run: Run, seen: list[View]) -> dict[str, Any]:
-    """Return ``forecast``, ``low`` and ``high``, fractions, and a ``verdict`` from what the folds of
-    a teacher's ``run`` show.
+    """Return ``forecast``, ``low`` and ``high``, fractions, and a ``verdict`` from what the folds
+    of a teacher's ``run`` show.
 
     There are no numbers where no two classes have labels of two speakers, and no interval of a
     single fold.
@@ -134,8 +134,8 @@ def forecast(run: Run, seen: list[View]) -> dict[str, Any]:
 
 
 def forecasts(suite: str) -> Iterator[dict[str, Any]]:
-    """Yield the forecast of each teacher of a suite, behind its place; teachers that are missing are
-    trained."""
+    """Yield the forecast of each teacher of a suite, behind its place; teachers that are missing
+    are trained."""
     for run in grid.runs(suite):
         if run.stage == "teacher":
             place = {name: coordinates(run)[name] for name in PLACE}

@@ -1,4 +1,5 @@
-"""What the paper prints: Hajavi & Etemad 2023, its citation and every number of its Tables 4 to 7."""
+"""What the paper prints: Hajavi & Etemad 2023, its citation and every number of its Tables 4 to
+7."""
 
 from __future__ import annotations
 
@@ -22,5 +23,6 @@ def network(backbone: str, setting: str) -> str:
 
 
 def published() -> pd.DataFrame:
-    """Return the paper's Tables 4 to 7, one row a table and network, numbers in percent as printed."""
+    """Return the paper's Tables 4 to 7, one row a table and network, numbers in percent as
+    printed."""
     return pd.read_csv(Path(__file__).with_name("published.csv"))

@@ -92,7 +92,8 @@ def table(schemes: list[Scheme]) -> pd.DataFrame:
 
 
 def student_network(settings: Settings) -> tuple[Network, Tensor]:
-    """Return the student of these settings, and its input for one training crop, without numbers."""
+    """Return the student of these settings, and its input for one training crop, without
+    numbers."""
     media = settings.media
     waveform = torch.zeros(1, round(media.duration * media.sample_rate))
     x = Spectrogram(media, settings.sequential)(waveform)

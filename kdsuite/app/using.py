@@ -95,8 +95,8 @@ class Student(nn.Module):
         return [torch.cat(parts).mean(dim=0) for parts in zip(*values)]
 
     def predict(self, path: str | Path) -> dict[str, float]:
-        """Return the probability of each class; of more than half a minute of sound the average over
-        its pieces."""
+        """Return the probability of each class; of more than half a minute of sound the average
+        over its pieces."""
         probabilities, _ = self._average(path, self.settings.media.inference)
         return dict(zip(self.classes, probabilities.tolist()))
 

@@ -1,4 +1,5 @@
-"""A corpus from the archive of its owners: listed with sizes, then downloaded, checked and unpacked."""
+"""A corpus from the archive of its owners: listed with sizes, then downloaded, checked and
+unpacked."""
 
 import os
 import re

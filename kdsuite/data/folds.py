@@ -25,7 +25,8 @@ def fold_key(fold: Fold, recordings: pd.DataFrame) -> str:
 
 
 def folds(recordings: pd.DataFrame, corpus: Corpus, test: bool = True) -> list[Fold]:
-    """Return the folds of the corpus' protocol; without a ``test`` one that trains on all recordings.
+    """Return the folds of the corpus' protocol; without a ``test`` one that trains on all
+    recordings.
 
     Raises InvalidCorpus where a class to be tested has no training example or the table lacks what
     the protocol needs, InvalidParameter for more groups than there is to deal out.

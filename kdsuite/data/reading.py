@@ -280,11 +280,12 @@ def seconds(cells: pd.Series, file: Path) -> pd.Series:
 def find(
     folder: Path, corpus: Corpus, place: Callable[[str], tuple | None], kinds: Collection[str]
 ) -> pd.DataFrame:
-    """Return the files of a corpus: a row for each name, a column for each kind, NaN: there is none.
+    """Return the files of a corpus: a row for each name, a column for each kind, NaN: there is
+    none.
 
     ``place`` returns name, kind and path by a path, None for a file that is none of ``kinds``. Of
-    several it is that of the first ending; ``attrs["remarks"]`` says in a sentence whether there are
-    copies. Raises InvalidCorpus where two of one ending are not the same bytes.
+    several it is that of the first ending; ``attrs["remarks"]`` says in a sentence whether there
+    are copies. Raises InvalidCorpus where two of one ending are not the same bytes.
     """
     places, key = dict.fromkeys(filter(None, map(place, walk(folder, corpus)))), ["name", "kind"]
     table = pd.DataFrame([*places], columns=[*key, "file"], dtype=object)

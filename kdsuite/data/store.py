@@ -64,7 +64,8 @@ def is_prepared(settings: Settings) -> bool:
 
 
 def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
-    """Return a store of the sound of ``files``, as :func:`kdsuite.data.corpora.trials` returns them.
+    """Return a store of the sound of ``files``, as :func:`kdsuite.data.corpora.trials` returns
+    them.
 
     They keep their order and have no labels. Raises UnreadableRecording unless
     ``corpus.unreadable`` leaves such files out.

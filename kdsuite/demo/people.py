@@ -29,8 +29,8 @@ def traits(actor: int, seed: int, part: str) -> dict:
 
 
 class Recording(NamedTuple):
-    """What a recording displays: ``shown`` by a face and ``spoken`` by a voice, each the number of an
-    actor and an emotion; ``truth`` is what ``synthetic.json`` says of it.
+    """What a recording displays: ``shown`` by a face and ``spoken`` by a voice, each the number of
+    an actor and an emotion; ``truth`` is what ``synthetic.json`` says of it.
 
     ``name`` is that of the take, turn or utterance. ``random`` returns the generator of a purpose
     (0 truth, 1 voice, 2 face, others of the layout), whoever draws from it and when. An
@@ -60,8 +60,8 @@ def displayed(
     expresses; else it shows the label with probability ``video_information`` and one drawn
     uniformly otherwise. So of k choices, with label y, face v and voice a::
 
-        P(a | y)    = audio_information [a = y] + (1 - audio_information) / k
-        P(v | y, a) = shared [v = a] + (1 - shared) (video_information [v = y] + (1 - video_information) / k)
+        P(a | y)    = audio_information [a = y] + (1 - audio_information) / k P(v | y, a) = shared
+        [v = a] + (1 - shared) (video_information [v = y] + (1 - video_information) / k)
 
     ``shared`` 0 is independence given the label, ``shared`` 0 with ``video_information`` 0 a face
     that tells of neither. Labels are emotions of an ``actor``, or actors who display an

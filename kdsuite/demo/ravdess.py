@@ -59,7 +59,8 @@ def _in_turn(takes, group, first):
 
 
 def recording(take: str, synthetic: Synthetic) -> Recording:
-    """Return what a take displays: its emotion is the label, another one of its channel the error."""
+    """Return what a take displays: its emotion is the label, another one of its channel the
+    error."""
     channel, code, intensity, statement, _, actor = take.split("-")
     actor, number, sung = int(actor), int(take[:-3].replace("-", "")), channel == "02"
     return displayed(

@@ -113,8 +113,8 @@ def _rms(sound):
 
 
 def _sawtooth(step, brightness):
-    """Return the glottal flow's derivative, a sawtooth without aliases of ``step`` periods a sample,
-    made dull."""
+    """Return the glottal flow's derivative, a sawtooth without aliases of ``step`` periods a
+    sample, made dull."""
     phase = np.cumsum(step) % 1
     # polynomial correction of the two samples around each jump (Valimaki & Huovilainen 2007)
     jump = np.maximum(1 + (phase - 1) / step, 0) ** 2 - np.maximum(1 - phase / step, 0) ** 2

@@ -87,7 +87,8 @@ def _recording(name, person, synthetic):
 
 
 def _trials(names, synthetic):
-    """Yield all pairs of each outsider's utterances, each followed by one with another outsider's."""
+    """Yield all pairs of each outsider's utterances, each followed by one with another
+    outsider's."""
     random = np.random.default_rng([synthetic.seed, 7])
     for first, second in combinations(names, 2):
         if first[:7] == second[:7]:

@@ -1,5 +1,5 @@
-"""Cross-fitted targets: those of a training recording come from a teacher that was not trained on it
-(Chernozhukov et al. 2018, Double/debiased machine learning).
+"""Cross-fitted targets: those of a training recording come from a teacher that was not trained on
+it (Chernozhukov et al. 2018, Double/debiased machine learning).
 
 The embeddings of each teacher lie in a space of its own, which is turned and shifted onto the space
 of the fold's own teacher (orthogonal Procrustes).

@@ -99,8 +99,8 @@ def differences(before: Path, after: Path) -> list[str]:
 
 
 def beyond_spread(before: Path, after: Path) -> list[str]:
-    """Return a line for each metric whose mean over folds has changed, in two folders of one run, by
-    more than chance.
+    """Return a line for each metric whose mean over folds has changed, in two folders of one run,
+    by more than chance.
 
     That is by more than :data:`LARGEST`, or significantly at 5 %: paired t test of the folds, which
     have the same recordings and seed.

@@ -242,5 +242,6 @@ def _read_result(file, stage, *version):
 
 
 def needed(settings: Settings) -> list[str]:
-    """Return the stages of a student run, in their order; an undistilled student needs no teacher."""
+    """Return the stages of a student run, in their order; an undistilled student needs no
+    teacher."""
     return [stage for stage in STAGES if stage != "teacher" or settings.needs_teacher]

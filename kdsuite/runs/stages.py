@@ -223,8 +223,8 @@ def students(
     """Train the student of every fold; return them by fold number.
 
     ``privileged`` may be empty at alpha = 0. ``trials`` holds the audio of the files that
-    verification compares. The outputs of a finished fold stay until :func:`remove_checkpoints`, so that an
-    interrupted run continues with the next one.
+    verification compares. The outputs of a finished fold stay until :func:`remove_checkpoints`, so
+    that an interrupted run continues with the next one.
     """
     progress = Progress("student", run.settings.training.epochs, len(folds), run)
     set_threads(run.settings, "student")

@@ -1,1 +1,2 @@
-"""How sure one can be: intervals and tests over speakers and trainings, and the power of a design."""
+"""How sure one can be: intervals and tests over speakers and trainings, and the power of a
+design."""

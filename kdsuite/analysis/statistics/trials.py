@@ -17,7 +17,8 @@ CHANGE = 0.5  # of a speaker's weight, up or down
 
 
 def numbered(trials: pd.DataFrame) -> tuple[np.ndarray, int]:
-    """Return the numbers of the first and second speakers ``(2, trials)``, and how many there are."""
+    """Return the numbers of the first and second speakers ``(2, trials)``, and how many there
+    are."""
     numbers, names = pd.factorize(pd.concat([trials.first_speaker, trials.second_speaker]))
     return numbers.reshape(2, -1), len(names)
 

@@ -4,13 +4,16 @@ and sign-flip tests.
 Recordings of one speaker resemble each other, and so do the answers of one trained student. So
 speakers and trainings (a fold of a seed is one) are the units, never recordings.
 
-- Where each speaker is tested in one fold and there are three folds or more, folds are independent: they differ by their speakers *and*
-  by their trainings, and the interval is Student's t over folds. Training sets of two folds overlap, which no such interval can
-  see (Bengio & Grandvalet 2004).
-- Where the same speakers are tested by several trainings (seeds of one split), speakers and trainings are crossed: the variance of the
-  mean is a sum of components (Searle, Casella & McCulloch 1992, chapter 4), its degrees of freedom are Satterthwaite's (1946). Each
-  speaker's part of a training's number is the jackknife's pseudo-value (Tukey 1958).
-- With fewer trainings their spread is unknown. An interval over speakers alone would cover 80 % instead of 95 %, so there is none.
+- Where each speaker is tested in one fold and there are three folds or more, folds are independent:
+  they differ by their speakers *and* by their trainings, and the interval is Student's t over
+  folds. Training sets of two folds overlap, which no such interval can see (Bengio & Grandvalet
+  2004).
+- Where the same speakers are tested by several trainings (seeds of one split), speakers and
+  trainings are crossed: the variance of the mean is a sum of components (Searle, Casella &
+  McCulloch 1992, chapter 4), its degrees of freedom are Satterthwaite's (1946). Each speaker's part
+  of a training's number is the jackknife's pseudo-value (Tukey 1958).
+- With fewer trainings their spread is unknown. An interval over speakers alone would cover 80 %
+  instead of 95 %, so there is none.
 """
 
 import math
@@ -174,8 +177,8 @@ def sign_flip(values: np.ndarray) -> float:
     as far from zero.
 
     To exchange the answers of two students for a unit is to flip the sign of its difference. Up to
-    :data:`EXACT` units all signs are tried, above :data:`FLIPS` random ones. NaN with fewer than six: 2
-    of 2⁵ signs are 0.06.
+    :data:`EXACT` units all signs are tried, above :data:`FLIPS` random ones. NaN with fewer than
+    six: 2 of 2⁵ signs are 0.06.
     """
     if len(values) < MIN_UNITS:
         return math.nan

@@ -14,9 +14,9 @@ A reader returns one row a recording, with those of :data:`kdsuite.data.COLUMNS`
 - ``source``: the longer recording (video, dialogue) it was cut from; ``fold``: the corpus' own
   fold, or train, validation, test.
 
-``attrs["incomplete"]`` names what was left out, and why; ``attrs["remarks"]`` are sentences, such as
-of files that are there twice; ``attrs["split"]`` is a short hash of the corpus' own folds, "" where
-they are not used.
+``attrs["incomplete"]`` names what was left out, and why; ``attrs["remarks"]`` are sentences, such
+as of files that are there twice; ``attrs["split"]`` is a short hash of the corpus' own folds, ""
+where they are not used.
 """
 
 import hashlib

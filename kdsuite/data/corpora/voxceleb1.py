@@ -49,8 +49,8 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     There is one a video, of which the first utterance is used, or one an utterance. Speakers whom
     the trials or ``vox1_meta.csv`` reserve for verification are in it only where the official split
     is asked for and no trials. ``fold`` is the part of ``iden_split.txt``. Raises InvalidCorpus for
-    what does not lie as in VoxCeleb1, for two files of an utterance that differ, and for malformed lists
-    and tracks.
+    what does not lie as in VoxCeleb1, for two files of an utterance that differ, and for malformed
+    lists and tracks.
     """
     files, rows = _files(folder, corpus), []
     people, split = _optional(folder / META, *PERSON), _optional(folder / SPLIT, *PART)

@@ -95,8 +95,8 @@ def cutter(face: str | Callable, media: Media) -> Callable[..., np.ndarray]:
 def read_track(path: str | Path) -> np.ndarray:
     """Return a face track, ``(rows, 5)``: frame number, then left, top, width, height of the box.
 
-    The box is in pixels of the frame as players show it, or in fractions as in VoxCeleb2. Raises InvalidCorpus for a
-    malformed file.
+    The box is in pixels of the frame as players show it, or in fractions as in VoxCeleb2. Raises
+    InvalidCorpus for a malformed file.
     """
     _, _, rows = f"\n{read_text(path)}".partition("\nFRAME")
     rows = [row for row in rows.splitlines()[1:] if row.strip()]
