@@ -27,6 +27,7 @@ from kdsuite.analysis.paper import network
 from kdsuite.app.using import Student, load_student
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
+from kdsuite.runs.prediction import embed
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
 
@@ -183,7 +184,7 @@ class Explorer:
     def _embedding(self, student, row):
         """Return a student's embedding ``(embedding,)`` of a whole recording."""
         rows = np.array([row])
-        return stages.embed(student.network, student.settings, self.store, rows)[0].numpy()
+        return embed(student.network, student.settings, self.store, rows)[0].numpy()
 
 
 def _few(rows):

@@ -16,8 +16,11 @@ NETWORK = (
     "kdlib/training.py", "kdlib/dataset.py", "kdlib/device.py", "kdlib/graph.py", "kdlib/models",
     "kdsuite/runs/pretrained.py",
 )  # fmt: skip
-STUDENT = (*NETWORK, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py")
-# what trains the networks of each kind of run
+STUDENT = (
+    *NETWORK, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py", "kdsuite/runs/prediction.py",
+)  # fmt: skip
+# what trains the networks of each kind of run, and asks its students, whose answers an interrupted
+# run keeps
 TRAINING = {
     "data": (),
     "teacher": (*NETWORK, "kdlib/teacher.py"),

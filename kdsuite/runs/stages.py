@@ -2,10 +2,9 @@
 resumed where interrupted."""
 
 import json
-import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,10 @@ from textwrap import shorten
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file
 
-from kdlib import student as method
 from kdlib.dataset import Fold
 from kdlib.device import place, precision
 from kdlib.errors import InvalidCorpus, InvalidParameter
@@ -34,12 +31,12 @@ from kdlib.teacher import (
 from kdlib.training import Trainer
 from kdsuite import demo, paths
 from kdsuite.data import store
-from kdsuite.data.decoding.sound import pieces
 from kdsuite.data.folds import fold_key
 from kdsuite.data.store import Store
 from kdsuite.data.verification import calibrated, calibration_rows
 from kdsuite.runs import checkpoint, sources, student_file
 from kdsuite.runs.devices import return_memory, set_threads
+from kdsuite.runs.prediction import embed, predict
 from kdsuite.runs.pretrained import load_pretrained
 from kdsuite.runs.results import provenance
 from kdsuite.runs.run import Run
@@ -309,36 +306,6 @@ def _cross_fitted(settings, data, fold, own):
     ]
     set_threads(settings, "student")
     return cross_fitted(own, others)
-
-
-def predict(
-    network: Network, settings: Settings, data: Store, rows: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return class probabilities and embeddings of recordings ``rows``; of more than half a minute
-    of sound, taken whole, the average over its pieces, as a student in use does."""
-    if not len(rows):
-        return torch.zeros(0, len(data.classes)), torch.zeros(0, settings.model.embedding)
-    # in a fixed length it is the middle alone
-    rate = data.sample_rate if settings.media.inference == "whole" else math.inf
-    sound = data.waveforms
-    places = zip(sound.starts[rows].tolist(), sound.lengths[rows].tolist())
-    edges = [start + pieces(length, rate) for start, length in places]
-    starts, ends = torch.from_numpy(np.hstack([[each[:-1], each[1:]] for each in edges])).to(
-        data.device
-    )
-    cut = replace(data, waveforms=replace(sound, starts=starts, lengths=ends - starts))
-    output = method.predict(network, settings, cut, np.arange(len(starts)))
-    counts = [len(each) - 1 for each in edges]
-    return tuple(
-        torch.stack([part.mean(dim=0) for part in values.split(counts)])
-        for values in (output.logits.softmax(dim=-1), output.final)
-    )
-
-
-def embed(network: Network, settings: Settings, data: Store, rows: np.ndarray) -> torch.Tensor:
-    """Return the embeddings of recordings ``rows`` in full length, as verification takes them
-    (paper, section 4)."""
-    return predict(network, settings.changed(media={"inference": "whole"}), data, rows)[1]
 
 
 def audio_teacher(settings: Settings, data: Store, fold: Fold, progress: Progress) -> Network:

@@ -30,7 +30,7 @@ from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
 from kdsuite.data import corpora, verification
 from kdsuite.data.decoding import sound as decoding
-from kdsuite.runs import grid, stages, student_file
+from kdsuite.runs import grid, prediction, stages, student_file
 from kdsuite.runs.stages import prepare
 from tests.conftest import SMALL
 
@@ -172,7 +172,7 @@ def test_it_says_what_the_run_said_of_its_test_recordings(runs, inference):
 
 def test_embeddings_are_of_the_whole_recording_as_those_of_trials_are(run):
     rows = run.fold.test
-    heard = stages.embed(student_file.read(run.file)[0], run.settings, run.store, rows)
+    heard = prediction.embed(student_file.read(run.file)[0], run.settings, run.store, rows)
     loaded = kdlib.load_student(run.file)
     np.testing.assert_allclose(
         [loaded.embed(file) for file in run.files(rows)], heard.numpy(), atol=1e-5
@@ -230,11 +230,11 @@ def test_a_run_takes_long_recordings_in_the_same_pieces(runs, monkeypatch):
     rows, loaded = np.arange(16), kdlib.load_student(run.file)
     network = student_file.read(run.file)[0]
     network.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[1]))
-    _, usual = stages.predict(network, run.settings, run.store, rows)
+    _, usual = prediction.predict(network, run.settings, run.store, rows)
     assert max(sizes) > 2 * RATE
     monkeypatch.setattr(decoding, "LONGEST", 0.8)
     sizes.clear()
-    probabilities, embeddings = stages.predict(network, run.settings, run.store, rows)
+    probabilities, embeddings = prediction.predict(network, run.settings, run.store, rows)
     assert max(sizes) <= 0.8 * RATE
     told = [list(loaded.predict(file).values()) for file in run.files(rows)]
     np.testing.assert_allclose(probabilities, told, atol=1e-5)
