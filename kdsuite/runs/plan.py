@@ -236,11 +236,17 @@ def work(
     elif training.targets == "audio":
         items *= 2  # its teacher is a student too
     items *= training.epochs * corpus.trained
+    seconds, flops = beside + items * step.seconds, float(items * flops)
+    if stage == "student" and training.cross_fit and of.needs_teacher:
+        # as many teachers less one, for each lacks a part of the recordings
+        teacher = work(Run("teacher", of), sizes, steps, durations)
+        seconds += (training.cross_fit - 1) * teacher["seconds"]
+        flops += (training.cross_fit - 1) * teacher["flops"]
     tables = NOTEBOOK + corpus.tested * (LINE + 9 * corpus.classes)
     return row | {
         "items": items,
-        "flops": float(items * flops),
-        "seconds": known or beside + items * step.seconds,
+        "flops": flops,
+        "seconds": known or seconds,
         "memory_bytes": memory,
         "disk": 4 * corpus.folds * disk + tables,
         "folder": run.folder,

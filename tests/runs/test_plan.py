@@ -87,6 +87,19 @@ def test_items_and_disk_of_a_run(own_data, known):
     assert data["disk"] == pytest.approx(336 * 1.2 * (32000 + 25 * 32 * 32 * 3))
 
 
+def test_the_teachers_of_cross_fitting_are_counted(own_data, known):
+    usual, fitted = (
+        load(dataset="demo-ravdess", backbone="vgg", training={"cross_fit": k}) for k in (0, 3)
+    )
+    teacher, alone, taught = (
+        plan.work(grid.Run(stage, of), {}, {}, Durations())
+        for stage, of in (("teacher", usual), ("student", usual), ("student", fitted))
+    )
+    # three teachers a fold, each without a third of its recordings
+    for name in ("flops", "seconds"):
+        assert taught[name] == pytest.approx(alone[name] + 2 * teacher[name])
+
+
 def test_memory_of_the_paper_s_largest_teacher():
     """Batch 32 of 125 frames fits 80 GB, and 24 GB, only if activations are computed again."""
     for at_once, least, most in ((None, 250e9, 400e9), (125, 5e9, 24e9)):
