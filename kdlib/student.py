@@ -88,7 +88,7 @@ def build_targets(
 
 @torch.no_grad()
 def predict(network: Network, settings: Settings, dataset: Dataset, rows: np.ndarray) -> Output:
-    """Return logits and embeddings of recordings ``rows``, in their order."""
+    """Return logits and embeddings of recordings ``rows``, in the order of ``rows``."""
     network.eval()
     media, done, outputs, chosen = settings.media, [], [], torch.from_numpy(rows).to(dataset.device)
     for part, start, segments in inference_windows(dataset, chosen, settings):
@@ -98,6 +98,6 @@ def predict(network: Network, settings: Settings, dataset: Dataset, rows: np.nda
             output = network(waveform)
         done.append(part)
         outputs.append((output.logits.float(), output.final.float()))
-    order = torch.cat(done).argsort()
+    order = torch.cat(done).argsort()[chosen.argsort().argsort()]
     logits, final = (torch.cat(parts)[order] for parts in zip(*outputs))
     return Output(logits, final, final)

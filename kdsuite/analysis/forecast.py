@@ -80,17 +80,19 @@ def _balanced(labels, random):
 
 def _answers(sound, weights, asked):
     """Return the classes of the rows ``asked`` by a logistic regression that is fitted to a weight
-    of each class, ``(train, classes)``; scikit-learn's would take a row for each of them."""
+    of each class, ``(train, classes)``; scikit-learn's would take a row for each of them, and half
+    as large a penalty of two classes."""
     used = weights.any(axis=1)
     inputs, weights = np.column_stack([sound, np.ones(len(sound))]), weights[used]
+    known = inputs[used]
     decay = np.full((inputs.shape[1], 1), 1 / baseline.PENALTIES[1])
     decay[-1] = 0  # of the intercepts
 
     def loss(values):
         model = values.reshape(len(decay), -1)
-        scores = log_softmax(inputs[used] @ model, axis=1)
+        scores = log_softmax(known @ model, axis=1)
         error = weights.sum(axis=1, keepdims=True) * np.exp(scores) - weights
-        slope = inputs[used].T @ error + decay * model
+        slope = known.T @ error + decay * model
         return (decay * model**2).sum() / 2 - (weights * scores).sum(), slope.ravel()
 
     start = np.zeros(len(decay) * weights.shape[1])

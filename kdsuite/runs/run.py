@@ -144,13 +144,14 @@ class Run:
     @property
     def current(self) -> bool:
         """Whether the run is done with the code, recordings and lists as they are now."""
-        return self.done and _same(_read(self), self.inputs())
+        saved = _read(self)
+        return self.done and saved is not None and _same(saved, self.inputs())
 
     @property
     def result(self) -> dict[str, Any]:
         """What an analysis asks of the run's result: ``folds``, ``wall`` seconds and
         :data:`PROVENANCE`; empty where it is not done."""
-        return _read(self) if self.done else {}
+        return (_read(self) or {}) if self.done else {}
 
     @property
     def tested(self) -> bool:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -77,7 +76,7 @@ class Progress:
         where TensorBoard is asked for and absent."""
         history = []
         board = self.run and self.run.settings.training.tensorboard
-        name = shorten(fold.name.replace("+", " "), 30, placeholder=" …")  # speakers of a fold
+        name = fold.name if len(fold.name) <= 30 else f"{fold.name[:29]}…"  # it lists speakers
         writer = _board(self.run.folder / "tensorboard" / f"fold-{fold.number}") if board else None
         for number, values in enumerate(epochs, 1):
             self.done += 1

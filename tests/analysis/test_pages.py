@@ -257,7 +257,11 @@ def test_a_suite_without_runs_has_a_report(tmp_path, monkeypatch):
     assert "0 of 0" in soup(index).text
 
 
-@pytest.mark.parametrize("content", ["", "{}", '{"nbformat": 4, "cells": 3}'])
+BOOK = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": %s}'
+UNLIKE = BOOK % '[{"cell_type": "markdown", "metadata": {}, "id": "a"}]'  # a cell without source
+
+
+@pytest.mark.parametrize("content", ["", "{}", BOOK % "3", BOOK % "[]", UNLIKE, "[" * 100_000])
 def test_failed_and_interrupted_runs_have_a_page(tmp_path, monkeypatch, content):
     grid_text = "runs:\n- {dataset: demo-ravdess, backbone: vgg, alpha: [0, 0.5]}\n"
     suite = small_suite(tmp_path, monkeypatch, grid_text)

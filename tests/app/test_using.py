@@ -12,6 +12,7 @@ import pickle
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -278,18 +279,31 @@ def test_a_threshold_worked_out_by_hand():
     assert metrics.eer_threshold(*apart) == pytest.approx(0.35)
 
 
-def test_the_threshold_is_that_of_the_training_recordings(run):
-    loaded = kdlib.load_student(run.file)
+def threshold(run, loaded, speaker):
+    """Return the threshold of the training recordings, by hand."""
     rows = run.fold.train
     heard = {row: loaded.embed(file) for row, file in zip(rows, run.files(rows))}
-    speaker = run.store.recordings.speaker
     pairs = list(itertools.combinations(rows, 2))
     cosines = [
         float(heard[a] @ heard[b] / np.linalg.norm(heard[a]) / np.linalg.norm(heard[b]))
         for a, b in pairs
     ]
-    genuine = [bool(speaker[a] == speaker[b]) for a, b in pairs]
-    assert loaded.threshold == pytest.approx(by_hand(cosines, genuine), abs=1e-5)
+    return by_hand(cosines, [bool(speaker[a] == speaker[b]) for a, b in pairs])
+
+
+def test_speakers_in_turn_have_their_own_threshold(run):
+    """Recordings to calibrate on are drawn in another order than that of the store."""
+    network, loaded = student_file.read(run.file)[0], kdlib.load_student(run.file)
+    speaker = [f"speaker-{row % 3}" for row in range(len(run.store.recordings))]
+    store = replace(run.store, recordings=run.store.recordings.assign(speaker=speaker))
+    told = stages.verification_threshold(network, run.settings, store, run.fold)
+    assert told["threshold"] == pytest.approx(threshold(run, loaded, speaker), abs=1e-5)
+
+
+def test_the_threshold_is_that_of_the_training_recordings(run):
+    loaded = kdlib.load_student(run.file)
+    expected = threshold(run, loaded, run.store.recordings.speaker)
+    assert loaded.threshold == pytest.approx(expected, abs=1e-5)
     told = loaded.facts.verification
     assert (told.recordings_of, told.recordings, told.speakers) == ("train", 12, 3)
     assert told.pairs == {"same": 18, "different": 48}

@@ -107,10 +107,13 @@ def test_test_recordings_are_answered_in_their_order(own_data):
 
     network = build_student(settings, 2)
     together = student.predict(network, settings, store, np.arange(12))
+    mixed = np.random.default_rng(0).permutation(12)
     alone = torch.cat(
         [student.predict(network, settings, store, np.array([row])).logits for row in range(12)]
     )
     torch.testing.assert_close(together.logits, alone, atol=1e-5, rtol=1e-4)
+    answers = student.predict(network, settings, store, mixed).logits
+    torch.testing.assert_close(answers, alone[mixed], atol=1e-5, rtol=1e-4)
 
 
 def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):

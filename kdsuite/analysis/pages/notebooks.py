@@ -22,6 +22,8 @@ SHOWN = [
     "text/latex",
     "text/plain",
 ]
+# what nbformat raises beside its own error
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 BROKEN = '<p class="absent">This notebook was interrupted while it was written.</p>'
 
 
@@ -62,8 +64,10 @@ def read(notebook: Path) -> list[Any]:
     """Return the cells of a notebook; a cell that says so where it was interrupted while it was
     written, or is none."""
     try:
-        return nbformat.read(notebook, as_version=4).cells
-    except (ValueError, LookupError, TypeError, AttributeError, nbformat.ValidationError):
+        book = nbformat.read(notebook, as_version=4)
+        nbformat.validate(book)
+        return book.cells or [new_markdown_cell(BROKEN)]
+    except (nbformat.ValidationError, *DAMAGE):
         return [new_markdown_cell(BROKEN)]
 
 
