@@ -5,8 +5,8 @@ Lengths are in units of half a head's height around the head's centre, y downwar
 head and the hair are complex numbers x + iy.
 """
 
+import math
 from collections.abc import Iterator
-from functools import cache
 from itertools import product
 
 import numpy as np
@@ -21,17 +21,26 @@ ACTION_UNITS = table("face")
 SPREAD = ACTION_UNITS.to_numpy().std(1)
 HELD = 2  # frames that one picture is shown for: 15 a second look the same, and take half the time
 BLINK = (0.5, 0.1, 0.0, 0.3, 0.8)  # how far the lids are open, frame by frame
-FACE = yaml.safe_load((FOLDER / "face.yaml").read_text())
+LAYERS = yaml.safe_load((FOLDER / "face.yaml").read_text())
+
+ANGLES = np.linspace(0, 2 * np.pi, 72, endpoint=False)
+RING = np.exp(1j * ANGLES)
+ACROSS = -np.cos(np.linspace(0, np.pi, 17))  # closer together at the ends, where outlines bend
+OUT = (ACROSS + 1) / 2  # of a brow: 0 at the nose, 1 at the temple
+# of glasses: around outside, and back inside
+RIM = np.concatenate([RING, [1, 0.88], 0.88 * RING[::-1]])
+# the functions along outlines in face.yaml
+ALONG = {
+    "one": 1.0, "across": ACROSS, "out": OUT, "arch": 1 - ACROSS**2,
+    "bulge": np.sqrt(1 - ACROSS**2), "dome": np.sqrt(1 - ACROSS**2) ** 0.7,
+    "tips": ACROSS**8, "curl": np.cos(3 * np.pi * ACROSS), "sweep": np.sin(0.8 * np.pi * OUT),
+    "cos": RING.real[::2], "sin": RING.imag[::2], "disc_x": RING.real[::3], "disc_y": RING.imag[::3],
+    "rim_x": RIM.real, "rim_y": RIM.imag,
+}  # fmt: skip
 
 
-@cache
-def _compiled(formula):
-    return compile(str(formula), "face.yaml", "eval")
-
-
-def _value(formula, values):
-    """Return the value of a formula of ``face.yaml`` for the ``values`` of its names."""
-    return eval(_compiled(formula), vars(np), values)
+def _rounded(x, power):
+    return np.sign(x) * np.abs(x) ** power
 
 
 def _shape(actor, seed):
@@ -39,12 +48,34 @@ def _shape(actor, seed):
     ``face.yaml``: colours are taken in turn, so that neighbours by number share none; sizes are
     drawn."""
     person, turn = traits(actor, seed, "face"), actor + seed
-    values = person | {"actor": actor, "turn": turn}
-    for name, (step, choices) in person["in_turn"].items():
-        values[name] = choices[turn * step % len(choices)]
-    for name, formula in FACE["outlines"].items():
-        values[name] = _value(formula, values)
-    return values
+    head, jaw = person["head"], person["jaw"]
+    volume, line, temple, fall, curls, parting = person["hair_styles"][turn // 2 % 4]
+
+    x, y, below = RING.real, RING.imag, RING.imag > 0
+    narrow = 1 - (0.16 - 0.1 * jaw) * np.maximum(y, 0) ** 2  # the jaw than the skull
+    side = _rounded(x, np.where(below, 1 - 0.35 * jaw, 0.85)) * head * narrow
+    wide = _rounded(x, np.where(below, 0.45, 0.9)) * (head + volume + 0.02)
+    tall = y * np.where(below, fall, 1 + volume)
+
+    # the hair in front: over the head from temple to temple, and back along the hairline, which is
+    # highest at the parting
+    angles = np.linspace(np.arcsin(temple), -np.pi - np.arcsin(temple), 72)
+    across, up = np.cos(angles), np.sin(angles)
+    width = head * 0.98 + (0.4 * volume + 0.03) * np.clip(0.2 - up, 0, 1)
+    over = _rounded(across, 0.85) * width + 1j * up * (1 + volume * (up < 0))
+    away = np.maximum((parting - ACROSS) / (1 + parting), (ACROSS - parting) / (1 - parting))
+    hairline = ACROSS * head * 0.93 + 1j * (line + (temple - line) * away**2.5)
+    in_turn = {
+        name: choices[turn * step % len(choices)]
+        for name, (step, choices) in person["in_turn"].items()
+    }
+    return ALONG | person | in_turn | {
+        "fall": fall, "has_beard": actor % 6 == 3,
+        "skull": side + 1j * y, "low": y > 0.3,
+        "chin": np.interp(ACROSS * head, side[below][::-1], y[below][::-1]),
+        "hair_behind": (wide + 1j * tall) * (1 + curls * np.cos(9 * ANGLES)),
+        "hair_in_front": np.concatenate([over * (1 + curls * np.cos(14 * angles)), hairline]),
+    }  # fmt: skip
 
 
 def _draw(values, image):
@@ -56,18 +87,22 @@ def _draw(values, image):
     polygon, scale = ImageDraw.Draw(image).polygon, 0.37 * image.height
     centre = complex(0.5 * image.width, 0.46 * image.height)
 
-    def curve(formula):
-        return _value(formula, values)
+    def curve(sums):
+        if isinstance(sums, list):
+            return np.minimum(*map(curve, sums))
+        return sum(
+            math.prod([factor, *map(values.get, names.split())]) for names, factor in sums.items()
+        )
 
-    for layer in FACE["layers"]:
+    for layer in LAYERS:
         x, y, angle = map(curve, layer["moves"])
         move, turn = complex(x, y), np.exp(1j * angle)
         for values["side"], part in product(layer.get("sides", [1]), layer["shapes"]):
-            for name, formula in part.get("curves", {}).items():
-                values[name] = curve(formula)
-            if curve(part.get("when", 1)) <= 0:
+            for name, sums in part.get("curves", {}).items():
+                values[name] = curve(sums)
+            if curve(part.get("when", {"one": 1})) <= 0:
                 continue
-            x, ys = curve(part["x"]), map(curve, part.get("y", [0]))
+            x, ys = curve(part["x"]), map(curve, part.get("y", [{}]))
             if "within" in part:
                 lids = (np.interp(x, values["eye_x"], values[lid]) for lid in part["within"])
                 ys = [np.clip(*ys, *lids)]
