@@ -98,6 +98,7 @@ def predict(network: Network, settings: Settings, dataset: Dataset, rows: np.nda
             output = network(waveform)
         done.append(part)
         outputs.append((output.logits.float(), output.final.float()))
+    # parts of one length come one after the other; back into the order of rows
     order = torch.cat(done).argsort()[chosen.argsort().argsort()]
     logits, final = (torch.cat(parts)[order] for parts in zip(*outputs))
     return Output(logits, final, final)

@@ -54,11 +54,15 @@ def reproduce(suite: str, sample: int = 3, seed: int = 0, from_scratch: bool = F
     for run in random.Random(seed).sample(done, min(sample, len(done))):
         with tempfile.TemporaryDirectory(prefix="kdlib-") as scratch:
             lines = _again(run, Path(scratch), from_scratch)
-        spread = run.result.get("repeat") == "spread"  # as on a GPU
-        fine = "within the spread of trainings" if spread else "every number is the same"
+        fine = "within the spread of trainings" if _spread(run) else "every number is the same"
         print(f"{run.name}:", "\n    ".join(lines or [fine]), flush=True)
         same &= not lines
     return same
+
+
+def _spread(run):
+    """Return whether the run's numbers repeat but for the spread of trainings, as on a GPU."""
+    return run.result.get("repeat") == "spread"
 
 
 def _again(run, scratch, from_scratch):
@@ -78,8 +82,7 @@ def _again(run, scratch, from_scratch):
     if done.returncode:
         return [f"the run failed: {(done.stderr.strip() or 'nothing was said').splitlines()[-1]}"]
     again = scratch / "reports" / run.folder.relative_to(paths.REPORTS)
-    compare = beyond_spread if run.result.get("repeat") == "spread" else differences
-    lines = compare(run.folder, again)
+    lines = (beyond_spread if _spread(run) else differences)(run.folder, again)
     numbers = [line for line in lines if not line.startswith("provenance")]
     if not numbers:
         return []

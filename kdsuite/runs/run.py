@@ -200,7 +200,7 @@ _DATA_RUNS = {}
 
 def _same(saved, expected):
     """Return whether a result was made of what is ``expected``; what a former one does not tell, or
-    nobody knows now, counts as the same."""
+    cannot be known now, counts as the same."""
     return all(saved[name] in (None, "", value) for name, value in expected.items() if value)
 
 
