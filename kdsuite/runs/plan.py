@@ -33,10 +33,11 @@ from kdsuite.settings import Settings, relevant
 # mean seconds of a recording, as published; those of RAVDESS have about the training duration
 SECONDS = {"voxceleb1": 8.2, "iemocap": 4.5}
 # seconds of a run that are not training, as small runs on two cores have them, and of the report
-OVERHEAD = {"data": 20.0, "teacher": 7.0, "student": 6.0}
+OVERHEAD = {"data": 12.0, "teacher": 7.0, "student": 6.0}
 REPORT = 30.0
-# seconds of video that one core decodes, crops and resizes in a second
-DECODED = 15.0
+# seconds of video that one core decodes, crops and resizes in a second; of a synthetic corpus,
+# which it draws and encodes before
+DECODED, DRAWN = 15.0, 9.0
 # TFLOP/s of a training step of full size on one H100: bf16, channels-last, CUDA graphs, batches of
 # 32. A prototype of the step was measured; `make gpu-check` measures the step itself.
 H100 = {
@@ -119,8 +120,10 @@ class Step:
 
     def __init__(self, settings: Settings, stage: str, classes: int) -> None:
         media, training = settings.media, settings.training
+        self.sequential, self.samples = settings.sequential, 0
         if stage == "student":
-            sound = torch.zeros(1, settings.segments * media.samples_per_segment)
+            self.samples = settings.segments * media.samples_per_segment
+            sound = torch.zeros(1, self.samples)
             shape = Spectrogram(media, settings.sequential)(sound).shape[1:]
             build = build_student
         else:
@@ -133,7 +136,7 @@ class Step:
         most = math.ceil(training.batch_size / training.accumulate) * self.items
         self.at_once = min(most, self.items > 1 and training.frames_at_once or most)
         kind = stage, settings.backbone, settings.model.model_dump(), training.precision
-        self.name = digest([*kind, self.shape, self.at_once])
+        self.name = digest([*kind, self.items, self.shape, self.at_once])
 
     @cached_property
     def cost(self) -> tuple[int, int, int]:
@@ -167,29 +170,37 @@ class Step:
         memory = 16 * parameters + 1.1 * self.at_once * (sum(saved.values()) // halved)
         return flops.get_total_flops() // 2, round(memory), parameters
 
+    def _example(self, items):
+        """Return the shape of an example of so many items: a waveform, or pictures or rows."""
+        if self.samples:
+            return (self.samples * items // self.items,)
+        return (items, *self.shape) if self.sequential else self.shape
+
     @cached_property
     def seconds(self) -> float:
         """The seconds that training takes for an item: forwards, backwards and Adam, measured for a
         fifth of a second, or in one step behind a first one.
 
-        Crops, spectrograms, aggregator and distance, which take little in networks of usual size,
-        are not measured.
+        Gathering a batch and the distance, which take little, are not measured.
         """
-        device, count, clock = device_of(self.training), self.at_once, {}
+        device, clock = device_of(self.training), {}
+        items, count = self.items, self.at_once // self.items or 1
         if device.type == "cpu":  # one thread, and seconds of work, whatever else goes on there
-            count, clock = min(count, int(LARGE / self.cost[0])) or 1, {"timer": time.process_time}
+            most, clock = int(LARGE / self.cost[0]) or 1, {"timer": time.process_time}
+            items = min(items, most)  # a long sequence is measured by its beginning
+            count = min(count, most // items)
         network = place(self.build(), device)
         optimizer = torch.optim.Adam(network.parameters(), fused=True)
-        items = torch.rand(count, *self.shape, device=device)
+        examples = torch.rand(count, *self._example(items), device=device)
 
         def step():
             with autocast(device, self.training):
-                loss = network.encoder(items).float().sum()
+                loss = network(examples).logits.float().sum()
             loss.backward()
             optimizer.step()
 
         timer = benchmark.Timer("step()", globals={"step": step}, **clock)
-        return timer.blocked_autorange().median / count
+        return timer.blocked_autorange().median / (count * items)
 
 
 def work(
@@ -218,8 +229,9 @@ def work(
     if stage == "data":
         frames = 4 * MEASUREMENTS if features else 3 * media.fps * media.frame_size**2
         seconds = corpus.recordings * corpus.seconds
+        rate = DRAWN if of.corpus.synthetic else DECODED
         return row | {
-            "seconds": known or beside + seconds / DECODED * (not of.corpus.synthetic),
+            "seconds": known or beside + seconds / rate * (not features),
             "disk": seconds * (2 * media.sample_rate + frames),
             "folder": digest(relevant(of, stage, decoding=True)),
         }
@@ -317,7 +329,7 @@ def in_words(forecast: dict[str, Any]) -> str:
 {table.to_string(formatters=formats, header=header)}
 
 This machine ({forecast["machine"]["device"]}, {forecast["machine"]["side_by_side"]} run(s) side by side): {_time(forecast["hours"])} for all, {_time(forecast["hours_missing"])} for what is missing.
-Runs take what those alike took that are done; of others the encoders' passes and Adam were measured now.
+Runs take what those alike took that are done; of others a training step of each network was measured now.
 One {forecast["gpu"]}: {_time(forecast["gpu_hours"])} of training; eight of them: {_time(forecast["eight_gpu_hours"])}.
 Disk: {disk}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.

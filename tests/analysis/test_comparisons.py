@@ -172,6 +172,38 @@ def test_shares_of_recordings_and_of_labels_stand_apart(reports):
     assert sensitivity(runs).empty
 
 
+def test_the_curve_over_labels_has_each_share_once():
+    """Targets of the teacher and the two controls that tell less; at the nearest α of the page."""
+    runs, random = [], np.random.default_rng(0)
+    kinds = [{}, {"targets": "random"}, {"targets": "shuffled_in_class"}, {"targets": "shuffled"}]
+    for labelled in (0.1, 0.3, 1.0):
+        for alpha, training in [(0, {}), (0.25, {}), *((0.5, of) for of in kinds)]:
+            world = World(speakers=16, recordings=42, folds=4, seeds=1, video=0.7, carried=1.0)
+            distilled, undistilled = simulate(world, random)
+            of = {"dataset": "demo-ravdess", "backbone": "vgg", "corpus": {"labelled": labelled}}
+            predictions = distilled if alpha else undistilled
+            runs.append(leave(load(**of, alpha=alpha, training=training), predictions))
+    made = ask("gains", runs, alpha=0.6)
+    name = "figure-labels-demo-ravdess-uar-vgg-nonseq"
+    drawn = made.pictures[name].data
+    assert not drawn.duplicated(["kind", "labelled"]).any() and (drawn.alpha == 0.5).all()
+    assert drawn.kind.value_counts().to_dict() == dict.fromkeys(
+        ("embedding", "random", "shuffled_in_class"), 3
+    )
+    found = comparisons.compare_runs(runs, results.collect(runs))
+    found = found[found.alpha == 0.5].set_index(["targets", "labelled"])
+    for row in drawn.itertuples():
+        place = {"embedding": "teacher"}.get(row.kind, row.kind), row.labelled
+        assert (row.gain, row.low, row.high) == tuple(found.loc[place, ["gain", "low", "high"]])
+    assert "10 % labelled, embedding (the paper's): " in made.figures[name].alt
+    random = drawn[(drawn.kind == "random") & (drawn.low > 0)].labelled
+    shares = " and ".join(f"{100 * share:g} %" for share in random) or "no share"
+    assert f"random vectors: with {shares} of the labels the interval lies above zero." in made.text
+    # of two shares no curve is drawn
+    two = [run for run in runs if run.settings.corpus.labelled > 0.1]
+    assert name not in ask("gains", two).figures
+
+
 def test_tables_and_answers_say_what_is_proven():
     runs = suite()
     gains, controls, claims = (ask(name, runs) for name in ("gains", "controls", "claims"))
