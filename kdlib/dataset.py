@@ -47,8 +47,11 @@ class Ragged:
     def to(self, device: torch.device, upload: bool = True) -> Self:
         """Return the same rows for work on ``device``; without ``upload``, or where they do not
         fit, ``values`` stay."""
-        upload = upload or device.type == "cpu"
-        fit = upload and self.values.nbytes <= MAX_MEMORY_SHARE * free_memory(device)
+        # what is there already needs no memory
+        fit = "cpu" != self.values.device.type == device.type or (
+            (upload or device.type == "cpu")
+            and self.values.nbytes <= MAX_MEMORY_SHARE * free_memory(device)
+        )
         values = self.values.to(device) if fit else self.values
         starts, lengths = self.starts.to(device), self.lengths.to(device)
         return Ragged(values, starts, lengths, self.longest, fit)
@@ -72,8 +75,7 @@ class Ragged:
         the number of each row, ``(rows,)``."""
         pairs = zip(self.starts[rows].tolist(), self.lengths[rows].tolist())
         items = [torch.arange(start, start + length, step) for start, length in pairs]
-        counts = torch.tensor([*map(len, items)], dtype=torch.long)
-        return torch.cat(items).to(self.starts.device), counts.to(self.starts.device)
+        return torch.cat(items).to(self.starts.device), -(-self.lengths[rows] // step)
 
     def windows(self, rows: Tensor, start: Tensor | None, length: int, step: int = 1) -> Tensor:
         """Return ``length`` items of each of ``rows`` from ``start`` on, every ``step``-th:
@@ -168,7 +170,7 @@ class Dataset:
 def segments_in(samples, media: Media):
     """Return how many segments hold ``samples`` of audio, a number or a tensor; the last one may be
     filled up."""
-    return (samples + media.samples_per_segment - 1) // media.samples_per_segment
+    return -(-samples // media.samples_per_segment)
 
 
 def random_starts(dataset: Dataset, rows: Tensor, draws: Tensor, media: Media) -> Tensor:

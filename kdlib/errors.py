@@ -21,9 +21,8 @@ class UserError(ValueError):
     def __init__(self, sentence: str):
         super().__init__(printable(sentence))
 
-    def _render_traceback_(
-        self,
-    ):  # the hook by which IPython lets an exception show itself
+    # the hook by which IPython lets an exception show itself
+    def _render_traceback_(self):
         return [f"{type(self).__name__}: {self}"]
 
 

@@ -123,8 +123,8 @@ class SoftLabel(Objective):
 
     def distillation_loss(self, logits: Tensor, embedding: Tensor, targets: Targets) -> Tensor:
         """Return the cross-entropy with the soft labels."""
-        soft = F.cross_entropy(logits / self.temperature, targets.probabilities)
-        return self.temperature**2 * soft
+        t = self.temperature
+        return t**2 * F.cross_entropy(logits / t, targets.probabilities)
 
 
 class Multitask(Embedding):

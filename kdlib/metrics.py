@@ -38,7 +38,7 @@ def eer(scores: ndarray, genuine: ndarray, convention: str = "interpolated") -> 
 
 
 def _interpolated(accepted, rejected):
-    after = int(np.argmax(accepted >= rejected))  # never the first point, where all are rejected
+    after = np.argmax(accepted >= rejected)  # never the first point, where all are rejected
     before = after - 1
     gap = accepted - rejected
     share = gap[before] / (gap[before] - gap[after])
@@ -47,7 +47,7 @@ def _interpolated(accepted, rejected):
 
 def _nearest(accepted, rejected):
     """Return the place of the threshold where the two rates are nearest to each other."""
-    return int(np.argmin(np.abs(accepted - rejected)))
+    return np.argmin(np.abs(accepted - rejected))
 
 
 EER = {

@@ -30,8 +30,9 @@ class Spectrogram(nn.Module):
         # on the CPU also where the weights are on the meta device, to be loaded later
         with torch.device("cpu"):
             window = torch.hamming_window(round(media.window * rate))
-            mel = media.front_end == "logmel"
-            bands = F.melscale_fbanks(bins, 0.0, rate // 2, media.bins, rate) if mel else None
+            bands = None
+            if media.front_end == "logmel":
+                bands = F.melscale_fbanks(bins, 0.0, rate // 2, media.bins, rate)
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("bands", bands, persistent=False)
 
@@ -42,7 +43,7 @@ class Spectrogram(nn.Module):
         with autocast(waveform.device):  # a logarithm needs float32
             power, size = 1.0 if self.bands is None else 2.0, len(self.window)
             magnitude = F.spectrogram(
-                waveform, 0, self.window, self.fft, self.hop, size, power, normalized=False
+                waveform, 0, self.window, self.fft, self.hop, size, power, False
             )
             if self.bands is not None:
                 magnitude = (magnitude.transpose(-1, -2) @ self.bands).transpose(-1, -2)

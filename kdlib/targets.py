@@ -97,14 +97,12 @@ def random(source: Source) -> TargetFunction:
         order = draws.argsort(dim=0).to(values.device)
         return values.index_copy(0, train, values[train].gather(0, order))
 
-    embedding = privileged.recording_embedding
-    if em := settings.setting == "em":
-        frames = privileged.frames
-        embedding = torch.segment_reduce(frames.values, "mean", lengths=frames.lengths)
+    em = settings.setting == "em"
+    embedding = privileged.mean_embedding if em else privileged.recording_embedding
     embedding, probabilities = mixed(embedding), mixed(privileged.probabilities)
     if em:
         embedding = embedding[:, None].expand(-1, settings.segments, -1)
-    probabilities = probabilities / probabilities.sum(dim=1, keepdim=True)
+    probabilities = (probabilities.log() / settings.training.temperature).softmax(dim=-1)
     return lambda rows, start, spectrogram: Targets(embedding[rows], probabilities[rows])
 
 
@@ -114,7 +112,8 @@ def audio(source: Source) -> TargetFunction:
 
     def targets(rows, start, spectrogram):
         output = source.audio_teacher(spectrogram)
-        return Targets(output.distilled.float(), output.logits.float().softmax(dim=-1))
+        logits = output.logits.float() / source.settings.training.temperature
+        return Targets(output.distilled.float(), logits.softmax(dim=-1))
 
     return torch.no_grad()(targets)
 

@@ -2,7 +2,7 @@
 privileged information."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,11 @@ class PrivilegedInformation:
     confidence: Tensor | None = None
     network: Network | None = None
 
+    @cached_property
+    def mean_embedding(self) -> Tensor:
+        """The mean of each recording's ``frames``, ``(recordings, embedding)``."""
+        return torch.segment_reduce(self.frames.values, "mean", lengths=self.frames.lengths)
+
     def targets(self, rows: Tensor, start: Tensor, settings: Settings, timed: bool) -> Targets:
         """Return the targets of a batch of crops that start at frames ``start``, at the level of
         the run's setting.
@@ -49,14 +54,15 @@ class PrivilegedInformation:
         """
         media, segments, em = settings.media, settings.segments, settings.setting == "em"
         embedding, logits = self.recording_embedding[rows], self.probabilities[rows].log()
-        if em or self.network:
+        if em and not timed:
+            embedding = self.mean_embedding[rows, None].expand(-1, segments, -1)
+        elif em or self.network:
             first, count = start // media.frame_stride, segments * media.frames_per_segment
-            window = self.frames.windows(rows, first if timed else None, count)
+            window = self.frames.windows(rows, first, count)
             if self.network:
                 embedding, logits = self._of_crops(window)
             if em:  # Eq. 6
-                means = window.unflatten(1, (segments if timed else 1, -1)).mean(dim=2)
-                embedding = means.expand(-1, segments, -1)
+                embedding = window.unflatten(1, (segments, -1)).mean(dim=2)
         return Targets(embedding, (logits / settings.training.temperature).softmax(dim=-1))
 
     @torch.no_grad()
@@ -179,9 +185,8 @@ def extract_privileged(network: Network, settings: Settings, dataset: Dataset) -
     by_frame = logits.softmax(dim=-1)
     peak = torch.stack([row.argmax() for row in peak_score(logits).split(lengths.tolist())])
     best = frames.starts + peak
-    confidence = by_frame.max(dim=1).values
     return {
-        **arrays, "peak": peak, "confidence": confidence, "recording_embedding": embeddings[best], "probabilities": by_frame[best],
+        **arrays, "peak": peak, "confidence": by_frame.amax(dim=1), "recording_embedding": embeddings[best], "probabilities": by_frame[best],
     }  # fmt: skip
 
 

@@ -38,7 +38,7 @@ class Aggregator(nn.Module):
         """Return ``(batch, embedding)`` of ``(batch, segments, embedding)``."""
         with autocast(segments.device):
             hidden = self.norms[0](segments.to(self.attention[0].weight.dtype))
-            for layer, norm in zip(self.layers, self.norms[1:], strict=True):
+            for layer, norm in zip(self.layers, self.norms[1:]):
                 hidden = self.activation(norm(layer(hidden)[0]))  # (batch, segments, embedding)
             weights = self.attention(hidden).softmax(dim=1)  # (batch, segments, 1)
             return (weights * hidden).sum(dim=1)

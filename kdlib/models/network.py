@@ -144,10 +144,7 @@ def teacher(
     """
     model = Model(**sizes)
     if measurements is not None:
-        first, last = (
-            nn.Linear(measurements, model.embedding),
-            nn.Linear(model.embedding, model.embedding),
-        )
+        first, last = (nn.Linear(of, model.embedding) for of in (measurements, model.embedding))
         encoder = nn.Sequential(first, nn.ReLU(), last, nn.ReLU())
     else:
         maps, features = BACKBONES[backbone][1](model)

@@ -51,9 +51,8 @@ class Block(nn.Module):
             *convolution(middle, last, 1)[:2],  # ReLU follows the sum
             *excitation(last, reduction),
         )
-        self.shortcut = (
-            nn.Identity() if inputs == last else nn.Sequential(*convolution(inputs, last, 1)[:2])
-        )
+        shortcut = [] if inputs == last else convolution(inputs, last, 1)[:2]
+        self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep height and width, ``(batch, inputs, height, width)`` to ``(batch, last, height,

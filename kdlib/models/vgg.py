@@ -14,8 +14,7 @@ STUDENT_CHANNELS = ((64, 64, 64), (128, 128, 128))
 def student(model: Model) -> tuple[nn.Module, int]:
     """Return the convolutions of the audio VGG, ``(batch, 1, bins, columns)`` to feature maps, and
     their channels."""
-    layers = []
-    channels = 1
+    layers, channels = [], 1
     for group in STUDENT_CHANNELS:
         for item in group:
             inputs, channels = channels, max(1, round(item * model.width))
@@ -29,8 +28,9 @@ def teacher(model: Model) -> tuple[nn.Module, int]:
     7×7 maps, and the maps' size."""
     from torchvision.models import vgg
 
-    width = model.teacher_width
-    configuration = [item if item == "M" else max(1, round(item * width)) for item in vgg.cfgs["D"]]
+    configuration = [
+        item if item == "M" else max(1, round(item * model.teacher_width)) for item in vgg.cfgs["D"]
+    ]
     maps = vgg.make_layers(configuration, batch_norm=model.teacher_batchnorm)
     # torchvision's initial weights; its VGG would first draw 120 million of a classifier that is
     # not used

@@ -16,7 +16,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from kdlib.dataset import center_start, segments_in
 from kdlib.errors import InvalidStudent
 from kdlib.models.network import Network, Output
-from kdsuite.data.decoding.sound import as_stored, pieces, read_sound
+from kdsuite.data.decoding.sound import as_stored, read_sound
+from kdsuite.data.pieces import pieces
 from kdsuite.runs import student_file
 from kdsuite.settings import Settings
 

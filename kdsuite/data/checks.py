@@ -86,8 +86,9 @@ def verdict(table: pd.DataFrame, corpus: Corpus) -> str:
             f"LEAK: {table[BOTH['sound']].sum()} sounds of the test are, byte for byte, in training "
             f"too, such as {table.attrs['example']}; its numbers flatter the networks."
         )
-    # portions tests new recordings of the speakers in training
-    apart = BOTH["source" if protocol == "portions" else "speaker"]
+    # portions tests new recordings of the speakers in training, as all do whose target they are
+    same = protocol == "portions" or corpus.target == "speaker"
+    apart = BOTH["source" if same else "speaker"]
     if leaking[apart]:
         return f"LEAK: protocol {protocol} has {apart}; its numbers flatter the networks."
     if leaking[BOTH["speaker"]]:

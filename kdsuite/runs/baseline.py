@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from kdlib.dataset import Fold
 from kdlib.parameters import Media
 from kdlib.spectrogram import Spectrogram
-from kdsuite.data.decoding.sound import pieces
+from kdsuite.data.pieces import pieces
 from kdsuite.data.store import Store
 
 # values of C, the inverse strength of the penalty, to choose from: at a tie the first is taken, and

@@ -8,7 +8,7 @@ import torch
 
 from kdlib import student
 from kdlib.models.network import Network
-from kdsuite.data.decoding.sound import pieces
+from kdsuite.data.pieces import pieces
 from kdsuite.data.store import Store
 from kdsuite.settings import Settings
 

@@ -79,7 +79,7 @@ class RunResult(NamedTuple):
         for name, table in (("validation", self.validation), ("frames", self.frames)):
             if table is not None and len(table):
                 values = metrics.by_fold(table).drop(columns="recordings").set_index("fold")
-                folds = folds.join(values.add_prefix(f"{name}_"), on="fold", how="inner")
+                folds = folds.join(values.add_prefix(f"{name}_"), on="fold")
         if self.trial_scores is None:
             return folds
         return folds.merge(verification.by_fold(self.trial_scores, self.trials), on="fold")
@@ -111,7 +111,8 @@ def write(run: Run, result: RunResult) -> Path:
         "settings": run.settings.model_dump(mode="json"),
         **({} if run.tested else {"untested": UNTESTED}),
         "metrics": {name: float(values.mean()) for name, values in averaged.items() if len(folds)},
-        "folds": folds.to_dict("records"),
+        # of a fold without validation recordings there is nothing to say of them
+        "folds": [row.dropna().to_dict() for _, row in folds.astype(object).iterrows()],
         "history": result.history,
         **result.facts,
         "incomplete": store.recordings.attrs.get("incomplete", {}),
@@ -142,11 +143,10 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
         origin = json.loads(metadata.distribution("kdlib").read_text("direct_url.json") or "{}")
         commit, changes = origin.get("vcs_info", {}).get("commit_id"), None
     else:
-        commit = _git("rev-parse", "HEAD")
-        changes = commit and _git("status", "--porcelain", "--untracked-files=no")
+        commit, changes = commit_now()
     return {
         "commit": commit,
-        "uncommitted_changes": changes if changes is None else bool(changes),
+        "uncommitted_changes": changes,
         "python": platform.python_version(),
         "packages": {"kdlib": __version__} | {name: metadata.version(name) for name in PACKAGES},
         "device": device,
@@ -157,7 +157,15 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
     }
 
 
-@cache  # the code that a process has read is that of its beginning
+@cache
+def commit_now() -> tuple[str | None, bool | None]:
+    """Return the commit of the code when a process first asked, and whether the code was changed
+    since; None where git does not tell."""
+    commit = _git("rev-parse", "HEAD")
+    changes = commit and _git("status", "--porcelain", "--untracked-files=no")
+    return commit, changes if changes is None else bool(changes)
+
+
 def _git(*arguments):
     """Return what git says of the repository, None where it says nothing, and print why."""
     command = ["git", "-C", paths.ROOT, *arguments]

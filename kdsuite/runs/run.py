@@ -4,6 +4,7 @@ there and still right.
 Light: Snakemake reads it at every start.
 """
 
+import hashlib
 import json
 import math
 from contextlib import suppress
@@ -45,7 +46,10 @@ class Run:
     settings: Settings
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "settings", self.settings.canonical())
+        settings = self.settings.canonical()
+        if self.stage == "data":  # one run for all folds
+            settings = settings.model_copy(update={"folds": ALL_FOLDS})
+        object.__setattr__(self, "settings", settings)
 
     @cached_property
     def key(self) -> str:
@@ -59,7 +63,7 @@ class Run:
         alpha = max(f"{of.alpha:.2f}", repr(of.alpha), key=len)
         teacher = "sequential" if of.sequential else "nonseq"
         key = KEYS[self.stage].format(of, alpha=alpha, teacher=teacher)
-        if self.stage != "data" and str(of.folds) != ALL_FOLDS:
+        if str(of.folds) != ALL_FOLDS:
             key += f"-f{str(of.folds).replace(' ', '').replace(',', '_')}"
         if overrides := of.overrides(self.stage):
             key += f"-x{digest(overrides, 6)}"
@@ -112,8 +116,19 @@ class Run:
 
     @property
     def code(self) -> str:
-        """A short hash of the code behind the run's result."""
-        return sources.fingerprint(self.code_kind, scored=True)
+        """A short hash of the code behind the run's result, and of its teacher's first weights."""
+        return sources.fingerprint(self.code_kind, scored=True) + self.weights
+
+    @property
+    def weights(self) -> str:
+        """A short hash of the file of pretrained weights from which the run's teacher starts; ""
+        where there is none."""
+        file = Path(self.settings.model.teacher_weights)
+        taught = self.stage == "teacher" or self.kind == "student" and self.settings.needs_teacher
+        if not (taught and file.is_file()):
+            return ""
+        stat = file.stat()
+        return _hash(file, stat.st_mtime_ns, stat.st_size)
 
     @property
     def needs(self) -> list["Run"]:
@@ -202,6 +217,12 @@ def _same(saved, expected):
     """Return whether a result was made of what is ``expected``; what a former one does not tell, or
     cannot be known now, counts as the same."""
     return all(saved[name] in (None, "", value) for name, value in expected.items() if value)
+
+
+@cache
+def _hash(file, *version):
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:12]
 
 
 def _read(run):

@@ -7,6 +7,7 @@ other code is out of date.
 
 import ast
 from functools import cache
+from itertools import chain
 
 from kdlib.parameters import digest
 from kdsuite import paths
@@ -18,6 +19,7 @@ NETWORK = (
 )  # fmt: skip
 STUDENT = (
     *NETWORK, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py", "kdsuite/runs/prediction.py",
+    "kdsuite/data/pieces.py",
 )  # fmt: skip
 # what trains the networks of each kind of run, and asks its students, whose answers an interrupted
 # run keeps
@@ -34,7 +36,13 @@ SCORES = ("kdsuite/data/folds.py", "kdlib/metrics.py", "kdsuite/runs/metrics.py"
 TRIAL_SCORES = (*SCORES, "kdsuite/data/verification.py")
 SCORING = {
     # with the linear baseline
-    "data": (*TRIAL_SCORES, "kdsuite/runs/baseline.py", "kdlib/spectrogram.py"),
+    "data": (
+        *TRIAL_SCORES,
+        "kdsuite/runs/baseline.py",
+        "kdlib/spectrogram.py",
+        "kdlib/dataset.py",
+        "kdsuite/data/pieces.py",
+    ),
     "teacher": SCORES,
     "student": TRIAL_SCORES,
     "undistilled": TRIAL_SCORES,
@@ -44,17 +52,28 @@ SCORING = {
 
 @cache
 def fingerprint(kind: str, scored: bool = False) -> str:
-    """Return a short hash of the code that trains the network of a run; with ``scored``, of all
-    code behind its result: what decodes, trains and scores.
+    """Return a short hash of the code that trains the network of a run; with ``scored``, of that
+    behind its result: what decodes (by its format), trains and scores.
 
+    Not part of it are the stages that call these, and what a parameter derives from others.
     ``kind`` is a stage, ``undistilled`` for a student without teacher, or ``cross_fitted``.
     """
-    meanings = [scored and STORE_FORMAT]
-    for name in TRAINING[kind] + (SCORING[kind] if scored else ()):
+    names, texts = TRAINING[kind] + (SCORING[kind] if scored else ()), read()
+    return digest(
+        [scored and STORE_FORMAT, *(meaning(text) for name in names for text in texts[name])]
+    )
+
+
+@cache
+def read() -> dict[str, list[str]]:
+    """Return the texts of all files by the names above; a process reads them once, so that a result
+    has the code of its beginning, whatever is edited meanwhile."""
+    found = {}
+    for name in {*chain(*TRAINING.values(), *SCORING.values())}:
         place = paths.CODE / name
-        for file in [place] if place.suffix else sorted(place.glob("*.py")):
-            meanings.append(meaning(file.read_text("utf-8")))
-    return digest(meanings)
+        files = [place] if place.suffix else sorted(place.glob("*.py"))
+        found[name] = [file.read_text("utf-8") for file in files]
+    return found
 
 
 def meaning(source: str) -> str:

@@ -37,7 +37,7 @@ from kdsuite.runs import checkpoint, sources, student_file
 from kdsuite.runs.devices import return_memory, set_threads
 from kdsuite.runs.prediction import embed, predict
 from kdsuite.runs.pretrained import load_pretrained
-from kdsuite.runs.results import provenance
+from kdsuite.runs.results import commit_now, provenance
 from kdsuite.runs.run import Run
 from kdsuite.settings import Settings
 
@@ -57,6 +57,7 @@ def prepare(settings: Settings, workers: int | None = None) -> Store:
     recordings out.
     """
     set_threads(settings, "data")
+    sources.read(), commit_now()  # a result tells the code of the beginning
     demo.ensure(settings.corpus)
     return store.prepare(settings, workers)
 
@@ -104,10 +105,10 @@ def _board(folder):
 
 
 def _cached(kind, run, data, fold, name, *inputs):
-    """Return the file of a fold's training: other recordings, parameters, code, folds or ``inputs``
-    make it another one."""
+    """Return the file of a fold's training: other recordings, parameters, code, weights to start
+    from, folds or ``inputs`` make it another one."""
     arithmetic = precision(run.settings.training, data.device)  # `auto` differs by the device
-    code = sources.fingerprint(run.code_kind)
+    code = sources.fingerprint(run.code_kind) + run.weights
     facts = [data.fingerprint, run.fingerprint, arithmetic, code, *inputs]
     place = paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
     return paths.writable(place)
@@ -261,8 +262,8 @@ def _student(run, data, fold, privileged, progress, trials):
 def remove_checkpoints(
     run: Run, data: Store, folds: list[Fold], trials: Store | None = None
 ) -> None:
-    """Remove the finished folds of a run, once its result is written; a run of other folds keeps
-    its own."""
+    """Remove the finished folds of a run, once its result is written; of a run of other folds those
+    that both have go too."""
     for file in [_finished(run, data, fold, trials) for fold in folds]:
         for left in file.parent.glob(f"{file.stem}*"):
             left.unlink(missing_ok=True)

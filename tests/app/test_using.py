@@ -30,7 +30,7 @@ from kdlib import metrics
 from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
 from kdsuite.data import corpora, verification
-from kdsuite.data.decoding import sound as decoding
+from kdsuite.data import pieces as cut
 from kdsuite.runs import grid, prediction, stages, student_file
 from kdsuite.runs.stages import prepare
 from tests.conftest import SMALL
@@ -233,7 +233,7 @@ def test_a_run_takes_long_recordings_in_the_same_pieces(runs, monkeypatch):
     network.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[1]))
     _, usual = prediction.predict(network, run.settings, run.store, rows)
     assert max(sizes) > 2 * RATE
-    monkeypatch.setattr(decoding, "LONGEST", 0.8)
+    monkeypatch.setattr(cut, "LONGEST", 0.8)
     sizes.clear()
     probabilities, embeddings = prediction.predict(network, run.settings, run.store, rows)
     assert max(sizes) <= 0.8 * RATE
@@ -760,9 +760,7 @@ def test_onnx_says_the_same_of_every_length(runs, tmp_path, inference):
         if name in ("classes", "sample_rate")
     }
     assert told == {"classes": ["hum", "noise"], "sample_rate": RATE}
-    for seconds, kind in itertools.product(
-        (0.3, 0.4, 0.85, 7.77, decoding.LONGEST), ("hum", "noise")
-    ):
+    for seconds, kind in itertools.product((0.3, 0.4, 0.85, 7.77, cut.LONGEST), ("hum", "noise")):
         file = write(tmp_path / "a.wav", sound(kind, seconds, seed=5))
         waveform = soundfile.read(file, dtype="float32")[0][None]
         probabilities, embedding = session.run(

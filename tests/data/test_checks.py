@@ -97,6 +97,17 @@ def test_speakers_on_both_sides_are_counted(protocol, groups, shared):
     assert told[protocol] in checks.verdict(leaks, corpus)
 
 
+@pytest.mark.parametrize("protocol", ["given", "random"])
+def test_of_speakers_as_target_only_one_video_on_both_sides_is_a_leak(protocol):
+    corpus, recordings = Corpus(protocol=protocol, target="speaker"), table()
+    folds = [Fold(0, "by hand", np.arange(0, 60, 2), np.arange(1, 60, 2))]
+    told = checks.verdict(checks.leaks(recordings, folds, corpus), corpus)
+    assert "so the test is of new recordings, not of new voices" in told and "LEAK" not in told
+    recordings.loc[[0, 1], "source"] = "one video"
+    told = checks.verdict(checks.leaks(recordings, folds, corpus), corpus)
+    assert told.startswith(f"LEAK: protocol {protocol} has sources on both sides")
+
+
 def test_one_video_on_both_sides_is_a_leak():
     recordings = table()
     recordings.loc[[0, 20], "source"] = "one video"

@@ -148,6 +148,10 @@ def test_pictures_in_a_folder(corpus, own_data):
     store.prepare(settings)
     track = read_track(tracks(settings)[0])
     assert track[:, 0].tolist() == [0, 5, 10, 15, 20] and np.ptp(track[:, 1]) == 20
+    # the share is of the pictures that there are, however often each is shown
+    slower = settings.changed(media={"picture_rate": 2.5})
+    store.prepare(slower)
+    assert detection.share(tracks(settings)[0]) == detection.share(tracks(slower)[0]) == 1
 
 
 def test_an_unreadable_video_is_left_out_where_that_is_asked(corpus, own_data):

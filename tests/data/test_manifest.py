@@ -331,6 +331,22 @@ def test_measurements_stand_for_the_video(folder):
     ]
 
 
+def test_names_of_measurements_are_ignored_without_their_table(folder):
+    own = {"text": "audio,speaker,label,features\na.wav,A,x,b\nb.wav,B,x,a\n"}
+    assert set(read(folder, **own).features) == {""}
+
+
+def test_a_picture_behind_a_link_is_as_any_file(folder):
+    own = {"text": "audio,video,speaker,label\na.wav,faces,A,x\n"}
+    (folder.parent / "secret.jpg").touch()
+    (folder / "faces" / "2.jpg").symlink_to(folder / "faces" / "1.jpg")
+    assert len(read(folder, **own)) == 1
+    (folder / "faces" / "3.jpg").symlink_to(folder.parent / "secret.jpg")
+    with pytest.raises(InvalidCorpus, match="faces/3.jpg lies outside of .*mine"):
+        read(folder, **own)
+    assert len(read(folder, **own, outside=True)) == 1
+
+
 def test_measurements_with_time_become_frames(folder):
     (folder / "recordings.csv").write_text(HEADER + "a.wav,A,x\n")
     table, corpus = measured(folder, COURSE)

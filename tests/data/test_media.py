@@ -536,6 +536,44 @@ def test_sound_that_begins_late_stays_with_the_pictures(clip, tmp_path):
     assert np.abs(sound[:7800]).max() < 0.01 < 0.2 < np.abs(sound[8200:9000]).max()
 
 
+@pytest.mark.parametrize("late", ["audio", "video"])
+@pytest.mark.parametrize(
+    "name,codecs",
+    [
+        ("a.ts", ("mpeg2video", "mp2")),
+        ("a.mpg", ("mpeg2video", "mp2")),
+        ("a.ogv", ("libtheora", "libvorbis")),
+        ("a.mkv", ("mpeg4", "aac")),
+    ],
+)
+def test_a_flash_and_its_beep_stay_together(tmp_path, name, codecs, late):
+    """Wherever a part begins, also where one track begins 0.6 s after the other."""
+    cut = {each: ",%strim=start=0.6,%ssetpts=PTS-STARTPTS" * (each == late) for each in ("audio", "video")}  # fmt: skip
+    flash = "color=black:s=64x64:r=25:d=3,geq=lum='if(between(T,2,2.2),255,16)':cb=128:cr=128"
+    beep = "aevalsrc='between(t,2,2.2)*sin(2*PI*1000*t)':d=3:s=16000"
+    offset = {each: ["-itsoffset", "0.6"] * (each == late) for each in cut}
+    pictures = [*offset["video"], "-f", "lavfi", "-i", flash + cut["video"].replace("%s", "")]
+    sounds = [*offset["audio"], "-f", "lavfi", "-i", beep + cut["audio"].replace("%s", "a")]
+    video, audio = codecs
+    ffmpeg(*pictures, *sounds, "-c:v", video, "-b:v", "800k", "-c:a", audio, tmp_path / name)
+    for start in (0.0, 0.5, 1.5):
+        frames = read_frames(str(tmp_path / name), MEDIA, start).mean((1, 2, 3))
+        sound = np.abs(read_sound(str(tmp_path / name), MEDIA, start))
+        seen, heard = np.argmax(frames > 100) / 25, np.argmax(sound > 0.3) / 16000
+        assert frames.max() > 100 and sound.max() > 0.3
+        assert start + seen == pytest.approx(2, abs=0.07)
+        assert seen == pytest.approx(heard, abs=0.045)
+
+
+@pytest.mark.parametrize("name,codec", [("a.ts", "mpeg2video"), ("a.ogv", "libtheora")])
+def test_pictures_without_sound_are_read(tmp_path, name, codec):
+    """Of formats where sound is looked for, so that both have one time."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc=d=1:r=25:s=64x64", "-c:v", codec, tmp_path / name)
+    assert len(read_frames(str(tmp_path / name), MEDIA)) == 25
+    with pytest.raises(UnreadableRecording, match="has no sound track"):
+        read_sound(str(tmp_path / name), MEDIA)
+
+
 @pytest.mark.parametrize(
     "name", ["Šárka über 日本 ü.mp4", "-i two  spaces.mp4", '100% %d it\'s "a": [b],c;d.mp4']
 )

@@ -316,6 +316,17 @@ def test_labels_are_in_the_order_of_the_corpus(whole):
     assert list(read(whole, calm="own").label.cat.categories) == list(ravdess.EMOTIONS.values())
 
 
+def test_of_measurements_of_two_modalities_the_first_is_taken(tmp_path):
+    """Whatever the order of a set of names, which differs by process."""
+    rows = []
+    for take in [f"0{emotion}-01-01-0{n}-01" for emotion in range(3, 7) for n in (1, 2)]:
+        (tmp_path / f"03-01-{take}.wav").touch()
+        rows += [f"0{modality}-01-{take},{modality}" for modality in (2, 1)]
+    (tmp_path / "faces.csv").write_text("name,brow\n" + "\n".join(rows) + "\n")
+    table = read(tmp_path, features=str(tmp_path / "faces.csv"))
+    assert table.features.to_list() == [f"01-{name}" for name in table.recording]
+
+
 def test_features_that_are_no_numbers(tmp_path):
     (tmp_path / "03-01-03-01-01-01-01.wav").touch()
     (tmp_path / "faces.csv").write_text("name,brow\n01-01-03-01-01-01-01,high\n")

@@ -407,6 +407,23 @@ def test_trials_are_a_store_of_sound(corpus):
     )
 
 
+def test_sound_that_a_window_leaves_out_is_there_with_a_shorter_one(corpus):
+    file = corpus / "corpus" / "Actor_01" / "03-01-03-01-01-01-01.wav"
+    soundfile.write(file, np.full(480, 0.2), 16000)  # 0.030 s
+    counts = []
+    for window in (0.032, 0.025):
+        settings = settings_of(corpus, unreadable="leave_out").changed(media={"window": window})
+        counts.append(len(prepare(settings).recordings))
+    assert counts == [3, 4]
+    # where nothing is left out, other windows take the same store
+    stores = {
+        corpora.store_name(corpora.read(of.corpus), of)
+        for window in (0.032, 0.025)
+        for of in [settings_of(corpus).changed(media={"window": window})]
+    }
+    assert len(stores) == 1
+
+
 def test_trials_that_cannot_be_decoded(corpus):
     files = sorted((corpus / "corpus").rglob("*.wav"))
     files[1].write_text("not a recording")

@@ -23,8 +23,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from kdlib import dataset, graph, teacher, training
 from kdlib import device as kdlib_device
-from kdlib import graph, teacher, training
 from kdlib.dataset import Dataset, Fold, Ragged
 from kdlib.models.network import BACKBONES, SETTINGS, build_student, build_teacher, student
 from kdlib.parameters import GRADIENTS, Training
@@ -442,6 +442,15 @@ def test_students_upload_no_frames():
     assert kept.frames.values.device.type == "cpu" and not kept.frames.resident
     assert kept.waveforms.values.is_meta and kept.frames.starts.is_meta
     assert noise_store().to(torch.device("cpu"), frames=False).frames.resident
+
+
+def test_what_is_on_the_device_stays_however_little_memory_is_left(monkeypatch):
+    """What was uploaded and what torch keeps of a fold's training are no longer free."""
+    store = noise_store().to(META)
+    assert store.frames.resident
+    monkeypatch.setattr(dataset, "free_memory", lambda device: 0)
+    assert store.to(META).frames.resident and store.to(META, frames=False).frames.resident
+    assert not noise_store().to(META).frames.resident
 
 
 def test_a_teacher_of_streamed_frames_is_that_of_resident_ones(own_data):

@@ -8,6 +8,7 @@ import torch
 
 from kdlib import student
 from kdlib.errors import InvalidParameter
+from kdlib.models.network import build_student
 from kdlib.targets import TARGETS, Source
 from kdsuite.data import corpora
 from kdsuite.parameters import Corpus
@@ -100,6 +101,27 @@ def test_random_vectors_mix_the_dimensions_of_the_training_recordings(own_data, 
     )
     assert not (one[:, None] == privileged.recording_embedding[rows][None]).all(dim=2).any()
     torch.testing.assert_close(found.probabilities.sum(dim=1), torch.ones(16))
+
+
+@pytest.mark.parametrize("targets", CONTROLS)
+def test_the_temperature_softens_controls_as_it_softens_the_teacher(own_data, targets):
+    store, entropies = noise_store(), []
+    fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
+    rows = torch.from_numpy(fold.train)
+    for temperature in (1.0, 4.0):
+        training = {"targets": targets, "temperature": temperature}
+        settings = small(backbone="vgg", training=training)
+        privileged = stages.teachers(settings, store, [fold])[0]
+        privileged.probabilities.copy_(torch.tensor([0.99, 0.01]))
+        network = build_student(settings, 2)
+        with torch.no_grad():
+            network.head.bias.copy_(torch.tensor([4.0, -4.0]))
+        source = Source(settings, store, fold, privileged, torch.Generator(), network.eval())
+        heard = network.front_end(store.audio(rows, torch.zeros_like(rows), 12800))
+        soft = TARGETS[targets](source)(rows, torch.zeros_like(rows), heard).probabilities
+        torch.testing.assert_close(soft.sum(dim=1), torch.ones(len(rows)))
+        entropies.append(-(soft * soft.log()).sum(dim=1).mean())
+    assert entropies[1] > 2 * entropies[0]
 
 
 def test_a_class_of_one_recording_has_no_other(own_data):

@@ -120,6 +120,11 @@ def test_measurements_without_time_belong_to_every_segment(own_data):
     told = ensure(settings, store)
     targets = told.targets(torch.tensor([3]), torch.tensor([4]), settings, timed=False)
     torch.testing.assert_close(targets.embedding, told.frames[3][0].expand(1, 2, 8))
+    # of several rows it is their mean, however many the others have
+    frames = ragged.Ragged.of(torch.rand(15, 8), torch.tensor([1, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 0]))
+    several = replace(told, frames=frames)
+    targets = several.targets(torch.tensor([3]), torch.tensor([4]), settings, timed=False)
+    torch.testing.assert_close(targets.embedding, frames[3].mean(dim=0).expand(1, 2, 8))
 
 
 def test_aggregated_targets_come_from_all_frames(own_data):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 
+import numpy as np
 import pytest
 
+from kdlib.dataset import Fold
 from kdlib.errors import UserError
 from kdsuite import paths
 from kdsuite.runs import results
@@ -32,6 +35,46 @@ def test_the_undistilled_student_is_one_run_whatever_the_method(own_data):
     ]
     assert len({(run.folder, run.fingerprint, run.kind) for run in runs}) == 1
     assert runs[0].kind == "undistilled" and [each.stage for each in runs[0].needs] == ["data"]
+
+
+def test_a_fold_without_validation_recordings_keeps_its_result(own_data):
+    """Published folds may have lists for a part of them."""
+    store, run = noise_store(), Run("student", load(alpha=0))
+    half = np.arange(6), np.arange(6, 12)
+    folds = [Fold(0, "a", half[0][:4], half[1], half[0][4:]), Fold(1, "b", half[1], half[0])]
+    tables = [
+        results.predictions(
+            store, folds, {fold.number: np.eye(2)[getattr(fold, side) % 2] for fold in folds}, side
+        )
+        for side in ("test", "validation")
+    ]
+    results.write(run, results.RunResult(store, *tables))
+    written = json.loads((run.folder / "result.json").read_text())
+    assert [row["fold"] for row in written["folds"]] == [0, 1]
+    assert [row.get("validation_uar") for row in written["folds"]] == [1.0, None]
+    assert written["metrics"]["uar"] == written["metrics"]["validation_uar"] == 1.0
+
+
+@pytest.mark.parametrize("folds", ["0", "none", "1-2"])
+def test_the_data_run_is_that_of_all_folds(own_data, folds):
+    """One linear baseline is compared with students of any folds."""
+    run = Run("data", load(folds=folds))
+    assert run.settings.folds == "all" and run == Run("data", load())
+
+
+def test_other_weights_of_the_same_name_make_other_teachers(own_data, tmp_path):
+    file, of = tmp_path / "face.pt", {"backbone": "vgg"}
+    runs = [
+        Run(stage, load(**of, alpha=alpha, model={"teacher_weights": str(file)}))
+        for stage, alpha in (("teacher", 0.5), ("student", 0.5), ("student", 0.0), ("data", 0.5))
+    ]
+    states = []
+    for content in (None, b"first", b"other"):
+        if content:
+            file.write_bytes(content)
+        states.append([run.code for run in runs])
+    changed = [len({*codes}) for codes in zip(*states)]
+    assert changed == [3, 3, 1, 1]  # neither undistilled students nor data have a teacher
 
 
 def test_a_result_is_compared_with_its_inputs(own_data):
@@ -140,8 +183,8 @@ def test_a_commit_that_nobody_can_tell_is_not_called_clean(tmp_path, monkeypatch
     if there == "nothing":
         monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(paths, "ROOT", home)
-    results._git.cache_clear()
+    results.commit_now.cache_clear()
     told = results.provenance(noise_store(), load().training)
-    results._git.cache_clear()
+    results.commit_now.cache_clear()
     assert told["commit"] is None and told["uncommitted_changes"] is None
     assert capsys.readouterr().out.startswith("the commit behind this result is unknown, and")

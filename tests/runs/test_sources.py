@@ -45,14 +45,22 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "CODE", tmp_path)
 
     def prints():
+        sources.read.cache_clear()
         sources.fingerprint.cache_clear()
         return [sources.fingerprint(stage) for stage in ("teacher", "student", "undistilled")]
 
     def of_results():
+        sources.read.cache_clear()
         sources.fingerprint.cache_clear()
         return [sources.fingerprint(stage, scored=True) for stage in ("data", "teacher", "student")]
 
     before = prints()
+    (tmp_path / "kdlib" / "losses.py").write_text(SOURCE.replace("+", "*"))
+    # a process tells the code of its beginning, for results too, which it writes at its end
+    edited = sources.fingerprint("student", scored=True)
+    (tmp_path / "kdlib" / "losses.py").write_text(SOURCE)
+    of_results()
+    assert sources.fingerprint("student", scored=True) == edited
     (tmp_path / "kdlib" / "losses.py").write_text(SOURCE.replace("+", "*"))
     losses = prints()
     assert losses[0] == before[0] and losses[1] != before[1] and losses[2] != before[2]
@@ -79,5 +87,5 @@ def test_each_stage_has_its_code(tmp_path, monkeypatch):
     ] and prints() == trained
     monkeypatch.setattr(sources, "STORE_FORMAT", sources.STORE_FORMAT + 1)
     assert all(now != then for now, then in zip(of_results(), results)) and prints() == trained
-    sources.fingerprint.cache_clear()
+    sources.read.cache_clear()
     sources.fingerprint.cache_clear()

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.colors import CenteredNorm
 
 from kdsuite.analysis.figures.style import MANY_NAMES, SKY, VERMILION, Picture, draw_table, styled
-from kdsuite.data.decoding.sound import pieces
+from kdsuite.data.pieces import pieces
 
 FRAMES_SHOWN = 8  # in a strip
 CLASSES_SHOWN = 12  # the most probable

@@ -25,7 +25,7 @@ import re
 import unicodedata
 from contextlib import suppress
 from decimal import Decimal
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import pandas as pd
@@ -103,6 +103,7 @@ def _completed(rows, corpus):
         table["video"], what = "", f"row in {corpus.features}"
         faceless = ~table.features.isin(names(corpus.features))
     else:  # all runs of a corpus are compared on the recordings that a teacher can use
+        table["features"] = ""
         faceless, what = table.video.eq("") & table.video.any(), "video"
     silent = table.audio == ""
     incomplete = rows.attrs.get("incomplete", {}) | {
@@ -189,7 +190,10 @@ def _check(table, folder, corpus):
                     f"the {column} '{other}' and the {column} '{name}' in {folder} differ only in "
                     "spelling; write them alike, or rename one."
                 )
-    check_places({*table.audio, *table.video, *filter(is_track, table.face)} - {""}, folder, corpus)
+    files = {*table.audio, *table.video, *filter(is_track, table.face)} - {""}
+    pictures = chain.from_iterable(map(os.scandir, filter(os.path.isdir, files)))
+    links = [picture.path for picture in pictures if picture.is_symlink()]
+    check_places([*files, *links], folder, corpus)
 
 
 def _sense(name):
@@ -258,7 +262,14 @@ def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
         rows[column] = rows[column].map(lambda file: content.get(file, file))
     table = paths.corpus(corpus.features).read_bytes() if corpus.features else b""
     recorded = digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
-    return digest([STORE_FORMAT, recorded, relevant(settings, "data", decoding=True)])
+    return digest(
+        [STORE_FORMAT, recorded, relevant(settings, "data", decoding=True), *shortest(settings)]
+    )
+
+
+def shortest(settings: Settings) -> list[float]:
+    """Return the seconds of the shortest sound that is not left out, where any is."""
+    return [settings.media.window] * (settings.corpus.unreadable == "leave_out")
 
 
 def on_disk(settings: Settings) -> dict[str, str]:

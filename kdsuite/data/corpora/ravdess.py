@@ -33,7 +33,10 @@ def read(folder: Path, corpus: Corpus) -> pd.DataFrame:
     In a table of face measurements, names may begin with any modality. Raises InvalidCorpus for a
     sound or video file whose name is not RAVDESS's, and for two files of a take that differ.
     """
-    measured = {name.partition("-")[2]: name for name in names(corpus.features)}
+    # of several rows of a take that of its first modality
+    measured = {
+        name.partition("-")[2]: name for name in sorted(names(corpus.features), reverse=True)
+    }
     classes = EMOTIONS | {"02": CALM[corpus.calm]}
     files = find(folder, corpus, _take, ["01", "02", "03"])
     take = files.index.to_series()

@@ -73,10 +73,11 @@ def share(file: Path) -> float:
 
 def _track(recording, media):
     """Return the text of a detected track: how many pictures were looked at, and the boxes."""
-    rows, (begin, end) = [], PARTS[recording.face]
+    pictures, rows, (begin, end) = [], [], PARTS[recording.face]
 
     def see(picture, time):
         """Note the faces in the recording's part of a picture."""
+        pictures.append(time)
         for x, y, side in detect(picture):
             if begin <= x / picture.width <= end:
                 rows.append((time * TRACK_RATE, x, y, side))
@@ -84,9 +85,9 @@ def _track(recording, media):
 
     sampled = media.model_copy(update={"fps": RATE})
     part = recording.video, sampled, recording.video_start, recording.seconds
-    pictures = len(read_frames(*part, see))
+    read_frames(*part, see)
     faces = pd.DataFrame(rows, columns=["FRAME", "X", "Y", "W"])
-    return f"{pictures}\n{follow(faces).round(2).to_csv(sep=' ', index=False)}"
+    return f"{len(pictures)}\n{follow(faces).round(2).to_csv(sep=' ', index=False)}"
 
 
 def follow(faces: pd.DataFrame) -> pd.DataFrame:

@@ -40,6 +40,10 @@ LIMITS = {
 # after a jump is up to two frames off, so it begins some seconds before the part
 UNINDEXED = re.compile(rb"\0\0\x01[\xb3\xba]|(.{4})?G.{187}(.{4})?G", re.DOTALL)
 SEEK_MARGIN = 1.0
+# of these, and of Ogg, ffmpeg takes as time 0 the first packet of the streams that it uses: it must
+# use both for sound and pictures to have one time
+RELATIVE = re.compile(UNINDEXED.pattern + b"|OggS", re.DOTALL)
+UNUSED = "-sn -dn -c copy -f null -".split()
 # messages of a file beyond the limits (24 is SIGXCPU), and of what is not the file's fault
 BEYOND = "received signal 24|Received > 3 system signals|Cannot allocate memory"
 OUTSIDE = "No space left on device|received signal"
@@ -62,24 +66,30 @@ def decode(
     kind: str,
     output: Sequence[str],
     read: Callable[[IO[bytes]], None] | None = None,
+    alone: bool = False,
 ) -> tuple[np.ndarray, str]:
     """Decode ``seconds`` (NaN: all) of a file's ``Video`` or ``Audio`` from ``start`` on.
 
     ``output`` are ffmpeg's arguments for what it writes. Returns that, uint8 ``(bytes,)``, mapped
     from a temporary file; it is empty where ``read`` takes it from a pipe. Returns ffmpeg's
     messages about the file, too. What lies before ``start`` is skipped, but for the few frames
-    from the last key frame on. Raises UnreadableRecording where the file cannot be decoded, OSError
-    where that is not the file's fault.
+    from the last key frame on. ``alone`` says that the file has no stream of the other kind. Raises
+    UnreadableRecording where the file cannot be decoded, OSError where that is not the file's
+    fault.
     """
     from imageio_ffmpeg import get_ffmpeg_exe  # late: most sound needs no ffmpeg
 
-    margin = min(start, SEEK_MARGIN) if UNINDEXED.match(check_file(path)) else 0.0
+    head = check_file(path)
+    margin = min(start, SEEK_MARGIN) if UNINDEXED.match(head) else 0.0
     length = [] if math.isnan(seconds) else ["-t", f"{seconds + margin:.6f}"]
     command = [get_ffmpeg_exe(), *OPTIONS, *_seek(start - margin), *length, *SAFE]
     command += ["-i", f"file:{path}", STREAMS[kind][1], "-sn", "-dn", *output, *_seek(margin)]
+    command += ["pipe:1"]
+    if both := not alone and RELATIVE.match(head):
+        command += [*(other for name, (_, other) in STREAMS.items() if name != kind), *UNUSED]
     with TemporaryFile() as file, TemporaryFile() as log:
         streams = {"stdout": subprocess.PIPE if read else file, "stderr": log}
-        with subprocess.Popen([*command, "pipe:1"], stdin=subprocess.DEVNULL, **streams) as process:
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, **streams) as process:
             try:
                 for resource_, limit in LIMITS.items():
                     # it has ended, or has a lower limit; macOS has no prlimit
@@ -92,6 +102,8 @@ def decode(
                 process.kill()
         log.seek(0)
         messages = log.read().decode(errors="replace")
+        if both and status and "not contain any stream" in messages:
+            return decode(path, start, seconds, kind, output, read, alone=True)
         _check(path, status, messages, kind)
         some = os.fstat(file.fileno()).st_size
         return np.memmap(file, np.uint8, "r") if some else np.zeros(0, np.uint8), messages

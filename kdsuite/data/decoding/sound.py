@@ -22,9 +22,6 @@ from kdsuite.data.decoding.ffmpeg import (
 # it drops the end, of NIST it does not know that a file breaks off
 SOUND_FILES = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG"}
 BLOCK = 2**18  # frames in memory at once
-# seconds: longer sound is processed in equal pieces, whose outputs are averaged, because a network
-# of full width takes up to 1.2 GB a minute (VGG) beside the gigabyte that all else takes
-LONGEST = 30.0
 MALFORMED = 3  # libsndfile's number of that error
 
 
@@ -60,12 +57,6 @@ def as_stored(samples: np.ndarray) -> np.ndarray:
     A student gets the same sound of a file, whether or not it is in a store.
     """
     return (samples * 32767).clip(-32768, 32767).round().astype(np.int16)
-
-
-def pieces(samples: int, rate: int) -> np.ndarray:
-    """Return the edges of the fewest equal pieces of sound that are none longer than
-    :data:`LONGEST`, ``(pieces + 1,)``."""
-    return np.linspace(0, samples, max(1, math.ceil(samples / (LONGEST * rate))) + 1).astype(int)
 
 
 def _sound_file(path, media, start, seconds):
