@@ -1,8 +1,8 @@
 """A verdict on a claim: whether comparisons prove or refute what is said of them.
 
 Comparisons are rows of :func:`kdsuite.analysis.comparisons.compare_runs`. Of these a verdict needs
-gain, low, high (the gain's 95 % interval; above zero is better, for error rates too), p
-(uncorrected) and trainings (students that each number rests on). With fewer than six trainings
+gain, low, high (the gain's 95 % interval; above zero is better, for error rates too), the degrees
+of freedom of that interval, p (uncorrected) and trainings (students that each number rests on). With fewer than six trainings
 differences between trainings could be all there is, and such a row proves and refutes nothing.
 What a claim of the paper says of which comparisons stands in ``notebooks/questions/claims.ipynb``.
 """
@@ -20,7 +20,6 @@ SUPPORTED, CONTRADICTED, UNDECIDED, NOT_RUN = VERDICTS = (
     "undecided: too little data",
     "not run",
 )
-NORMAL = stats.norm.isf(LEVEL / 2)
 
 
 def judge(rows: pd.DataFrame, complete: bool) -> tuple:
@@ -35,18 +34,30 @@ def judge(rows: pd.DataFrame, complete: bool) -> tuple:
     if rows.empty:
         return np.nan, np.nan, np.nan, NOT_RUN
     rows = rows.reset_index(drop=True)
-    value, error = rows.sign * rows.gain, (rows.high - rows.low) / (2 * NORMAL)
+    value, error = rows.sign * rows.gain, standard_error(rows)
     enough = rows.trainings >= MIN_UNITS
-    above = value - NORMAL * error > rows.proven
+    above = value - (rows.high - rows.low) / 2 > rows.proven
     proven = enough & above & ((rows.proven != 0) | (rows.p < LEVEL))
-    refuted = two_sided(value - rows.refuted, error).where(value < rows.refuted, 1.0)
+    refuted = two_sided(value - rows.refuted, error, rows.freedom).where(value < rows.refuted, 1.0)
     refuted = (corrected(refuted.where(error.notna() & enough)) < LEVEL) & ~proven
     supported = proven.all() and complete
     verdict = CONTRADICTED if refuted.any() else SUPPORTED if supported else UNDECIDED
-    weakest = rows.loc[((value - rows.proven) / error).fillna(np.inf).idxmin()]
+    distance = value - rows.proven
+    order = distance / error if error.notna().any() else distance
+    weakest = rows.loc[order.fillna(np.inf).idxmin()]
     return weakest.gain, weakest.low, weakest.high, verdict
 
 
-def two_sided(distance: pd.Series, error: pd.Series) -> pd.Series:
+def reach(freedom: pd.Series) -> pd.Series:
+    """Return how many standard errors a 95 % interval reaches to either side."""
+    return stats.t.isf(LEVEL / 2, freedom)
+
+
+def standard_error(rows: pd.DataFrame) -> pd.Series:
+    """Return the standard error of each gain, from its interval."""
+    return (rows.high - rows.low) / (2 * reach(rows.freedom))
+
+
+def two_sided(distance: pd.Series, error: pd.Series, freedom: pd.Series) -> pd.Series:
     """Return the two-sided p of a distance from zero, which agrees with the 95 % interval."""
-    return pd.Series(2 * stats.norm.sf((distance / error).abs()), distance.index)
+    return pd.Series(2 * stats.t.sf((distance / error).abs(), freedom), distance.index)

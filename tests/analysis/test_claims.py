@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from kdsuite import paths
 from kdsuite.analysis.claims import CONTRADICTED, NOT_RUN, SUPPORTED, UNDECIDED
@@ -68,6 +69,7 @@ def table(
                 "undistilled": 0.5,
                 "teacher": np.nan,
                 "trainings": 24,
+                "freedom": 1e9,  # as the normal distribution
                 **bounds,
                 **more,
             }
@@ -78,6 +80,25 @@ def table(
 def verdict(claim: int, comparisons: pd.DataFrame, corpus="ravdess", metric="uar") -> str:
     found = claims(comparisons).set_index(["claim", "corpus", "metric"])
     return found.verdict[claim, corpus, metric]
+
+
+def test_few_folds_refute_less_surely_than_many():
+    """Student's t has longer tails: the same number of standard errors is a larger p, the more so
+    after the correction for several comparisons."""
+    harm = table(lambda alpha, **_: -0.02 if alpha == 0.75 else 0.05, error=0.009)
+    assert verdict(1, harm) == CONTRADICTED
+    reach = stats.t.isf(0.025, 5)
+    few = harm.assign(freedom=5, low=harm.gain - reach * 0.009, high=harm.gain + reach * 0.009)
+    assert verdict(1, few) == UNDECIDED
+
+
+def test_the_weakest_comparison_is_shown_with_and_without_intervals():
+    def gain(alpha, **_):
+        return -0.01 if alpha == 0.75 else 0.03
+
+    for comparisons in (table(gain), table(gain).assign(low=np.nan, high=np.nan, freedom=np.nan)):
+        found = claims(comparisons).query("claim == 1 and corpus == 'ravdess'")
+        assert found.estimate.item() == pytest.approx(-1)
 
 
 def test_every_claim_is_there_also_where_nothing_was_run():
@@ -273,9 +294,9 @@ def test_claim_4_is_about_gains_relative_to_the_undistilled_student():
         (comparisons.backbone == "seresnet") & (comparisons.setting == "nonseq"), 0.3, 0.5
     )
     assert verdict(4, comparisons) == SUPPORTED
-    assert claims(comparisons).query(
-        "claim == 4 and corpus == 'ravdess'"
-    ).estimate.item() == pytest.approx(10 - 8)
+    shown = claims(comparisons).query("claim == 4 and corpus == 'ravdess'")
+    assert shown.estimate.item() == pytest.approx(10 - 8)
+    assert shown.run.item().startswith("9 of 9 networks")
 
 
 @pytest.mark.parametrize(

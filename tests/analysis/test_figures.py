@@ -386,8 +386,8 @@ def test_a_metric_over_alpha_has_one_line_a_method_from_the_undistilled_student(
     own, soft = METHODS["embedding"], METHODS["softlabel"]
     assert {own[2], soft[2], "undistilled student"} <= set(lines)
     assert "linear baseline" not in lines
-    assert lines[own[2]].get_ydata() == pytest.approx([40, 61])
-    assert lines[soft[2]].get_ydata() == pytest.approx([40, 41])
+    assert lines[own[2]].get_ydata() == pytest.approx([40, 60])  # of the seed that both have
+    assert lines[soft[2]].get_ydata() == pytest.approx([40, 40])
     assert lines["undistilled student"].get_ydata() == pytest.approx([40, 40])
     assert lines[soft[2]].get_color() == soft[0]
     assert "mean over up to 2 folds, band: ± 1 standard error" in picture.get_supxlabel()
@@ -407,7 +407,7 @@ def test_the_band_is_one_standard_error_over_the_folds(tmp_path):
     heights = picture.axes[0].collections[0].get_paths()[0].vertices
     assert (heights[heights[:, 0] == 0][:, 1].min(), heights[:, 1].max()) == (
         pytest.approx(30),
-        pytest.approx(61),
+        pytest.approx(60),
     )
 
 

@@ -17,6 +17,7 @@ from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.analysis.suite import Suite
 from kdsuite.data import corpora
 from kdsuite.runs import grid, stages
+from kdsuite.runs.run import Run
 from kdsuite.runs.stages import Progress
 from kdsuite.settings import load
 from tests.analysis.asking import Answer, ask
@@ -68,6 +69,18 @@ def test_all_is_as_it_should_be():
     rows = answer_of(BENEFIT, NONE, NONE).tables["known"].frame
     assert list(rows.about) == ["shared", "soft", "shuffled"]
     assert list(rows.seen) == [True, False, False]
+
+
+def test_two_networks_of_one_name_are_two_comparisons():
+    """An entry of a suite may list several α: one that misses the benefit is not hidden."""
+    runs = [grid.Known(Run("student", load(alpha=of)), True, "shared") for of in (0.25, 0.5)]
+    numbers = {"undistilled": 0.3, "distilled": 0.5, "p": 0.03, "speakers": 12, "trainings": 6}
+    rows = [
+        {**coordinates(each.run), "metric": "uar", **numbers, **of}
+        for each, of in zip(runs, (BENEFIT, NONE))
+    ]
+    shown = answer(runs, rows).tables["known"].frame
+    assert list(shown.seen) == [True, False]
 
 
 def test_a_control_that_gains_and_a_benefit_that_is_missed_turn_the_sentence_round():

@@ -232,6 +232,16 @@ def test_an_interval_over_actors_is_students_t():
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
+def test_folds_of_unlike_many_seeds_do_not_widen_the_interval():
+    """A gain that is the same in every training is sure, also where a second seed has a part of
+    the folds so far."""
+    rows = suite()[0].assign(seed=0)
+    rows = pd.concat([rows, rows[rows.fold < 2].assign(seed=1)], ignore_index=True)
+    distilled, undistilled = rows.assign(predicted=rows.label), rows.assign(predicted="wrong")
+    found = compare(distilled, undistilled)
+    assert (found.gain, found.low, found.high) == pytest.approx((1, 1, 1))
+
+
 def test_one_speaker_has_no_interval():
     distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, speakers=1, folds=1))
     found = compare(distilled, undistilled)

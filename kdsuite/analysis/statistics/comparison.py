@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
     ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval
     (:mod:`kdsuite.analysis.statistics.uncertainty`) over ``unit``: fold, or speaker and training.
     ``p`` is that of its test, ``detectable`` the smallest gain that this finds four times in five;
-    a training is a fold of a seed. What cannot be known is NaN: ``folds`` and ``recordings`` of an
+    a training is a fold of a seed. ``freedom`` is that of the interval's Student's t. What cannot be known is NaN: ``folds`` and ``recordings`` of an
     equal error rate, ``trials`` of the other metrics.
     """
 
@@ -46,6 +46,7 @@ class Comparison(NamedTuple):
     folds: float = math.nan
     recordings: float = math.nan
     trials: float = math.nan
+    freedom: float = math.nan
 
 
 def answers_of(metric: str) -> tuple[list, dict, str]:
@@ -127,7 +128,7 @@ def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "u
     speakers = len(np.unique(both.filter(like="speaker")))
     return Comparison(
         metric, before, after, gain, low, high, p, sure.unit, least, speakers, both.seed.nunique(),
-        trainings, **tested,
+        trainings, **tested, freedom=sure.freedom,
     )  # fmt: skip
 
 

@@ -89,21 +89,14 @@ def weights(predictions: pd.DataFrame, metric: str) -> pd.Series:
     return 1 / cells / training.ngroups / cell.groupby(cell).transform("size")
 
 
-def differences(parts: pd.Series, unit: pd.Series) -> np.ndarray:
-    """Return each unit's part of a metric ``(units,)``, scaled so that their mean is the metric.
-
-    ``parts`` ``(recordings,)`` are answers times their weights, ``unit`` is the fold or the speaker
-    of each. Where all folds tested the same seeds, a fold's part is its own metric.
-    """
-    numbers, names = pd.factorize(unit)
-    return len(names) * np.bincount(numbers, parts)
-
-
 def uncertainty(predictions: pd.DataFrame, metric: str, value: pd.Series) -> Uncertainty:
     """Return how sure the metric of ``value`` ``(recordings,)`` is, over folds or over speakers and
     trainings (see the module)."""
     one_fold_each = (predictions.groupby("speaker").fold.nunique() == 1).all()
-    folds = differences(weights(predictions, metric) * value, predictions.fold)
+    weight = weights(predictions, metric)
+    # of each fold the mean over its seeds, which may be fewer than others have
+    of_folds = pd.DataFrame({"part": weight * value, "weight": weight}).groupby(predictions.fold)
+    folds = of_folds.sum().eval("part / weight").to_numpy()
     if one_fold_each and len(folds) >= MIN_FOLDS:
         return Uncertainty(stats.sem(folds), len(folds) - 1, "fold", folds)
     groups = [part for _, part in predictions.groupby("fold")] if one_fold_each else [predictions]
