@@ -79,4 +79,4 @@ def min_dcf(scores: ndarray, genuine: ndarray, target: float = 0.01) -> float:
     """
     accepted, rejected, _ = error_rates(scores, genuine)
     cost = target * rejected + (1 - target) * accepted
-    return float(cost.min() / min(target, 1 - target))
+    return cost.min() / min(target, 1 - target)

@@ -65,8 +65,9 @@ def student_trainer(
     generator = seeded(settings.seed, purpose, settings.backbone, settings.sequential, fold.number)
     network = place(build_student(settings, len(dataset.classes)), dataset.device)
     if settings.training.compile and dataset.device.type == "cuda":
-        # the measured gradients go backwards twice
-        torch._functorch.config.donated_buffer = False
+        from torch._functorch import config  # late: few ask for it
+
+        config.donated_buffer = False  # measured gradients go backwards twice
         network.compiled_encoder = torch.compile(network.encoder.forward)
     objective = build_objective(settings).to(dataset.device)
     task = DistillationTask(network, settings, dataset, fold, objective, targets)

@@ -47,8 +47,7 @@ class Student(nn.Module):
     it, ``threshold`` is the calibrated cosine from which on two recordings count as one speaker's
     (None where the run had no pairs of both kinds), ``facts`` hold also fold, calibration and
     provenance. The methods that take a path raise
-    UnreadableRecording for a file that is absent or damaged, has no sound or less than one analysis
-    window.
+    UnreadableRecording for a file that is absent or damaged, has no sound or less than 0.025 s.
     """
 
     def __init__(

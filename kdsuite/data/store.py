@@ -73,7 +73,7 @@ def prepare_trials(files: pd.DataFrame, settings: Settings) -> Store:
     unlabelled = {**corpora.COLUMNS, "label": pd.Categorical([None] * len(files), [])}
     recordings = pd.DataFrame(unlabelled | {**files}, files.index).reset_index(drop=True)
     prints = corpora.identified(files, settings.corpus)
-    decoding = settings.corpus.unreadable, settings.media.sample_rate, *corpora.shortest(settings)
+    decoding = settings.corpus.unreadable, settings.media.sample_rate
     fingerprint = digest([STORE_FORMAT, "trials", prints, *decoding])
     return _prepared(fingerprint, recordings, settings)
 

@@ -122,6 +122,7 @@ def write(run: Run, result: RunResult) -> Path:
         "provenance": {
             **provenance(store, run.settings.training),
             "code": run.code,
+            "weights": run.weights,
             "split": store.recordings.attrs.get("split", ""),
             "trials": corpora.trials_on_disk(run.settings.corpus) if run.stage != "teacher" else "",
         },
@@ -139,11 +140,7 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
     if store.device.type == "cuda":
         # of some kernels torch has no deterministic form
         device, repeat = torch.cuda.get_device_name(store.device), "spread"
-    if paths.INSTALLED:  # what pip noted of where the package came from, if that is a repository
-        origin = json.loads(metadata.distribution("kdlib").read_text("direct_url.json") or "{}")
-        commit, changes = origin.get("vcs_info", {}).get("commit_id"), None
-    else:
-        commit, changes = commit_now()
+    commit, changes = commit_now()
     return {
         "commit": commit,
         "uncommitted_changes": changes,
@@ -160,7 +157,10 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
 @cache
 def commit_now() -> tuple[str | None, bool | None]:
     """Return the commit of the code when a process first asked, and whether the code was changed
-    since; None where git does not tell."""
+    since; None where it is not known."""
+    if paths.INSTALLED:  # what pip noted of where the package came from, if that is a repository
+        origin = json.loads(metadata.distribution("kdlib").read_text("direct_url.json") or "{}")
+        return origin.get("vcs_info", {}).get("commit_id"), None
     commit = _git("rev-parse", "HEAD")
     changes = commit and _git("status", "--porcelain", "--untracked-files=no")
     return commit, changes if changes is None else bool(changes)

@@ -32,9 +32,9 @@ KEYS = {
 AXES = {*Settings.model_fields} - {*SECTIONS}
 AXES_OF = {"data": {"dataset"}, "teacher": AXES - {"method", "alpha"}, "student": AXES}
 # what a result tells of its inputs beside parameters: the decoded recordings, the verification
-# trials, the corpus' own folds, the code
+# trials, the corpus' own folds, the code, the pretrained weights
 CORPUS = ("store", "trials", "split")
-INPUTS = (*CORPUS, "code")
+INPUTS = (*CORPUS, "code", "weights")
 PROVENANCE = ("device", "precision", "repeat", "commit", "uncommitted_changes", "finished", *INPUTS)
 
 
@@ -116,8 +116,8 @@ class Run:
 
     @property
     def code(self) -> str:
-        """A short hash of the code behind the run's result, and of its teacher's first weights."""
-        return sources.fingerprint(self.code_kind, scored=True) + self.weights
+        """A short hash of the code behind the run's result."""
+        return sources.fingerprint(self.code_kind, scored=True)
 
     @property
     def weights(self) -> str:
@@ -189,7 +189,7 @@ class Run:
 
     @cached_property
     def corpus_on_disk(self) -> dict[str, str]:
-        """All of :data:`INPUTS` but the code, of the corpus as it lies there now, "" where it is
+        """All of :data:`CORPUS`, of the corpus as it lies there now, "" where it is
         away."""
         from kdsuite.data import corpora  # late: pandas takes a second
 
@@ -199,10 +199,11 @@ class Run:
     def inputs(self) -> dict[str, str]:
         """Return the :data:`INPUTS` of a run that starts now.
 
-        They are "" where parameters tell all, as of a synthetic corpus; a corpus that is away for
-        now is that of the result.
+        They are "" where parameters tell all, as of a synthetic corpus; a corpus, or a file of
+        weights, that is away for now is that of the result.
         """
         now = dict.fromkeys(INPUTS, "") | {"code": self.code}
+        now["weights"] = self.weights or self.result.get("weights") or ""
         if self.settings.corpus.synthetic is None:
             for name, value in self.data.corpus_on_disk.items():
                 now[name] = value or self.result.get(name) or ""

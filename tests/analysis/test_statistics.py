@@ -240,6 +240,12 @@ def test_folds_of_unlike_many_seeds_do_not_widen_the_interval():
     distilled, undistilled = rows.assign(predicted=rows.label), rows.assign(predicted="wrong")
     found = compare(distilled, undistilled)
     assert (found.gain, found.low, found.high) == pytest.approx((1, 1, 1))
+    # gain, interval and test are of the mean over folds, whatever their numbers of seeds
+    unlike = distilled.assign(predicted=distilled.label.where(distilled.fold < 2, "wrong"))
+    found, folds = compare(unlike, undistilled), rows.fold.nunique()
+    of_folds = np.array([1.0] * 2 + [0.0] * (folds - 2))
+    expected = stats.ttest_1samp(of_folds, 0).confidence_interval()
+    assert (found.gain, found.low, found.high) == pytest.approx((2 / folds, *expected))
 
 
 def test_one_speaker_has_no_interval():

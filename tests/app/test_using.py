@@ -569,8 +569,8 @@ def test_sounds_that_are_none(run, tmp_path, capsys):
     (tmp_path / "cut.m4a").write_bytes(whole[: len(whole) // 2])
     said = {
         "none.wav": "cannot be opened", "empty.wav": "is empty", "text.wav": "cannot be decoded",
-        "text.mp3": "cannot be decoded", "text.m4a": "cannot be decoded", "nothing.wav": "less than one window",
-        "click.flac": "less than one window", "odd.wav": "no numbers", "cut.m4a": "cannot be decoded",
+        "text.mp3": "cannot be decoded", "text.m4a": "cannot be decoded", "nothing.wav": "less than 0.025 s",
+        "click.flac": "less than 0.025 s", "odd.wav": "no numbers", "cut.m4a": "cannot be decoded",
     }  # fmt: skip
     for name, what in said.items():
         line = sentence(capsys, "predict", run.file, tmp_path / name)

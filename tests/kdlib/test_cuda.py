@@ -9,10 +9,13 @@ import copy
 import gc
 import itertools
 import math
+import subprocess
+import sys
 import weakref
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -329,6 +332,33 @@ def test_encoders_compile_as_a_whole(backbone, setting):
         ours = network.train().encode(x)
         assert torch.equal(ours, other(x.flatten(0, 1) if network.aggregator else x).view_as(ours))
         assert not torch.equal(network.eval().encode(x), ours)  # in use the plain encoder
+
+
+COMPILED = """
+import torch
+from kdlib import student
+from tests.conftest import noise_store, small
+from kdlib.dataset import Fold
+import numpy as np
+class OnCard:
+    def __init__(self, store):
+        self.store = store
+    def __getattr__(self, name):
+        return torch.device("cuda") if name == "device" else getattr(self.store, name)
+student.place = lambda network, device: network
+student.build_objective = lambda settings: torch.nn.Identity()
+torch.nn.Module.to = lambda self, device: self
+student.DistillationTask = lambda *given: None
+student.Trainer = lambda network, *given: network
+settings = small(backbone="vgg", alpha=0, training={"compile": True})
+network = student.student_trainer(settings, OnCard(noise_store()), Fold(0, "", np.arange(4), np.arange(4, 8)), None)
+assert network.compiled_encoder and not torch._functorch.config.donated_buffer
+"""
+
+
+def test_an_encoder_is_compiled_in_a_process_that_has_not_loaded_the_compiler():
+    """Gradients are measured before a step's own backward pass, so that the buffers must stay."""
+    subprocess.run([sys.executable, "-c", COMPILED], check=True, cwd=Path(__file__).parents[2])
 
 
 class Recorder:

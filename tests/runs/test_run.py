@@ -68,13 +68,15 @@ def test_other_weights_of_the_same_name_make_other_teachers(own_data, tmp_path):
         Run(stage, load(**of, alpha=alpha, model={"teacher_weights": str(file)}))
         for stage, alpha in (("teacher", 0.5), ("student", 0.5), ("student", 0.0), ("data", 0.5))
     ]
-    states = []
-    for content in (None, b"first", b"other"):
-        if content:
-            file.write_bytes(content)
-        states.append([run.code for run in runs])
-    changed = [len({*codes}) for codes in zip(*states)]
-    assert changed == [3, 3, 1, 1]  # neither undistilled students nor data have a teacher
+    file.write_bytes(b"first")
+    for run in runs:
+        leave(run, **run.inputs())
+    assert all(run.current for run in runs)
+    file.write_bytes(b"other weights")
+    # neither undistilled students nor data have a teacher
+    assert [run.current for run in runs] == [False, False, True, True]
+    file.unlink()  # away for now, as on another machine
+    assert all(run.current for run in runs)
 
 
 def test_a_result_is_compared_with_its_inputs(own_data):
@@ -166,6 +168,15 @@ def test_a_place_where_nothing_can_be_written(tmp_path, number):
     (tmp_path / "no folder").touch()
     with pytest.raises(UserError, match=r"no folder.* cannot be written \((Not a dir|File exists)"):
         paths.write_json(tmp_path / "no folder" / "a.json", {})
+
+
+def test_an_installed_copy_asks_pip_for_its_commit(monkeypatch, capsys):
+    monkeypatch.setattr(paths, "INSTALLED", True)
+    monkeypatch.setattr(results, "_git", lambda *_: pytest.fail("git was asked"))
+    results.commit_now.cache_clear()
+    told = results.provenance(noise_store(), load().training)
+    results.commit_now.cache_clear()
+    assert told["uncommitted_changes"] is None and capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("there", ["nothing", "another's", "none"])

@@ -78,28 +78,34 @@ def weights(predictions: pd.DataFrame, metric: str) -> pd.Series:
     """Return each recording's weight in ``uar`` or ``accuracy``, ``(recordings,)``; the metric is
     the weighted sum of right answers.
 
-    Every student (a fold of a seed) weighs the same, and so does every cell of a student. Raises
+    Every student (a fold of a seed) weighs the same, and so does every cell of a student. Where
+    each speaker is in one fold, every fold weighs the same, however many seeds it has. Raises
     UserError for any other metric.
     """
     if metric not in CELLS:
         raise UserError(f"unknown metric '{metric}'; choose from {', '.join(CELLS)} and eer.")
     cell = predictions.groupby(CELLS[metric], observed=True).ngroup()
-    training = predictions.groupby(TRAINING)
-    cells = cell.groupby(training.ngroup()).transform("nunique")
-    return 1 / cells / training.ngroups / cell.groupby(cell).transform("size")
+    training, fold = predictions.groupby(TRAINING).ngroup(), predictions.fold
+    cells, students = cell.groupby(training).transform("nunique"), training.nunique()
+    if one_fold_each(predictions):
+        students = fold.nunique() * training.groupby(fold).transform("nunique")
+    return 1 / cells / students / cell.groupby(cell).transform("size")
+
+
+def one_fold_each(predictions: pd.DataFrame) -> bool:
+    """Return whether each speaker is tested in one fold, so that folds are independent."""
+    return (predictions.groupby("speaker").fold.nunique() == 1).all()
 
 
 def uncertainty(predictions: pd.DataFrame, metric: str, value: pd.Series) -> Uncertainty:
     """Return how sure the metric of ``value`` ``(recordings,)`` is, over folds or over speakers and
     trainings (see the module)."""
-    one_fold_each = (predictions.groupby("speaker").fold.nunique() == 1).all()
-    weight = weights(predictions, metric)
-    # of each fold the mean over its seeds, which may be fewer than others have
-    of_folds = pd.DataFrame({"part": weight * value, "weight": weight}).groupby(predictions.fold)
-    folds = of_folds.sum().eval("part / weight").to_numpy()
-    if one_fold_each and len(folds) >= MIN_FOLDS:
+    apart = one_fold_each(predictions)
+    parts = (weights(predictions, metric) * value).groupby(predictions.fold).sum().to_numpy()
+    if apart and len(parts) >= MIN_FOLDS:
+        folds = len(parts) * parts  # the metric of each
         return Uncertainty(stats.sem(folds), len(folds) - 1, "fold", folds)
-    groups = [part for _, part in predictions.groupby("fold")] if one_fold_each else [predictions]
+    groups = [part for _, part in predictions.groupby("fold")] if apart else [predictions]
     left_out = [leave_one_out(part, metric, value[part.index]) for part in groups]
     # the jackknife's pseudo-values, (speakers, trainings)
     return crossed([(len(of) - 1) * of[0] - (len(of) - 2) * of[1:] for of in left_out])

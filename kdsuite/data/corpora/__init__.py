@@ -262,14 +262,7 @@ def store_name(recordings: pd.DataFrame, settings: Settings) -> str:
         rows[column] = rows[column].map(lambda file: content.get(file, file))
     table = paths.corpus(corpus.features).read_bytes() if corpus.features else b""
     recorded = digest([hashlib.sha256(table).hexdigest(), rows.values.tolist()])
-    return digest(
-        [STORE_FORMAT, recorded, relevant(settings, "data", decoding=True), *shortest(settings)]
-    )
-
-
-def shortest(settings: Settings) -> list[float]:
-    """Return the seconds of the shortest sound that is not left out, where any is."""
-    return [settings.media.window] * (settings.corpus.unreadable == "leave_out")
+    return digest([STORE_FORMAT, recorded, relevant(settings, "data", decoding=True)])
 
 
 def on_disk(settings: Settings) -> dict[str, str]:

@@ -102,7 +102,7 @@ def decode(
                 process.kill()
         log.seek(0)
         messages = log.read().decode(errors="replace")
-        if both and status and "not contain any stream" in messages:
+        if both and status:  # the other kind is absent or damaged
             return decode(path, start, seconds, kind, output, read, alone=True)
         _check(path, status, messages, kind)
         some = os.fstat(file.fileno()).st_size

@@ -22,6 +22,7 @@ from kdsuite.data.decoding.ffmpeg import (
 # it drops the end, of NIST it does not know that a file breaks off
 SOUND_FILES = {"WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG"}
 BLOCK = 2**18  # frames in memory at once
+SHORTEST = 0.025  # seconds of sound, the paper's analysis window; what is longer is repeated
 MALFORMED = 3  # libsndfile's number of that error
 
 
@@ -31,18 +32,18 @@ def read_sound(
     """Return ``seconds`` (NaN: all) of a file's sound from ``start`` on.
 
     It is mono float32 ``(samples,)`` in -1 to 1 at ``media.sample_rate`` Hz. Raises
-    UnreadableRecording for a damaged or cut-off file, one without sound, or one shorter than an
-    analysis window.
+    UnreadableRecording for a damaged or cut-off file, one without sound, or one of less than
+    :data:`SHORTEST` seconds.
     """
     check_file(path)
     samples = _sound_file(path, media, start, seconds)
     if samples is None:
         samples = sound_track(path, media, start, seconds)
-    if len(samples) < media.window * media.sample_rate:
+    if len(samples) < SHORTEST * media.sample_rate:
         where = f" from {start:g} s on" if start else ""
         raise UnreadableRecording(
-            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound{where}, less than one "
-            f"window of {media.window} s; remove it or record it again."
+            f"{path} has {len(samples) / media.sample_rate:.3f} s of sound{where}, less than "
+            f"{SHORTEST} s; remove it or record it again."
         )
     if not np.isfinite(samples).all():  # a file of floating point samples may hold anything
         raise UnreadableRecording(
@@ -73,6 +74,9 @@ def _sound_file(path, media, start, seconds):
             rate, frames = file.samplerate, file.frames
             known = 0 < frames < 2**63 - 1  # writers into a pipe do not know it
             if file.format not in SOUND_FILES or not file.seekable() or not known:
+                return None
+            # of Ogg with pictures ffmpeg knows when the sound begins
+            if len(re.findall(rb"OggS\0\x02", os.pread(opened.fileno(), 400, 0))) > 1:
                 return None
             begin = file.seek(round(min(start * rate, frames)))
             count = round(np.fmin(seconds * rate, frames - begin))
