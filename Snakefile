@@ -102,7 +102,7 @@ onerror:
     stopped = any("on user request" in Path(file).read_text() for file in log)
     if failed and not stopped:
         SITE.mkdir(parents=True, exist_ok=True)
-        shell(PAPERMILL, log=SITE / "notebook.ipynb", params=SimpleNamespace(**ANALYSIS), threads=workflow.cores)
+        shell(PAPERMILL, log=SITE / "notebook.ipynb", params=SimpleNamespace(**ANALYSIS), threads=workflow.resource_settings.cores or os.cpu_count())
         # older than every result, so that rule report writes it anew
         os.utime(SITE / "index.html", OLD)
         print(f"The report, with gaps, is {SITE / 'index.html'}", file=sys.stderr)
@@ -156,7 +156,7 @@ rule data:
         # runs it concerns out of date
         fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
         trials=lambda wildcards: inputs_of(wildcards)["trials"] + inputs_of(wildcards)["split"],
-        code=lambda wildcards: inputs_of(wildcards)["code"],
+        code=lambda wildcards: inputs_of(wildcards)["code"] + inputs_of(wildcards)["weights"],
     # data runs decode, all of them at once with all cores
     threads: lambda wildcards: max(1, workflow.cores // CORPORA)
     resources:

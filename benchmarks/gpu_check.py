@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import statistics
 import time
 from collections import Counter
@@ -421,7 +422,9 @@ def main() -> int:
     given = parser.parse_args()
     results = measure(torch.device(given.device))
     if given.output is None and given.device != "cpu":
-        given.output = Path("reports/benchmarks/gpu.json")
+        given.output = (
+            Path(os.environ.get("KDLIB_REPORTS") or "reports") / "benchmarks" / "gpu.json"
+        )
     if given.output:
         given.output.parent.mkdir(parents=True, exist_ok=True)
         given.output.write_text(json.dumps(results, indent=1))

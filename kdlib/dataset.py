@@ -170,7 +170,8 @@ class Dataset:
 def segments_in(samples, media: Media):
     """Return how many segments hold ``samples`` of audio, a number or a tensor; the last one may be
     filled up."""
-    return -(-samples // media.samples_per_segment)
+    # not -(-samples // …): torch.export gets that wrong for a length that is not known yet
+    return (samples + media.samples_per_segment - 1) // media.samples_per_segment
 
 
 def random_starts(dataset: Dataset, rows: Tensor, draws: Tensor, media: Media) -> Tensor:

@@ -28,13 +28,9 @@ def autocast(device: torch.device, training: Training | None = None):
 def configure(training: Training, device: torch.device):
     """Set torch's switches, which hold for the process: the current GPU, TF32 in float32's place,
     and deterministic kernels."""
-    float32 = "tf32" if precision(training, device) == "tf32" else "ieee"
-    for backend in (
-        torch.backends.cuda.matmul,
-        torch.backends.cudnn.conv,
-        torch.backends.cudnn.rnn,
-    ):
-        backend.fp32_precision = float32
+    # not by fp32_precision: torch.export asks for allow_tf32, and both together are an error
+    tf32 = precision(training, device) == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     if device.type == "cuda":
         # what names no device, such as a graph's capture, uses the current one
         torch.cuda.set_device(device)

@@ -52,8 +52,8 @@ def _nearest(accepted, rejected):
 
 EER = {
     "interpolated": _interpolated,
-    "mean": lambda *rates: float(sum(rate[_nearest(*rates)] for rate in rates) / 2),
-    "max": lambda *rates: float(max(rate[_nearest(*rates)] for rate in rates)),
+    "mean": lambda *rates: sum(rate[_nearest(*rates)] for rate in rates) / 2,
+    "max": lambda *rates: max(rate[_nearest(*rates)] for rate in rates),
 }
 
 

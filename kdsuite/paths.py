@@ -25,7 +25,6 @@ PARAMS, DATA, REPORTS = (
     Path(os.environ.get(f"KDLIB_{name.upper()}") or HOME / name).expanduser().absolute()
     for name in ("params", "data", "reports")
 )
-
 # bytes: less than this is a full disk
 NEEDED = 4096
 # errors of places where nothing can be written
@@ -40,8 +39,14 @@ FORBIDDEN = {
 
 # $KDLIB_CORPORA names further folders, as $PATH does; the examples are manifests
 FURTHER = os.environ.get("KDLIB_CORPORA", "").split(os.pathsep)
-FURTHER = (Path(each).expanduser().absolute() for each in FURTHER if each)
+FURTHER = [Path(each).expanduser().absolute() for each in FURTHER if each]
 CORPORA = (DATA / "corpora", *FURTHER, PARAMS / "examples", SHARE / "params" / "examples")
+# processes that start in other folders, such as kernels of JupyterLab, take the same ones
+for _name, _places in {
+    "PARAMS": [PARAMS], "DATA": [DATA], "REPORTS": [REPORTS], "CORPORA": FURTHER,
+}.items():  # fmt: skip
+    if os.environ.get(f"KDLIB_{_name}"):
+        os.environ[f"KDLIB_{_name}"] = os.pathsep.join(map(str, _places))
 # what a parameter file may be called: its name becomes that of folders, links and files
 PLAIN = re.compile(r"\w[\w.-]*")
 

@@ -412,3 +412,17 @@ def test_make_with_its_own_environment_activated_is_the_same_as_without(checkout
         make(checkout, "test", VIRTUAL_ENV=str(checkout / ".venv")),
     )
     assert plain.stdout == activated.stdout == f"{PYTEST}\n"
+
+
+def test_processes_in_other_folders_take_the_folders_of_the_first(tmp_path):
+    """A relative folder is one of the command's own; Snakemake's jobs and kernels start elsewhere."""
+    code = "from kdsuite import paths; import os; os.chdir('/'); os.execvp(*{again!r})"
+    again = (
+        sys.executable,
+        [sys.executable, "-c", "from kdsuite import paths; print(paths.REPORTS, paths.FURTHER[0])"],
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(again=again)], cwd=tmp_path, capture_output=True, text=True, check=True,
+        env={**os.environ, "KDLIB_REPORTS": "r", "KDLIB_CORPORA": "c", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.stdout.split() == [str(tmp_path / "r"), str(tmp_path / "c")]

@@ -20,6 +20,7 @@ import soundfile
 import yaml
 
 from kdsuite import paths
+from kdsuite.runs import grid
 
 PROGRAMS = r"(?:[A-Z]+=\$|(?:make|papermill|python|pip|source|snakemake|kdlib|docker|\.venv/bin/\w+|conda|nbdiff\S*|jupyter)\b)"
 # what stands there, and what is run for it: make says what it would do, and nobody installs,
@@ -167,6 +168,13 @@ def test_readme_and_documentation_have_commands_and_each_is_run():
     for page, found in COMMANDS.items():
         assert found or page.name == "columns.md", f"{page.name}: the pattern finds no command"
         assert {command for block in found for command in block} <= run_once
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_suites_that_are_named_exist(page):
+    """`make --dry-run` does not look for them."""
+    names = re.findall(r"SUITE=(\w[\w-]*)|suite=(\w[\w-]*)", page.read_text())
+    assert {one or other for one, other in names} <= {*grid.suites(), "mine"}
 
 
 def test_the_readme_is_short():

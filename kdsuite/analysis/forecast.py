@@ -22,6 +22,7 @@ from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.data.folds import chosen_folds
 from kdsuite.data.store import is_prepared
 from kdsuite.runs import baseline, grid, stages
+from kdsuite.runs.devices import device_of
 from kdsuite.runs.run import Run
 
 # of a teacher, in what is printed
@@ -51,9 +52,10 @@ def views(run: Run, train: bool = False) -> list[View]:
         return []
     store = stages.prepare(run.settings)
     folds = chosen_folds(store.recordings, run.settings)
-    if train:
-        stages.teachers(run.settings, store, folds)
     teachers = [stages.trained_teacher(run, store, fold) for fold in folds]
+    if train and not all(teachers):
+        store = store.to(device_of(run.settings.training))
+        teachers = stages.teachers(run.settings, store, folds).values()
     if not all(teachers):
         return []
     statistics = baseline.of_sound(store), store.recordings.speaker.to_numpy(str)

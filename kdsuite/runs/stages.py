@@ -104,10 +104,11 @@ def _board(folder):
     return SummaryWriter(folder)
 
 
-def _cached(kind, run, data, fold, name, *inputs):
+def _cached(kind, run, data, fold, name, *inputs, arithmetic=None):
     """Return the file of a fold's training: other recordings, parameters, code, weights to start
     from, folds or ``inputs`` make it another one."""
-    arithmetic = precision(run.settings.training, data.device)  # `auto` differs by the device
+    # `auto` differs by the device
+    arithmetic = arithmetic or precision(run.settings.training, data.device)
     code = sources.fingerprint(run.code_kind) + run.weights
     facts = [data.fingerprint, run.fingerprint, arithmetic, code, *inputs]
     place = paths.DATA / kind / digest(facts) / f"{fold_key(fold, data.recordings)}{name}"
@@ -177,9 +178,17 @@ def _teacher(run, data, fold, progress):
 
 def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
     """Return the privileged information of a fold, on the store's device; None where the teacher of
-    that ``run`` is not trained."""
-    file = _cached("teachers", run, data, fold, "/fold.json")
-    if not file.exists():
+    that ``run`` is not trained.
+
+    Without a GPU, one that was trained there is found too, in other arithmetic.
+    """
+    other = "bf16" if run.settings.training.precision == "auto" else None
+    files = [
+        _cached("teachers", run, data, fold, "/fold.json", arithmetic=arithmetic)
+        for arithmetic in (None, other)
+    ]
+    file = next((file for file in files if file.exists()), None)
+    if not file:
         return None
     network = None
     if run.settings.training.target_stretch == "crop":

@@ -112,7 +112,8 @@ def kept(folder: Path) -> dict[Path, Facts]:
 
 def _settings(facts):
     """Return a student's settings; raise ValueError where they ask for too much."""
-    if any(printable(name) != name or facts.classes.count(name) > 1 for name in facts.classes):
+    printed = {printable(name) for name in facts.classes} & {*facts.classes}
+    if len(printed) < len(facts.classes):
         raise ValueError("its class labels are not different words")
     settings = checked(facts.settings)
     media = settings.media

@@ -26,9 +26,10 @@ from safetensors.torch import load_file, save_file
 import kdlib
 import kdsuite.paths
 import kdsuite.settings
-from kdlib import metrics
+from kdlib import device, metrics
 from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
+from kdlib.parameters import Training
 from kdsuite.data import corpora, verification
 from kdsuite.data import pieces as cut
 from kdsuite.runs import grid, prediction, stages, student_file
@@ -752,6 +753,7 @@ def test_onnx_says_the_same_of_every_length(runs, tmp_path, inference):
     onnxruntime = pytest.importorskip("onnxruntime")
     run = runs(inference)
     loaded = kdlib.load_student(run.file)
+    device.configure(Training(), torch.device("cpu"))  # as after a training in this process
     assert main(["export", str(run.file), str(tmp_path / "student.onnx")]) == 0
     session = onnxruntime.InferenceSession(tmp_path / "student.onnx")
     told = {

@@ -442,21 +442,23 @@ def test_replayed_steps_give_the_bits_of_plain_ones(
 
 @pytest.mark.parametrize(
     "precision,kind,tf32",
-    [("float32", "cpu", "ieee"), ("tf32", "cuda", "tf32"), ("bf16", "cuda", "ieee"), ("auto", "cuda", "ieee")],
+    [("float32", "cpu", False), ("tf32", "cuda", True), ("bf16", "cuda", False), ("auto", "cuda", False)],
 )  # fmt: skip
 def test_precision_means_what_it_says(monkeypatch, precision, kind, tf32):
-    switches = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
-    before, deterministic = [switch.fp32_precision for switch in switches], []
+    backends, deterministic = (torch.backends.cuda.matmul, torch.backends.cudnn), []
+    before = [backend.allow_tf32 for backend in backends]
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(
         torch, "use_deterministic_algorithms", lambda mode, warn_only: deterministic.append(mode)
     )
     training = Training(precision=precision, deterministic=True)
     kdlib_device.configure(training, torch.device(kind))
-    after = [switch.fp32_precision for switch in switches]
-    for switch, value in zip(switches, before):
-        switch.fp32_precision = value
-    assert after == [tf32] * 3
+    after = [backend.allow_tf32 for backend in backends]  # an error where two interfaces disagree
+    kinds = torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn
+    each = [switch.fp32_precision == "tf32" for switch in kinds]
+    for backend, value in zip(backends, before):
+        backend.allow_tf32 = value
+    assert after == [tf32] * 2 and each == [tf32] * 3
     assert deterministic == ([True] if kind == "cuda" else [])
 
 

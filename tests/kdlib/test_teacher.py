@@ -3,6 +3,7 @@ follows."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from kdsuite import paths
 from kdsuite.data import corpora
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
+from kdsuite.runs.run import Run
 from kdsuite.settings import relevant
 from tests.conftest import noise_store, small
 
@@ -166,6 +168,19 @@ def test_a_teacher_is_trained_once_whatever_the_student(own_data, monkeypatch):
         store,
     )
     assert again.folder == first.folder
+
+
+def test_a_teacher_that_a_gpu_trained_is_found_without_one(own_data):
+    """Its arithmetic was another: pages, forecasts and explorers on a CPU ask it all the same."""
+    store, settings = noise_store(), small(backbone="vgg")
+    told, run = ensure(settings, store), Run("teacher", settings)
+    fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
+    place = stages._cached("teachers", run, store, fold, "/fold.json", arithmetic="bf16").parent
+    shutil.move(told.folder, place)
+    found = stages.trained_teacher(run, store, fold)
+    assert found.folder == place and torch.equal(found.probabilities, told.probabilities)
+    own = Run("teacher", settings.changed(training={"precision": "float32"}))
+    assert stages.trained_teacher(own, store, fold) is None
 
 
 def test_a_teacher_learns_what_is_there_to_learn(own_data):

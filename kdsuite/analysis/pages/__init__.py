@@ -59,12 +59,14 @@ def build(suite: Suite) -> Path:
     common = _common(suite) | {"pages": [question for question in asked if question]}
     ours, pages = list(HERE.rglob("*.*")), set()
 
-    def page(name, template="notebook.html", notebook=None, **content):
-        """Write a page; that of a notebook only where the notebook is there and newer."""
+    def page(name, template="notebook.html", notebook=None, behind=(), **content):
+        """Write a page; that of a notebook only where the notebook, or a result of the runs
+        ``behind`` it, is there and newer."""
         file = suite.folder / name
         pages.add(file)
         if notebook:
-            newest = _modified(notebook, notebook.with_name("result.json"), *ours)
+            results = [of.folder / "result.json" for of in behind]
+            newest = _modified(notebook, *results, *ours)
             if not notebook.exists() or _modified(file) > newest:
                 return
             content["cells"] = notebooks.html(notebooks.read(notebook))
@@ -75,9 +77,9 @@ def build(suite: Suite) -> Path:
         name = f"pages/{source.stem}.html"
         page(name, notebook=source, title=source.name, kind="Notebook, not executed")
     for run in states[states.page != ""].to_dict("records"):
-        page(
-            run["page"], notebook=run["run"].folder / "notebook.ipynb", title=run["title"], run=run
-        )
+        of, notebook = run["run"], run["run"].folder / "notebook.ipynb"
+        # its state also hangs on the recordings
+        page(run["page"], notebook=notebook, behind=(of, of.data), title=run["title"], run=run)
     for file in {*(suite.folder / "pages").glob("*.html")} - pages:  # of runs that are no more
         file.unlink()
     for name, title, cells in notebooks.documentation():
@@ -124,7 +126,7 @@ def _question(suite, source):
     executed = suite.folder / "questions" / source.name
     heading, *cells = notebooks.read(source)
     if executed.exists():
-        cells = [cell for cell in notebooks.read(executed) if cell.id != heading.id]
+        cells = [cell for cell in notebooks.read(executed) if cell.get("id") != heading.get("id")]
         if cells[-1].get("execution_count") and not cells[-1].outputs:
             return {}
     title, _, lead = heading.source.removeprefix("# ").partition("\n")
