@@ -126,7 +126,7 @@ def _question(suite, source):
     executed = suite.folder / "questions" / source.name
     heading, *cells = notebooks.read(source)
     if executed.exists():
-        cells = [cell for cell in notebooks.read(executed) if cell.get("id") != heading.get("id")]
+        cells = [cell for cell in notebooks.read(executed) if cell.source != heading.source]
         if cells[-1].get("execution_count") and not cells[-1].outputs:
             return {}
     title, _, lead = heading.source.removeprefix("# ").partition("\n")
