@@ -85,7 +85,7 @@ class Media(Section):
 
 
 class Model(Section):
-    """Sizes of the networks; the defaults are the paper's."""
+    """Sizes of the networks; the defaults are those of the paper where it gives them."""
 
     embedding: OfTeacher[int] = Field(512, ge=4, multiple_of=2)
     """units of the encoder's and aggregator's embedding"""
@@ -100,7 +100,7 @@ class Model(Section):
     teacher_layers: OfTeacher[NonNegativeInt] = Field(2, le=2)
     """fully connected layers between pooling and head of the ResNet34 teacher; the standard network has none"""
     width: OfStudent[PositiveFloat] = 1.0
-    """channels of the student relative to the paper's network"""
+    """channels of the student relative to the full network"""
     stages: OfStudent[PositiveInt] = Field(4, le=4)
     """stages of residual blocks in the audio ResNet"""
     reduction: OfTeacher[PositiveInt] = 16

@@ -105,8 +105,8 @@ def test_every_claim_is_there_also_where_nothing_was_run():
     found = claims(table(0.0)[:0])
     assert (
         list(found.columns) == COLUMNS
-        and sorted(set(found.claim)) == [1, 2, 3, 4, 5, 6]
-        and len(found) == 11
+        and sorted(set(found.claim)) == [1, 2, 3, 4, 5, 6, 7]
+        and len(found) == 13
     )
     assert (
         (found.verdict == NOT_RUN).all() and found.estimate.isna().all() and (found.run == "").all()
@@ -234,20 +234,42 @@ def hill(top):
     ],
 )
 def test_claim_3_the_gain_is_greatest_at_one_half(comparisons, expected):
-    assert verdict(3, comparisons) == expected
+    assert verdict(3, of_speakers(comparisons), "voxceleb1", "accuracy") == expected
+
+
+def of_speakers(comparisons):
+    """Return the comparisons as those of the corpus of which the paper claims this."""
+    return comparisons.assign(layout="voxceleb1", dataset="my-voxceleb1", metric="accuracy")
 
 
 def test_claim_3_rests_on_the_fewest_trainings_of_its_parts():
-    few = table(hill(0.5), trainings=6)
-    assert (
-        verdict(
-            3,
-            few.assign(
-                trainings=few.trainings.mask((few.alpha == 0.75) & (few.backbone == "vgg"), 2)
-            ),
-        )
-        == UNDECIDED
+    few = of_speakers(table(hill(0.5), trainings=6))
+    few["trainings"] = few.trainings.mask((few.alpha == 0.75) & (few.backbone == "vgg"), 2)
+    assert verdict(3, few, "voxceleb1", "accuracy") == UNDECIDED
+
+
+ALL_METHODS = ("embedding", "softlabel", "multitask")
+
+
+@pytest.mark.parametrize(
+    ("better", "error", "methods", "expected"),
+    [
+        (0.03, 0.002, ALL_METHODS, SUPPORTED),
+        (0.03, 0.02, ALL_METHODS, UNDECIDED),
+        (-0.03, 0.002, ALL_METHODS, CONTRADICTED),
+        (0.03, 0.002, ALL_METHODS[:2], UNDECIDED),  # one baseline was not run
+        (0.03, 0.002, ALL_METHODS[:1], NOT_RUN),
+        (0.03, 0.002, ALL_METHODS[1:], UNDECIDED),  # nor was the method
+    ],
+)
+def test_claim_7_the_method_is_better_than_both_baselines(better, error, methods, expected):
+    comparisons = table(
+        lambda method, **_: 0.02 + better * (method == "embedding"), error, NINE, (0.5,), methods
     )
+    assert verdict(7, comparisons) == expected
+    # of soft labels one student stands for both sequential settings
+    twice = (comparisons.method == "softlabel") & (comparisons.setting == "agg")
+    assert verdict(7, comparisons[~twice]) == expected
 
 
 TABLES = [
@@ -378,7 +400,8 @@ def test_known_truth_information_only_the_video_has():
     found = simulated(
         lambda alpha, _: replace(VIDEO_KNOWS_MORE, **MUCH, carried=0.35 - 0.8 * abs(alpha - 0.5))
     )
-    assert verdict(1, found) == SUPPORTED and verdict(3, found) == SUPPORTED
+    assert verdict(1, found) == SUPPORTED
+    assert verdict(3, of_speakers(found), "voxceleb1", "accuracy") == SUPPORTED
 
 
 def test_known_truth_nothing_to_gain():
