@@ -248,6 +248,16 @@ def test_folds_of_unlike_many_seeds_do_not_widen_the_interval():
     assert (found.gain, found.low, found.high) == pytest.approx((2 / folds, *expected))
 
 
+def test_the_error_of_a_mean_over_groups_is_that_of_independent_ones():
+    random = np.random.default_rng(0)
+    groups = [
+        random.normal(size=(4, 3)) + 3 * random.normal(size=(4, 1)) + 2 * random.normal(size=(1, 3))
+        for _ in range(2)
+    ]
+    each = [crossed([group]).error for group in groups]
+    assert crossed(groups).error == pytest.approx(np.hypot(*each) / 2)
+
+
 def test_one_speaker_has_no_interval():
     distilled, undistilled = suite(replace(VIDEO_KNOWS_MORE, speakers=1, folds=1))
     found = compare(distilled, undistilled)

@@ -260,14 +260,17 @@ def pretrained(backbone: str, weights: str):
     return maps
 
 
-def test_pretrained_weights_from_a_file(tmp_path):
-    reference = torchvision.models.resnet34()
-    torch.save(reference.state_dict(), tmp_path / "resnet34.pth")
-    ours = pretrained("seresnet", str(tmp_path / "resnet34.pth"))
-    torch.testing.assert_close(ours.layer4[2].conv2.weight, reference.layer4[2].conv2.weight)
-    torch.testing.assert_close(
-        ours.layer1[0].bn2[0].running_var, reference.layer1[0].bn2.running_var
-    )
+@pytest.mark.parametrize("backbone", ["resnet", "seresnet", "vgg"])
+def test_pretrained_weights_from_a_file(tmp_path, backbone):
+    reference = torchvision.models.vgg16() if backbone == "vgg" else torchvision.models.resnet34()
+    torch.save(reference.state_dict(), tmp_path / "weights.pth")
+    ours = pretrained(backbone, str(tmp_path / "weights.pth"))
+    if backbone == "vgg":
+        assert torch.equal(ours[0][28].weight, reference.features[28].weight)
+    else:
+        assert torch.equal(ours.layer4[2].conv2.weight, reference.layer4[2].conv2.weight)
+        norm = ours.layer1[0].bn2[0] if backbone == "seresnet" else ours.layer1[0].bn2
+        assert torch.equal(norm.running_var, reference.layer1[0].bn2.running_var)
 
 
 def test_pretrained_weights_that_do_not_fit(tmp_path):

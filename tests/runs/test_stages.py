@@ -1,0 +1,65 @@
+"""The stages hand each fold what is its own: its teacher, the teachers of the other parts, and the
+recordings that verification compares."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kdlib.dataset import Fold
+from kdsuite.data import corpora
+from kdsuite.parameters import Corpus
+from kdsuite.runs import stages
+from kdsuite.runs.prediction import embed
+from kdsuite.runs.run import Run
+from kdsuite.runs.stages import Progress
+from tests.conftest import noise_store, small
+
+
+def test_each_fold_s_student_has_the_teacher_of_its_fold(own_data):
+    """That of another fold was trained on the recordings that this one tests."""
+    store, settings = noise_store(), small(backbone="vgg")
+    folds = corpora.folds(store.recordings, Corpus(groups=3))[:2]
+    told = stages.teachers(settings, store, folds)
+    together = stages.students(Run("student", settings), store, folds, told)
+    for fold in folds:
+        progress = Progress("student", 2)
+        alone = stages.train_student(settings, store, fold, told[fold.number], progress)
+        losses = [[epoch["loss"] for epoch in of.history] for of in (together[fold.number], alone)]
+        assert losses[0] == losses[1]
+
+
+def test_a_cross_fitted_target_is_of_a_teacher_that_did_not_train_on_it(own_data, monkeypatch):
+    given, learned, train = [], [], stages._teacher
+
+    def watched(run, data, rest, progress):
+        learned.append(rest.train.tolist())
+        return train(run, data, rest, progress)
+
+    store, settings = noise_store(24, 6), small(training={"cross_fit": 2})
+    fold = Fold(0, "x", np.arange(4, 24), np.arange(4))
+    own = stages.teachers(settings, store, [fold])[0]
+    monkeypatch.setattr(stages, "_teacher", watched)
+    monkeypatch.setattr(
+        "kdsuite.runs.cross_fitting.cross_fitted", lambda own, others: given.extend(others) or own
+    )
+    stages._cross_fitted(settings, store, fold, own)
+    assert len(given) == len(learned) == 2
+    for (_, both, rows), rest in zip(given, learned):
+        assert both.tolist() == rest and len(rows) and not set(rows) & set(rest)
+
+
+@pytest.mark.parametrize("score", ["cosine", "centred"])
+def test_the_files_of_trials_are_embedded(own_data, score):
+    """And, centred, less the mean over the training recordings."""
+    store, fold = noise_store(), Fold(0, "x", np.arange(8), np.arange(8, 12))
+    trials = replace(noise_store(6, seconds=1.6), fingerprint="trials")
+    settings = small(backbone="vgg", alpha=0.0, training={"trial_score": score})
+    progress = Progress("student", 2)
+    told = stages.train_student(settings, store, fold, None, progress, trials)
+    expected = embed(told.network, settings, trials, np.arange(6)).numpy()
+    if score == "centred":
+        expected = expected - embed(told.network, settings, store, fold.train).numpy().mean(axis=0)
+    np.testing.assert_allclose(told.trials, expected, atol=1e-6)
