@@ -2,8 +2,9 @@
 
 Comparisons are rows of :func:`kdsuite.analysis.comparisons.compare_runs`. Of these a verdict needs
 gain, low, high (the gain's 95 % interval; above zero is better, for error rates too), the degrees
-of freedom of that interval, p (uncorrected) and trainings (students that each number rests on). With fewer than six trainings
-differences between trainings could be all there is, and such a row proves and refutes nothing.
+of freedom of that interval, p (uncorrected) and trainings (students that each number rests on).
+With fewer than six trainings differences between trainings could be all there is, and such a row
+proves and refutes nothing.
 What a claim of the paper says of which comparisons stands in ``notebooks/questions/claims.ipynb``.
 """
 

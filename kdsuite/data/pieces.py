@@ -1,4 +1,4 @@
-"""Into which pieces long sound is cut: the same for runs, for a student in use and for statistics."""
+"""Into which pieces long sound is cut: the same for runs, students in use and statistics."""
 
 import math
 

@@ -156,8 +156,8 @@ def provenance(store: Store, training: Training) -> dict[str, Any]:
 
 @cache
 def commit_now() -> tuple[str | None, bool | None]:
-    """Return the commit of the code when a process first asked, and whether the code was changed
-    since; None where it is not known."""
+    """Return the commit of the code when a process first asked, and whether there were uncommitted
+    changes then; None where it is not known."""
     if paths.INSTALLED:  # what pip noted of where the package came from, if that is a repository
         origin = json.loads(metadata.distribution("kdlib").read_text("direct_url.json") or "{}")
         return origin.get("vcs_info", {}).get("commit_id"), None

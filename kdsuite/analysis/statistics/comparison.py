@@ -27,8 +27,9 @@ class Comparison(NamedTuple):
     ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval
     (:mod:`kdsuite.analysis.statistics.uncertainty`) over ``unit``: fold, or speaker and training.
     ``p`` is that of its test, ``detectable`` the smallest gain that this finds four times in five;
-    a training is a fold of a seed. ``freedom`` is that of the interval's Student's t. What cannot be known is NaN: ``folds`` and ``recordings`` of an
-    equal error rate, ``trials`` of the other metrics.
+    a training is a fold of a seed. ``freedom`` is that of the interval's Student's t. What cannot
+    be known is NaN: ``folds`` and ``recordings`` of an equal error rate, ``trials`` of the other
+    metrics.
     """
 
     metric: str
