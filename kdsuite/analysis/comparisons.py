@@ -53,9 +53,9 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     variant, controls not among them; ``p_least`` is the smallest that it could have become. With
     fewer than six trainings there is no p, with fewer than three folds or seeds no interval (NaN,
     :func:`kdsuite.analysis.statistics.comparison.compare`). Controls have, as ``over``,
-    ``over_low``, ``over_high`` and ``over_p``, what the paper's method gains over *them*
-    (``over_holm`` is corrected for the controls of a dataset and metric), and that method's own
-    ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of
+    ``over_low``, ``over_high`` and ``over_p``, what the same method with the teacher's targets
+    gains over *them* (``over_holm`` is corrected for the controls of a dataset and metric), and its
+    own ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of
     the linear baseline on the same folds, ``conventions`` by how much those of an error rate differ
     at most in its dataset. Runs that are not done, whose baseline is not or was trained in another
     precision, or whose predictions were removed, are left out.
@@ -90,7 +90,7 @@ def _network(settings):
 def _row(group, groups, metric, results):
     """Return the row of one distilled network's runs; nothing where its baseline is not there."""
     settings, corpus = group[0].settings, group[0].settings.corpus
-    proposed = settings.changed(method="embedding", training={"targets": "teacher"})
+    proposed = settings.changed(training={"targets": "teacher"})
     arithmetic = group[0].result.get("precision")  # its difference is no gain
     baseline, method = (
         groups[_network(of), arithmetic] for of in (settings.undistilled(), proposed)

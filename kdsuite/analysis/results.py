@@ -63,6 +63,15 @@ def variant(settings: Settings, stage: str = "student") -> str:
     return "; ".join(f"{name}={value}" for name, value in differing.items())
 
 
+def without(variants: pd.Series, *parameters: str) -> pd.Series:
+    """Return each variant (:func:`variant`) without these parameters."""
+    return variants.map(
+        lambda of: "; ".join(
+            part for part in of.split("; ") if part.partition("=")[0] not in parameters
+        )
+    )
+
+
 def collect(runs: Iterable[Any]) -> pd.DataFrame:
     """Return the results of these runs, one row a run, fold and metric (columns :data:`COLUMNS`),
     values as fractions."""

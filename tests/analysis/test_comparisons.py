@@ -151,6 +151,34 @@ def test_controls_of_a_method_that_is_not_done_yet_are_shown_alone():
     assert row["over"] == row["over_p"] == row["kept"] == "—"
 
 
+def test_a_control_stands_beside_its_own_method_and_its_own_epochs():
+    runs, random = [], np.random.default_rng(0)
+    for epochs, (method, gain) in product((20, 10), (("embedding", 0.3), ("softlabel", 0.9))):
+        of = {"dataset": "demo-ravdess", "backbone": "vgg", "training": {"epochs": epochs}}
+        world = World(speakers=16, recordings=42, folds=4, seeds=1, video=0.7, carried=gain)
+        distilled, undistilled = simulate(world, random)
+        control, _ = simulate(World(speakers=16, recordings=42, folds=4, carried=0.0), random)
+        if method == "embedding":
+            runs.append(leave(load(**of, alpha=0), undistilled))
+        runs.append(leave(load(**of, method=method, alpha=0.5), distilled))
+        of["training"] = {"epochs": epochs, "targets": "shuffled"}
+        runs.append(leave(load(**of, method=method, alpha=0.5), control))
+    found = comparisons.compare_runs(runs, results.collect(runs))
+    found["rest"] = results.without(found.variant, "training.targets")
+    own = found[found.targets == "teacher"].set_index(["method", "rest"]).gain
+    controls = found[found.targets == "shuffled"]
+    assert len(controls) == 4 and own.is_unique
+    assert all(row.method_gain == own[row.method, row.rest] for row in controls.itertuples())
+    made = ask("controls", runs)
+    titles = [figure.title.split("α = 0.5")[1] for figure in made.figures.values()]
+    assert sorted(titles) == ["", ", training.epochs=10"]
+    labels = ["the paper’s method", "of another recording"]
+    labels += ["soft labels", "soft labels of another recording"]
+    assert all(made.pictures[name].data.label.to_list() == labels for name in made.figures)
+    told = "soft labels: gain of the teacher’s targets over targets of another recording"
+    assert made.text.count(told) == 2
+
+
 def test_shares_of_recordings_and_of_labels_stand_apart(reports):
     runs, random = [], np.random.default_rng(0)
     for corpus in ({}, {"fraction": 0.5}, {"labelled": 0.1}):
@@ -176,31 +204,37 @@ def test_shares_of_recordings_and_of_labels_stand_apart(reports):
 def test_the_curve_over_labels_has_each_share_once():
     """Targets of the teacher and the two controls that tell less; at the nearest α of the page."""
     runs, random = [], np.random.default_rng(0)
-    kinds = [{}, {"targets": "random"}, {"targets": "shuffled_in_class"}, {"targets": "shuffled"}]
-    students = [(0, {}), (0.25, {}), *((0.5, of) for of in kinds)]
+    own = {"targets": "shuffled_in_class"}
+    kinds = [{}, {"targets": "random"}, own, {"targets": "shuffled"}]
+    students = [(0, {}, {}), (0.25, {}, {}), *((0.5, {}, of) for of in kinds)]
+    students += [(0.5, {"method": "softlabel"}, of) for of in ({}, own)]
     third = {}  # a seed that only some points have
     world = World(speakers=16, recordings=42, folds=4, seeds=1, video=0.7, carried=1.0)
-    for labelled, seed, (alpha, training) in product((0.1, 0.3, 1.0), (0, 1), students):
+    for labelled, seed, (alpha, method, training) in product((0.1, 0.3, 1.0), (0, 1), students):
         distilled, undistilled = simulate(world, random)
         of = {"dataset": "demo-ravdess", "backbone": "vgg", "corpus": {"labelled": labelled}}
         predictions = distilled if alpha else undistilled
-        runs.append(leave(load(**of, seed=seed, alpha=alpha, training=training), predictions))
-        if training == {} and labelled == 0.3 and not seed:
+        settings = load(**of, **method, seed=seed, alpha=alpha, training=training)
+        runs.append(leave(settings, predictions))
+        if method == training == {} and labelled == 0.3 and not seed:
             third[alpha] = leave(load(**of, seed=2, alpha=alpha), predictions)
     made = ask("gains", [*runs, *third.values()], alpha=0.6)
     name = "figure-labels-demo-ravdess-uar-vgg-nonseq"
     drawn = made.pictures[name].data
     assert not drawn.duplicated(["kind", "labelled"]).any() and (drawn.alpha == 0.5).all()
     assert drawn.kind.value_counts().to_dict() == dict.fromkeys(
-        ("embedding", "random", "shuffled_in_class"), 3
-    )
+        (
+            "embedding teacher", "embedding random", "embedding shuffled_in_class",
+            "softlabel teacher", "softlabel shuffled_in_class",
+        ), 3,
+    )  # fmt: skip
     found = comparisons.compare_runs(runs, results.collect(runs))
-    found = found[found.alpha == 0.5].set_index(["targets", "labelled"])
+    found = found[found.alpha == 0.5].set_index(["method", "targets", "labelled"])
     for row in drawn.itertuples():
-        place = {"embedding": "teacher"}.get(row.kind, row.kind), row.labelled
+        place = *row.kind.split(), row.labelled
         assert (row.gain, row.low, row.high) == tuple(found.loc[place, ["gain", "low", "high"]])
     assert "10 % labelled, embedding (the paper's): " in made.figures[name].alt
-    random = drawn[(drawn.kind == "random") & (drawn.low > 0)].labelled
+    random = drawn[(drawn.kind == "embedding random") & (drawn.low > 0)].labelled
     assert len(random)
     shares = " and ".join(f"{100 * share:g} %" for share in random)
     assert f"random vectors: with {shares} of the labels the interval lies above zero." in made.text
@@ -220,7 +254,7 @@ def test_tables_and_answers_say_what_is_proven():
     # the control keeps next to nothing of a gain that is there for sure
     assert abs(controls.tables["controls"].frame.kept[0]) < 30
     assert "on average over 1 comparison; 1 gain and 0 lose significantly" in gains.text
-    assert "students with targets of another recording +" in controls.text
+    assert "gain of the teacher’s targets over targets of another recording +" in controls.text
     assert "No corpus of the paper was run" in claims.text
     assert claims.files["claims.csv"].equals(claims.tables["claims"].frame)
 
