@@ -99,7 +99,8 @@ def _row(group, groups, metric, results):
     if not compared:
         return {}
     control = settings.training.targets != "teacher"
-    method = method if control else []
+    seeds = {run.settings.seed for run in group}
+    method = [run for run in method if control and run.settings.seed in seeds]
     over, gain = (_compared(metric, method, others) for others in (group, baseline))
     own = results[(results.dataset == settings.dataset) & (results.metric == metric)]
 
