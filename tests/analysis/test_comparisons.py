@@ -151,6 +151,17 @@ def test_controls_of_a_method_that_is_not_done_yet_are_shown_alone():
     assert row["over"] == row["over_p"] == row["kept"] == "—"
 
 
+def test_a_control_of_one_seed_stands_beside_its_method_of_that_seed():
+    runs = suite()
+    first = [run for run in runs if run.settings.seed == 0]
+    every = [run for run in runs if run in first or run.settings.training.targets == "teacher"]
+    found, alone = (
+        comparisons.compare_runs(of, results.collect(of)).set_index("targets")
+        for of in (every, first)
+    )
+    assert found.method_gain["shuffled"] == alone.gain["teacher"] != found.gain["teacher"]
+
+
 def test_a_control_stands_beside_its_own_method_and_its_own_epochs():
     runs, random = [], np.random.default_rng(0)
     for epochs, (method, gain) in product((20, 10), (("embedding", 0.3), ("softlabel", 0.9))):
