@@ -55,9 +55,9 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     :func:`kdsuite.analysis.statistics.comparison.compare`). Controls have, as ``over``,
     ``over_low``, ``over_high`` and ``over_p``, what the same method with the teacher's targets
     gains over *them* (``over_holm`` is corrected for the controls of a dataset and metric), and its
-    own ``method_gain`` and ``method_low``. ``teacher`` is the teacher's own number, ``linear`` that of
-    the linear baseline on the same folds, ``conventions`` by how much those of an error rate differ
-    at most in its dataset. Runs that are not done, whose baseline is not or was trained in another
+    own ``method_gain`` and ``method_low`` on the control's seeds. ``teacher`` is the teacher's own
+    number, ``linear`` that of the linear baseline on the same folds, ``conventions`` by how much
+    those of an error rate differ at most in its dataset. Runs that are not done, whose baseline is not or was trained in another
     precision, or whose predictions were removed, are left out.
     """
     groups = defaultdict(list)
