@@ -6,6 +6,7 @@ gains = compare_runs(runs, results)  # a row for each network, method, alpha, va
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import reduce
 from operator import itemgetter
 from typing import Any
 
@@ -55,10 +56,11 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     :func:`kdsuite.analysis.statistics.comparison.compare`). Controls have, as ``over``,
     ``over_low``, ``over_high`` and ``over_p``, what the same method with the teacher's targets
     gains over *them* (``over_holm`` is corrected for the controls of a dataset and metric), and its
-    own ``method_gain`` and ``method_low`` on the control's seeds. ``teacher`` is the teacher's own
-    number, ``linear`` that of the linear baseline on the same folds, ``conventions`` by how much
-    those of an error rate differ at most in its dataset. Runs that are not done, whose baseline is not or was trained in another
-    precision, or whose predictions were removed, are left out.
+    own ``method_gain`` and ``method_low`` on the control's seeds and folds. ``teacher`` is the
+    teacher's own number, ``linear`` that of the linear baseline on the same folds, ``conventions``
+    by how much those of an error rate differ at most in its dataset. Runs that are not done, whose
+    baseline is not or was trained in another precision, or whose predictions were removed, are left
+    out.
     """
     groups = defaultdict(list)
     for run in runs:
@@ -98,10 +100,8 @@ def _row(group, groups, metric, results):
     compared = _compared(metric, group, baseline)
     if not compared:
         return {}
-    control = settings.training.targets != "teacher"
-    seeds = {run.settings.seed for run in group}
-    method = [run for run in method if control and run.settings.seed in seeds]
-    over, gain = (_compared(metric, method, others) for others in (group, baseline))
+    method = method if settings.training.targets != "teacher" else []
+    over, gain = _compared(metric, method, group), _compared(metric, method, baseline, group)
     own = results[(results.dataset == settings.dataset) & (results.metric == metric)]
 
     def values(*runs):
@@ -120,16 +120,17 @@ def _row(group, groups, metric, results):
 
 
 def _compared(metric, *groups):
-    """Compare what both groups of runs tested, seed by seed; nothing where that is nothing."""
+    """Compare the first two groups of runs on what all groups tested, seed by seed; nothing where
+    that is nothing."""
     key, *_ = answers_of(metric)
-    both = [answers(runs, metric) for runs in groups]
-    if not all(both):
+    answered = [answers(runs, metric) for runs in groups]
+    if not all(answered):
         return {}
-    first, second = (pd.concat(parts).drop_duplicates(key) for parts in both)
-    first, second = first.merge(second[key]), second.merge(first[key])
-    if first.empty:
+    tested = [pd.concat(parts).drop_duplicates(key) for parts in answered]
+    shared = reduce(pd.merge, (rows[key] for rows in tested))
+    if shared.empty:
         return {}
-    row = compare(first, second, metric)
+    row = compare(*(rows.merge(shared) for rows in tested[:2]), metric)
     # Student's t has no least p; where it is printed, the signs of folds were too few to be flipped
     signs = row.unit == "fold" and row.folds >= MIN_UNITS
     return {**row._asdict(), "floor": 2.0 / 2**row.folds if signs else 0.0}

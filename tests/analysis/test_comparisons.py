@@ -162,6 +162,19 @@ def test_a_control_of_one_seed_stands_beside_its_method_of_that_seed():
     assert found.method_gain["shuffled"] == alone.gain["teacher"] != found.gain["teacher"]
 
 
+def test_a_control_of_a_part_of_the_folds_stands_beside_its_method_of_these_folds():
+    world = World(speakers=16, recordings=42, folds=4, seeds=1, video=0.75, carried=1.0)
+    distilled, undistilled = simulate(world, np.random.default_rng(0))
+    of, shuffled = {"dataset": "demo-ravdess", "backbone": "vgg"}, {"targets": "shuffled"}
+    runs = [leave(load(**of, alpha=0), undistilled), leave(load(**of, alpha=0.5), distilled)]
+    part = undistilled[undistilled.fold < 2]
+    runs.append(leave(load(**of, alpha=0.5, folds="0-1", training=shuffled), part))
+    found = comparisons.compare_runs(runs, results.collect(runs)).set_index("targets")
+    on_part = compare(*(rows[rows.fold < 2] for rows in (distilled, undistilled)), "uar")
+    assert found.method_gain["shuffled"] == found.over["shuffled"] == on_part.gain
+    assert found.gain["teacher"] != on_part.gain
+
+
 def test_a_control_stands_beside_its_own_method_and_its_own_epochs():
     runs, random = [], np.random.default_rng(0)
     for epochs, (method, gain) in product((20, 10), (("embedding", 0.3), ("softlabel", 0.9))):
