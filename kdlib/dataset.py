@@ -132,7 +132,7 @@ class Dataset:
 
     ``waveforms`` rows are int16 samples; ``frames`` rows are uint8 images or float32 measurements,
     and empty for a recording that is audio only. ``fps`` is the rate of the frames, None where rows
-    of measurements carry no time. ``labels`` ``(recordings,)`` index ``classes``; -1 is a recording
+    of measurements have no times. ``labels`` ``(recordings,)`` index ``classes``; -1 is a recording
     without label.
     """
 

@@ -15,8 +15,8 @@ class StepGraphs:
 
     A kind is ``first`` and the shapes of the batch's tensors: an epoch has three at most. Warming
     up and replaying are steps of the training; recording computes nothing. The step must read and
-    write tensors that stay, and read none back. It is not kept: who holds the graphs may be its
-    owner.
+    write static tensors, and read none back. No reference to it is stored, for its owner may hold
+    the graphs.
     """
 
     def __init__(self):

@@ -154,10 +154,10 @@ METHODS = {"embedding": Embedding, "softlabel": SoftLabel, "multitask": Multitas
 def gradients(
     terms: Terms, weights: tuple[float, float], parameters: Iterable[nn.Parameter]
 ) -> Tensor:
-    """Return what label and teacher ask of some weights on one batch, ``(3,)``: the cosine of the
+    """Return how label and teacher agree on one batch, ``(3,)``: the cosine of the
     gradients of the two terms and the norm of each, weighted as :class:`Objective` sums them.
 
-    A cosine of 1: they pull the same way; 0: they know nothing of each other; NaN where one of them
+    A cosine of 1: the same direction; 0: orthogonal; NaN where one gradient
     is zero (the label's at α = 1).
     """
     learned = list(parameters)

@@ -10,7 +10,7 @@ def error_rates(scores: ndarray, genuine: ndarray) -> tuple[ndarray, ndarray, nd
 
     ``scores`` ``(trials,)`` are higher for the same speaker; a score that reaches a threshold is
     accepted. ``genuine`` ``(trials,)`` is true for trials of the same speaker. Raises ValueError
-    where there are none of either kind.
+    if one kind is missing.
     """
     if len(np.unique(genuine)) < 2:
         raise ValueError(
@@ -71,8 +71,8 @@ def eer_threshold(scores: ndarray, genuine: ndarray) -> float:
 
 
 def min_dcf(scores: ndarray, genuine: ndarray, target: float = 0.01) -> float:
-    """Return the minimum of NIST's detection cost over all thresholds, relative to that of a system
-    that does not listen.
+    """Return the minimum of NIST's detection cost over all thresholds, relative to that of the
+    better constant answer.
 
     ``target`` is the prior probability of the same speaker; both errors cost the same (NIST Speaker
     Recognition Evaluation 2016). Other arguments and errors as of :func:`eer`.

@@ -117,23 +117,23 @@ class Training(Section):
     epochs: OfTeacher[PositiveInt] = 50
     """passes over the training recordings, a whole number of cycles; last-epoch numbers are reported"""
     teacher_epochs: OfTeacher[PositiveInt | None] = None
-    """epochs of the teacher where they differ"""
+    """epochs of the teacher; default: epochs"""
     teacher_frames: OfTeacher[PositiveInt | None] = None
     """frames of a recording, drawn at random in each epoch, for the teacher without aggregator; default: all"""
     batch_size: OfTeacher[int] = Field(32, ge=2)
     """recordings a step; frames a step for the teacher without aggregator"""
     teacher_batch: OfTeacher[int | None] = Field(None, ge=2)
-    """frames a step for the teacher without aggregator where they differ"""
+    """frames a step for the teacher without aggregator; default: batch_size"""
     accumulate: OfTeacher[PositiveInt] = 1
-    """parts that go through the network one after the other before each step, their gradients being summed; batch-norm sees one part at a time"""
+    """gradient accumulation: parts of a batch whose gradients are summed before each step; batch-norm sees one part at a time"""
     frames_at_once: OfNone[PositiveInt | None] = None
-    """frames whose activations the sequential VGG teacher keeps in training, those of the others being computed again (gradient checkpointing: the same but for rounding, slower); default: all"""
+    """gradient checkpointing: frames whose activations the sequential VGG teacher keeps; those of the others are computed again (slower, equal up to rounding); default: all"""
     learning_rate: OfTeacher[tuple[float, float]] = (0.0001, 0.001)
     """lowest and highest rate of the cycle"""
     teacher_learning_rate: OfTeacher[tuple[float, float] | None] = None
-    """the teacher's rates where they differ"""
+    """the teacher's rates; default: learning_rate"""
     cycle: OfTeacher[PositiveFloat] = 5.0
-    """epochs from the lowest rate to the highest; a cycle is twice as long"""
+    """half a cycle: epochs from the lowest rate to the highest"""
     cycle_shape: OfTeacher[Literal["triangular", "triangular2"]] = "triangular"
     """every cycle reaches the highest rate, or each one half of the rise before it (Smith 2017)"""
     batchnorm: OfTeacher[Literal["estimated", "running"]] = "estimated"
@@ -153,7 +153,7 @@ class Training(Section):
     temperature: OfStudent[PositiveFloat] = 1.0
     """softens the teacher's class probabilities"""
     softened: OfStudent[Literal["teacher", "both"]] = "teacher"
-    """the temperature softens the teacher alone, or both networks, the loss then being multiplied by its square"""
+    """the temperature softens only the teacher, or both networks (the loss is multiplied by its square)"""
     trial_score: OfStudent[Literal["cosine", "centred"]] = "cosine"
     """score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set"""
     targets: OfStudent[
@@ -167,7 +167,7 @@ class Training(Section):
     compile: OfNone[bool] = False
     """compile the student's encoder on a GPU with torch.compile, which takes a minute; for long trainings of wide networks"""
     deterministic: OfNone[bool] = False
-    """ask torch for deterministic kernels on a GPU, which may be slower; else results repeat but for rounding"""
+    """ask torch for deterministic kernels on a GPU, which may be slower; otherwise results vary slightly between runs"""
 
 
 class Settings(Section):
@@ -184,11 +184,11 @@ class Settings(Section):
     seed: OfTeacher[NonNegativeInt] = 0
     """seed of initial weights, order and crops"""
     media: OfNone[Media] = Media()
-    """laid over the media section of the dataset's file"""
+    """overrides the media section of the dataset's file"""
     model: OfNone[Model] = Model()
-    """laid over the model section of the dataset's file"""
+    """overrides the model section of the dataset's file"""
     training: OfNone[Training] = Training()
-    """laid over the training section of the dataset's file"""
+    """overrides the training section of the dataset's file"""
 
     @property
     def sequential(self) -> bool:

@@ -82,12 +82,11 @@ def _exchanged(source, groups):
 
 
 def random(source: Source) -> TargetFunction:
-    """A vector for each recording, each of its dimensions taken from another training recording,
-    drawn for each dimension.
+    """A random vector for each recording: each dimension is permuted over the training recordings.
 
-    So each dimension has the teacher's own values, and together they carry no information. In EM a
-    recording's segments share the vector: the mean over a segment of vectors drawn for its frames
-    would be next to constant.
+    So each dimension keeps the teacher's values, but the vector has no information. In EM a
+    recording's segments share it: the mean over a segment of vectors drawn for its frames would be
+    almost constant.
     """
     settings, privileged = source.settings, source.privileged
     train = source.train.to(source.dataset.device)

@@ -50,7 +50,7 @@ class PrivilegedInformation:
         """Return the targets of a batch of crops that start at frames ``start``, at the level of
         the run's setting.
 
-        Where ``timed`` is false the measurements carry no time and belong to every segment.
+        Where ``timed`` is false the measurements have no times and belong to every segment.
         """
         media, segments, em = settings.media, settings.segments, settings.setting == "em"
         embedding, logits = self.recording_embedding[rows], self.probabilities[rows].log()
@@ -195,7 +195,7 @@ def peak_score(logits: Tensor) -> Tensor:
     classes)``.
 
     The peak frame has the highest (Eq. 4). Log-odds order frames as their highest probability does,
-    and still tell them apart where a certain teacher's probabilities round to 1.
+    and still differ where a confident teacher's probabilities round to 1.
     """
     best, place = logits.max(dim=-1, keepdim=True)
     others = logits.scatter(-1, place, -torch.inf).logsumexp(dim=-1)

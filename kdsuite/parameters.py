@@ -56,7 +56,7 @@ class Corpus(Section):
     licence: OfNone[str] = ""
     """licence of the recordings, which the cards of students name: an SPDX identifier, or other"""
     target: OfData[Literal["label", "speaker"]] = "label"
-    """what the networks learn to tell: the label, or who speaks"""
+    """what the networks classify: the label, or the speaker"""
     channels: OfData[list[Literal["speech", "song"]]] = ["speech", "song"]
     """kinds of vocalisation used (ravdess)"""
     calm: OfData[Literal["neutral", "own", "omit"]] = "neutral"
@@ -66,9 +66,9 @@ class Corpus(Section):
     dialogues: OfData[list[Literal["improvised", "scripted"]]] = ["improvised", "scripted"]
     """kinds of dialogue used (iemocap)"""
     unit: OfData[Literal["video", "utterance"]] = "video"
-    """a recording is a video, of which the first utterance is used, or every utterance (voxceleb1)"""
+    """a recording is the first utterance of a video, or each utterance (voxceleb1)"""
     features: OfData[str] = ""
-    """table of face measurements that stands for the video, one or more rows a recording"""
+    """table of face measurements that replaces the video, one or more rows per recording"""
     standardise: OfData[Literal["none", "speaker"]] = "none"
     """scale of the face measurements: as given, or zero mean and unit variance for each speaker"""
     outside: OfNone[bool] = False
@@ -76,11 +76,11 @@ class Corpus(Section):
     unreadable: OfData[Literal["stop", "leave_out"]] = "stop"
     """a recording that cannot be decoded stops the run, or is left out and named in every result"""
     protocol: OfTeacher[Literal["speakers", "portions", "random", "given"]] = "speakers"
-    """speakers leaves speakers out; portions splits the recordings of each speaker; random deals recordings out, leaking speakers; given takes the corpus' own folds"""
+    """speakers leaves speakers out; portions splits the recordings of each speaker; random splits recordings, leaking speakers; given takes the corpus' own folds"""
     folds_from: OfTeacher[list[str]] = []
     """published folds to take instead (protocol given): lists, or folders of lists, inside a corpora folder, as EmoBox (JSON Lines) and audformat (CSV) have them"""
     groups: OfTeacher[NonNegativeInt] = 0
-    """number of folds that speakers (or recordings, if random) are dealt into; 0 leaves one speaker out at a time"""
+    """number of folds of speakers (of recordings, if random); 0 leaves one speaker out at a time"""
     portions: OfTeacher[tuple[float, float, float]] = (0.7, 0.1, 0.2)
     """shares of each speaker's recordings for training, validation and test (protocol portions)"""
     split_seed: OfTeacher[NonNegativeInt] = 0
@@ -107,12 +107,12 @@ class Media(parameters.Media):
 
 
 class Training(parameters.Training):
-    """How networks are trained, and what a training uses and leaves."""
+    """How networks are trained, with the resources and files of a training."""
 
     cross_fit: OfStudent[NonNegativeInt] = 0
-    """parts of the training recordings, for each of which the targets come from a teacher trained on the others; 0: all from one teacher"""
+    """parts of the training recordings; the targets of each come from a teacher trained on the others; 0: all from one teacher"""
     checkpoint: OfNone[NonNegativeFloat] = 60.0
-    """seconds between two checkpoints of a training, from which a run that broke off goes on"""
+    """seconds between two checkpoints of a training, from which an interrupted run resumes"""
     keep_students: OfNone[bool] = False
     """keep the weights of the students beside their results"""
     tensorboard: OfNone[bool] = False
@@ -129,4 +129,4 @@ class Selection(Section):
     folds: OfNone[int | str] = ALL_FOLDS
     """all, one number, a range such as 0-7, a list such as 0,4,9, or none: one student trained on all recordings, without a test"""
     corpus: OfNone[Corpus] = Corpus()
-    """laid over the corpus section of the dataset's file"""
+    """overrides the corpus section of the dataset's file"""

@@ -84,7 +84,7 @@ def output(path: str | Path, *inputs: str | Path) -> Path:
     if path.is_dir():
         raise UserError(f"{path} is a folder; name a file to write.")
     if path.exists() and any(Path(each).exists() and path.samefile(each) for each in inputs):
-        raise UserError(f"{path} is what is read, so it is not written over; name another file.")
+        raise UserError(f"{path} is also an input, so it is not overwritten; name another file.")
     return path
 
 
@@ -101,13 +101,13 @@ def writing(folder: Path) -> Iterator[None]:
         number = getattr(error, "errno", 0)
         if number in FORBIDDEN:
             raise UserError(
-                f"{error.filename or folder} cannot be written ({error.strerror}); see that you may write there, or set "
+                f"{error.filename or folder} cannot be written ({error.strerror}); check its permissions, or set "
                 "$KDLIB_DATA and $KDLIB_REPORTS to other folders."
             ) from error
         full = number == errno.EDQUOT or "No space left" in str(error)
         if full or shutil.disk_usage(folder).free < NEEDED:
             raise FullDisk(
-                f"the disk of {folder} is full; make room and start this again, it goes on from what is done."
+                f"the disk of {folder} is full; free some space and start this again; it resumes."
             ) from error
         raise
 

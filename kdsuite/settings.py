@@ -52,9 +52,9 @@ class Settings(parameters.Settings, Selection):
     """The settings of a run, as :func:`load` merges and checks them."""
 
     media: OfNone[Media] = Media()
-    """laid over the media section of the dataset's file"""
+    """overrides the media section of the dataset's file"""
     training: OfNone[Training] = Training()
-    """laid over the training section of the dataset's file"""
+    """overrides the training section of the dataset's file"""
 
     @property
     def tested(self) -> bool:

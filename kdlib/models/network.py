@@ -107,7 +107,10 @@ def fully_connected(
     modules = []
     for layer in range(layers):
         linear = nn.Linear(embedding if layer else inputs, embedding)
-        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+        if (
+            not linear.weight.is_meta
+        ):  # to draw there imports torch's compiler, which takes a second
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
         nn.init.zeros_(linear.bias)
         modules += [linear, *([nn.Dropout(dropout)] if dropout else [])]
     # ReLU and dropout can change places: dropout multiplies by 0 or by a positive number

@@ -269,13 +269,13 @@ def plan(suite: str, cores: int | None, as_json: bool) -> None:
 
 @commands.command()
 @click.argument("corpus", type=click.Choice(["ravdess", "voxceleb1", "iemocap"]))
-@click.option("--audio", is_flag=True, help="the sound alone, which trains with alpha = 0")
+@click.option("--audio", is_flag=True, help="audio only, to train with alpha = 0")
 @click.option("--keep", is_flag=True, help="keep the archives when they are unpacked")
 @click.option("--dry-run", is_flag=True, help="only list the archives and their sizes")
 def fetch(**options: Any) -> None:
     """Download a corpus from its owners into data/corpora, or say where to ask for it.
 
-    What is there is not downloaded again, and an interrupted download goes on.
+    What is there is not downloaded again, and an interrupted download resumes.
     """
     from kdsuite.data.fetch import fetch
 

@@ -25,7 +25,7 @@ from kdsuite.analysis import figures
 from kdsuite.analysis.figures.style import Picture
 from kdsuite.analysis.paper import network
 from kdsuite.app.using import Student, load_student
-from kdsuite.data import corpora
+from kdsuite.data.folds import chosen_folds
 from kdsuite.runs import grid, stages
 from kdsuite.runs.prediction import embed
 from kdsuite.runs.run import Run
@@ -98,7 +98,7 @@ class Explorer:
     def __init__(self, settings: Settings) -> None:
         self.settings, self.store = settings, stages.prepare(settings)
         table, self.students = self.store.recordings, students(settings)
-        folds = corpora.chosen_folds(table, settings)
+        folds = chosen_folds(table, settings)
         self.folds = {row: fold for fold in folds for row in fold.test}
         if not self.folds:
             raise InvalidParameter("parameter 'folds' is none, which tests no recording; give all.")

@@ -11,6 +11,8 @@ COLUMNS = {
     "audio_start": 0.0, "video_start": 0.0, "seconds": math.nan, "face": "", "source": "",
     "fold": "",
 }  # fmt: skip
+# the words of a corpus' own split, in the column ``fold``
+SPLIT = ("train", "validation", "test")
 # kinds of files that readers look for; where a recording has several, the first is taken
 SOUND_FILES = ".wav .flac .aiff .aif .m4a .aac .mp3 .ogg .opus .wma .au .caf .amr".split()
 VIDEO_FILES = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg".split()

@@ -75,7 +75,7 @@ def fetch(corpus: str, audio: bool = False, keep: bool = False, dry_run: bool = 
                     _fetch(pooch, folder, file, keep)
     except requests.RequestException as error:
         raise UserError(
-            f"the download from {RECORD} broke off ({error}); start it again, it goes on from what is done."
+            f"the download from {RECORD} failed ({error}); start it again, and it resumes."
         ) from None
 
 

@@ -8,11 +8,9 @@ import pandas as pd
 from kdlib.dataset import Fold
 from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdlib.parameters import digest
+from kdsuite.data import SPLIT
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, choose_folds
-
-# the words of a corpus' own split, in the column ``fold``
-SPLIT = ("train", "validation", "test")
 
 
 def fold_key(fold: Fold, recordings: pd.DataFrame) -> str:
@@ -38,13 +36,13 @@ def folds(recordings: pd.DataFrame, corpus: Corpus, test: bool = True) -> list[F
         trained, tested = ({*recordings.label.iloc[side]} for side in (fold.train, fold.test))
         for label in sorted(tested - trained):
             raise InvalidCorpus(
-                f"fold {number} tests class '{label}', of which no training recording is left "
+                f"fold {number} tests class '{label}', but no training recording of it is left "
                 f"without {name}; use more speakers, other classes or another corpus.protocol."
             )
         if len(trained) == 1:
             raise InvalidCorpus(
-                f"fold {number} trains on class '{trained.pop()}' alone, so it can tell "
-                "nothing apart; use more speakers, other classes or another corpus.protocol."
+                f"fold {number} trains on class '{trained.pop()}' alone, so it cannot "
+                "classify; use more speakers, other classes or another corpus.protocol."
             )
         result.append(_relabelled(fold, recordings, corpus))
     return result
@@ -80,15 +78,15 @@ def _speakers(recordings, corpus):
     if corpus.groups > count or count < 2 or corpus.groups == 1:
         raise InvalidParameter(
             f"parameter 'corpus.groups' is {corpus.groups}, but the corpus has {count} speaker(s); "
-            "leaving out needs 2 groups or more (0: one a speaker), at most one a speaker."
+            "give 2 groups or more, at most one per speaker (0: one per speaker)."
         )
     result, end = [], 0
     for test in np.array_split(speakers, corpus.groups or count):
         end += len(test)
         if len(test) + validation >= count:
             raise InvalidParameter(
-                f"parameter 'corpus.validation' is {validation}, which leaves none of "
-                f"{count} speakers to train on; lower it."
+                f"parameter 'corpus.validation' is {validation}, which leaves no "
+                f"training speaker of {count}; lower it."
             )
         following = np.take(speakers, range(end, end + validation), mode="wrap")
         result.append(("+".join(test), speaker.isin(test), speaker.isin(following)))

@@ -23,6 +23,7 @@ from kdlib.parameters import digest
 from kdlib.spectrogram import Spectrogram
 from kdsuite import paths
 from kdsuite.data import corpora
+from kdsuite.data.folds import chosen_folds
 from kdsuite.runs import grid
 from kdsuite.runs.devices import cores, device_of, share
 from kdsuite.runs.finished import Durations
@@ -102,7 +103,7 @@ def size(settings: Settings) -> Size:
         table["source"] = table.index  # each is whole
         table["fold"] = (speaker // 2).astype(str)  # a session has two
         settings = settings.changed(corpus={"folds_from": []})  # an absent corpus cannot be matched
-    folds = corpora.chosen_folds(table, settings)
+    folds = chosen_folds(table, settings)
     trained, tested = (
         sum(len(getattr(each, side)) for each in folds) for side in ("train", "test")
     )

@@ -194,7 +194,7 @@ def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
     if run.settings.training.target_stretch == "crop":
         if data.fps is None:
             raise InvalidParameter(
-                "parameter 'training.target_stretch' is 'crop', but the face measurements of this corpus carry no time; "
+                "parameter 'training.target_stretch' is 'crop', but the face measurements of this corpus have no times; "
                 "use recording."
             )
         network = build_teacher(run.settings, len(data.classes), data.frames.values.shape[1:])

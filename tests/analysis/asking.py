@@ -29,9 +29,12 @@ class Answer(NamedTuple):
     names: dict[str, Any]
 
 
-def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answer:
+def ask(
+    question: str, runs: list, known: list = (), alpha: float = 0.5, saved: bool = False
+) -> Answer:
     """Execute the code cells of ``notebooks/questions/<question>.ipynb`` on these runs; reports
-    must be below a temporary folder."""
+    must be below a temporary folder, where the files of figures are ``saved`` only on demand, for
+    they take most of the time."""
     notebook = json.loads(
         (paths.ROOT / "notebooks" / "questions" / f"{question}.ipynb").read_text()
     )
@@ -43,6 +46,8 @@ def ask(question: str, runs: list, known: list = (), alpha: float = 0.5) -> Answ
         patch.setattr(grid, "known", lambda name: list(known))
         for kind, kept in (("table", made.tables), ("figure", made.figures)):
             patch.setattr(Suite, kind, _keeping(getattr(Suite, kind), kept, made.pictures))
+        if not saved:
+            patch.setattr("kdsuite.analysis.suite.save", lambda picture, stem: [])
         patch.setattr(Suite, "write", lambda self, name, frame: made.files.update({name: frame}))
         patch.setattr("IPython.display.display", lambda *values: shown.extend(values))
         for cell in notebook["cells"]:

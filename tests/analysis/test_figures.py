@@ -153,7 +153,7 @@ def test_measurements_replace_frames():
 
 
 def measured_store(rows: int) -> Store:
-    """Return a store of so many rows of five measurements a recording, which carry no time."""
+    """Return a store of so many rows of five measurements a recording, which have no times."""
     store = noise_store(measurements=5)
     lengths = rows * store.frames.lengths
     return replace(store, frames=Ragged.of(torch.randn(int(lengths.sum()), 5), lengths))

@@ -15,7 +15,7 @@ from kdsuite.analysis.comparisons import COLUMNS
 from kdsuite.analysis.results import coordinates, variant
 from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.analysis.suite import Suite
-from kdsuite.data import corpora
+from kdsuite.data.folds import chosen_folds
 from kdsuite.runs import grid, stages
 from kdsuite.runs.run import Run
 from kdsuite.runs.stages import Progress
@@ -211,7 +211,7 @@ def test_a_benefit_is_found_where_there_is_one_and_none_where_there_is_none(own_
         "shuffled": load(**base, training={"targets": "shuffled"}),
     }
     made = stages.prepare(settings["method"])
-    folds = corpora.chosen_folds(made.recordings, settings["method"])
+    folds = chosen_folds(made.recordings, settings["method"])
     privileged = stages.teachers(settings["method"], made, folds)
     found = {name: [] for name in settings}
     for name, of in settings.items():

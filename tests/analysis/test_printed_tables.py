@@ -236,7 +236,7 @@ def test_the_head_says_that_shapes_and_not_values_are_compared():
         "epochs 20 (paper: 50)",
     ]
     assert "student width 0.125 (paper: 1)" in found.facts
-    assert found.notes[0].startswith("Compare the shape, not the values: the corpus is synthetic")
+    assert found.notes[0].startswith("Compare trends, not values: the corpus is synthetic")
 
 
 def test_an_undistilled_student_and_a_teacher_belong_to_every_variant_of_the_distillation():

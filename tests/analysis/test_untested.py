@@ -14,7 +14,8 @@ import kdlib
 from kdsuite.analysis import card, results
 from kdsuite.analysis.comparisons import compare_runs
 from kdsuite.analysis.suite import Suite
-from kdsuite.data import corpora, verification
+from kdsuite.data import verification
+from kdsuite.data.folds import chosen_folds
 from kdsuite.runs import finished, grid, reproduce, stages, student_file
 from kdsuite.runs import results as run_results
 from kdsuite.runs.run import Run
@@ -32,7 +33,7 @@ def student(folds="none", **given) -> Run:
 def trained(run: Run, keep=True) -> Run:
     """Do what notebooks 02 and 03 do, on noise."""
     data = noise_store()
-    chosen = corpora.chosen_folds(data.recordings, run.settings)
+    chosen = chosen_folds(data.recordings, run.settings)
     privileged = {}
     if run.settings.needs_teacher:
         privileged = stages.teachers(run.settings, data, chosen)

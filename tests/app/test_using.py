@@ -30,8 +30,10 @@ from kdlib import device, metrics
 from kdlib.__main__ import main
 from kdlib.errors import InvalidStudent
 from kdlib.parameters import Training
-from kdsuite.data import corpora, verification
 from kdsuite.data import pieces as cut
+from kdsuite.data import verification
+from kdsuite.data.folds import Fold, chosen_folds
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.runs import grid, prediction, stages, student_file
 from kdsuite.runs.stages import prepare
 from tests.conftest import SMALL
@@ -105,7 +107,7 @@ class Run:
             dataset="demo-ravdess", backbone=backbone, setting=setting, alpha=0, folds=0, **sections
         )
         self.store = prepare(self.settings, workers=1)
-        self.fold = corpora.chosen_folds(self.store.recordings, self.settings)[0]
+        self.fold = chosen_folds(self.store.recordings, self.settings)[0]
         self.told = stages.students(
             grid.Run("student", self.settings), self.store, [self.fold], {}
         )[0]
@@ -312,11 +314,11 @@ def test_the_threshold_is_that_of_the_training_recordings(run):
 
 def test_validation_speakers_are_taken_where_there_are_two(run):
     table, settings = run.store.recordings, run.settings
-    fold = corpora.folds(table, settings.corpus.model_copy(update={"validation": 2}))[0]
+    fold = folds_of(table, settings.corpus.model_copy(update={"validation": 2}))[0]
     network = student_file.read(run.file)[0]
     told = stages.verification_threshold(network, settings, run.store, fold)
     assert told["recordings_of"] == "validation" and told["recordings"] == len(fold.validation)
-    alone = corpora.Fold(
+    alone = Fold(
         0, "one speaker", fold.train[table.speaker.iloc[fold.train] == "speaker-3"], fold.test
     )
     assert stages.verification_threshold(network, settings, run.store, alone) is None
@@ -705,7 +707,7 @@ def test_an_output_that_is_an_input_or_a_folder(run, tmp_path, capsys):
     before = sound_file.read_bytes(), own.read_bytes()
     for output in (sound_file, tmp_path / "." / "link.wav", own):
         said = sentence(capsys, "embed", own, sound_file, "--output", output)
-        assert "is what is read, so it is not written over" in said
+        assert "is also an input, so it is not overwritten" in said
     assert "is what is read" in sentence(capsys, "export", own, own)
     for command in (["export", own, tmp_path], ["embed", own, sound_file, "--output", tmp_path]):
         assert "is a folder; name a file" in sentence(capsys, *command)

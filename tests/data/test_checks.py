@@ -8,6 +8,7 @@ import pytest
 
 from kdsuite.data import checks, corpora
 from kdsuite.data.folds import Fold
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus
 
 
@@ -85,7 +86,7 @@ def test_nothing_published_is_no_warning(monkeypatch):
 )
 def test_speakers_on_both_sides_are_counted(protocol, groups, shared):
     corpus, recordings = Corpus(protocol=protocol, groups=groups), table()
-    leaks = checks.leaks(recordings, corpora.folds(recordings, corpus), corpus)
+    leaks = checks.leaks(recordings, folds_of(recordings, corpus), corpus)
     assert set(leaks["speakers on both sides"]) == {shared} and set(
         leaks["sources on both sides"]
     ) == {0}

@@ -182,8 +182,8 @@ def test_a_connection_that_breaks_again_and_again_is_one_sentence_and_the_next_c
 ):
     zenodo.breaks = [20_000] * 4
     assert main(["fetch", "ravdess"]) == 2
-    (said,) = [line for line in capsys.readouterr().err.splitlines() if "broke off" in line]
-    assert said.endswith("start it again, it goes on from what is done.")
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "failed" in line]
+    assert said.endswith("start it again, and it resumes.")
     assert not (folder() / NAMES[0][:-4]).exists()
     zenodo.asked.clear()
     fetch.fetch("ravdess")

@@ -211,7 +211,7 @@ def test_a_class_that_nobody_trains():
     recordings["label"] = pd.Categorical(["x", "x", "y", "x"])
     with pytest.raises(
         InvalidCorpus,
-        match="fold 1 tests class 'y', of which no training recording is left without s1",
+        match="fold 1 tests class 'y', but no training recording of it is left without s1",
     ):
         folds(recordings, Corpus())
 
@@ -264,7 +264,9 @@ def test_validation_speakers_are_neither_trained_on_nor_tested():
         assert not set(recordings.speaker[fold.train]) & set(
             recordings.speaker[[*fold.validation, *fold.test]]
         )
-    with pytest.raises(InvalidParameter, match="'corpus.validation' is 4, which leaves none of 5"):
+    with pytest.raises(
+        InvalidParameter, match="'corpus.validation' is 4, which leaves no training speaker of 5"
+    ):
         folds(recordings, Corpus(validation=4))
 
 

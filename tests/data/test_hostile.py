@@ -137,25 +137,17 @@ def test_what_is_no_file_is_not_opened(path):
 def test_decoding_ends_at_its_limits(clip, tmp_path, monkeypatch, kind, limit):
     monkeypatch.setattr(ffmpeg, "LIMITS", {kind: limit})
     file = clip
-    if kind == resource.RLIMIT_CPU:  # a quarter of an hour of a still
-        file = made(
-            tmp_path / "long.mp4",
-            "-f",
-            "lavfi",
-            "-i",
-            "color=s=320x240:r=25:d=900",
-            "-c:v",
-            "mpeg4",
-        )
+    if kind == resource.RLIMIT_CPU:  # a quarter of an hour
+        file = made(tmp_path / "long.mp4", "-stream_loop", "224", "-i", str(clip), "-c", "copy")
     if kind == resource.RLIMIT_AS:
         file = made(
             tmp_path / "large.mkv",
             "-f",
             "lavfi",
             "-i",
-            "color=s=8000x8000:r=5:d=0.4",
+            "color=s=8000x8000:r=5:d=0.2",
             "-c:v",
-            "ffv1",
+            "huffyuv",
         )
     with pytest.raises(
         UnreadableRecording,
@@ -308,7 +300,7 @@ def test_a_changed_corpus_makes_its_own_runs_out_of_date(tmp_path):
     (tmp_path / "params" / "grids" / "both.yaml").write_text(
         yaml.safe_dump({"title": "both", "runs": runs})
     )
-    assert len(stale(tmp_path)) == 4 and stale(tmp_path, "--dry-run") == []
+    assert len(stale(tmp_path)) == 4
     first = tmp_path / "corpus one ; $(id)"
     os.utime(first / "-rf.wav")  # looked at is not changed
     assert stale(tmp_path, "--dry-run") == []

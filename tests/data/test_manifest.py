@@ -13,6 +13,7 @@ from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdsuite import demo, paths
 from kdsuite.data import corpora
 from kdsuite.data.corpora import features
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus, Synthetic
 from kdsuite.settings import load
 
@@ -123,7 +124,7 @@ def test_own_split_becomes_the_fold(folder):
         "long.wav,C,x,validation\n"
     )
     table = read(folder, text)
-    (fold,) = corpora.folds(table, Corpus(protocol="given"))
+    (fold,) = folds_of(table, Corpus(protocol="given"))
     assert [
         table.recording[rows].to_list() for rows in (fold.train, fold.validation, fold.test)
     ] == [["001", "a"], ["long"], ["b"]]
@@ -289,7 +290,7 @@ def test_the_example_is_over_real_clips(real, monkeypatch):
     assert [label[0] for label in table.label] == [name[0] for name in table.recording] and (
         table.audio == table.video
     ).all()
-    (fold,) = corpora.folds(table, settings.corpus)
+    (fold,) = folds_of(table, settings.corpus)
     assert len(fold.train) == 4 and not set(table.speaker[fold.train]) & set(
         table.speaker[fold.test]
     )

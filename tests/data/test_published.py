@@ -10,6 +10,8 @@ import pytest
 from kdlib.errors import InvalidCorpus
 from kdsuite import demo, paths
 from kdsuite.data import checks, corpora, store
+from kdsuite.data.folds import chosen_folds
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus, Synthetic
 from kdsuite.runs.plan import size
 from kdsuite.runs.run import Run
@@ -65,7 +67,7 @@ def ravdess_corpus(**given):
 def test_the_folds_of_emobox(ravdess):
     corpus = ravdess_corpus(channels=["speech"], calm="own")
     table = corpora.read(corpus)
-    folds = corpora.folds(table, corpus)
+    folds = folds_of(table, corpus)
     assert len(table) == 1440 and table.attrs["remarks"] == []
     assert [fold.name for fold in folds] == [f"fold_{n}_ravdess_fold_{n}" for n in range(1, 7)]
     for number, fold in enumerate(folds):
@@ -99,7 +101,7 @@ def test_ten_folds_are_in_the_order_of_their_numbers(ravdess):
     emobox(ravdess / "EmoBox/data/ravdess", sides, "{0}.wav")
     corpus = ravdess_corpus()
     table = corpora.read(corpus)
-    folds = corpora.folds(table, corpus)
+    folds = folds_of(table, corpus)
     assert [fold.name.rpartition("_")[2] for fold in folds] == [str(n) for n in range(1, 12)]
     # recordings that a list has on both sides are a leak, which is told
     assert checks.verdict(checks.leaks(table, folds, corpus), corpus).startswith("LEAK: ")
@@ -128,7 +130,7 @@ def sides(corpus):
     table = corpora.read(corpus)
     return [
         {side: table.recording[getattr(fold, side)].to_list() for side in ("train", "validation", "test")}
-        for fold in corpora.folds(table, corpus)
+        for fold in folds_of(table, corpus)
     ]  # fmt: skip
 
 
@@ -176,7 +178,7 @@ def test_a_speaker_on_both_sides_is_told_and_not_refused(manifest):
     (manifest / "test.csv").write_text("file\nwav/long.wav\n")
     corpus = own("mine/train.csv", "mine/test.csv")
     table = corpora.read(corpus)
-    split = checks.leaks(table, corpora.folds(table, corpus), corpus)
+    split = checks.leaks(table, folds_of(table, corpus), corpus)
     assert split["speakers on both sides"].to_list() == [1]
     assert checks.verdict(split, corpus).startswith("LEAK: protocol given has speakers on both")
 
@@ -272,7 +274,7 @@ def test_the_synthetic_ravdess_trains_on_published_folds(own_data):
     emobox(paths.CORPORA[0] / "lists", lists, "{0}.wav")
     settings = settings.changed(corpus={"protocol": "given", "folds_from": ["lists"]})
     data = store.prepare(settings, 1)
-    found = corpora.chosen_folds(data.recordings, settings)
+    found = chosen_folds(data.recordings, settings)
     assert [len(fold.test) for fold in found] == [len(lists[n, "test"]) for n in (0, 1)]
     assert all(
         {*data.recordings.recording[fold.test]} == {stem[3:] for stem in lists[n, "test"]}

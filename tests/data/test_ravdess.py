@@ -12,6 +12,7 @@ import pytest
 from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdsuite.data import corpora
 from kdsuite.data.corpora import ravdess
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus, Synthetic
 
 
@@ -118,7 +119,7 @@ def test_the_whole_corpus_is_indexed_quickly(whole):
 
 def test_one_actor_is_left_out_at_a_time(whole):
     table = read(whole)
-    folds = corpora.folds(table, Corpus())
+    folds = folds_of(table, Corpus())
     assert len(folds) == 24 and sorted(np.concatenate([fold.test for fold in folds])) == list(
         range(2452)
     )
@@ -129,13 +130,13 @@ def test_one_actor_is_left_out_at_a_time(whole):
 
 def test_groups_of_actors_mix_the_sexes(whole):
     table = read(whole)
-    folds = corpora.folds(table, Corpus(groups=6))
+    folds = folds_of(table, Corpus(groups=6))
     assert [fold.name for fold in folds][:2] == [
         "Actor_01+Actor_02+Actor_03+Actor_04",
         "Actor_05+Actor_06+Actor_07+Actor_08",
     ]
     with pytest.raises(InvalidParameter, match="corpus.groups.*25"):
-        corpora.folds(table, Corpus(groups=25))
+        folds_of(table, Corpus(groups=25))
 
 
 def test_a_take_is_one_recording_whatever_its_files(tmp_path):
@@ -309,7 +310,7 @@ def test_a_class_without_training_example(tmp_path):
     with pytest.raises(
         InvalidCorpus, match="fold 0 tests class 'sad', of which no training recording"
     ):
-        corpora.folds(read(tmp_path), Corpus())
+        folds_of(read(tmp_path), Corpus())
 
 
 def test_labels_are_in_the_order_of_the_corpus(whole):

@@ -15,6 +15,7 @@ from kdlib.parameters import Media
 from kdsuite.data import corpora
 from kdsuite.data.corpora import voxceleb1
 from kdsuite.data.decoding.media import read_recording
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.data.reading import read_trials
 from kdsuite.parameters import Corpus, Synthetic
 from kdsuite.settings import load
@@ -424,7 +425,7 @@ def test_the_real_lists_and_utterances(real):
         layout="voxceleb1", path=str(folder), target="speaker", unit="utterance", protocol="given"
     )
     recordings = corpora.read(corpus)
-    (fold,) = corpora.folds(recordings, corpus)
+    (fold,) = folds_of(recordings, corpus)
     assert [len(rows) for rows in (fold.train, fold.validation, fold.test)] == [2, 2, 2]
     sound, frames = read_recording(recordings.iloc[0], Media())
     assert len(sound) > 4 * 16000 and len(frames) == 0

@@ -15,6 +15,7 @@ from moviepy import VideoFileClip
 from kdsuite import demo
 from kdsuite.data import checks, corpora
 from kdsuite.data.corpora import iemocap
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.demo import iemocap as small
 from kdsuite.parameters import Corpus, Synthetic
 
@@ -181,7 +182,7 @@ def test_a_dialogue_is_there_only_if_whole(tmp_path, monkeypatch):
 
 def test_one_session_is_left_out_at_a_time(table):
     corpus = Corpus(layout="iemocap", protocol="given")
-    folds = corpora.folds(table, corpus)
+    folds = folds_of(table, corpus)
     assert [fold.name for fold in folds] == ["Session1", "Session2"]
     for fold in folds:
         assert set(table.speaker.iloc[fold.test]) == {
@@ -197,7 +198,7 @@ def test_one_session_is_left_out_at_a_time(table):
 
 def test_random_folds_are_told_to_leak(table):
     corpus = Corpus(layout="iemocap", protocol="random", groups=2)
-    folds = corpora.folds(table, corpus)
+    folds = folds_of(table, corpus)
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(16))
     for fold in folds:
         assert table.label.iloc[fold.test].value_counts().to_dict() == dict.fromkeys(

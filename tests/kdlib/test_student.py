@@ -12,7 +12,8 @@ import torch
 from kdlib import student
 from kdlib.dataset import Ragged
 from kdlib.errors import NotFinite
-from kdsuite.data import corpora
+from kdsuite.data.folds import Fold
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
 from kdsuite.runs.run import Run
@@ -21,7 +22,7 @@ from tests.conftest import noise_store, small
 
 
 def train(settings, store, folds=None):
-    folds = folds or corpora.folds(store.recordings, Corpus(groups=3))[:1]
+    folds = folds or folds_of(store.recordings, Corpus(groups=3))[:1]
     privileged = stages.teachers(settings, store, folds)
     return stages.train_student(
         settings, store, folds[0], privileged[folds[0].number], Progress("student", 2)
@@ -72,8 +73,8 @@ def test_at_alpha_one_the_embedding_follows_the_teacher(own_data):
     """Embeddings of training recordings come closer to the teacher's than those of an undistilled
     student."""
     store = noise_store()
-    folds = corpora.folds(store.recordings, Corpus(groups=3))[:1]
-    everyone = [corpora.Fold(0, "all", folds[0].train, folds[0].train)]
+    folds = folds_of(store.recordings, Corpus(groups=3))[:1]
+    everyone = [Fold(0, "all", folds[0].train, folds[0].train)]
     distance = {}
     for alpha in (0.0, 1.0):
         settings = small(
@@ -118,7 +119,7 @@ def test_test_recordings_are_answered_in_their_order(own_data):
 
 def test_a_broken_off_run_goes_on_with_the_next_fold(own_data, monkeypatch):
     store, settings = noise_store(), small(backbone="vgg")
-    folds = corpora.folds(store.recordings, Corpus(groups=3))
+    folds = folds_of(store.recordings, Corpus(groups=3))
     privileged = stages.teachers(settings, store, folds)
     run = Run("student", settings)
     whole = stages.students(run, store, folds, privileged)
@@ -154,7 +155,7 @@ def test_a_loss_that_is_no_number_leaves_nothing(own_data):
     settings = settings.model_copy(
         update={"training": settings.training.model_copy(update={"epochs": 3})}
     )
-    folds = corpora.folds(store.recordings, Corpus(groups=3))[:1]
+    folds = folds_of(store.recordings, Corpus(groups=3))[:1]
     privileged = stages.teachers(small(backbone="vgg"), store, folds)
     with pytest.raises(NotFinite, match="lower training.learning_rate"):
         stages.students(Run("student", settings), store, folds, privileged)
@@ -167,7 +168,7 @@ def test_kept_students_can_be_loaded(own_data):
     from kdlib.models.network import build_student
 
     store, settings = noise_store(), small(backbone="vgg", training={"keep_students": True})
-    fold, run = corpora.folds(store.recordings, Corpus(groups=3))[0], Run("student", settings)
+    fold, run = folds_of(store.recordings, Corpus(groups=3))[0], Run("student", settings)
     privileged = stages.teachers(settings, store, [fold])
     trained = stages.students(run, store, [fold], privileged)[0]
     network = build_student(settings, 2)
@@ -184,7 +185,7 @@ def test_kept_students_can_be_loaded(own_data):
 def test_statistics_of_a_trained_student_are_those_of_its_training_set(own_data, setting):
     """What is kept and exported answers with the statistics of the last weights over the training
     recordings, not with those of the way there."""
-    store, folds = noise_store(), corpora.folds(noise_store().recordings, Corpus(groups=3))[:1]
+    store, folds = noise_store(), folds_of(noise_store().recordings, Corpus(groups=3))[:1]
     networks = {}
     for batchnorm in ("estimated", "running"):
         settings = small(
@@ -208,7 +209,7 @@ def test_hidden_labels_are_not_used_but_their_sound_is(own_data):
     """Another label of a hidden recording changes nothing; another sound of it does."""
     store = noise_store()
     train_rows, test = np.arange(8), np.arange(8, 12)
-    hidden = corpora.Fold(0, "few", train_rows, test, labels=np.array([0, 1, -1, -1, 0, 1, -1, -1]))
+    hidden = Fold(0, "few", train_rows, test, labels=np.array([0, 1, -1, -1, 0, 1, -1, -1]))
     settings = small(backbone="vgg")
 
     def outcome(store, tag):

@@ -10,7 +10,8 @@ from kdlib import student
 from kdlib.errors import InvalidParameter
 from kdlib.models.network import build_student
 from kdlib.targets import TARGETS, Source
-from kdsuite.data import corpora
+from kdsuite.data.folds import Fold
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
 from kdsuite.runs.stages import Progress
@@ -26,7 +27,7 @@ def told(targets, setting="nonseq", seed=0):
         noise_store(),
         small(backbone="vgg", setting=setting, training={"targets": targets}),
     )
-    fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
+    fold = folds_of(store.recordings, Corpus(groups=3))[0]
     privileged = stages.teachers(settings, store, [fold])[0]
     rows = torch.arange(len(store.recordings))
     guide = TARGETS[targets](
@@ -73,7 +74,7 @@ def test_random_vectors_mix_the_dimensions_of_the_training_recordings(own_data, 
     are none of theirs."""
     store = noise_store(recordings=24)
     settings = small(backbone="vgg", setting=setting, training={"targets": "random"})
-    fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
+    fold = folds_of(store.recordings, Corpus(groups=3))[0]
     privileged = stages.teachers(settings, store, [fold])[0]
     # embeddings that differ in every dimension, with a frame's value beside that of its recording
     privileged.recording_embedding.copy_(
@@ -106,7 +107,7 @@ def test_random_vectors_mix_the_dimensions_of_the_training_recordings(own_data, 
 @pytest.mark.parametrize("targets", CONTROLS)
 def test_the_temperature_softens_controls_as_it_softens_the_teacher(own_data, targets):
     store, entropies = noise_store(), []
-    fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
+    fold = folds_of(store.recordings, Corpus(groups=3))[0]
     rows = torch.from_numpy(fold.train)
     for temperature in (1.0, 4.0):
         training = {"targets": targets, "temperature": temperature}
@@ -129,7 +130,7 @@ def test_a_class_of_one_recording_has_no_other(own_data):
         noise_store(recordings=12, classes=4),
         small(backbone="vgg", training={"targets": "shuffled_in_class"}),
     )
-    fold = corpora.Fold(0, "few", np.array([0, 1, 2, 4, 5]), np.array([8]))
+    fold = Fold(0, "few", np.array([0, 1, 2, 4, 5]), np.array([8]))
     with pytest.raises(
         InvalidParameter,
         match="'shuffled_in_class', but a class .* has one training recording in fold 0",
@@ -164,7 +165,7 @@ def test_label_smoothing_is_a_soft_label_that_knows_nothing(own_data):
 @pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
 def test_controls_are_repeatable_and_differ_from_the_method(own_data, targets, setting):
     store = noise_store(recordings=24, measurements=6)  # whose teacher tells recordings well apart
-    fold = corpora.folds(store.recordings, Corpus(groups=3))[:1]
+    fold = folds_of(store.recordings, Corpus(groups=3))[:1]
 
     def train(**training):
         settings = small(backbone="vgg", setting=setting, training=training)
@@ -181,7 +182,7 @@ def test_controls_are_repeatable_and_differ_from_the_method(own_data, targets, s
 
 
 def test_the_audio_teacher_is_another_student_and_trained_once(own_data):
-    store, fold = noise_store(), corpora.folds(noise_store().recordings, Corpus(groups=3))[0]
+    store, fold = noise_store(), folds_of(noise_store().recordings, Corpus(groups=3))[0]
     em, agg = (
         small(backbone="vgg", setting=setting, training={"targets": "audio"})
         for setting in ("em", "agg")

@@ -16,7 +16,7 @@ from kdlib import teacher
 from kdlib.errors import InvalidParameter
 from kdlib.models.network import build_teacher
 from kdsuite import paths
-from kdsuite.data import corpora
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
 from kdsuite.runs.run import Run
@@ -25,7 +25,7 @@ from tests.conftest import noise_store, small
 
 
 def ensure(settings, store, groups=3):
-    folds = corpora.folds(store.recordings, Corpus(groups=groups))[:1]
+    folds = folds_of(store.recordings, Corpus(groups=groups))[:1]
     return stages.teachers(settings, store, folds)[0]
 
 
@@ -80,7 +80,7 @@ def test_targets_of_the_crop_need_measurements_that_carry_time(own_data):
     store = replace(noise_store(measurements=6), fps=None)
     with pytest.raises(
         InvalidParameter,
-        match="'training.target_stretch' is 'crop', but .* carry no time; use recording",
+        match="'training.target_stretch' is 'crop', but .* have no times; use recording",
     ):
         ensure(small(backbone="vgg", training={"target_stretch": "crop"}), store)
 
@@ -174,7 +174,7 @@ def test_a_teacher_that_a_gpu_trained_is_found_without_one(own_data):
     """Its arithmetic was another: pages, forecasts and explorers on a CPU ask it all the same."""
     store, settings = noise_store(), small(backbone="vgg")
     told, run = ensure(settings, store), Run("teacher", settings)
-    fold = corpora.folds(store.recordings, Corpus(groups=3))[0]
+    fold = folds_of(store.recordings, Corpus(groups=3))[0]
     place = stages._cached("teachers", run, store, fold, "/fold.json", arithmetic="bf16").parent
     shutil.move(told.folder, place)
     found = stages.trained_teacher(run, store, fold)
@@ -199,7 +199,7 @@ def test_a_teacher_learns_what_is_there_to_learn(own_data):
         ),
         store,
     )
-    tested = corpora.folds(store.recordings, Corpus(groups=3))[0].test
+    tested = folds_of(store.recordings, Corpus(groups=3))[0].test
     assert (told.probabilities[tested].argmax(1) == store.labels[tested]).all()
 
 

@@ -294,7 +294,9 @@ def test_checkpoints_are_written_no_more_often_than_asked(tmp_path):
 TRAINING = """
 import sys
 import numpy
+import torch
 from kdlib.dataset import Fold
+from kdlib.models.network import build_student
 from kdlib.student import student_trainer
 from kdlib.teacher import teacher_trainer
 from tests.conftest import noise_store, small
@@ -303,6 +305,8 @@ store = noise_store(measurements=5)  # for pictures torchvision is needed, which
 for trainer in (student_trainer(settings, store, fold, None), teacher_trainer(settings, store, fold)):
     list(trainer.epochs())
     trainer.load_state_dict(trainer.state_dict())
+with torch.device("meta"):  # as a student's file is read
+    build_student(settings, 2)
 print(*sys.modules)
 """
 

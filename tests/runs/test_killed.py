@@ -23,21 +23,21 @@ from kdsuite.runs.grid import Run
 from kdsuite.settings import load
 
 RUN = """
-from kdsuite.data import corpora
+from kdsuite.data.folds import chosen_folds
 from kdsuite.runs import results, stages
 from kdsuite.settings import load
 from kdsuite.runs.run import Run
 from kdsuite.runs.stages import prepare
 
 settings = load(
-    backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 14, "actors_without_song": [], "seconds": 1.2}, "groups": 2},
+    backbone="seresnet", setting="em", corpus={"path": "tiny", "synthetic": {"actors": 2, "takes": 7, "actors_without_song": [1, 2], "seconds": 1.2}, "groups": 2},
     media={"frame_size": 32, "frame_stride": 5, "duration": 1.6, "segment": 0.8, "bins": 16, "hop": 0.04, "window": 0.03},
     model={"embedding": 8, "width": 0.05, "teacher_width": 0.03, "reduction": 4, "teacher_layers": 2},
     training={"epochs": 5, "teacher_epochs": 3, "cycle": 0.5, "checkpoint": 0.0, "teacher_frames": 2},
 )
 print("begun", flush=True)
 data = prepare(settings)
-folds = corpora.chosen_folds(data.recordings, settings)
+folds = chosen_folds(data.recordings, settings)
 run = Run("student", settings)
 students = stages.students(run, data, folds, stages.teachers(settings, data, folds))
 predictions = results.predictions(data, folds, {number: trained.probabilities for number, trained in students.items()})
@@ -148,7 +148,7 @@ def test_on_a_full_disk_a_run_says_so_and_goes_on_when_there_is_room(disk, undis
         assert (
             process.returncode
             and f"FullDisk: the disk of {folder}" in said[-1]
-            and "make room and start this again" in said[-1]
+            and "free some space and start this again" in said[-1]
         ), said
         assert not list(folder.rglob("result.json"))
     assert reached == [1, 2, 3]

@@ -163,7 +163,7 @@ def test_a_place_where_nothing_can_be_written(tmp_path, number):
     def refuse(temporary):
         raise OSError(number, os.strerror(number), str(temporary))
 
-    with pytest.raises(UserError, match="file cannot be written .*; see that you may write there"):
+    with pytest.raises(UserError, match="file cannot be written .*; check its permissions"):
         paths.once(tmp_path / "file", refuse)
     (tmp_path / "no folder").touch()
     with pytest.raises(UserError, match=r"no folder.* cannot be written \((Not a dir|File exists)"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kdlib.dataset import Fold
-from kdsuite.data import corpora
+from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus
 from kdsuite.runs import stages
 from kdsuite.runs.prediction import embed
@@ -21,7 +21,7 @@ from tests.conftest import noise_store, small
 def test_each_fold_s_student_has_the_teacher_of_its_fold(own_data):
     """That of another fold was trained on the recordings that this one tests."""
     store, settings = noise_store(), small(backbone="vgg")
-    folds = corpora.folds(store.recordings, Corpus(groups=3))[:2]
+    folds = folds_of(store.recordings, Corpus(groups=3))[:2]
     told = stages.teachers(settings, store, folds)
     together = stages.students(Run("student", settings), store, folds, told)
     for fold in folds:

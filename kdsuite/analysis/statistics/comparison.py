@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from kdlib.errors import UserError
 from kdsuite.analysis.statistics import trials
@@ -26,7 +25,7 @@ class Comparison(NamedTuple):
 
     ``gain`` is the mean over folds (and seeds), ``low`` and ``high`` its 95 % interval
     (:mod:`kdsuite.analysis.statistics.uncertainty`) over ``unit``: fold, or speaker and training.
-    ``p`` is that of its test, ``detectable`` the smallest gain that this finds four times in five;
+    ``p`` is that of its test, ``detectable`` the smallest gain that this finds with 80 % power;
     a training is a fold of a seed. ``freedom`` is that of the interval's Student's t. What cannot
     be known is NaN: ``folds`` and ``recordings`` of an equal error rate, ``trials`` of the other
     metrics.
@@ -152,6 +151,8 @@ def corrected(pvalues: pd.Series | np.ndarray | list[float]) -> pd.Series:
 
     A missing one (NaN: not run, or too few units) stays missing and is not counted.
     """
+    from statsmodels.stats.multitest import multipletests  # late: a third of a second
+
     pvalues = pd.Series(pvalues, dtype=float)
     known = pvalues.dropna()
     if len(known):

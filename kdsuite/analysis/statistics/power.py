@@ -5,8 +5,7 @@ from functools import cache
 from itertools import product
 
 import numpy as np
-from scipy.optimize import brentq
-from statsmodels.stats.power import TTestPower
+import scipy
 
 LEVEL = 0.05  # two-sided, of tests and intervals
 # so many trainings, or folds whose signs are flipped, can tell anything: 2 of 2⁶ signs are 0.03, 2
@@ -18,7 +17,7 @@ SUITES = 10000  # a standard error of 0.4 % of power
 
 
 def detectable(values: np.ndarray) -> float:
-    """Return the gain that the exact sign-flip test finds four times in five, from paired
+    """Return the gain that the exact sign-flip test finds with 80 % power, from paired
     differences ``(units,)``, one a fold.
 
     NaN where there are fewer than six, or all are the same.
@@ -28,8 +27,10 @@ def detectable(values: np.ndarray) -> float:
 
 
 def detectable_by_t(error: float, freedom: float) -> float:
-    """Return the gain that a two-sided Student's t finds four times in five, from its standard
+    """Return the gain that a two-sided Student's t finds with 80 % power, from its standard
     error and degrees of freedom."""
+    from statsmodels.stats.power import TTestPower  # late: a third of a second
+
     if not error > 0:
         return math.nan
     units = freedom + 1  # a paired test over so many units has as many degrees of freedom
@@ -39,7 +40,7 @@ def detectable_by_t(error: float, freedom: float) -> float:
 
 @cache
 def detectable_by_signs(units: int) -> float:
-    """Return the gain that flipping signs finds four times in five, in standard deviations of a
+    """Return the gain that flipping signs finds with 80 % power, in standard deviations of a
     unit's difference; NaN for fewer than six units.
 
     The differences are supposed normal. Up to :data:`COARSE` units the few signs there are make the
@@ -57,4 +58,4 @@ def detectable_by_signs(units: int) -> float:
         sums = np.abs((noise + gain) @ signs.T)
         return POWER - ((sums >= sums[:, :1] - 1e-9).mean(axis=1) < LEVEL).mean()
 
-    return brentq(missing_power, by_t / 2, 2 * by_t, xtol=1e-3)
+    return scipy.optimize.brentq(missing_power, by_t / 2, 2 * by_t, xtol=1e-3)

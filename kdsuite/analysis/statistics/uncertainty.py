@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # which loads a part at its first use: each run's card needs no stats, half a second
 
 from kdlib.errors import UserError
 from kdsuite.analysis.statistics.power import LEVEL, MIN_UNITS, detectable, detectable_by_t
@@ -55,7 +55,7 @@ class Uncertainty(NamedTuple):
 
     def interval(self, estimate: float) -> Interval:
         """Return the 95 % interval of Student's t."""
-        reach = stats.t.isf(LEVEL / 2, self.freedom) * self.error
+        reach = -scipy.special.stdtrit(self.freedom, LEVEL / 2) * self.error
         return Interval(estimate, estimate - reach, estimate + reach)
 
     def test(self, estimate: float) -> tuple[float, float]:
@@ -65,7 +65,7 @@ class Uncertainty(NamedTuple):
             return sign_flip(self.folds), detectable(self.folds)
         if not self.error > 0:
             return math.nan, math.nan
-        p = 2 * stats.t.sf(abs(estimate) / self.error, self.freedom)
+        p = 2 * scipy.stats.t.sf(abs(estimate) / self.error, self.freedom)
         return p, detectable_by_t(self.error, self.freedom)
 
 
@@ -104,11 +104,15 @@ def uncertainty(predictions: pd.DataFrame, metric: str, value: pd.Series) -> Unc
     parts = (weights(predictions, metric) * value).groupby(predictions.fold).sum().to_numpy()
     if apart and len(parts) >= MIN_FOLDS:
         folds = len(parts) * parts  # the metric of each
-        return Uncertainty(stats.sem(folds), len(folds) - 1, "fold", folds)
+        return Uncertainty(_standard_error(folds), len(folds) - 1, "fold", folds)
     groups = [part for _, part in predictions.groupby("fold")] if apart else [predictions]
     left_out = [leave_one_out(part, metric, value[part.index]) for part in groups]
     # the jackknife's pseudo-values, (speakers, trainings)
     return crossed([(len(of) - 1) * of[0] - (len(of) - 2) * of[1:] for of in left_out])
+
+
+def _standard_error(values):
+    return np.std(values, ddof=1) / math.sqrt(len(values))
 
 
 def leave_one_out(predictions: pd.DataFrame, metric: str, value: pd.Series) -> np.ndarray:
@@ -149,7 +153,7 @@ def crossed(groups: list[np.ndarray]) -> Uncertainty:
         rows, columns = group.mean(axis=1), group.mean(axis=0)
         rest = group - rows[:, None] - columns + group.mean()
         noise = (rest**2).sum() / (len(rows) - 1) / (len(columns) - 1) / group.size
-        variances.append((stats.sem(rows) ** 2, stats.sem(columns) ** 2, noise))
+        variances.append((_standard_error(rows) ** 2, _standard_error(columns) ** 2, noise))
     return combined(
         np.sum(variances, axis=0) / len(groups) ** 2,
         np.column_stack([freedoms, freedoms.prod(axis=1)]).sum(axis=0),
@@ -181,7 +185,7 @@ def sign_flip(values: np.ndarray) -> float:
     """
     if len(values) < MIN_UNITS:
         return math.nan
-    return stats.permutation_test(
+    return scipy.stats.permutation_test(
         (values,),
         np.mean,
         permutation_type="samples",

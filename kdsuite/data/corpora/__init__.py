@@ -38,7 +38,6 @@ from kdsuite.data.contents import hashes
 from kdsuite.data.corpora import iemocap, manifest, ravdess, voxceleb1
 from kdsuite.data.corpora.features import names
 from kdsuite.data.decoding.faces import is_track
-from kdsuite.data.folds import Fold, chosen_folds, folds  # noqa: F401, of the corpora
 from kdsuite.data.reading import check_places, read_folds, read_trials, reported
 from kdsuite.parameters import Corpus
 from kdsuite.settings import Settings, digest, relevant

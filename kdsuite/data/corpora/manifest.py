@@ -18,8 +18,8 @@ import pandas as pd
 
 from kdlib.errors import InvalidCorpus
 from kdsuite import paths
+from kdsuite.data import SPLIT
 from kdsuite.data.decoding.faces import CROP, PARTS
-from kdsuite.data.folds import SPLIT
 from kdsuite.data.reading import read_table, refuse, seconds
 from kdsuite.parameters import Corpus
 

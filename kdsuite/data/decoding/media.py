@@ -108,7 +108,7 @@ def _stills(folder, media, start, seconds, face):
         names = sorted(filter(PICTURE.fullmatch, os.listdir(folder)), key=_natural)
     except OSError as error:
         raise UnreadableRecording(
-            f"the folder {folder} cannot be opened ({error.strerror}); see that you may read it."
+            f"the folder {folder} cannot be opened ({error.strerror}); check its permissions."
         ) from None
     # a hair more, because 0.28 * 25 is a little less than 7
     there = math.floor((len(names) / media.picture_rate - start) * media.fps + 1e-6)
