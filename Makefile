@@ -57,13 +57,13 @@ reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/i
 	@[ ! -e reports/$(SUITE)/index.html ] || echo "The report is reports/$(SUITE)/index.html"
 
 docs: $(READY)  ## write the API reference to reports/<suite>/api, where the report leads to it
-	@# papermill first, for it imports kdsuite.runs.engine in turn; then where this checkout lies is nobody's business
+	@# papermill first, because it imports kdsuite.runs.engine in turn; then absolute paths are made relative
 	@"$(BIN)/python" -W ignore -c "import papermill, pdoc.__main__ as pdoc; pdoc.cli()" kdlib kdsuite --docformat restructuredtext \
 		--template-directory kdsuite/analysis/pages/templates/pdoc --output-directory reports/$(SUITE)/api
 	@HERE="$(CURDIR)" ABOVE="$(dir $(CURDIR))" find reports/$(SUITE)/api -type f \
 		-exec perl -pi -e 's/\Q$$ENV{HERE}\E/./g; s/\Q$$ENV{ABOVE}\E/..\//g' {} +
 
-verify: $(READY)  ## run a sample of a suite's finished runs again and tell each number that differs (SUITE=demo, SAMPLE=3)
+verify: $(READY)  ## repeat a sample of a suite's finished runs and list each number that differs (SUITE=demo, SAMPLE=3)
 	@"$(BIN)/python" -m kdlib reproduce $(SUITE) --sample $(SAMPLE) $(VERIFY_FLAGS)
 
 plan: $(READY)  ## what a suite will cost before it is started: runs, FLOPs, hours, memory, disk (SUITE=paper, CORES=all)
@@ -92,7 +92,7 @@ setup-git: $(READY)  ## in this clone, let git compare and merge notebooks by ce
 lint: $(READY)  ## check the code's style with ruff
 	@"$(BIN)/ruff" check .
 
-lock: $(READY)  ## write requirements.lock anew from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
+lock: $(READY)  ## write requirements.lock from pyproject.toml (LOCK_FLAGS=--upgrade takes newer versions)
 	@$(UV_INDEX); "$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-emit-index-url \
 		$(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 

@@ -20,8 +20,8 @@ from kdsuite.runs import grid
 from kdsuite.runs.finished import Finished
 from kdsuite.settings import called
 
-# Snakemake's lock of the folder outlives a process that is killed, the kernel's does not: where no other process has that,
-# the former is nobody's
+# A killed process leaves Snakemake's lock of the folder behind, but not the kernel's: if no other process holds the
+# latter, the former is stale
 if workflow.is_main_process:
     Path(".snakemake").mkdir(exist_ok=True)
     ALIVE = open(".snakemake/alive", "a+")
@@ -71,8 +71,8 @@ def inputs_of(wildcards):
 def results_before(wildcards):
     """A stage begins when the stages it reads from are done."""
     run = run_of(wildcards)
-    # ancient: a stage run again by hand, with the same parameters, does not make those behind it out of date. Snakemake plans nothing behind
-    # an ancient file that it makes anew, so a run that is itself out of date has its files plain
+    # ancient: a stage repeated by hand, with the same parameters, does not make later stages out of date. Snakemake plans nothing after
+    # an ancient file that it writes again, so the inputs of an out-of-date run are not ancient
     current = run.current
     if not current:  # of a result made elsewhere Snakemake remembers nothing that would show it
         with suppress(OSError):  # there may be none, or it is somebody else's

@@ -66,7 +66,7 @@ def shuffled_in_class(source: Source) -> TargetFunction:
     groups = [train[labels == label] for label in labels.unique()]
     if min(map(len, groups)) < 2:
         raise InvalidParameter(
-            f"parameter 'training.targets' is 'shuffled_in_class', but a class (of hidden labels the teacher's prediction) "
+            f"parameter 'training.targets' is 'shuffled_in_class', but a class (predicted by the teacher if hidden) "
             f"has one training recording in fold {source.fold.number}; use shuffled, or more recordings."
         )
     return _exchanged(source, groups)

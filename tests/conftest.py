@@ -29,11 +29,12 @@ SMALL = {
 }  # fmt: skip
 
 
-# files whose tests start commands and take minutes: begun first, so that no worker ends long after
-# the others
+# files whose tests take longest: begun first, so that no worker ends long after the others
 LONG = (
-    "test_readme", "test_notebooks", "test_killed", "test_lab", "test_stale", "test_cluster", "test_browser",
-    "test_reproduce", "test_pages",
+    "test_readme", "test_browser", "test_pages", "test_notebooks", "test_cluster", "test_killed", "test_lab", "test_cuda",
+    "test_stale", "test_benchmarks", "test_memorise", "test_known", "test_comparisons", "test_claims", "test_reproduce",
+    "test_devices", "test_using", "test_suite", "test_synthetic", "test_install", "test_hostile", "test_statistics",
+    "test_store", "test_figures",
 )  # fmt: skip
 
 

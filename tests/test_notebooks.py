@@ -186,27 +186,6 @@ def test_what_was_made_is_used_again_by_the_other_notebooks(suite):
     assert [fold["recordings"] for fold in data["folds"]] == [14, 14]
 
 
-def test_analysis_of_a_suite_without_runs_shows_the_gaps(tmp_path):
-    """Nor need its corpus be there: Figures 1 to 3, which draw its table of face measurements, then
-    are gaps too."""
-    # a table that a checkout brings is not replaced by an empty one
-    kept = tmp_path / "reports" / "ravdess-au" / "tables" / "gains.csv"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("committed\n")
-    done = papermill(tmp_path, "04_analysis", "-p", "suite", "ravdess-au")
-    assert done.returncode == 0, done.stderr
-    site = tmp_path / "reports" / "ravdess-au"
-    assert kept.read_text() == "committed\n"
-    assert (
-        "have no result" in (site / "index.html").read_text()
-        and "Table 6" in (site / "results.html").read_text()
-    )
-    assert (
-        "not run" in (site / "claims.csv").read_text()
-        and "Nothing was run for this" in (site / "gains.html").read_text()
-    )
-
-
 BAD = [
     (["-p", "alpha", "half"], "InvalidParameter: parameter 'alpha' is 'half'"),
     (["-p", "alfa", "0.5"], "unknown parameter 'alfa'; did you mean 'alpha'"),

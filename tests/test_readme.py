@@ -34,6 +34,7 @@ INSTEAD = {
     r"^docker .*": "",
     r"^kdlib reports ([^-]+).*": r"kdlib reports \1 --dry-run",
     r"^kdlib (\w+)$": r"kdlib \1 --help",
+    r"^kdlib run student OUT.*": "kdlib run --help",
     r"^pip install .*": "",
     r"kdlib fetch .*": "kdlib fetch --help",
     r"^nbdiff-web ": "nbdiff ",

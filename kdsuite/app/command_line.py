@@ -37,7 +37,7 @@ ANY_NAME = "backslashreplace"  # of files, which need not be UTF-8, nor is every
 @click.group()
 @click.version_option(__version__, prog_name="kdlib")
 def commands() -> None:
-    """Run notebooks and suites, and ask a trained student about plain sound files."""
+    """Run notebooks and suites, and apply a trained student to sound files."""
 
 
 def _say_where():
@@ -57,7 +57,7 @@ def _say_where():
 def run(notebook: str, given: tuple[str, ...]) -> None:
     """Execute a notebook and print what it prints.
 
-    OUT.ipynb is the executed notebook; else it is NOTEBOOK.ipynb in reports. Options are those of
+    OUT.ipynb is the executed notebook (default: NOTEBOOK.ipynb in reports). Options are those of
     papermill. The exit code is 1 where the notebook stops with an error.
     """
     from papermill.cli import papermill
@@ -200,13 +200,13 @@ FORMATS = {"csv": _write_csv, "json": _write_json}
 OUTPUT = [
     click.Option(
         ["--format"], type=click.Choice(FORMATS), default="csv",
-        help="csv (a row an answer) or json (a list of objects)",
+        help="csv (one row per file) or json (list of objects)",
     ),
-    click.Option(["--output"], help="a file for the answers; else standard output"),
+    click.Option(["--output"], help="output file; default: standard output"),
 ]  # fmt: skip
 THRESHOLD = click.Option(
     ["--threshold"], type=click.FloatRange(-1, 1),
-    help="cosine from which on they count as one speaker's; else the calibrated one",
+    help="lowest cosine that counts as one speaker; default: the calibrated one",
 )  # fmt: skip
 SOUNDS = """
 
@@ -254,7 +254,7 @@ def reproduce(**options: Any) -> int:
 
 @commands.command()
 @click.argument("suite")
-@click.option("--cores", type=click.IntRange(1), help="runs side by side; else all cores or GPUs")
+@click.option("--cores", type=click.IntRange(1), help="parallel runs; default: all cores or GPUs")
 @click.option("--json", "as_json", is_flag=True, help="for programs")
 def plan(suite: str, cores: int | None, as_json: bool) -> None:
     """What a suite will cost, before it is started.
@@ -315,7 +315,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         extra = "onnx" if "onnx" in str(error.name) else "suite"
         print(f"{error.name} is not installed; pip install 'kdlib[{extra}]'.", file=sys.stderr)
     except OSError as error:
-        print(f"{error}; name another file, or see that it is there and yours.", file=sys.stderr)
+        print(f"{error}; check the file and its permissions.", file=sys.stderr)
     except click.Abort:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

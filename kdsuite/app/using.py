@@ -119,7 +119,7 @@ class Student(nn.Module):
             rates = known.false_acceptance, known.false_rejection, known.recordings_of
         if threshold is None:
             raise InvalidStudent(
-                f"the student {self.path} has no calibrated threshold, for its run had no two speakers with several recordings; give one of your own."
+                f"the student {self.path} has no calibrated threshold: its run had no pairs of same and different speakers; give a threshold."
             )
         a, b = self.embed(first), self.embed(second)
         score = float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))

@@ -94,7 +94,7 @@ def verdict(table: pd.DataFrame, corpus: Corpus) -> str:
     if leaking[BOTH["speaker"]]:
         answer = "speakers are on both sides, so the test is of new recordings, not of new voices."
     elif leaking[BOTH["source"]]:
-        answer = "no speaker is on both sides, but sources are, of which the two sides hold different parts."
+        answer = "no speaker is on both sides, but different parts of the same sources are."
     else:
         answer = "no speaker is on both sides, and no source is."
     return f"Protocol {protocol}: {answer}"

@@ -31,16 +31,14 @@ def fetch(corpus: str, audio: bool = False, keep: bool = False, dry_run: bool = 
     """
     if corpus in FORMS:
         raise UserError(
-            f"{corpus} is given to those who sign a form: ask for it at {FORMS[corpus]}, and put it "
+            f"{corpus} requires a signed form: request it at {FORMS[corpus]}, and put it "
             "where docs/corpora.md says."
         )
     try:
         import pooch  # late: an optional package
         import requests
     except ImportError:
-        raise UserError(
-            "fetching needs the package pooch, which is absent; pip install 'kdlib[fetch]'."
-        ) from None
+        raise UserError("the package pooch is not installed; pip install 'kdlib[fetch]'.") from None
     folder, pattern = (
         paths.DATA / "corpora/ravdess",
         rf"{'Audio' if audio else 'Video'}_[\w-]+\.zip",

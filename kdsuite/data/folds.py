@@ -103,9 +103,9 @@ def _random(recordings, corpus):
     count, groups = len(first), corpus.groups
     if not 2 <= groups <= count:
         raise InvalidParameter(
-            f"parameter 'corpus.groups' is {groups}; the protocol random needs from 2 "
-            f"groups to one a source ({count}; each recording has its own unless several are cut "
-            "from one)."
+            f"parameter 'corpus.groups' is {groups}; the protocol random needs 2 to "
+            f"{count} groups, at most one per source (a recording, or all recordings cut from "
+            "one file)."
         )
     shuffled = np.random.default_rng(corpus.split_seed).permutation(count)
     place = np.argsort(np.lexsort([shuffled, first.label.cat.codes]))  # class by class

@@ -303,7 +303,7 @@ def find(
             copies.append(f"{other} and {one}")
     files = table.drop_duplicates(key).pivot(index="name", columns="kind", values="file")
     files.attrs["remarks"] = [
-        f"files that are there twice: {len(copies)}, such as {pair}; one of each is used"
+        f"duplicate files: {len(copies)}, such as {pair}; one of each is used"
         for pair in copies[:1]
     ]
     return files.reindex(columns=kinds).astype(str)

@@ -72,8 +72,8 @@ def prepare(settings: Settings) -> Trials | None:
     for name in named:
         if scorable.genuine[scorable.list == name].nunique() < 2:
             raise InvalidCorpus(
-                f"of the trials in {name}, those that can be scored are not of both kinds, same "
-                f"speaker and different ones; fetch the {len(missing)} missing files, or drop the "
+                f"the trials of {name} that can be scored are not of both kinds (same speaker and "
+                f"different ones); fetch the {len(missing)} missing files, or drop the "
                 "list."
             )
     return Trials(scorable, store, missing, named)

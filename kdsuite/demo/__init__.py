@@ -30,7 +30,7 @@ def ensure(corpus: Corpus) -> None:
         return
     if corpus.layout == "manifest":
         raise InvalidParameter(
-            "parameter 'corpus.synthetic' makes no manifest; set it to null, or take a dataset that does not ask for it."
+            "parameter 'corpus.synthetic' cannot create a manifest; set it to null, or use another dataset."
         )
     folder = paths.corpus(corpus.path)
     if (folder / TRUTH).exists() and claimed(folder, synthetic):

@@ -330,7 +330,7 @@ def in_words(forecast: dict[str, Any]) -> str:
 {table.to_string(formatters=formats, header=header)}
 
 This machine ({forecast["machine"]["device"]}, {forecast["machine"]["side_by_side"]} run(s) side by side): {_time(forecast["hours"])} for all, {_time(forecast["hours_missing"])} for what is missing.
-Runs take what those alike took that are done; of others a training step of each network was measured now.
+Times are those of finished runs of the same kind; for others, one training step per network was measured.
 One {forecast["gpu"]}: {_time(forecast["gpu_hours"])} of training; eight of them: {_time(forecast["eight_gpu_hours"])}.
 Disk: {disk}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.

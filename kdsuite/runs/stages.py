@@ -99,7 +99,7 @@ def _board(folder):
         from torch.utils.tensorboard import SummaryWriter  # late: an optional package
     except ImportError:
         raise InvalidParameter(
-            "parameter 'training.tensorboard' is True, but the package tensorboard is absent; pip install 'kdlib[tensorboard]'."
+            "parameter 'training.tensorboard' is True, but tensorboard is not installed; pip install 'kdlib[tensorboard]'."
         ) from None
     return SummaryWriter(folder)
 

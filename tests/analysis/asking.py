@@ -7,13 +7,42 @@ import json
 from typing import Any, NamedTuple
 
 import matplotlib
+import nbformat
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+from IPython.utils.capture import capture_output
+from nbformat.v4 import new_output
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from traitlets.config import Config
 
 from kdsuite import paths
 from kdsuite.analysis.report import Figure, Table
 from kdsuite.analysis.suite import Suite
 from kdsuite.runs import grid
+
+
+def execute_here(notebook: Any, output: Any, given: dict[str, Any], **options: Any) -> None:
+    """Execute a notebook in this process, in the place of ``papermill.execute_notebook``: a kernel
+    takes seconds to start."""
+    book = parameterize_notebook(load_notebook_node(str(notebook)), given)
+    config = Config({"HistoryManager": {"enabled": False}})
+    with matplotlib.rc_context():
+        shell = InteractiveShell.instance(config=config)  # display() asks for the instance
+        shell.display_trap.hook = lambda value: value is None or display(value)
+        for number, cell in enumerate(book.cells, 1):
+            if cell.cell_type != "code":
+                continue
+            with capture_output() as shown:
+                done = shell.run_cell(cell.source)
+            done.raise_error()
+            printed = [new_output("stream", name="stdout", text=shown.stdout)] * bool(shown.stdout)
+            data = [new_output("display_data", each.data) for each in shown.outputs]
+            cell.outputs, cell.execution_count = printed + data, number
+        InteractiveShell.clear_instance()
+    nbformat.write(book, output)
 
 
 class Answer(NamedTuple):

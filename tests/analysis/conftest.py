@@ -7,6 +7,7 @@ import shutil
 
 import nbformat
 import pandas as pd
+import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -14,6 +15,7 @@ from kdsuite import paths
 from kdsuite.analysis import pages
 from kdsuite.analysis.suite import Suite
 from kdsuite.runs.grid import Run
+from tests.analysis.asking import execute_here
 
 HOSTILE = 'a"b<script>alert(1)</script>_%&'
 MISSING = "seresnet-agg-embedding-a0.50-s0"
@@ -80,11 +82,11 @@ def report(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REPORTS", "PARAMS"):
             patch.setattr(paths, name, home / name.lower())
-            patch.setenv(f"KDLIB_{name}", str(home / name.lower()))  # for the kernels
         suite = Suite("small")
         for run in suite.runs:
             if run.key != MISSING:
                 execute(run, *hostile_cells())
+        patch.setattr(papermill, "execute_notebook", execute_here)
         assert pages.ask(suite) == []
         suite = Suite("small")
         shutil.copy(suite.runs[0].folder / "notebook.ipynb", suite.folder / "notebook.ipynb")

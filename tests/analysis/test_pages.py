@@ -11,6 +11,7 @@ from urllib.parse import unquote, urldefrag, urlparse
 
 import nbformat
 import pandas as pd
+import papermill
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_markdown_cell
@@ -21,6 +22,7 @@ from kdsuite.analysis.report import ENVIRONMENT, duration
 from kdsuite.analysis.suite import Suite, not_comparable, title
 from kdsuite.runs.grid import Run
 from kdsuite.settings import load
+from tests.analysis.asking import execute_here
 from tests.analysis.conftest import HOSTILE, MISSING, execute, hostile_cells
 
 
@@ -162,7 +164,7 @@ def test_datasets_of_other_sizes_are_named_in_one_warning():
     ]
     shown = BeautifulSoup(ENVIRONMENT.from_string(template).render(facts), "html.parser")
     synthetic, other = (warning.text for warning in shown.find_all(class_="warning"))
-    assert "voices of demo-ravdess. Their" in synthetic
+    assert "voices of demo-ravdess are generated. Their" in synthetic
     why = "networks and training have other sizes than the paper’s"
     assert other == f"Not the paper’s protocol. ravdess: {why}; iemocap: {why}."
 
@@ -265,29 +267,52 @@ def test_a_suite_without_runs_has_a_report(tmp_path, monkeypatch):
     assert "0 of 0" in soup(index).text
 
 
+def test_analysis_of_a_suite_without_runs_shows_the_gaps(own_data, monkeypatch):
+    """Nor need its corpus be there: Figures 1 to 3, which draw its table of face measurements, then
+    are gaps too."""
+    monkeypatch.setattr(papermill, "execute_notebook", execute_here)
+    suite = Suite("ravdess-au")
+    # a table that a checkout brings is not replaced by an empty one
+    kept = suite.folder / "tables" / "gains.csv"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("committed\n")
+    assert pages.ask(suite) == []
+    index = pages.build(suite)
+    assert kept.read_text() == "committed\n"
+    assert "have no result" in index.read_text()
+    for name, said in (
+        ("results.html", "Table 6"),
+        ("claims.csv", "not run"),
+        ("gains.html", "Nothing was run for this"),
+    ):
+        assert said in (suite.folder / name).read_text()
+
+
 BOOK = '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": %s}'
 UNLIKE = BOOK % '[{"cell_type": "markdown", "metadata": {}, "id": "a"}]'  # a cell without source
 
 
-@pytest.mark.parametrize("content", ["", "{}", BOOK % "3", BOOK % "[]", UNLIKE, "[" * 100_000])
-def test_failed_and_interrupted_runs_have_a_page(tmp_path, monkeypatch, content):
-    grid_text = "runs:\n- {dataset: demo-ravdess, backbone: vgg, alpha: [0, 0.5]}\n"
+BROKEN = ["", "{}", BOOK % "3", BOOK % "[]", UNLIKE, "[" * 100_000]
+
+
+def test_failed_and_interrupted_runs_have_a_page(tmp_path, monkeypatch):
+    alphas = [number / 10 for number in range(len(BROKEN))]
+    grid_text = f"runs:\n- {{dataset: demo-ravdess, backbone: vgg, alpha: {alphas}}}\n"
     suite = small_suite(tmp_path, monkeypatch, grid_text)
-    failed, interrupted = suite.runs[1:3]
+    (failed,) = (run for run in suite.runs if run.stage == "teacher")
     execute(failed, *hostile_cells())
     (failed.folder / "result.json").unlink()
-    interrupted.folder.mkdir(parents=True)
-    (interrupted.folder / "notebook.ipynb").write_text(content)
+    interrupted = [run for run in suite.runs if run.stage == "student"]
+    for run, content in zip(interrupted, BROKEN, strict=True):
+        run.folder.mkdir(parents=True)
+        (run.folder / "notebook.ipynb").write_text(content)
     index = pages.build(suite)
     rows = {row["id"]: row for row in soup(index.with_name("runs.html")).select("tbody tr")}
-    texts = []
-    for run in (failed, interrupted):
+    for run in (failed, *interrupted):
         row = rows[f"run-demo-ravdess-{run.stage}-{run.key}"]
         assert row.find(class_="state").text == "failed"
-        texts.append((index.parent / row.a["href"]).read_text())
-    assert (
-        "the notebook stopped here" in texts[0] and "interrupted while it was written" in texts[1]
-    )
+        said = "the notebook stopped here" if run is failed else "interrupted while it was written"
+        assert said in (index.parent / row.a["href"]).read_text(), run
 
 
 def test_a_question_that_stops_is_named_and_the_others_are_answered(tmp_path, monkeypatch):

@@ -101,7 +101,7 @@ def test_runs_on_other_recordings_are_refused():
         compare(distilled[2:], undistilled)
     with pytest.raises(
         UserError,
-        match="seed 0, fold 0, recording 000-0000 is there twice; number the seeds in a column",
+        match="seed 0, fold 0, recording 000-0000 occurs twice; number the seeds in a column",
     ):
         compare(distilled, pd.concat([undistilled, undistilled[:1]]))
     with pytest.raises(

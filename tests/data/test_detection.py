@@ -166,7 +166,9 @@ def test_where_dlib_is_absent_one_sentence_says_so(corpus, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "dlib", None)
     detection._detector.cache_clear()
-    with pytest.raises(InvalidParameter, match=r"dlib is absent; pip install 'kdlib\[faces\]', or"):
+    with pytest.raises(
+        InvalidParameter, match=r"dlib is not installed; pip install 'kdlib\[faces\]', or"
+    ):
         detection._detector(0)
 
 

@@ -151,7 +151,7 @@ def test_kinds_of_dialogue(tmp_path):
         ("6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t[2.5, 2.5, 2.5]", "is not written as"),
         (
             "[8.2357 - 6.2901]\tSes01F_impro01_F000\tneu\t[2.5, 2.5, 2.5]",
-            "turn Ses01F_impro01_F000 end at 6.2901 s",
+            "ends turn Ses01F_impro01_F000 at 6.2901 s",
         ),
         (
             "[6.2901 - 6.2901]\tSes01F_impro01_F000\tneu\t[2.5, 2.5, 2.5]",

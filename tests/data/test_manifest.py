@@ -247,8 +247,8 @@ FAULTS = [
     (HEADER.replace("label", "label,start") + "a.wav,A,x,-1\n", "line 2 of .*has '-1' as start; write seconds from 0 on"),
     (HEADER.replace("label", "label,start") + "a.wav,A,x,1:30\n", "line 2 of .*has '1:30' as start"),
     (HEADER.replace("label", "label,end") + "a.wav,A,x,inf\n", "line 2 of .*has 'inf' as end"),
-    (HEADER + "a.wav,A,x\nb.wav,B,x\na.wav,A,y\n", "line 4 of .*is recording a@0, as line 2 is; drop one"),
-    (HEADER.replace("label", "label,recording") + "a.wav,A,x,same\nb.wav,A,x,same\n", "line 3 of .*is recording same, as line 2 is"),
+    (HEADER + "a.wav,A,x\nb.wav,B,x\na.wav,A,y\n", "line 4 of .*has the recording name a@0 of line 2; drop one"),
+    (HEADER.replace("label", "label,recording") + "a.wav,A,x,same\nb.wav,A,x,same\n", "line 3 of .*has the recording name same of line 2"),
 ]  # fmt: skip
 
 
@@ -276,7 +276,7 @@ def test_a_file_that_is_no_text(folder):
 def test_nothing_is_published_or_made():
     assert corpora.published(Corpus(layout="manifest")) == {}
     with pytest.raises(
-        InvalidParameter, match="'corpus.synthetic' makes no manifest; set it to null"
+        InvalidParameter, match="'corpus.synthetic' cannot create a manifest; set it to null"
     ):
         demo.ensure(Corpus(layout="manifest", synthetic=Synthetic()))
 

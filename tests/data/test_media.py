@@ -877,7 +877,7 @@ def test_files_that_cannot_be_opened(tmp_path, monkeypatch, ending):
     monkeypatch.setattr("builtins.open", forbidden)
     with pytest.raises(
         UnreadableRecording,
-        match=f"a{ending} cannot be opened \\(Permission denied\\); see that .* you may read it",
+        match=f"a{ending} cannot be opened \\(Permission denied\\); check that .* you may read it",
     ):
         read_sound(str(file), MEDIA)
 

@@ -87,8 +87,8 @@ def test_recordings_of_one_side_only_are_counted_and_left_out(ravdess):
     table = corpora.read(corpus)
     (remark,) = table.attrs["remarks"]
     assert remark == (
-        "corpus.folds_from lists 1440 recordings, of which the corpus lacks 120, and of "
-        "the corpus' 2332 recordings 1012 are in no list and left out"
+        "corpus.folds_from lists 1440 recordings; the corpus lacks 120 of them; of its "
+        "2332 recordings, 1012 are in no list and are skipped"
     )
     assert f"{remark}." in checks.warnings(table, corpus)
     assert len(table) == 1320 and {*table.recording.str[:2]} == {"01"}
@@ -160,8 +160,8 @@ def test_tables_of_audformat(manifest):
         }
     ]
     assert corpora.read(corpus).attrs["remarks"] == [
-        "corpus.folds_from lists 7 recordings, of which the corpus lacks 1, and of the corpus' "
-        "7 recordings 1 are in no list and left out"
+        "corpus.folds_from lists 7 recordings; the corpus lacks 1 of them; of its "
+        "7 recordings, 1 are in no list and are skipped"
     ]
 
 
@@ -195,12 +195,12 @@ def test_the_name_of_a_recording_counts_too(manifest):
     "name,text,said",
     [
         ("test.csv", "emotion\nx\n", "line 2 of .*test.csv names no file"),
-        ("test.csv", "file\nq.wav\n", "lists 1 recordings, of which the corpus lacks 1.*; name lists"),
+        ("test.csv", "file\nq.wav\n", "lists 1 recordings; the corpus lacks 1 of them.*; name lists"),
         ("train.csv", "file\na.wav\n", "name lists for .* that have train or test in their names"),
         ("test.jsonl", '{"wav": "a.wav"}\n{"wav": ', "test.jsonl is no list in JSON Lines"),
         ("test.jsonl", '{"wav": "a.wav"}\n3\n', "test.jsonl is no list in JSON Lines"),
         ("test.jsonl", '{"wav": "a.wav"}\n{"key": "b"}\n', "line 2 of .*test.jsonl names no file"),
-        ("test.jsonl", '{"wav": "a.wav"}\n', "fold 0 tests class 'x', of which no training"),
+        ("test.jsonl", '{"wav": "a.wav"}\n', "fold 0 tests class 'x', but no training recording of it"),
         ("test.csv", 'file\n"a.wav\n', "quote that is not closed"),
     ],
 )  # fmt: skip

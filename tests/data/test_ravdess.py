@@ -197,10 +197,7 @@ def test_a_take_that_is_there_twice(tmp_path, modality, ending):
             (tmp_path / folder / file).write_text(f"the same {file}")
     table = read(tmp_path)
     (copies,) = table.attrs["remarks"]
-    assert (
-        copies.startswith("files that are there twice: 3, such as ")
-        and "one of each is used" in copies
-    )
+    assert copies.startswith("duplicate files: 3, such as ") and "one of each is used" in copies
     (tmp_path / "Actor_01" / name).write_text(f"another {name}")
     with pytest.raises(InvalidCorpus, match="are the same recording and differ; move") as caught:
         read(tmp_path)
@@ -308,7 +305,7 @@ def test_a_class_without_training_example(tmp_path):
     for name in ("01-01-03-01-01-01-01", "01-01-04-01-01-01-01", "01-01-03-01-01-01-02"):
         (tmp_path / f"{name}.mp4").touch()
     with pytest.raises(
-        InvalidCorpus, match="fold 0 tests class 'sad', of which no training recording"
+        InvalidCorpus, match="fold 0 tests class 'sad', but no training recording of it"
     ):
         folds_of(read(tmp_path), Corpus())
 

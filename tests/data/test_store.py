@@ -304,7 +304,7 @@ def test_a_full_disk_is_no_unreadable_recording(corpus, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(StoreWriter, "append", full)
-    with pytest.raises(FullDisk, match="is full; make room"):
+    with pytest.raises(FullDisk, match="is full; free some space"):
         prepare(settings_of(corpus, unreadable="leave_out"))
 
 

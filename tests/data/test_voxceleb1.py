@@ -140,7 +140,7 @@ def test_official_split(tree):
 
 def test_folders_that_are_no_speakers(tree):
     touch(tree, "wav/Adele/x/00001.wav")
-    with pytest.raises(InvalidCorpus, match="wav/Adele/x/00001.wav does not lie as utterances do"):
+    with pytest.raises(InvalidCorpus, match="wav/Adele/x/00001.wav is not an utterance's path"):
         read(tree)
 
 
@@ -157,7 +157,7 @@ def test_files_that_do_not_lie_as_utterances_do(tree, name):
     touch(tree, name)
     with pytest.raises(
         InvalidCorpus,
-        match=f"{re.escape(str(tree / name))} does not lie as utterances do .*; rename it or move it",
+        match=f"{re.escape(str(tree / name))} is not an utterance's path .*; rename it or move it",
     ):
         read(tree)
 
@@ -179,7 +179,7 @@ def test_an_utterance_that_is_there_twice(tree):
     assert read(tree).audio[0].endswith("00001.wav") and not read(tree).attrs["remarks"]
     again = tree / f"dev/wav/id10001/{VIDEO}/00001.wav"
     touch(tree, again.relative_to(tree))
-    assert read(tree).attrs["remarks"][0].startswith("files that are there twice: 1, such as ")
+    assert read(tree).attrs["remarks"][0].startswith("duplicate files: 1, such as ")
     again.write_text("another")
     with pytest.raises(InvalidCorpus, match="00001.wav are the same recording and differ; move"):
         read(tree)

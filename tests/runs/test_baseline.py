@@ -12,7 +12,7 @@ import torch
 
 from kdlib.dataset import Fold, Ragged
 from kdsuite.analysis.results import collect
-from kdsuite.data.corpora import folds
+from kdsuite.data.folds import folds
 from kdsuite.data.verification import Trials, by_fold, scored
 from kdsuite.parameters import Corpus
 from kdsuite.runs import baseline, results

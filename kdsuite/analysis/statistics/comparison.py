@@ -80,7 +80,7 @@ def paired(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "ua
     problems = {
         "is in one of the runs alone, or has another label or speaker there; compare runs of the "
         "same corpus, folds and seeds": both._merge != "both",
-        "is there twice; number the seeds in a column 'seed'": both.duplicated(key),
+        "occurs twice; number the seeds in a column 'seed'": both.duplicated(key),
     }
     for problem, wrong in problems.items():
         if wrong.any():

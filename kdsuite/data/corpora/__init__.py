@@ -146,8 +146,8 @@ def _with_published_folds(table, folder, corpus):
     fold = listed.explode("row").groupby("row").fold.agg(" ".join)
     absent, left = once.isna().sum(), len(table) - len(fold)
     remark = (
-        f"corpus.folds_from lists {len(once)} recordings, of which the corpus lacks {absent}, and of "
-        f"the corpus' {len(table)} recordings {left} are in no list and left out"
+        f"corpus.folds_from lists {len(once)} recordings; the corpus lacks {absent} of them; of its "
+        f"{len(table)} recordings, {left} are in no list and are skipped"
     )
     if not fold.str.contains("test@").any():
         raise InvalidCorpus(
@@ -180,7 +180,7 @@ def _check(table, folder, corpus):
         for name in table[column].unique():
             if printable(name) != name or FORMULA.match(name):
                 raise InvalidCorpus(
-                    f"the {column} '{name}' in {folder} has signs that cannot be shown, or would "
+                    f"the {column} '{name}' in {folder} has unprintable characters, or would "
                     "be a formula in a spreadsheet; rename it."
                 )
             other = spellings.setdefault(_sense(name), name)

@@ -70,7 +70,7 @@ def _turns(session, dialogue, files):
     file = f"{session}/dialog/EmoEvaluation/{name}.txt"
     turns = read_lines(file, TURN, EXAMPLE, rf"^\[|{name}_")
     start, end = turns.start.astype(float), turns.end.astype(float)
-    complaint = "lets turn {} end at {:g} s, not after its start at {:g} s; correct that line."
+    complaint = "ends turn {} at {:g} s, not after its start at {:g} s; correct that line."
     refuse(end <= start, file, complaint, turns.turn, end, start)
     complaint = f"has the unknown emotion code '{{}}'; use one of {', '.join(CODES)}."
     refuse(~turns.code.isin(CODES), file, complaint, turns.code)

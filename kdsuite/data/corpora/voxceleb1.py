@@ -84,7 +84,7 @@ def _files(folder, corpus):
         tree, key = match.lastgroup, match[match.lastgroup].replace("/1.6/", "/")
         if tree in SOUNDS and not UTTERANCE.fullmatch(key):
             raise InvalidCorpus(
-                f"{path} does not lie as utterances do (wav/id10001/<youtube id>/00001.wav); "
+                f"{path} is not an utterance's path (wav/id10001/<youtube id>/00001.wav); "
                 "rename it or move it out of the corpus."
             )
         return key, tree, os.path.dirname(path) if tree == "faces" else path

@@ -129,7 +129,7 @@ def _detector(thread):
         from dlib import get_frontal_face_detector  # late: an optional package
     except ImportError:
         raise InvalidParameter(
-            "parameter 'media.face' is 'detect', but the package dlib is absent; pip install "
+            "parameter 'media.face' is 'detect', but dlib is not installed; pip install "
             "'kdlib[faces]', or choose centre or track."
         ) from None
     return get_frontal_face_detector()

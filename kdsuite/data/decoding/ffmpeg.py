@@ -118,7 +118,7 @@ def _check(path, status, messages, kind):
         check_size(path, math.inf)
     if status == -signal.SIGKILL or re.search(OUTSIDE, messages):
         raise OSError(
-            f"ffmpeg was stopped while it decoded {path} (status {status}); see to memory and disk "
+            f"ffmpeg was stopped while it decoded {path} (status {status}); check memory and disk "
             "space and start again."
         )
     if status:
@@ -140,7 +140,7 @@ def check_file(path: str, kind: type[UserError] = UnreadableRecording) -> bytes:
             raise kind(f"{path} is empty; remove it or fetch it again.")
     except OSError as error:
         raise kind(
-            f"{path} cannot be opened ({error.strerror}); see that it is there and that you may "
+            f"{path} cannot be opened ({error.strerror}); check that it exists and that you may "
             "read it."
         ) from None
 

@@ -47,7 +47,7 @@ def read_sound(
         )
     if not np.isfinite(samples).all():  # a file of floating point samples may hold anything
         raise UnreadableRecording(
-            f"{path} holds samples that are no numbers; remove it or record it again."
+            f"{path} has samples that are not finite; remove it or record it again."
         )
     return samples
 
