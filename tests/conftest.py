@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 # pytest's own processes are side by side already; before anything imports torch
-os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np

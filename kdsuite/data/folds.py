@@ -78,7 +78,7 @@ def _speakers(recordings, corpus):
     if corpus.groups > count or count < 2 or corpus.groups == 1:
         raise InvalidParameter(
             f"parameter 'corpus.groups' is {corpus.groups}, but the corpus has {count} speaker(s); "
-            "give 2 groups or more, at most one per speaker (0: one per speaker)."
+            "leaving speakers out needs 2 speakers, and 2 groups to one per speaker (0: one each)."
         )
     result, end = [], 0
     for test in np.array_split(speakers, corpus.groups or count):
@@ -103,9 +103,9 @@ def _random(recordings, corpus):
     count, groups = len(first), corpus.groups
     if not 2 <= groups <= count:
         raise InvalidParameter(
-            f"parameter 'corpus.groups' is {groups}; the protocol random needs 2 to "
-            f"{count} groups, at most one per source (a recording, or all recordings cut from "
-            "one file)."
+            f"parameter 'corpus.groups' is {groups}; the protocol random needs 2 groups "
+            f"or more, at most one per source ({count}; a source is a recording, or all recordings "
+            "cut from one file)."
         )
     shuffled = np.random.default_rng(corpus.split_seed).permutation(count)
     place = np.argsort(np.lexsort([shuffled, first.label.cat.codes]))  # class by class

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -28,20 +29,23 @@ def execute_here(notebook: Any, output: Any, given: dict[str, Any], **options: A
     """Execute a notebook in this process, in the place of ``papermill.execute_notebook``: a kernel
     takes seconds to start."""
     book = parameterize_notebook(load_notebook_node(str(notebook)), given)
-    config = Config({"HistoryManager": {"enabled": False}})
-    with matplotlib.rc_context():
-        shell = InteractiveShell.instance(config=config)  # display() asks for the instance
-        shell.display_trap.hook = lambda value: value is None or display(value)
-        for number, cell in enumerate(book.cells, 1):
-            if cell.cell_type != "code":
-                continue
-            with capture_output() as shown:
-                done = shell.run_cell(cell.source)
-            done.raise_error()
-            printed = [new_output("stream", name="stdout", text=shown.stdout)] * bool(shown.stdout)
-            data = [new_output("display_data", each.data) for each in shown.outputs]
-            cell.outputs, cell.execution_count = printed + data, number
+    main, config = sys.modules["__main__"], Config({"HistoryManager": {"enabled": False}})
+    shell = InteractiveShell.instance(config=config)  # display() asks for the instance
+    shell.display_trap.hook = lambda value: value is None or display(value)
+    try:
+        with matplotlib.rc_context():
+            for number, cell in enumerate(book.cells, 1):
+                if cell.cell_type == "code":
+                    with capture_output() as shown:
+                        done = shell.run_cell(cell.source)
+                    done.raise_error()
+                    printed = new_output("stream", name="stdout", text=shown.stdout)
+                    data = [new_output("display_data", each.data) for each in shown.outputs]
+                    cell.outputs = [printed] * bool(shown.stdout) + data
+                    cell.execution_count = number
+    finally:
         InteractiveShell.clear_instance()
+        sys.modules["__main__"] = main
     nbformat.write(book, output)
 
 

@@ -47,10 +47,12 @@ def test_no_page_has_an_error_or_asks_for_what_is_not_its_own(report, page):
 
 
 # what another width or other colours can change
-SEEN = {"runOnly": ["color-contrast", "target-size"]}
+RULES = ["color-contrast", "target-size", "link-in-text-block", "scrollable-region-focusable"]
 
 
-@pytest.mark.parametrize("width,scheme,rules", [(WIDE, "light", {}), (PHONE, "dark", SEEN)])
+@pytest.mark.parametrize(
+    "width,scheme,rules", [(WIDE, "light", {}), (PHONE, "dark", {"runOnly": RULES})]
+)
 def test_axe_finds_nothing(report, browser, width, scheme, rules):
     """Contrast, names, landmarks, order of headings and more, as WCAG 2.1 AA and axe's best
     practices have it."""

@@ -242,7 +242,7 @@ def test_the_curve_over_labels_has_each_share_once():
         runs.append(leave(settings, predictions))
         if method == training == {} and labelled == 0.3 and not seed:
             third[alpha] = leave(load(**of, seed=2, alpha=alpha), predictions)
-    made = ask("gains", [*runs, *third.values()], alpha=0.6)
+    made = ask("gains", [*runs, *third.values()], alpha=0.6, saved=True)
     name = "figure-labels-demo-ravdess-uar-vgg-nonseq"
     drawn = made.pictures[name].data
     assert not drawn.duplicated(["kind", "labelled"]).any() and (drawn.alpha == 0.5).all()
@@ -506,7 +506,7 @@ def test_the_page_of_controls_opens_with_what_is_known():
         for run in runs
         if run.settings.alpha
     ]
-    made = ask("controls", runs, truth)
+    made = ask("controls", runs, truth, saved=True)
     opening, figure = made.shown[:2]
     assert "The suite finds a benefit where there is one" in opening.data
     assert "controls.html#known" in opening.data

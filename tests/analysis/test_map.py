@@ -50,7 +50,7 @@ def answer(runs: list, gain, question: str = "map") -> Answer:
             "students",
             lambda self, of, **other: [students[at] for at in zip(of.variant, of.method)],
         )
-        return ask(question, runs)
+        return ask(question, runs, saved=True)
 
 
 def test_the_map_shows_each_cell_and_counts_what_theory_says():

@@ -334,6 +334,7 @@ def test_a_question_that_stops_is_named_and_the_others_are_answered(tmp_path, mo
                 del cell["id"]
         (folder / f"{name}.ipynb").write_text(json.dumps(notebook))
     monkeypatch.setattr(paths, "ROOT", tmp_path / "root")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")  # two kernels side by side, as for users
     assert pages.ask(suite, 0.25) == [
         "questions/bad.ipynb stopped: ZeroDivisionError: division by zero"
     ]

@@ -234,7 +234,7 @@ def test_parts_of_one_source_stay_together():
         InvalidCorpus, match=r"has 24 recording\(s\) cut from 1 source\(s\), too few"
     ):
         folds(recordings, Corpus(protocol="portions"))
-    with pytest.raises(InvalidParameter, match="2 to 4 groups, at most one per source"):
+    with pytest.raises(InvalidParameter, match="2 groups or more, at most one per source .4;"):
         folds(recordings, Corpus(protocol="random", groups=5))
 
 

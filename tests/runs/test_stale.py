@@ -143,9 +143,11 @@ def check(home: Path, expected: set[str]) -> None:
 def put_back(file: Path):
     """Let a file be changed for a while."""
     text, times = file.read_text(), file.stat()
-    yield file
-    file.write_text(text)
-    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    try:
+        yield file
+    finally:
+        file.write_text(text)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 def change(file: Path, **sections: dict) -> None:

@@ -45,7 +45,7 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     part = start.map("@{:.10g}".format).where(lines.audio.duplicated(keep=False), "")
     recording = lines.recording.fillna(_stems(lines.audio) + part)
     other = lines.index.to_series().groupby(recording).transform("min")
-    complaint = "has the recording name {} of line {}; drop one, or add a column 'recording'."
+    complaint = "has the recording name {} of line {}; drop one, or give it another name in a column 'recording'."
     refuse(recording.duplicated(), path, complaint, recording, other)
     files = {name: _located(lines[name].fillna(""), path) for name in FILES}
     # what is cut from one file has one source
