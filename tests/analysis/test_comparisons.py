@@ -283,6 +283,16 @@ def test_tables_and_answers_say_what_is_proven():
     assert claims.files["claims.csv"].equals(claims.tables["claims"].frame)
 
 
+def test_a_suite_without_the_proposed_method_has_an_answer():
+    world = World(speakers=16, recordings=42, folds=4, seeds=1, video=0.75, carried=1.0)
+    distilled, undistilled = simulate(world, np.random.default_rng(0))
+    of = {"dataset": "demo-ravdess", "backbone": "vgg"}
+    runs = [leave(load(**of, alpha=0), undistilled)]
+    runs.append(leave(load(**of, method="softlabel", alpha=0.5), distilled))
+    text = ask("gains", runs).text
+    assert "points on average over 1 comparison of other methods; none has the 6" in text
+
+
 def test_numbers_that_too_few_trainings_leave_unknown_are_dashes_with_their_reason():
     random, runs = np.random.default_rng(0), []
     for alpha in (0, 0.5):
