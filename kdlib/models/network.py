@@ -107,9 +107,8 @@ def fully_connected(
     modules = []
     for layer in range(layers):
         linear = nn.Linear(embedding if layer else inputs, embedding)
-        if (
-            not linear.weight.is_meta
-        ):  # to draw there imports torch's compiler, which takes a second
+        # on the meta device drawing would import torch's compiler, which takes a second
+        if not linear.weight.is_meta:
             nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
         nn.init.zeros_(linear.bias)
         modules += [linear, *([nn.Dropout(dropout)] if dropout else [])]

@@ -78,7 +78,8 @@ def _speakers(recordings, corpus):
     if corpus.groups > count or count < 2 or corpus.groups == 1:
         raise InvalidParameter(
             f"parameter 'corpus.groups' is {corpus.groups}, but the corpus has {count} speaker(s); "
-            "leaving speakers out needs 2 speakers, and 2 groups to one per speaker (0: one each)."
+            "leaving speakers out needs at least 2 speakers and 2 groups, at most one group per "
+            "speaker (0: one each)."
         )
     result, end = [], 0
     for test in np.array_split(speakers, corpus.groups or count):

@@ -405,7 +405,7 @@ def test_sensitivity_orders_departures_by_their_effect():
     assert not found.stands_out.any()
     made = ask("ledger", runs)
     assert made.tables["sensitivity"].frame.question.iloc[1]
-    assert "Of 2 overrides run, none has a significant effect" in made.text
+    assert "Of 2 overrides run, none has a significant effect on the distilled student" in made.text
 
 
 def test_the_score_of_a_trial_moves_the_error_rate_where_accuracy_stands_still():
@@ -526,5 +526,5 @@ def test_the_page_of_controls_opens_with_what_is_known():
     assert labels == ["benefit: teacher", "no benefit: shuffled"]
     assert axes.lines[-1].get_ydata() == pytest.approx([0.5, 0.5])
     assert list(made.tables["known"].frame.about) == ["teacher", "shuffled"]
-    assert "on the synthetic world whose truth is known" in made.text
+    assert "only on the synthetic world whose truth is known" in made.text
     assert "known" not in ask("controls", runs).tables

@@ -242,7 +242,7 @@ def test_a_disk_that_fills_is_told_and_the_next_call_goes_on(zenodo, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(zipfile.ZipFile, "extractall", full)
-        with pytest.raises(FullDisk, match="is full; free some space"):
+        with pytest.raises(FullDisk, match="is full; free some space and start this again"):
             fetch.fetch("ravdess")
     fetch.fetch("ravdess")
     assert downloaded(zenodo) == NAMES and len(corpora.read(Corpus(path="ravdess"))) == 24
