@@ -73,7 +73,8 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, alpha: float = 0.0, distance: str = "mse", embedding: int = 1, reduction: str = "mean",
+        self, alpha: float = 0.0, distance: str = "mse", embedding: int = 1,
+        reduction: str = "mean",
         temperature: float = 1.0, multitask_label: str = "scaled",
     ):  # fmt: skip
         super().__init__()

@@ -14,7 +14,8 @@ def error_rates(scores: ndarray, genuine: ndarray) -> tuple[ndarray, ndarray, nd
     """
     if len(np.unique(genuine)) < 2:
         raise ValueError(
-            "error rates need trials of the same speaker and of different ones; the trial list has one kind only."
+            "error rates need trials of the same speaker and of different ones; the trial list has"
+            " one kind only."
         )
     order = np.argsort(-scores, kind="stable")
     ordered, same = scores[order], np.asarray(genuine, bool)[order]

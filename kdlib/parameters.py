@@ -92,13 +92,16 @@ class Model(Section):
     teacher_width: OfTeacher[PositiveFloat] = 1.0
     """channels of the teacher relative to the standard network"""
     teacher_weights: OfTeacher[str] = ""
-    """pretrained weights: a state dict file, or a name that torchvision knows such as IMAGENET1K_V1"""
+    """pretrained weights: a state dict file, or a name that torchvision knows such as
+    IMAGENET1K_V1"""
     teacher_batchnorm: OfTeacher[bool] = False
     """batch-norm in the VGG16 teacher; the standard network has none"""
     teacher_dropout: OfTeacher[NonNegativeFloat] = Field(0.0, lt=1)
-    """dropout behind both fully connected layers of the VGG16 teacher; the standard network has 0.5"""
+    """dropout behind both fully connected layers of the VGG16 teacher; the standard network has
+    0.5"""
     teacher_layers: OfTeacher[NonNegativeInt] = Field(2, le=2)
-    """fully connected layers between pooling and head of the ResNet34 teacher; the standard network has none"""
+    """fully connected layers between pooling and head of the ResNet34 teacher; the standard network
+    has none"""
     width: OfStudent[PositiveFloat] = 1.0
     """channels of the student relative to the full network"""
     stages: OfStudent[PositiveInt] = Field(4, le=4)
@@ -108,26 +111,31 @@ class Model(Section):
     lstm_activation: OfTeacher[Literal["relu", "none"]] = "relu"
     """activation of the outputs of the aggregator's BiLSTM layers, of teacher and student"""
     aggregator_norm: OfTeacher[Literal["none", "layer"]] = "none"
-    """layer normalisation of the aggregator's input and of its BiLSTM layers' outputs, or none, of teacher and student"""
+    """layer normalisation of the aggregator's input and of its BiLSTM layers' outputs, or none, of
+    teacher and student"""
 
 
 class Training(Section):
     """Optimisation, the same for teacher and student unless named otherwise."""
 
     epochs: OfTeacher[PositiveInt] = 50
-    """passes over the training recordings, a whole number of cycles; last-epoch numbers are reported"""
+    """passes over the training recordings, a whole number of cycles; last-epoch numbers are
+    reported"""
     teacher_epochs: OfTeacher[PositiveInt | None] = None
     """epochs of the teacher; default: epochs"""
     teacher_frames: OfTeacher[PositiveInt | None] = None
-    """frames of a recording, drawn at random in each epoch, for the teacher without aggregator; default: all"""
+    """frames of a recording, drawn at random in each epoch, for the teacher without aggregator;
+    default: all"""
     batch_size: OfTeacher[int] = Field(32, ge=2)
     """recordings a step; frames a step for the teacher without aggregator"""
     teacher_batch: OfTeacher[int | None] = Field(None, ge=2)
     """frames a step for the teacher without aggregator; default: batch_size"""
     accumulate: OfTeacher[PositiveInt] = 1
-    """gradient accumulation: parts of a batch whose gradients are summed before each step; batch-norm sees one part at a time"""
+    """gradient accumulation: parts of a batch whose gradients are summed before each step;
+    batch-norm sees one part at a time"""
     frames_at_once: OfNone[PositiveInt | None] = None
-    """gradient checkpointing: frames whose activations the sequential VGG teacher keeps; those of the others are computed again (slower, equal up to rounding); default: all"""
+    """gradient checkpointing: frames whose activations the sequential VGG teacher keeps; those of
+    the others are computed again (slower, equal up to rounding); default: all"""
     learning_rate: OfTeacher[tuple[float, float]] = (0.0001, 0.001)
     """lowest and highest rate of the cycle"""
     teacher_learning_rate: OfTeacher[tuple[float, float] | None] = None
@@ -137,11 +145,13 @@ class Training(Section):
     cycle_shape: OfTeacher[Literal["triangular", "triangular2"]] = "triangular"
     """every cycle reaches the highest rate, or each one half of the rise before it (Smith 2017)"""
     batchnorm: OfTeacher[Literal["estimated", "running"]] = "estimated"
-    """statistics of batch-norm at inference: estimated over the training recordings after the last epoch, or the running averages of training"""
+    """statistics of batch-norm at inference: estimated over the training recordings after the last
+    epoch, or the running averages of training"""
     betas: OfTeacher[tuple[float, float]] = (0.9, 0.999)
     """decay rates of Adam's moments"""
     precision: OfTeacher[Literal["auto", "float32", "tf32", "bf16"]] = "auto"
-    """arithmetic of the forward pass: float32, TF32 in its place on a GPU, or bf16 by autocast; auto is bf16 on a GPU, float32 on a CPU"""
+    """arithmetic of the forward pass: float32, TF32 in its place on a GPU, or bf16 by autocast;
+    auto is bf16 on a GPU, float32 on a CPU"""
     distance: OfStudent[Literal["mse", "cosine", "smooth_l1"]] = "mse"
     """distance between student and teacher embeddings"""
     distance_reduction: OfStudent[Literal["mean", "sum"]] = "mean"
@@ -149,25 +159,32 @@ class Training(Section):
     multitask_label: OfStudent[Literal["scaled", "whole"]] = "scaled"
     """multitask multiplies the label's gradient in the encoder by 1 - alpha, or leaves it whole"""
     target_stretch: OfStudent[Literal["recording", "crop"]] = "recording"
-    """the teacher's embedding is that of the whole recording, or of the crop that the student hears"""
+    """the teacher's embedding is that of the whole recording, or of the crop that the student
+    hears"""
     temperature: OfStudent[PositiveFloat] = 1.0
     """softens the teacher's class probabilities"""
     softened: OfStudent[Literal["teacher", "both"]] = "teacher"
-    """the temperature softens only the teacher, or both networks (the loss is multiplied by its square)"""
+    """the temperature softens only the teacher, or both networks (the loss is multiplied by its
+    square)"""
     trial_score: OfStudent[Literal["cosine", "centred"]] = "cosine"
-    """score of a verification trial: cosine of the embeddings, or of embeddings less their mean over the training set"""
+    """score of a verification trial: cosine of the embeddings, or of embeddings less their mean
+    over the training set"""
     targets: OfStudent[
         Literal["teacher", "shuffled", "shuffled_in_class", "random", "audio", "uniform"]
     ] = "teacher"
-    """what the student is distilled from: the teacher's outputs; as a control those for another recording or for another of its class, random vectors, an audio teacher's, or equal probabilities"""
+    """what the student is distilled from: the teacher's outputs; as a control those for another
+    recording or for another of its class, random vectors, an audio teacher's, or equal
+    probabilities"""
     device: OfNone[Literal["auto", "cpu", "cuda"]] = "auto"
     """where networks run; auto takes a GPU where there is one"""
     graph: OfNone[Literal["auto", "off"]] = "auto"
     """training steps on a GPU are replayed as CUDA graphs, or not"""
     compile: OfNone[bool] = False
-    """compile the student's encoder on a GPU with torch.compile, which takes a minute; for long trainings of wide networks"""
+    """compile the student's encoder on a GPU with torch.compile, which takes a minute; for long
+    trainings of wide networks"""
     deterministic: OfNone[bool] = False
-    """ask torch for deterministic kernels on a GPU, which may be slower; otherwise results vary slightly between runs"""
+    """ask torch for deterministic kernels on a GPU, which may be slower; otherwise results vary
+    slightly between runs"""
 
 
 class Settings(Section):
@@ -176,7 +193,8 @@ class Settings(Section):
     backbone: OfTeacher[Literal["vgg", "resnet", "seresnet"]] = "seresnet"
     """vgg, resnet or seresnet; family of teacher and student encoder"""
     setting: OfStudent[Literal["nonseq", "em", "agg"]] = "nonseq"
-    """nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or the aggregator (agg)"""
+    """nonseq, em or agg; one spectrogram a recording, or segments distilled at the encoder (em) or
+    the aggregator (agg)"""
     method: OfStudent[Literal["embedding", "softlabel", "multitask"]] = "embedding"
     """embedding (the paper's), softlabel or multitask; what the student learns from the teacher"""
     alpha: OfStudent[Share] = 0.5

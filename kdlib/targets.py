@@ -66,8 +66,9 @@ def shuffled_in_class(source: Source) -> TargetFunction:
     groups = [train[labels == label] for label in labels.unique()]
     if min(map(len, groups)) < 2:
         raise InvalidParameter(
-            f"parameter 'training.targets' is 'shuffled_in_class', but a class (predicted by the teacher if hidden) "
-            f"has one training recording in fold {source.fold.number}; use shuffled, or more recordings."
+            "parameter 'training.targets' is 'shuffled_in_class', but a class (predicted by the"
+            f" teacher if hidden) has one training recording in fold {source.fold.number}; use"
+            " shuffled, or more recordings."
         )
     return _exchanged(source, groups)
 
@@ -126,6 +127,7 @@ def uniform(source: Source) -> TargetFunction:
 
 
 TARGETS = {
-    "teacher": teacher_targets, "shuffled": shuffled, "shuffled_in_class": shuffled_in_class, "random": random,
+    "teacher": teacher_targets, "shuffled": shuffled, "shuffled_in_class": shuffled_in_class,
+    "random": random,
     "audio": audio, "uniform": uniform,
 }  # fmt: skip

@@ -186,7 +186,8 @@ def extract_privileged(network: Network, settings: Settings, dataset: Dataset) -
     peak = torch.stack([row.argmax() for row in peak_score(logits).split(lengths.tolist())])
     best = frames.starts + peak
     return {
-        **arrays, "peak": peak, "confidence": by_frame.amax(dim=1), "recording_embedding": embeddings[best], "probabilities": by_frame[best],
+        **arrays, "peak": peak, "confidence": by_frame.amax(dim=1),
+        "recording_embedding": embeddings[best], "probabilities": by_frame[best],
     }  # fmt: skip
 
 

@@ -139,8 +139,8 @@ class Trainer:
         mean = total / steps
         if not math.isfinite(mean):
             raise NotFinite(
-                f"the loss became {mean} in epoch {len(self.history) + 1}; lower training.learning_rate, or use "
-                "precision float32."
+                f"the loss became {mean} in epoch {len(self.history) + 1}; lower"
+                " training.learning_rate, or use precision float32."
             )
         rate = learning_rate(self.training, steps, (len(self.history) + 1) * steps)
         values = {"loss": mean, "rate": rate, "seconds": time.monotonic() - began}

@@ -2,5 +2,6 @@
 
 import os
 
-# threads that wait for one another sleep: beside a busy process, those that spin took 8 times as long
+# threads that wait for one another sleep: those that spin took 8 times as long beside a busy
+# process
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

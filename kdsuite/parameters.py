@@ -36,9 +36,11 @@ class Synthetic(Section):
     """probability that the voice carries the labelled emotion and not one drawn at random"""
     shared: Share = Field(
         0.0,
-        description="probability that the face shows what the voice expresses (voxceleb1: whose "
-        "voice it is), whatever the label says; else video_information alone decides, and face and "
-        "voice are independent given the label",
+        description=(
+            "probability that the face shows what the voice expresses (voxceleb1: whose voice it"
+            " is), whatever the label says; else video_information alone decides, and face and"
+            " voice are independent given the label"
+        ),
     )
     noise: float = Field(0.0, ge=0, le=10)
     """white noise behind the voice: its root mean square relative to the speech's"""
@@ -72,13 +74,16 @@ class Corpus(Section):
     standardise: OfData[Literal["none", "speaker"]] = "none"
     """scale of the face measurements: as given, or zero mean and unit variance for each speaker"""
     outside: OfNone[bool] = False
-    """files may lie outside of the corpus (of a manifest its folder) and of the corpora folders, also by symbolic links"""
+    """files may lie outside of the corpus (of a manifest its folder) and of the corpora folders,
+    also by symbolic links"""
     unreadable: OfData[Literal["stop", "leave_out"]] = "stop"
     """a recording that cannot be decoded stops the run, or is left out and named in every result"""
     protocol: OfTeacher[Literal["speakers", "portions", "random", "given"]] = "speakers"
-    """speakers leaves speakers out; portions splits the recordings of each speaker; random splits recordings, leaking speakers; given takes the corpus' own folds"""
+    """speakers leaves speakers out; portions splits the recordings of each speaker; random splits
+    recordings, leaking speakers; given takes the corpus' own folds"""
     folds_from: OfTeacher[list[str]] = []
-    """published folds to take instead (protocol given): lists, or folders of lists, inside a corpora folder, as EmoBox (JSON Lines) and audformat (CSV) have them"""
+    """published folds to take instead (protocol given): lists, or folders of lists, inside a
+    corpora folder, as EmoBox (JSON Lines) and audformat (CSV) have them"""
     groups: OfTeacher[NonNegativeInt] = 0
     """number of folds of speakers (of recordings, if random); 0 leaves one speaker out at a time"""
     portions: OfTeacher[tuple[float, float, float]] = (0.7, 0.1, 0.2)
@@ -86,15 +91,20 @@ class Corpus(Section):
     split_seed: OfTeacher[NonNegativeInt] = 0
     """seed of the protocols portions and random, and of fraction, labelled and label_noise"""
     validation: OfTeacher[NonNegativeInt] = 0
-    """speakers that each fold keeps out of training to choose alpha on (protocol speakers; portions has a share of its own)"""
+    """speakers that each fold keeps out of training to choose alpha on (protocol speakers; portions
+    has a share of its own)"""
     fraction: OfTeacher[PositiveShare] = 1.0
-    """share of each fold's training recordings, evenly over the classes, that teacher and student train on"""
+    """share of each fold's training recordings, evenly over the classes, that teacher and student
+    train on"""
     labelled: OfTeacher[PositiveShare] = 1.0
-    """share of each fold's training recordings, evenly over classes and speakers, whose labels are used; sound and video of all are"""
+    """share of each fold's training recordings, evenly over classes and speakers, whose labels are
+    used; sound and video of all are"""
     label_noise: OfTeacher[Share] = 0.0
-    """share of the training labels in use that are replaced by another class, drawn at random (a control)"""
+    """share of the training labels in use that are replaced by another class, drawn at random (a
+    control)"""
     trials: OfStudent[list[str]] = []
-    """lists of verification trials, files in the corpus (of a manifest beside it) such as veri_test.txt"""
+    """lists of verification trials, files in the corpus (of a manifest beside it) such as
+    veri_test.txt"""
     synthetic: OfData[Synthetic | None] = None
     """makes the corpus at this path where it is absent"""
 
@@ -103,22 +113,26 @@ class Media(parameters.Media):
     """Decoding, with the place of the face."""
 
     face: OfData[Literal["track", "centre", "detect"]] = "track"
-    """where the face is: where the corpus says, by a face track or as a half, else at the centre (track); at the centre (centre); found by a detector where the corpus has no track (detect)"""
+    """where the face is: where the corpus says, by a face track or as a half, else at the centre
+    (track); at the centre (centre); found by a detector where the corpus has no track (detect)"""
 
 
 class Training(parameters.Training):
     """How networks are trained, with the resources and files of a training."""
 
     cross_fit: OfStudent[NonNegativeInt] = 0
-    """parts of the training recordings; the targets of each come from a teacher trained on the others; 0: all from one teacher"""
+    """parts of the training recordings; the targets of each come from a teacher trained on the
+    others; 0: all from one teacher"""
     checkpoint: OfNone[NonNegativeFloat] = 60.0
     """seconds between two checkpoints of a training, from which an interrupted run resumes"""
     keep_students: OfNone[bool] = False
     """keep the weights of the students beside their results"""
     tensorboard: OfNone[bool] = False
-    """write each epoch's values for TensorBoard, a package of its own, into the folder of the run"""
+    """write each epoch's values for TensorBoard, a package of its own, into the folder of the
+    run"""
     threads: OfNone[Literal["auto"] | PositiveInt] = "auto"
-    """threads of a training on a CPU: auto is one for small networks, else all cores; $OMP_NUM_THREADS wins"""
+    """threads of a training on a CPU: auto is one for small networks, else all cores;
+    $OMP_NUM_THREADS wins"""
 
 
 class Selection(Section):
@@ -127,6 +141,7 @@ class Selection(Section):
     dataset: OfNone[str] = "demo-ravdess"
     """a file in params, without its ending"""
     folds: OfNone[int | str] = ALL_FOLDS
-    """all, one number, a range such as 0-7, a list such as 0,4,9, or none: one student trained on all recordings, without a test"""
+    """all, one number, a range such as 0-7, a list such as 0,4,9, or none: one student trained on
+    all recordings, without a test"""
     corpus: OfNone[Corpus] = Corpus()
     """overrides the corpus section of the dataset's file"""

@@ -14,8 +14,8 @@ from typing import Any
 
 from kdlib.errors import FullDisk, UserError
 
-# a checkout has notebooks, Snakefile and docs beside the two packages; a wheel has them in SHARE, and
-# its user's files are in the working folder
+# a checkout has notebooks, Snakefile and docs beside the two packages; a wheel has them in SHARE,
+# and its user's files are in the working folder
 CODE = Path(__file__).resolve().parent.parent
 SHARE = CODE / "kdsuite" / "share"
 INSTALLED = SHARE.is_dir()
@@ -101,8 +101,8 @@ def writing(folder: Path) -> Iterator[None]:
         number = getattr(error, "errno", 0)
         if number in FORBIDDEN:
             raise UserError(
-                f"{error.filename or folder} cannot be written ({error.strerror}); check its permissions, or set "
-                "$KDLIB_DATA and $KDLIB_REPORTS to other folders."
+                f"{error.filename or folder} cannot be written ({error.strerror}); check its"
+                " permissions, or set $KDLIB_DATA and $KDLIB_REPORTS to other folders."
             ) from error
         full = number == errno.EDQUOT or "No space left" in str(error)
         if full or shutil.disk_usage(folder).free < NEEDED:
@@ -125,7 +125,8 @@ def lock(path: Path) -> Iterator[None]:
             acquired = file_lock.acquire(timeout=0)
         except Timeout:
             print(
-                f"waiting for {path}, which is being made (process and host: {' '.join(file.read_text().split()[:2])})",
+                f"waiting for {path}, which is being made (process and host:"
+                f" {' '.join(file.read_text().split()[:2])})",
                 flush=True,
             )
             acquired = file_lock.acquire()

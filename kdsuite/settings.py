@@ -25,7 +25,7 @@ import yaml
 
 from kdlib import parameters
 from kdlib.errors import InvalidParameter
-from kdlib.parameters import STAGES, Model, OfNone, Section, digest  # noqa: F401, of the identity of runs
+from kdlib.parameters import STAGES, Model, OfNone, Section, digest  # noqa: F401
 from kdsuite import paths
 from kdsuite.parameters import ALL_FOLDS, NO_FOLDS, Corpus, Media, Selection, Synthetic, Training
 
@@ -33,7 +33,8 @@ MODELS = {"corpus": Corpus, "media": Media, "model": Model, "training": Training
 SECTIONS = tuple(MODELS)
 # parameters of the training that an undistilled student does not depend on
 DISTILLATION = {
-    "cross_fit", "distance", "distance_reduction", "multitask_label", "target_stretch", "temperature", "softened", "targets",
+    "cross_fit", "distance", "distance_reduction", "multitask_label", "target_stretch",
+    "temperature", "softened", "targets",
 }  # fmt: skip
 # parameters of the model that a network without aggregator does not have
 OF_AGGREGATOR = {"lstm_activation", "aggregator_norm"}
@@ -211,7 +212,10 @@ def load(**overrides: Any) -> Settings:
     files = datasets()
     dataset = called(overrides.get("dataset", Settings().dataset), files)
     if dataset not in files:
-        remedy = f", or write a file of that name in {paths.PARAMS}, made of letters, digits, '.', '-' and '_'"
+        remedy = (
+            f", or write a file of that name in {paths.PARAMS}, made of letters, digits, '.', '-'"
+            " and '_'"
+        )
         raise unknown(f"unknown dataset {dataset!r}", dataset, files or ["none"], remedy)
     overrides["dataset"] = dataset
     return checked(_merge(read_yaml(files[dataset]), overrides))
@@ -229,7 +233,8 @@ def checked(values: dict[str, Any]) -> Settings:
         raise _in_words(error) from None
     except (TypeError, RecursionError, ArithmeticError) as error:
         raise InvalidParameter(
-            f"the parameters cannot be used ({error}); give text, lists, mappings, and numbers of usual size."
+            f"the parameters cannot be used ({error}); give text, lists, mappings, and numbers of"
+            " usual size."
         ) from None
     return settings
 
@@ -274,22 +279,29 @@ def _check_together(settings):
     rules = [
         ("media.duration", abs(settings.segments * media.segment - media.duration) > 1e-9,
          f"which is no whole number of segments of {media.segment} s"),
-        ("media.frame_stride", segmented and (abs(frames - round(frames)) > 1e-9 or round(frames) % media.frame_stride),
-         f"which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} frames a second"),
+        ("media.frame_stride",
+         segmented
+         and (abs(frames - round(frames)) > 1e-9 or round(frames) % media.frame_stride),
+         f"which leaves no whole number of frames in a segment of {media.segment} s at {media.fps} "
+         "frames a second"),
         ("media.sample_rate", media.sample_rate % media.fps,
          f"which is no whole number of samples a frame at {media.fps} frames a second"),
         ("media.fft", media.window * media.sample_rate > media.fft,
          f"shorter than the window of {media.window} s at {media.sample_rate} samples a second"),
-        ("training.distance_reduction", training.distance == "cosine" and training.distance_reduction == "sum",
+        ("training.distance_reduction",
+         training.distance == "cosine" and training.distance_reduction == "sum",
          "but the cosine has no elements to sum over; use mse"),
         ("training.cross_fit", training.cross_fit == 1,
          "but one part leaves no recording to train on; use 0, or 2 and more"),
         ("training.cross_fit", training.cross_fit and training.target_stretch == "crop",
          "but the targets of crops come from one teacher; set target_stretch to recording"),
-        ("training.targets", training.targets == "uniform" and settings.alpha and settings.method != "softlabel",
-         f"label smoothing, which has no embedding; set method to softlabel, not {settings.method}"),
+        ("training.targets",
+         training.targets == "uniform" and settings.alpha and settings.method != "softlabel",
+         "label smoothing, which has no embedding; set method to softlabel, not "
+         f"{settings.method}"),
         ("training.frames_at_once", training.frames_at_once and settings.sequential and batchnorm,
-         f"but the {settings.backbone} teacher has batch-norm, which needs all frames; use training.accumulate"),
+         f"but the {settings.backbone} teacher has batch-norm, which needs all frames; use "
+         "training.accumulate"),
     ]  # fmt: skip
     for prefix in ("training.", "training.teacher_"):
         names = prefix + "learning_rate", prefix + "epochs"
@@ -300,7 +312,8 @@ def _check_together(settings):
         rules += [
             (names[0], not 0 < low <= high, "but it is the lowest rate, above 0, then the highest"),
             (names[1], below != (epochs or 0),
-             f"which is no whole number of cycles of {float(cycle):g} epochs (twice training.cycle); the nearest that are: {near}"),
+             f"which is no whole number of cycles of {float(cycle):g} epochs (twice "
+             f"training.cycle); the nearest that are: {near}"),
         ]  # fmt: skip
     for name, wrong, why in rules:
         if wrong:
@@ -331,7 +344,8 @@ def choose_folds(folds: int | str, count: int | None) -> list[int]:
         return chosen
     numbers = f" from 0 to {count - 1}" if count else ""
     raise InvalidParameter(
-        f"parameter 'folds' is {folds!r}; give all, none, or numbers{numbers} such as 3, 0-7 or 0,4,9."
+        f"parameter 'folds' is {folds!r}; give all, none, or numbers{numbers} such as 3, 0-7 or"
+        " 0,4,9."
     )
 
 

@@ -147,6 +147,17 @@ def test_the_method_needs_nothing_of_the_suite():
     assert needed - set(__import__("sys").stdlib_module_names) <= METHOD_NEEDS
 
 
+@pytest.mark.parametrize("package", ["kdlib", "kdsuite"])
+def test_each_line_has_at_most_100_columns(package):
+    lines = [
+        f"{file}:{number}"
+        for file in modules(package).values()
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert lines == []
+
+
 def test_the_method_is_thin():
     assert tokens("kdlib") <= 12_500
 

@@ -50,7 +50,7 @@ def test_parameters_cells_say_what_the_library_says(name):
     assert parameters
     for parameter in parameters.values():
         field = Settings.model_fields[parameter["name"]]
-        assert parameter["help"] == field.description
+        assert parameter["help"] == field.description.replace("\n", " ")
         default = field.get_default()
         assert parameter["default"] == (
             "{}" if not isinstance(default, str | int | float) else json.dumps(default)

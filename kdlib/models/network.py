@@ -155,8 +155,9 @@ def teacher(
             layers, dropout = 2, model.teacher_dropout
         if not layers and features != model.embedding:
             raise InvalidParameter(
-                f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels and an embedding of "
-                f"{model.embedding}; give 1 or 2, or set 'model.embedding' to {features}."
+                f"parameter 'model.teacher_layers' is 0, but the teacher has {features} channels"
+                f" and an embedding of {model.embedding}; give 1 or 2, or set 'model.embedding' to"
+                f" {features}."
             )
         end = fully_connected(features, model.embedding, layers, dropout)
         encoder = nn.Sequential(maps, *end)

@@ -31,7 +31,8 @@ TEXT = [
     "unit",
 ]
 COLUMNS = [*dict.fromkeys([
-    *TEXT, "alpha", "fraction", "labelled", "synthetic", *Comparison._fields, "floor", *VS_CONTROL, "method_gain",
+    *TEXT, "alpha", "fraction", "labelled", "synthetic", *Comparison._fields, "floor",
+    *VS_CONTROL, "method_gain",
     "method_low", "teacher", "linear", "conventions", "p_holm", "p_least", "over_holm",
 ])]  # fmt: skip
 
@@ -109,7 +110,8 @@ def _row(group, groups, metric, results):
 
     linear, ours, theirs = values(Run("data", settings)), values(*group), values(*baseline)
     return {
-        **coordinates(group[0]), "targets": settings.training.targets, "fraction": corpus.fraction, "labelled": corpus.labelled,
+        **coordinates(group[0]), "targets": settings.training.targets,
+        "fraction": corpus.fraction, "labelled": corpus.labelled,
         "layout": corpus.layout, "synthetic": corpus.synthetic is not None, **compared,
         **{name: over.get(other) for name, other in VS_CONTROL.items()},
         "method_gain": gain.get("gain"), "method_low": gain.get("low"),

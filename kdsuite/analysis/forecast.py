@@ -62,7 +62,8 @@ def views(run: Run, train: bool = False) -> list[View]:
     labels = store.labels.cpu().numpy()
     return [
         View(
-            fold.number, fold.training_labels(labels)[fold.train], *(of[fold.train] for of in statistics),
+            fold.number, fold.training_labels(labels)[fold.train],
+            *(of[fold.train] for of in statistics),
             *(getattr(teacher, of)[fold.train].cpu().numpy() for of in View._fields[4:]),
         )
         for fold, teacher in zip(folds, teachers)

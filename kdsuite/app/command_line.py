@@ -44,7 +44,8 @@ def _say_where():
     """Tell where files will lie, before there are any."""
     if not paths.REPORTS.exists():
         print(
-            f"kdlib writes to {paths.DATA} and {paths.REPORTS}; $KDLIB_DATA and $KDLIB_REPORTS name other folders.",
+            f"kdlib writes to {paths.DATA} and {paths.REPORTS}; $KDLIB_DATA and $KDLIB_REPORTS name"
+            " other folders.",
             flush=True,
         )
 

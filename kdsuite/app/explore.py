@@ -52,7 +52,10 @@ def students(settings: Settings) -> list[Run]:
 def to_make(run: Run) -> str:
     """Return the sentence that tells which command makes a run."""
     given = shlex.quote(grid.as_yaml(run.given))
-    return f"Run papermill notebooks/{run.notebook.name} OUT.ipynb -y {given}, then this notebook again."
+    return (
+        f"Run papermill notebooks/{run.notebook.name} OUT.ipynb -y {given}, then this notebook"
+        " again."
+    )
 
 
 def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:
@@ -83,7 +86,10 @@ def as_html(shown: Any) -> str:
     """Return a picture, a sentence or whatever a notebook shows as HTML."""
     if isinstance(shown, Picture):
         png, size = shown._repr_png_()
-        return f'<img alt="what the text above explains" width="{size["width"]}" src="data:image/png;base64,{b64encode(png).decode()}">'
+        return (
+            f'<img alt="what the text above explains" width="{size["width"]}"'
+            f' src="data:image/png;base64,{b64encode(png).decode()}">'
+        )
     return f"<p>{escape(shown)}</p>" if isinstance(shown, str) else shown._repr_html_()
 
 

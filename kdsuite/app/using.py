@@ -119,7 +119,8 @@ class Student(nn.Module):
             rates = known.false_acceptance, known.false_rejection, known.recordings_of
         if threshold is None:
             raise InvalidStudent(
-                f"the student {self.path} has no calibrated threshold: its run had no pairs of same and different speakers; give a threshold."
+                f"the student {self.path} has no calibrated threshold: its run had no pairs of same"
+                " and different speakers; give a threshold."
             )
         a, b = self.embed(first), self.embed(second)
         score = float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-12))
@@ -153,6 +154,7 @@ def load_student(path: str | Path) -> Student:
         student(torch.zeros(1, settings.media.samples_per_segment))
     except RuntimeError:
         raise InvalidStudent(
-            f"the student {path} cannot process a segment of sound, which its settings make too short; train it again."
+            f"the student {path} cannot process a segment of sound, which its settings make too"
+            " short; train it again."
         ) from None
     return student

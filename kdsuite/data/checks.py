@@ -42,8 +42,8 @@ def warnings(recordings: pd.DataFrame, corpus: Corpus) -> list[str]:
     doubles = recordings.recording[sounds.duplicated(keep=False)]
     for names in doubles.groupby(sounds).agg(list)[:1]:
         reasons.append(
-            f"{len(doubles)} recordings have, byte for byte, the same sound as another one, such as "
-            f"{names[0]} and {names[1]}"
+            f"{len(doubles)} recordings have, byte for byte, the same sound as another one, such as"
+            f" {names[0]} and {names[1]}"
         )
     return differences + [f"{reason}." for reason in reasons]
 
@@ -83,8 +83,8 @@ def verdict(table: pd.DataFrame, corpus: Corpus) -> str:
     protocol, leaking = corpus.protocol, table.any()
     if leaking[BOTH["sound"]]:
         return (
-            f"LEAK: {table[BOTH['sound']].sum()} sounds of the test are, byte for byte, in training "
-            f"too, such as {table.attrs['example']}; its numbers flatter the networks."
+            f"LEAK: {table[BOTH['sound']].sum()} sounds of the test are, byte for byte, in training"
+            f" too, such as {table.attrs['example']}; its numbers flatter the networks."
         )
     # portions tests new recordings of the speakers in training, as all do whose target they are
     same = protocol == "portions" or corpus.target == "speaker"

@@ -53,9 +53,10 @@ def fetch(corpus: str, audio: bool = False, keep: bool = False, dry_run: bool = 
             print(f"{file['key']}: {file['size'] / 1e6:.1f} MB, {file['checksum']}{there}")
         sizes = [file["size"] for file in todo]
         print(
-            f"{len(todo)} of {len(files)} archives, {sum(sizes) / 1e9:.2f} GB, are to be downloaded into {folder}.\n"
-            "RAVDESS has the licence CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0): no commercial "
-            "use; name its authors; share what is made of it under the same licence."
+            f"{len(todo)} of {len(files)} archives, {sum(sizes) / 1e9:.2f} GB, are to be downloaded"
+            f" into {folder}.\nRAVDESS has the licence CC BY-NC-SA 4.0"
+            " (https://creativecommons.org/licenses/by-nc-sa/4.0): no commercial use; name its"
+            " authors; share what is made of it under the same licence."
         )
         if dry_run or not todo:
             return
@@ -65,8 +66,9 @@ def fetch(corpus: str, audio: bool = False, keep: bool = False, dry_run: bool = 
             free = shutil.disk_usage(folder.parent).free
             if free < needed:
                 raise FullDisk(
-                    f"the archives and what they hold need {needed / 1e9:.2f} GB, but the disk of {folder} has "
-                    f"{free / 1e9:.2f} GB free; make room, or set $KDLIB_DATA to a folder on another disk."
+                    f"the archives and what they hold need {needed / 1e9:.2f} GB, but the disk of"
+                    f" {folder} has {free / 1e9:.2f} GB free; make room, or set $KDLIB_DATA to a"
+                    " folder on another disk."
                 )
             for file in todo:
                 if not _unpacked(folder, file).exists():  # another process may have been first
@@ -100,7 +102,8 @@ def _fetch(pooch, folder, file, keep):
         archive = Path(store.fetch(name, downloader=resume))
     except ValueError:
         raise UserError(
-            f"{name} has another md5 than {RECORD} says, also when downloaded again; tell its owners."
+            f"{name} has another md5 than {RECORD} says, also when downloaded again; tell its"
+            " owners."
         ) from None
     with zipfile.ZipFile(archive) as members:
         members.extractall(f"{hidden}.unpacked")  # .. and / at the start of names are left out

@@ -138,9 +138,9 @@ def _portions(recordings, corpus):
         if {0, 2} <= {*part[own.index]}:
             continue
         raise InvalidCorpus(
-            f"speaker {speaker} has {len(own)} recording(s) cut from {own.source.nunique()} source(s), "
-            f"too few to split into {', '.join(SPLIT)}; leave that speaker out, change corpus.portions, "
-            "or name smaller sources (in a manifest the column 'source')."
+            f"speaker {speaker} has {len(own)} recording(s) cut from {own.source.nunique()}"
+            f" source(s), too few to split into {', '.join(SPLIT)}; leave that speaker out, change"
+            " corpus.portions, or name smaller sources (in a manifest the column 'source')."
         )
     return [("portions", part == 2, part == 1)]
 

@@ -233,8 +233,9 @@ def read_folds(corpus: Corpus) -> pd.DataFrame:
             is_list = words and file.suffix in (".jsonl", ".csv", ".tsv")
             if file == place and not is_list:
                 raise InvalidCorpus(
-                    f"{file} is no folder, and no list of a fold: parameter 'corpus.folds_from' takes .jsonl, .csv "
-                    "and .tsv files with train, validation or test in their names; rename or correct it."
+                    f"{file} is no folder, and no list of a fold: parameter 'corpus.folds_from'"
+                    " takes .jsonl, .csv and .tsv files with train, validation or test in their"
+                    " names; rename or correct it."
                 )
             if is_list:
                 name = re.sub(r"[\W_]+", "_", SIDE.sub("", name)).strip("_")

@@ -30,7 +30,8 @@ def ensure(corpus: Corpus) -> None:
         return
     if corpus.layout == "manifest":
         raise InvalidParameter(
-            "parameter 'corpus.synthetic' cannot create a manifest; set it to null, or use another dataset."
+            "parameter 'corpus.synthetic' cannot create a manifest; set it to null, or use another"
+            " dataset."
         )
     folder = paths.corpus(corpus.path)
     if (folder / TRUTH).exists() and claimed(folder, synthetic):
@@ -61,12 +62,14 @@ def claimed(folder: Path, synthetic: Synthetic) -> bool:
             )
             if former != parameters:
                 raise InvalidParameter(
-                    f"the synthetic corpus in {folder} was made with other parameters than corpus.synthetic; {remedy}."
+                    f"the synthetic corpus in {folder} was made with other parameters than"
+                    f" corpus.synthetic; {remedy}."
                 )
             return mark.name == TRUTH
     if [*folder.glob("[!.]*")]:
         raise InvalidParameter(
-            f"{folder} holds files that no synthetic corpus has, so none is written there; {remedy}."
+            f"{folder} holds files that no synthetic corpus has, so none is written there;"
+            f" {remedy}."
         )
     paths.write_json(folder / BEGUN, {"parameters": parameters})
     return False

@@ -34,7 +34,8 @@ ALONG = {
     "one": 1.0, "across": ACROSS, "out": OUT, "arch": 1 - ACROSS**2,
     "bulge": np.sqrt(1 - ACROSS**2), "dome": np.sqrt(1 - ACROSS**2) ** 0.7,
     "tips": ACROSS**8, "curl": np.cos(3 * np.pi * ACROSS), "sweep": np.sin(0.8 * np.pi * OUT),
-    "cos": RING.real[::2], "sin": RING.imag[::2], "disc_x": RING.real[::3], "disc_y": RING.imag[::3],
+    "cos": RING.real[::2], "sin": RING.imag[::2],
+    "disc_x": RING.real[::3], "disc_y": RING.imag[::3],
     "rim_x": RIM.real, "rim_y": RIM.imag,
 }  # fmt: skip
 

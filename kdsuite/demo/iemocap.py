@@ -41,7 +41,8 @@ A-{4}1:\tval {valence}; act {activation}; dom  {dominance};\t()
 
 """
 PAUSE = (0.2, 0.6)  # seconds before and after each turn
-JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "  # what a Mac leaves beside a file, with ._ before its name
+# what a Mac leaves beside a file, with ._ before its name
+JUNK = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
 
 def turns(dialogue: str, synthetic: Synthetic) -> list[tuple[str, Recording]]:

@@ -30,6 +30,7 @@ from kdsuite.demo.writing import FPS, write_sound, write_video
 from kdsuite.parameters import Synthetic
 from kdsuite.paths import write_text
 
+ENDING = {"01": "mp4", "02": "mp4", "03": "wav"}  # by modality
 INTENSITY = {"01": 1.3, "02": 1.7}
 # neutral has no second intensity; neither disgust nor surprised is sung
 NOT_OFFICIAL = re.compile("0.-01-02|02-0[78]")
@@ -65,7 +66,8 @@ def recording(take: str, synthetic: Synthetic) -> Recording:
     actor, number, sung = int(actor), int(take[:-3].replace("-", "")), channel == "02"
     return displayed(
         EMOTIONS[code], [*EMOTIONS.values()][: 6 if sung else 8], synthetic,
-        lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]), actor=actor,
+        lambda purpose: np.random.default_rng([synthetic.seed, actor, number, purpose]),
+        actor=actor,
         intensity=INTENSITY[intensity], statement=int(statement), sung=sung, name=take,
     )  # fmt: skip
 
@@ -100,7 +102,7 @@ def plan(synthetic: Synthetic) -> tuple[dict, list[Recording]]:
         for take in sorted(_takes_of(actor, synthetic))
     ]
     files = {
-        f"Actor_{take.name[-2:]}/{modality}-{take.name}.{'wav' if modality == '03' else 'mp4'}": take
+        f"Actor_{take.name[-2:]}/{modality}-{take.name}.{ENDING[modality]}": take
         for take, modality in product(takes, synthetic.modalities)
     }
     return files | {"faces.csv": takes}, takes

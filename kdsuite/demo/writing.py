@@ -42,7 +42,8 @@ def write_video(file: Path, frames: Iterable[np.ndarray], sound: np.ndarray | No
         if sound is not None:
             soundfile.write(wave.name, sound, RATE)
         with FFMPEG_VideoWriter(
-            str(temporary), first.shape[1::-1], FPS, video, wave.name if sound is not None else None,
+            str(temporary), first.shape[1::-1], FPS, video,
+            wave.name if sound is not None else None,
             audio, preset="ultrafast", threads=1,
             # moviepy rounds the rate to 29.97, hence the second -r
             ffmpeg_params=["-r", "30000/1001", "-aac_coder", "fast", *options.split()],

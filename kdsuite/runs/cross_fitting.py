@@ -38,8 +38,9 @@ def parts(data: Store, fold: Fold, count: int) -> Iterator[tuple[Fold, np.ndarra
     splits = [*deal(count).split(labels, labels, groups)] if 2 <= count <= most else []
     if not splits or any({*labels[kept]} < {*labels} for kept, _ in splits):
         raise InvalidParameter(
-            f"parameter 'training.cross_fit' is {count}, but fold {fold.number} has too few speakers, or too few labels "
-            "of a class, to leave out so many parts in turn; use 0, or another number."
+            f"parameter 'training.cross_fit' is {count}, but fold {fold.number} has too few"
+            " speakers, or too few labels of a class, to leave out so many parts in turn; use 0,"
+            " or another number."
         )
     for kept, left_out in splits:
         yield replace(fold, train=fold.train[kept], labels=labels[kept]), fold.train[left_out]

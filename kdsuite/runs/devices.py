@@ -34,7 +34,8 @@ def share() -> int:
     value = os.environ.get(SHARE) or "1"
     if not value.isdigit():
         raise InvalidParameter(
-            f"${SHARE} is {value!r}; give the number of runs that may share a GPU, or 0 where none is to be locked."
+            f"${SHARE} is {value!r}; give the number of runs that may share a GPU, or 0 where none"
+            " is to be locked."
         )
     return int(value)
 
@@ -54,7 +55,8 @@ def claim(count: int) -> int:
                 return number
         if not attempt:
             print(
-                f"waiting for a GPU: {share()} run(s) on each of {count}; ${SHARE} lets more of them share one",
+                f"waiting for a GPU: {share()} run(s) on each of {count}; ${SHARE} lets more of"
+                " them share one",
                 flush=True,
             )
         time.sleep(0.5)

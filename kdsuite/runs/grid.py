@@ -49,8 +49,9 @@ def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     lists = isinstance(own, list) and isinstance(included, list)
     if not lists or not all(isinstance(entry, dict) for entry in own):
         raise InvalidParameter(
-            f"params/grids/{suite}.yaml needs a list 'runs' of mappings such as {{dataset: ravdess, alpha: [0, 0.5]}}, "
-            "and under 'include' may have a list of other suites such as [controls]; correct that file."
+            f"params/grids/{suite}.yaml needs a list 'runs' of mappings such as {{dataset: ravdess,"
+            " alpha: [0, 0.5]}, and under 'include' may have a list of other suites such as"
+            " [controls]; correct that file."
         )
     others = [called(other, suites()) for other in included]
     return own + [entry for other in others for entry in entries(other, (*within, suite))]

@@ -325,16 +325,22 @@ def in_words(forecast: dict[str, Any]) -> str:
     formats |= {"flops": "{:.3g}".format, "memory_bytes": size}
     header = ["runs", "missing", "FLOPs", "time", "time missing", "longest", "memory"]
     disk = ", ".join(f"{name} {size(value)}" for name, value in forecast["disk_bytes"].items())
+    beside = ", ".join(f"{name} {seconds:.0f}" for name, seconds in OVERHEAD.items())
+    machine, of = forecast["machine"], ("hours", "hours_missing", "gpu_hours", "eight_gpu_hours")
+    every, missing, one, eight = (_time(forecast[name]) for name in of)
     return f"""Suite {forecast["suite"]}: {forecast["title"]}
 
 {table.to_string(formatters=formats, header=header)}
 
-This machine ({forecast["machine"]["device"]}, {forecast["machine"]["side_by_side"]} run(s) side by side): {_time(forecast["hours"])} for all, {_time(forecast["hours_missing"])} for what is missing.
-Times are those of finished runs of the same kind; for others, one training step per network was measured.
-One {forecast["gpu"]}: {_time(forecast["gpu_hours"])} of training; eight of them: {_time(forecast["eight_gpu_hours"])}.
+This machine ({machine["device"]}, {machine["side_by_side"]} run(s) side by side): {every} for \
+all, {missing} for what is missing.
+Times are those of finished runs of the same kind; for others, one training step per network was \
+measured.
+One {forecast["gpu"]}: {one} of training; eight of them: {eight}.
 Disk: {disk}.
 Corpora: {"; ".join(map(": ".join, forecast["corpora"].items()))}.
-Assumed seconds of a run beside training: {", ".join(f"{name} {each:.0f}" for name, each in OVERHEAD.items())}; a core decodes {DECODED:.0f} seconds of video in a second.
+Assumed seconds of a run beside training: {beside}; a core decodes {DECODED:.0f} seconds of video \
+in a second.
 Memory is that of the largest training step: weights, gradients, Adam's moments and activations."""
 
 

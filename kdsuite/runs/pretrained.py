@@ -27,8 +27,8 @@ def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
         known = get_model_weights("vgg16" if backbone == "vgg" else "resnet34").__members__
         if weights not in known:
             raise InvalidParameter(
-                f"parameter 'model.teacher_weights' is {weights!r}, neither a file nor one of torchvision's "
-                f"{', '.join(known)}."
+                f"parameter 'model.teacher_weights' is {weights!r}, neither a file nor one of"
+                f" torchvision's {', '.join(known)}."
             )
         state = known[weights].get_state_dict(progress=False)
     state = {name.replace(*RENAMED.get(backbone, ("", ""))): value for name, value in state.items()}
@@ -36,7 +36,8 @@ def load_pretrained(maps: nn.Module, backbone: str, weights: str) -> None:
         excitation = ".bn2.1." in name
         if not excitation and (name not in state or state[name].shape != own.shape):
             raise InvalidParameter(
-                f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the {backbone} teacher (the "
-                f"first is {name}); use those of the standard network, with teacher_width 1."
+                f"parameter 'model.teacher_weights' is {weights!r}, whose weights do not fit the"
+                f" {backbone} teacher (the first is {name}); use those of the standard network,"
+                " with teacher_width 1."
             )
     maps.load_state_dict(state, strict=False)

@@ -47,7 +47,8 @@ def reproduce(suite: str, sample: int = 3, seed: int = 0, from_scratch: bool = F
     ]
     if not done:
         raise UserError(
-            "no run of this suite is done, so there is nothing to compare with; make reports runs them."
+            "no run of this suite is done, so there is nothing to compare with; make reports runs"
+            " them."
         )
     done.sort(key=lambda run: run.name)
     same = True
@@ -116,7 +117,8 @@ def beyond_spread(before: Path, after: Path) -> list[str]:
         p = stats.ttest_1samp(change, 0.0).pvalue
     wrong = (change.mean().abs() > LARGEST) | (p < 0.05)
     return [
-        f"metrics.{name} was {old[name].mean():.4g}, is {new[name].mean():.4g}, beyond the spread of trainings"
+        f"metrics.{name} was {old[name].mean():.4g}, is {new[name].mean():.4g}, beyond the spread"
+        " of trainings"
         for name in change.columns[wrong]
     ]
 

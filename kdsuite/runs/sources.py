@@ -18,7 +18,8 @@ NETWORK = (
     "kdsuite/runs/pretrained.py",
 )  # fmt: skip
 STUDENT = (
-    *NETWORK, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py", "kdsuite/runs/prediction.py",
+    *NETWORK, "kdlib/student.py", "kdlib/losses.py", "kdlib/spectrogram.py",
+    "kdsuite/runs/prediction.py",
     "kdsuite/data/pieces.py",
 )  # fmt: skip
 # what trains the networks of each kind of run, and asks its students, whose answers an interrupted

@@ -83,8 +83,9 @@ class Progress:
             self.done += 1
             seconds = (time.monotonic() - self.began) * (self.total / self.done - 1)
             print(
-                f"{self.name} fold {fold.number} ({name}) epoch {number}/{self.epochs}: loss {values['loss']:.4f}, "
-                f"rate {values['rate']:.1e}, {values['seconds']:.1f} s, {timedelta(seconds=round(seconds))} left",
+                f"{self.name} fold {fold.number} ({name}) epoch {number}/{self.epochs}: loss"
+                f" {values['loss']:.4f}, rate {values['rate']:.1e}, {values['seconds']:.1f} s,"
+                f" {timedelta(seconds=round(seconds))} left",
                 flush=True,
             )
             history.append({"epoch": number, **values})
@@ -99,7 +100,8 @@ def _board(folder):
         from torch.utils.tensorboard import SummaryWriter  # late: an optional package
     except ImportError:
         raise InvalidParameter(
-            "parameter 'training.tensorboard' is True, but tensorboard is not installed; pip install 'kdlib[tensorboard]'."
+            "parameter 'training.tensorboard' is True, but tensorboard is not installed; pip"
+            " install 'kdlib[tensorboard]'."
         ) from None
     return SummaryWriter(folder)
 
@@ -151,7 +153,8 @@ def teachers(settings: Settings, data: Store, folds: list[Fold]) -> dict[int, Tr
     """
     if not len(data.frames.values):
         raise InvalidCorpus(
-            "the recordings of this corpus have no video, so there is no teacher; set alpha to 0, or give corpus.features."
+            "the recordings of this corpus have no video, so there is no teacher; set alpha to 0,"
+            " or give corpus.features."
         )
     run, epochs = Run("teacher", settings), settings.teacher_training().epochs
     progress = Progress("teacher", epochs, len(folds), run)
@@ -194,8 +197,8 @@ def trained_teacher(run: Run, data: Store, fold: Fold) -> TrainedTeacher | None:
     if run.settings.training.target_stretch == "crop":
         if data.fps is None:
             raise InvalidParameter(
-                "parameter 'training.target_stretch' is 'crop', but the face measurements of this corpus have no times; "
-                "use recording."
+                "parameter 'training.target_stretch' is 'crop', but the face measurements of this"
+                " corpus have no times; use recording."
             )
         network = build_teacher(run.settings, len(data.classes), data.frames.values.shape[1:])
         network = _frozen(network, file.with_name(WEIGHTS), data.device)
@@ -279,8 +282,8 @@ def remove_checkpoints(
 
 
 def train_student(
-    settings: Settings, data: Store, fold: Fold, privileged: PrivilegedInformation | None, progress: Progress,
-    trials: Store | None = None, epochs=Trainer.epochs,
+    settings: Settings, data: Store, fold: Fold, privileged: PrivilegedInformation | None,
+    progress: Progress, trials: Store | None = None, epochs=Trainer.epochs,
 ) -> Student:  # fmt: skip
     """Train one fold's student and return its outputs for the test recordings, and those of
     ``trials``.

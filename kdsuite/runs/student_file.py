@@ -28,7 +28,8 @@ VERSION = 1
 # what a file may ask for: beyond these a few lines of text would fill the memory, whatever the
 # weights are
 LIMITS = {
-    "sample_rate": (4000, 192_000), "fft": (64, 16_384), "bins": (8, 1024), "window": (0.001, 1), "hop": (0.001, 1),
+    "sample_rate": (4000, 192_000), "fft": (64, 16_384), "bins": (8, 1024),
+    "window": (0.001, 1), "hop": (0.001, 1),
     "segment": (0.01, 60), "duration": (0.01, 120),
 }  # fmt: skip
 
@@ -96,7 +97,8 @@ def read(path: str | Path) -> tuple[Network, Settings, Facts]:
             first = error.errors()[0]
             reason = f"{'.'.join(map(str, first['loc'])) or 'header'}: {first['msg']}"
         raise InvalidStudent(
-            f"{path} holds no student that this kdlib can use ({reason}); fetch it again, train the student again, or update kdlib."
+            f"{path} holds no student that this kdlib can use ({reason}); fetch it again, train the"
+            " student again, or update kdlib."
         ) from None
 
 

@@ -59,8 +59,8 @@ def read(corpus: Corpus) -> pd.DataFrame:
     exists = folder.is_file if corpus.layout == "manifest" else folder.is_dir
     if not exists():
         raise InvalidCorpus(
-            f"the {corpus.layout} corpus {folder} does not exist; put it there, or name another with "
-            "the parameter corpus.path."
+            f"the {corpus.layout} corpus {folder} does not exist; put it there, or name another"
+            " with the parameter corpus.path."
         )
     table = LAYOUTS[corpus.layout].read(folder, corpus)
     if corpus.trials:
@@ -81,8 +81,8 @@ def _without_compared(table, folder, corpus):
     left = table[~table.speaker.isin(compared)]
     if left.empty and len(table):
         raise InvalidCorpus(
-            f"all speakers in {folder} are in the lists of corpus.trials, which leaves none to train "
-            "on; add recordings of others, or take lists of fewer speakers."
+            f"all speakers in {folder} are in the lists of corpus.trials, which leaves none to"
+            " train on; add recordings of others, or take lists of fewer speakers."
         )
     return left
 
@@ -146,8 +146,8 @@ def _with_published_folds(table, folder, corpus):
     fold = listed.explode("row").groupby("row").fold.agg(" ".join)
     absent, left = once.isna().sum(), len(table) - len(fold)
     remark = (
-        f"corpus.folds_from lists {len(once)} recordings; the corpus lacks {absent} of them; of its "
-        f"{len(table)} recordings, {left} are in no list and are skipped"
+        f"corpus.folds_from lists {len(once)} recordings; the corpus lacks {absent} of them; of its"
+        f" {len(table)} recordings, {left} are in no list and are skipped"
     )
     if not fold.str.contains("test@").any():
         raise InvalidCorpus(

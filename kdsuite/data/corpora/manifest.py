@@ -45,14 +45,18 @@ def read(path: Path, corpus: Corpus) -> pd.DataFrame:
     part = start.map("@{:.10g}".format).where(lines.audio.duplicated(keep=False), "")
     recording = lines.recording.fillna(_stems(lines.audio) + part)
     other = lines.index.to_series().groupby(recording).transform("min")
-    complaint = "has the recording name {} of line {}; drop one, or give it another name in a column 'recording'."
+    complaint = (
+        "has the recording name {} of line {}; drop one, or give it another name in a column"
+        " 'recording'."
+    )
     refuse(recording.duplicated(), path, complaint, recording, other)
     files = {name: _located(lines[name].fillna(""), path) for name in FILES}
     # what is cut from one file has one source
     source = lines.source.fillna(_stems(lines.video.fillna(lines.audio)))
     return pd.DataFrame({
         "recording": recording, "speaker": lines.speaker, "label": lines.label.fillna(""),
-        "audio_start": start, "video_start": start, "seconds": end - start, **files, "source": source,
+        "audio_start": start, "video_start": start, "seconds": end - start, **files,
+        "source": source,
         "fold": lines.fold.fillna(lines.split), "features": lines.features,
     })  # fmt: skip
 

@@ -75,9 +75,9 @@ def cutter(face: str | Callable, media: Media) -> Callable[..., np.ndarray]:
             inside = 0 < x + side / 2 < width + side and 0 < y + side / 2 < height + side
             if not (inside and 0 < side <= LARGEST * max(width, height)):
                 raise UnreadableRecording(
-                    f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at "
-                    f"{left:g}, {top:g}, outside of the frame of {width} by {height}; correct it or "
-                    "leave the recording out."
+                    f"the face track {face} has at {time:.2f} s a box of {w:g} by {h:g} at"
+                    f" {left:g}, {top:g}, outside of the frame of {width} by {height}; correct it"
+                    " or leave the recording out."
                 )
         box = 0, 0, width, height
         if face != CROP:
