@@ -108,6 +108,13 @@ class Corpus(Section):
     synthetic: OfData[Synthetic | None] = None
     """makes the corpus at this path where it is absent"""
 
+    @property
+    def metrics(self) -> list[str]:
+        """What the paper prints for such a corpus: unweighted accuracy of emotions; accuracy, and
+        EER, of speakers."""
+        main = "accuracy" if self.layout == "voxceleb1" or self.target == "speaker" else "uar"
+        return [main, "eer"] if self.trials else [main]
+
 
 class Media(parameters.Media):
     """Decoding, with the place of the face."""

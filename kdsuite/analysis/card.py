@@ -5,7 +5,6 @@ import pandas as pd
 
 from kdsuite import paths
 from kdsuite.analysis import report
-from kdsuite.analysis.comparisons import metrics_of
 from kdsuite.analysis.networks import interval_of
 from kdsuite.parameters import ALL_FOLDS, NO_FOLDS
 from kdsuite.runs import student_file
@@ -28,7 +27,7 @@ def write(run: Run) -> None:
 
 
 def _card(run, kept, scored):
-    metric = metrics_of(run.settings.corpus)[0]
+    metric = run.settings.corpus.metrics[0]
     folds, linear = (
         pd.DataFrame(each.result.get("folds", []), columns=["fold", "recordings", metric, "eer"])
         for each in (scored, run.data)

@@ -15,7 +15,6 @@ import pandas as pd
 from kdsuite.analysis.results import PLACE, answers, coordinates, eer_conventions
 from kdsuite.analysis.statistics.comparison import Comparison, answers_of, compare, corrected
 from kdsuite.analysis.statistics.power import MIN_UNITS
-from kdsuite.parameters import Corpus
 from kdsuite.runs.run import Run
 
 VS_CONTROL = {"over": "gain", "over_low": "low", "over_high": "high", "over_p": "p"}
@@ -35,13 +34,6 @@ COLUMNS = [*dict.fromkeys([
     *VS_CONTROL, "method_gain",
     "method_low", "teacher", "linear", "conventions", "p_holm", "p_least", "over_holm",
 ])]  # fmt: skip
-
-
-def metrics_of(corpus: Corpus) -> list[str]:
-    """Return the metrics that the paper prints for such a corpus: unweighted accuracy of emotions;
-    accuracy, and EER, of speakers."""
-    main = "accuracy" if corpus.layout == "voxceleb1" or corpus.target == "speaker" else "uar"
-    return [main, "eer"] if corpus.trials else [main]
 
 
 def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
@@ -71,7 +63,7 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
         _row(group, groups, metric, results)
         for group in [*groups.values()]
         if group[0].settings.alpha > 0
-        for metric in metrics_of(group[0].settings.corpus)
+        for metric in group[0].settings.corpus.metrics
     ]
     table = pd.DataFrame([row for row in rows if row], columns=COLUMNS)
     if table.empty:

@@ -16,7 +16,6 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.preprocessing import StandardScaler
 
-from kdsuite.analysis.comparisons import metrics_of
 from kdsuite.analysis.results import coordinates
 from kdsuite.analysis.statistics.comparison import compare
 from kdsuite.data.folds import chosen_folds
@@ -131,7 +130,7 @@ def forecast(run: Run, seen: list[View]) -> dict[str, Any]:
     if not answers:
         return {"verdict": "no two classes have labels of two speakers"}
     labels, taught = (pd.concat(answers).rename(columns={of: "predicted"}) for of in range(2))
-    made = compare(taught, labels, metrics_of(run.settings.corpus)[0])
+    made = compare(taught, labels, run.settings.corpus.metrics[0])
     if np.isnan(made.low):
         return {"forecast": made.gain, "verdict": "too few folds for an interval"}
     verdict = "pays" if made.low > 0 else "does not pay" if made.high <= 0 else "open"

@@ -63,7 +63,7 @@ class Suite:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        """Each distilled student beside its undistilled baseline."""
+        """Each distilled student beside the undistilled student."""
         return comparisons.compare_runs(self.runs, self.results)
 
     @property

@@ -76,13 +76,18 @@ class Finished:
 
 
 def in_words(run: Run) -> str:
-    """Return a finished run's name, its mean UAR with that of the linear baseline on the same
-    folds, and its seconds."""
-    kind, result = "frames_uar" if run.stage == "teacher" else "uar", run.result
-    folds = {row["fold"]: row["uar"] for row in result.get("folds", [])}
+    """Return a finished run's name, its :func:`score`, and its seconds."""
+    return f"{run.name}: {score(run)}, {run.result.get('wall', 0):.0f} s"
+
+
+def score(run: Run) -> str:
+    """Return a finished run's mean UAR over its folds, or accuracy of speakers, and that of the
+    linear baseline on the same folds."""
+    metric = run.settings.corpus.metrics[0]
+    kind = f"frames_{metric}" if run.stage == "teacher" else metric
+    folds = {row["fold"]: row[metric] for row in run.result.get("folds", [])}
     linear = run.data.result.get("folds", []) if run.stage != "data" else []
     linear = [row[kind] for row in linear if kind in row and row["fold"] in folds]
     scores = [f"{100 * mean(values):.1f} %" for values in (folds.values(), linear) if values]
     score = " (linear baseline ".join(scores) + ")" * bool(linear)
-    score = f"UAR {score}" if scores else "no test"
-    return f"{run.name}: {score}, {result.get('wall', 0):.0f} s"
+    return f"{metric.replace('uar', 'UAR')} {score}" if scores else "no test"

@@ -85,7 +85,7 @@ class Known(NamedTuple):
     """A distilled student of which a suite says whether there is a ``benefit`` for it to find, and
     what the comparison is ``about``.
 
-    Its gain is that over its undistilled baseline; where the run is a control and ``over`` is true,
+    Its gain is that over its undistilled student; where the run is a control and ``over`` is true,
     that of the paper's method over the control.
     """
 
