@@ -40,10 +40,8 @@ def eer(scores: ndarray, genuine: ndarray, convention: str = "interpolated") -> 
 
 def _interpolated(accepted, rejected):
     after = np.argmax(accepted >= rejected)  # never the first point, where all are rejected
-    before = after - 1
-    gap = accepted - rejected
-    share = gap[before] / (gap[before] - gap[after])
-    return float(accepted[before] + share * (accepted[after] - accepted[before]))
+    around = [after - 1, after]
+    return np.interp(0, (accepted - rejected)[around], accepted[around])
 
 
 def _nearest(accepted, rejected):

@@ -48,13 +48,14 @@ class Media(Section):
     frame_size: OfData[int] = Field(224, ge=32)
     """side of the resized frame in pixels; five halvings must leave something"""
     frame_stride: OfTeacher[PositiveInt] = 1
-    """the teacher sees every n-th frame"""
+    """the teacher sees every n-th frame; frames that teacher_frames draws are any"""
     duration: OfTeacher[PositiveFloat] = 4.0
     """seconds of a recording in training, cropped at random or repeated"""
     segment: OfTeacher[PositiveFloat] = 1.0
     """seconds of a segment in the sequential settings"""
     inference: OfTeacher[Literal["whole", "fixed"]] = "whole"
-    """length at inference: the whole recording, or its middle of the training duration"""
+    """length at inference: the whole recording, or its middle of the training duration; the teacher
+    without aggregator sees all frames"""
     front_end: OfStudent[Literal["stft", "logmel"]] = "stft"
     """spectrogram: logarithmic STFT magnitude, or log-mel energies"""
     fft: OfStudent[int] = Field(512, ge=64)

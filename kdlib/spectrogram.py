@@ -55,7 +55,9 @@ class Spectrogram(nn.Module):
             spectrogram = ((logarithm - mean) / (variance + 1e-6).sqrt())[:, None]
         if self.segment is None:
             return spectrogram
-        segments = waveform.shape[-1] // self.segment
-        width = columns // segments
-        cut = spectrogram[..., : width * segments].unflatten(-1, (segments, width))
+        segments, width = waveform.shape[-1] // self.segment, self.segment // self.hop
+        column = torch.arange(segments * width, device=waveform.device)
+        # where a segment is no whole number of columns, each begins in the one that holds its start
+        column = column // width * self.segment // self.hop + column % width
+        cut = spectrogram[..., column].unflatten(-1, (segments, width))
         return cut.permute(0, 3, 1, 2, 4)  # (batch, segments, 1, bins, width)

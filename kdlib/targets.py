@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kdlib.dataset import Dataset, Fold
+from kdlib.dataset import Dataset, Fold, Ragged
 from kdlib.errors import InvalidParameter
 from kdlib.losses import Targets
 from kdlib.models.network import Network
@@ -97,13 +97,12 @@ def random(source: Source) -> TargetFunction:
         order = draws.argsort(dim=0).to(values.device)
         return values.index_copy(0, train, values[train].gather(0, order))
 
-    em = settings.setting == "em"
-    embedding = privileged.mean_embedding if em else privileged.recording_embedding
-    embedding, probabilities = mixed(embedding), mixed(privileged.probabilities)
-    if em:
-        embedding = embedding[:, None].expand(-1, settings.segments, -1)
-    probabilities = (probabilities.log() / settings.training.temperature).softmax(dim=-1)
-    return lambda rows, start, spectrogram: Targets(embedding[rows], probabilities[rows])
+    embedding = mixed(privileged.recording_embedding)
+    # of a confident teacher all that are drawn for a recording may be 0
+    probabilities = mixed(privileged.probabilities).clamp(min=1e-38)
+    frames = Ragged.of(mixed(privileged.mean_embedding), torch.ones_like(privileged.frames.lengths))
+    drawn = PrivilegedInformation(frames, embedding, probabilities)
+    return lambda rows, start, _: drawn.targets(rows, start, settings, timed=False)
 
 
 def audio(source: Source) -> TargetFunction:

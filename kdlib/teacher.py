@@ -69,10 +69,11 @@ class PrivilegedInformation:
     def _of_crops(self, window):
         """Return embedding and logits of crops from their frames' embeddings ``(batch, frames,
         embedding)``."""
-        if self.network.aggregator is not None:
-            embedding = self.network.aggregator(window)
-            return embedding, self.network.head(embedding)
-        logits = self.network.head(window)
+        with autocast(window.device):  # in bf16 another frame may be the peak
+            if self.network.aggregator is not None:
+                embedding = self.network.aggregator(window)
+                return embedding, self.network.head(embedding)
+            logits = self.network.head(window)
         best = torch.arange(len(window), device=window.device), peak_score(logits).argmax(dim=1)
         return window[best], logits[best]
 

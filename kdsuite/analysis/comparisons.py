@@ -15,6 +15,7 @@ import pandas as pd
 from kdsuite.analysis.results import PLACE, answers, coordinates, eer_conventions
 from kdsuite.analysis.statistics.comparison import Comparison, answers_of, compare, corrected
 from kdsuite.analysis.statistics.power import MIN_UNITS
+from kdsuite.analysis.statistics.uncertainty import least_p
 from kdsuite.runs.run import Run
 
 VS_CONTROL = {"over": "gain", "over_low": "low", "over_high": "high", "over_p": "p"}
@@ -50,7 +51,7 @@ def compare_runs(runs: Iterable[Any], results: pd.DataFrame) -> pd.DataFrame:
     ``over_low``, ``over_high`` and ``over_p``, what the same method with the teacher's targets
     gains over *them* (``over_holm`` is corrected for the controls of a dataset and metric), and its
     own ``method_gain`` and ``method_low`` on the control's seeds and folds. ``teacher`` is the
-    teacher's own number, ``linear`` that of the linear baseline on the same folds, ``conventions``
+    teachers' own mean, ``linear`` that of the linear baseline on the same folds, ``conventions``
     by how much those of an error rate differ at most in its dataset. Runs that are not done, whose
     baseline is not or was trained in another precision, or whose predictions were removed, are left
     out.
@@ -107,7 +108,7 @@ def _row(group, groups, metric, results):
         "layout": corpus.layout, "synthetic": corpus.synthetic is not None, **compared,
         **{name: over.get(other) for name, other in VS_CONTROL.items()},
         "method_gain": gain.get("gain"), "method_low": gain.get("low"),
-        "teacher": values(Run("teacher", settings)).mean(),
+        "teacher": values(*(Run("teacher", run.settings) for run in group)).mean(),
         "linear": linear[linear.index.isin(ours.index) & linear.index.isin(theirs.index)].mean(),
         "conventions": eer_conventions(results, settings.dataset) if metric == "eer" else None,
     }  # fmt: skip
@@ -127,4 +128,4 @@ def _compared(metric, *groups):
     row = compare(*(rows.merge(shared) for rows in tested[:2]), metric)
     # Student's t has no least p; where it is printed, the signs of folds were too few to be flipped
     signs = row.unit == "fold" and row.folds >= MIN_UNITS
-    return {**row._asdict(), "floor": 2.0 / 2**row.folds if signs else 0.0}
+    return {**row._asdict(), "floor": least_p(row.folds) if signs else 0.0}

@@ -57,6 +57,7 @@ def cross_fitted(
     rows for which the other one's targets are taken.
     """
     result, device = deepcopy(own), own.probabilities.device
+    vars(result).pop("mean_embedding", None)  # that of its own frames
     for other, *rows in others:
         both, rows = (torch.from_numpy(each).to(device) for each in rows)
         of_both, of_rows = (own.frames.every(1, each)[0] for each in (both, rows))

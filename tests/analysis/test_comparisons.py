@@ -11,7 +11,7 @@ import pytest
 
 from kdsuite import paths
 from kdsuite.analysis import comparisons, results
-from kdsuite.analysis.statistics.comparison import compare
+from kdsuite.analysis.statistics.comparison import compare, corrected
 from kdsuite.runs import grid
 from kdsuite.runs.run import Run
 from kdsuite.settings import load
@@ -124,6 +124,15 @@ def test_gains_stand_beside_the_linear_baseline_of_the_same_folds():
         both = marks == ("‡", "‡")
         assert made.frame.both_below_linear.tolist() == [both]
         assert any("1 of 1 comparisons" in note for note in made.notes) == both
+
+
+def test_the_teacher_beside_several_seeds_is_the_mean_of_theirs():
+    runs = suite()
+    for seed, value in ((0, 0.2), (1, 0.6)):
+        teacher = Run("teacher", load(dataset="demo-ravdess", backbone="vgg", seed=seed))
+        runs.append(leave(teacher.settings, stage="teacher", uar=dict.fromkeys(range(4), value)))
+    found = comparisons.compare_runs(runs, results.collect(runs)).set_index("targets")
+    assert found.teacher.to_list() == pytest.approx([0.4, 0.4])
 
 
 def test_a_student_without_its_baseline_is_left_out():
@@ -283,6 +292,23 @@ def test_tables_and_answers_say_what_is_proven():
     assert claims.files["claims.csv"].equals(claims.tables["claims"].frame)
 
 
+def test_an_answer_corrects_for_the_overrides_too():
+    """Of students that gain nothing one of forty differs by luck; the count of proven gains must
+    not hold that for proof because each override has a table row of its own."""
+    random, runs = np.random.default_rng(0), []
+    for number in range(12):
+        own = {"training": {"batch_size": 4 + number}}
+        world = World(speakers=16, recordings=42, folds=10, seeds=1, video=0.55, carried=1.0)
+        for alpha, predictions in zip((0.5, 0), simulate(world, random)):
+            settings = load(dataset="demo-ravdess", backbone="vgg", alpha=alpha, **own)
+            runs.append(leave(settings, predictions))
+    found = comparisons.compare_runs(runs, results.collect(runs))
+    proven = (corrected(found.p) < 0.05).sum()
+    assert (found[found.gain > 0].p_holm < 0.05).sum() > proven
+    text = ask("gains", runs).text
+    assert f"{proven} gain and 0 lose significantly, corrected for their number" in text
+
+
 def test_a_suite_without_the_proposed_method_has_an_answer():
     world = World(speakers=16, recordings=42, folds=4, seeds=1, video=0.75, carried=1.0)
     distilled, undistilled = simulate(world, np.random.default_rng(0))
@@ -406,6 +432,25 @@ def test_sensitivity_orders_departures_by_their_effect():
     made = ask("ledger", runs)
     assert made.tables["sensitivity"].frame.question.iloc[1]
     assert "Of 2 overrides run, none has a significant effect on the distilled student" in made.text
+
+
+def test_the_gain_of_an_override_is_over_its_own_undistilled_student():
+    def of(alpha, value, **training):
+        settings = load(dataset="demo-ravdess", backbone="vgg", alpha=alpha, training=training)
+        return leave(settings, uar=dict.fromkeys(range(4), value))
+
+    runs = [
+        of(0, 0.3),
+        of(0.5, 0.4),
+        of(0, 0.2, batch_size=4),
+        of(0.5, 0.28, batch_size=4, distance="cosine"),
+        of(0.5, 0.25, epochs=40),
+    ]
+    gains = sensitivity(runs).set_index("departure").effect_on_gain
+    # the undistilled student does not depend on the distance
+    assert gains["training.batch_size=4; training.distance=cosine"] == pytest.approx(-2)
+    # nor is its own one done where epochs differ
+    assert np.isnan(gains["training.epochs=40"])
 
 
 def test_the_score_of_a_trial_moves_the_error_rate_where_accuracy_stands_still():

@@ -113,6 +113,12 @@ def test_the_ledger_says_what_was_measured():
     assert effects["media.fft"] == "1024: -2.6"
     assert effects["training.distance"] == "cosine: +16.2 · smooth_l1: +11.7"
     assert effects["training.softened"] == "both: -2.4" and effects["media.hop"] == ""
+    # of two parameters the last one has what it adds to the first
+    with (paths.REPORTS / "ledger" / "tables" / "sensitivity.csv").open("a") as file:
+        file.write("training.temperature=2.0,-1.5\n")
+    effects = ledger().set_index("parameter").effect
+    assert effects["training.softened"] == "both: -0.9"
+    assert effects["training.temperature"] == "2.0: -1.5"
     (paths.REPORTS / "ledger" / "tables" / "sensitivity.csv").unlink()
     assert not ledger().effect.any()
 

@@ -128,6 +128,13 @@ def test_sign_flips_by_hand_and_by_enumeration():
     assert np.isnan(sign_flip(np.ones(5))) and sign_flip(np.zeros(30)) == 1
 
 
+@pytest.mark.parametrize("units", [6, 16, 17, 24])
+def test_the_least_p_is_that_of_gains_in_all_units(units, monkeypatch):
+    monkeypatch.setattr(uncertainty, "FLIPS", 9999)
+    gains = np.random.default_rng(0).uniform(1, 2, units)
+    assert uncertainty.least_p(units) == pytest.approx(sign_flip(gains))
+
+
 def test_many_folds_are_sampled_and_agree_with_a_t_test(monkeypatch):
     monkeypatch.setattr(uncertainty, "FLIPS", 9999)
     found = np.random.default_rng(0).normal(0.4, size=40)

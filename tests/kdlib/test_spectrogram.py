@@ -58,16 +58,30 @@ def test_each_recording_is_normalised_alone(waveform, front_end, normalise, over
     torch.testing.assert_close(front(waveform[1:2]), heard[1:2])
 
 
+@pytest.mark.parametrize("hop", [0.01, 0.011, 0.06])
+@pytest.mark.parametrize("at", [3.3, 17.3, 29.7])
+def test_each_segment_has_the_sound_of_its_own_time(hop, at):
+    """Also where the hop does not divide the segment, to the end of a long recording."""
+    media = Media(segment=0.4, hop=hop, window=0.025)
+    waveform = torch.zeros(1, 16000 * 30)
+    waveform[:, round(at * 16000) : round((at + 0.08) * 16000)] = 1
+    segments = Spectrogram(media, True)(waveform)
+    assert segments.shape[:2] == (1, 75)
+    loudest = segments.amax(dim=(2, 3, 4)).argmax().item()
+    assert loudest == int(at / 0.4)
+
+
 def test_silence_stays_finite():
     assert torch.isfinite(Spectrogram(Media())(torch.zeros(1, 8000))).all()
 
 
 def test_segments_are_cut_in_order(waveform):
-    """A hop of 11 ms gives 1.8 s of sound 163 columns: three segments of 54, the last one is left
-    out."""
+    """A hop of 11 ms gives 1.8 s of sound 163 columns: three segments of 54, which begin in columns
+    0, 54.5 and 109.1."""
     media = Media(segment=0.6, hop=0.011)
     x, whole = waveform[:, :28800], Spectrogram(media)(waveform[:, :28800])
     segments = Spectrogram(media, True)(x)
     assert whole.shape[-1] == 163 and segments.shape == (3, 3, 1, 257, 54)
-    torch.testing.assert_close(segments[1, 2], whole[1, :, :, 108:162])
+    torch.testing.assert_close(segments[1, 2], whole[1, :, :, 109:163])
+    torch.testing.assert_close(segments[1, 1], whole[1, :, :, 54:108])
     assert torch.equal(Spectrogram(media, False)(x), whole)

@@ -68,6 +68,21 @@ def test_shuffled_within_a_class_the_label_stays(own_data):
     )
 
 
+def test_random_probabilities_of_a_certain_teacher_are_finite(own_data):
+    """Each class is permuted alone, so that a recording may draw 0 for all of them."""
+    settings = small(backbone="vgg", training={"targets": "random"})
+    store = noise_store(recordings=24)
+    fold = folds_of(store.recordings, Corpus(groups=3))[0]
+    privileged = stages.teachers(settings, store, [fold])[0]
+    certain = torch.eye(2)[torch.arange(24) % 2]
+    privileged.probabilities.copy_(certain)
+    source = Source(settings, store, fold, privileged, torch.Generator().manual_seed(0))
+    rows = torch.from_numpy(fold.train)
+    found = TARGETS["random"](source)(rows, torch.zeros_like(rows), None).probabilities
+    torch.testing.assert_close(found.sum(dim=1), torch.ones(len(rows)))
+    assert (found.amax(dim=1) < 0.6).any() and (found.amax(dim=1) > 0.99).any()
+
+
 @pytest.mark.parametrize("setting", ["nonseq", "em", "agg"])
 def test_random_vectors_mix_the_dimensions_of_the_training_recordings(own_data, setting):
     """Each dimension has exactly the values that it has over the training recordings; the vectors

@@ -57,6 +57,17 @@ def test_another_teacher_is_turned_onto_the_own_one(peak):
         )
 
 
+def test_the_mean_of_a_recording_follows_its_frames():
+    """Also where the own teacher's was asked for before."""
+    frames = torch.randn(int(LENGTHS.sum()), SIZE, generator=torch.Generator().manual_seed(0))
+    own, other = privileged(frames, 2), privileged(frames.flip(0), 3)
+    before = own.mean_embedding.clone()
+    result = cross_fitted(own, [(other, np.array([0, 1, 2]), np.array([3]))])
+    assert not torch.allclose(result.mean_embedding[3], before[3])
+    torch.testing.assert_close(result.mean_embedding[3], result.frames[3].mean(dim=0))
+    assert torch.equal(own.mean_embedding, before)
+
+
 def test_parts_are_speakers_where_the_fold_tests_unknown_ones():
     store = noise_store(24, 6)
     fold = Fold(0, "x", np.arange(4, 24), np.arange(4))

@@ -108,12 +108,13 @@ def compare(distilled: pd.DataFrame, undistilled: pd.DataFrame, metric: str = "u
     """Compare two runs' predictions by ``uar`` or ``accuracy``, or their scored trials by ``eer``;
     several seeds stand in a column ``seed``.
 
-    The test is exact: signs of folds are flipped. Fewer than six folds cannot reach p = 0.05 (2 of
-    2⁵ signs are 0.06); then, and for error rates, it is Student's t with the standard error of the
-    interval. With fewer than six trainings there is no p and no ``detectable``, and with fewer than
-    three folds or seeds no interval: tests that take the trained students as given, as McNemar's
-    and those over speakers do, cannot say whether other trainings would differ. Raises UserError
-    where the runs tested different recordings or trials, and for an unknown metric.
+    The test flips the signs of folds (:func:`.uncertainty.sign_flip`). Fewer than six folds cannot
+    reach p = 0.05 (2 of 2⁵ signs are 0.06); then, and for error rates, it is Student's t with the
+    standard error of the interval. With fewer than six trainings there is no p and no
+    ``detectable``, and with fewer than three folds or seeds no interval: tests that take the
+    trained students as given, as McNemar's and those over speakers do, cannot say whether other
+    trainings would differ. Raises UserError where the runs tested different recordings or trials,
+    and for an unknown metric.
     """
     both = paired(distilled, undistilled, metric)
     *_, answer = answers_of(metric)

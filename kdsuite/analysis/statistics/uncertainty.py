@@ -193,3 +193,8 @@ def sign_flip(values: np.ndarray) -> float:
         batch=max(1, 2**20 // len(values)),
         rng=0,
     ).pvalue
+
+
+def least_p(units: int) -> float:
+    """Return the smallest p that :func:`sign_flip` can find with so many units."""
+    return 2 / (2**units if units <= EXACT else FLIPS + 1)
