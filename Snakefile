@@ -1,7 +1,7 @@
 """The grid: one papermill run for each run of params/grids/<suite>.yaml, then the analysis.
 
-    snakemake --cores all --config suite=demo            # stopped and resumed at will
-    snakemake --cores all --config suite=demo --dry-run  # what is missing or out of date
+    kdlib reports demo              # stopped and resumed at will
+    kdlib reports demo --dry-run    # what is missing or out of date
 
 A run is done if and only if its result.json exists; the executed notebook is its log and stays when the run fails.
 """
@@ -63,22 +63,17 @@ def run_of(wildcards):
     return RUNS[paths.REPORTS / "runs" / wildcards.dataset / wildcards.stage / wildcards.key]
 
 
-def inputs_of(wildcards):
-    """Store, trials and code of a run that starts now."""
-    return run_of(wildcards).inputs()
-
-
 def results_before(wildcards):
     """A stage begins when the stages it reads from are done."""
     run = run_of(wildcards)
     # ancient: a stage repeated by hand, with the same parameters, does not make later stages out of date. Snakemake plans nothing after
     # an ancient file that it writes again, so the inputs of an out-of-date run are not ancient
     current = run.current
-    if not current:  # of a result made elsewhere Snakemake remembers nothing that would show it
+    if not current:  # older than its inputs, so that it is run
         with suppress(OSError):  # there may be none, or it is somebody else's
             os.utime(run.folder / "result.json", OLD)
-    # no stage is before that of the data; but without any input that is newer, a result that is out of date would not be seen
-    files = [before.folder / "result.json" for before in run.needs] or [run.notebook]
+    # no stage is before that of the data, but its notebook is newer than a result that is out of date
+    files = [*(before.folder / "result.json" for before in run.needs), run.notebook]
     return [(ancient if current else str)(str(file)) for file in files]
 
 
@@ -121,6 +116,7 @@ rule report:
     input:
         RESULTS,
         ANALYSIS["notebook"],
+        [grid.suites()[each] for each in grid.members(SUITE)],
         sorted((paths.ROOT / "notebooks" / "questions").glob("*.ipynb")),
     output:
         SITE / "index.html",
@@ -152,11 +148,6 @@ rule data:
     params:
         notebook=lambda wildcards: run_of(wildcards).notebook,
         given=lambda wildcards: grid.as_yaml(run_of(wildcards).given),
-        # not used by the command: a change of any parameter, of the corpus, its trials or folds, or of the code behind a stage's numbers makes the
-        # runs it concerns out of date
-        fingerprint=lambda wildcards: run_of(wildcards).fingerprint + inputs_of(wildcards)["store"],
-        trials=lambda wildcards: inputs_of(wildcards)["trials"] + inputs_of(wildcards)["split"],
-        code=lambda wildcards: inputs_of(wildcards)["code"] + inputs_of(wildcards)["weights"],
     # data runs decode, all of them at once with all cores
     threads: lambda wildcards: max(1, workflow.cores // CORPORA)
     resources:

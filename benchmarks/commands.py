@@ -23,6 +23,7 @@ import yaml
 
 from benchmarks import report, timing
 from kdsuite import paths
+from kdsuite.app.command_line import SNAKEMAKE
 
 PAPERMILL = "papermill", "--engine", "kdlib", "--no-progress-bar"
 # processor seconds of a run beside its training
@@ -33,7 +34,7 @@ ALONE = {
     "the same and torch": "import torch",
     "the same and all imports": IMPORTS,
 }
-FLAGS = ["--cores", "all", "--rerun-triggers", "mtime", "input", "params", "--quiet", "all"]
+FLAGS = ["--quiet", "all", *SNAKEMAKE.split()]
 
 
 def run(*command: Any, folder: Path, threads: str = "1") -> dict[str, float]:

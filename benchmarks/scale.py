@@ -22,20 +22,12 @@ from typing import Any
 import yaml
 
 from benchmarks import report
+from kdsuite.app.command_line import SNAKEMAKE
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDS = {"ravdess": 24, "iemocap": 5, "voxceleb1": 1}
 ALPHAS = [tenth / 10 for tenth in range(11)]
-FLAGS = [
-    "--keep-going",
-    "--rerun-incomplete",
-    "--rerun-triggers",
-    "mtime",
-    "input",
-    "params",
-    "--quiet",
-    "all",
-]
+FLAGS = ["--quiet", "all", *SNAKEMAKE.split()]
 STUB = """#!/bin/sh
 # papermill --engine kdlib --no-progress-bar NOTEBOOK OUTPUT …
 folder=$(dirname "$5")

@@ -25,10 +25,11 @@ from kdsuite.data import ENDINGS
 
 FAILED, INTERRUPTED = 2, 130
 NOTEBOOKS = {file.stem[3:]: file for file in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))}
-# a failed run stops no other, and only what an input has changed of is run again
+# a failed run stops no other. Whether one is out of date is said by the times of its files alone
+# (Snakefile): records of parameters and checksums know nothing of papermill by hand
 SNAKEMAKE = (
-    "--cores all --keep-going --rerun-incomplete --rerun-triggers mtime input params "
-    "--quiet host reason"
+    "--cores all --keep-going --rerun-incomplete --rerun-triggers mtime input "
+    "--max-checksum-file-size 0"
 )
 PIPE = "-"
 ANY_NAME = "backslashreplace"  # of files, which need not be UTF-8, nor is every terminal
@@ -97,7 +98,7 @@ def reports(suite: str, given: tuple[str, ...], config: tuple[str, ...]) -> None
     # its jobs start papermill, also where this environment is not activated
     os.environ["PATH"] = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     profile = any(option.split("=")[0] == "--profile" for option in given)
-    usual = [] if profile else SNAKEMAKE.split()
+    usual = [] if profile else [*SNAKEMAKE.split(), "--quiet", "host", "reason"]
     files = "--snakefile", str(paths.ROOT / "Snakefile"), "--directory", str(paths.HOME)
     snakemake([*usual, *files, *given, "--config", f"suite={suite}", *config])
 

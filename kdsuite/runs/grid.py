@@ -29,17 +29,16 @@ def read_suite(suite: str) -> dict[str, Any]:
     """Return ``title``, ``runs`` and ``include`` of a suite; raise InvalidParameter where there is
     none of that name."""
     if suite not in suites():
-        remedy = f", or write params/grids/{suite}.yaml"
+        remedy = f", or write {paths.PARAMS / 'grids' / suite}.yaml"
         raise unknown(f"unknown suite {suite!r}", suite, suites(), remedy)
     # with aliases, by which an entry says what it shares with another one
     return read_yaml(suites()[suite], aliases=True)
 
 
-def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Return the entries of ``runs`` of a suite and of those it includes, ``within`` suites that
-    include it.
+def members(suite: str, within: tuple[str, ...] = ()) -> list[str]:
+    """Return a suite and those it includes, ``within`` suites that include it.
 
-    Raises InvalidParameter where they are no mappings, or where a suite includes itself.
+    Raises InvalidParameter where their ``runs`` are no mappings, or where a suite includes itself.
     """
     values = read_suite(suite)
     own, included = values.get("runs"), values.get("include", [])
@@ -54,7 +53,13 @@ def entries(suite: str, within: tuple[str, ...] = ()) -> list[dict[str, Any]]:
             " [controls]; correct that file."
         )
     others = [called(other, suites()) for other in included]
-    return own + [entry for other in others for entry in entries(other, (*within, suite))]
+    return [suite] + [each for other in others for each in members(other, (*within, suite))]
+
+
+def entries(suite: str) -> list[dict[str, Any]]:
+    """Return the entries of ``runs`` of a suite and of those it includes; errors as of
+    :func:`members`."""
+    return [entry for each in members(suite) for entry in read_suite(each)["runs"]]
 
 
 def _students(entry):

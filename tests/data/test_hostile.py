@@ -21,6 +21,7 @@ from kdlib.errors import InvalidParameter, UnreadableRecording
 from kdlib.parameters import Media
 from kdsuite import paths
 from kdsuite.analysis import figures
+from kdsuite.app.command_line import SNAKEMAKE
 from kdsuite.data.decoding import ffmpeg
 from kdsuite.data.decoding.media import read_frames
 from kdsuite.data.decoding.sound import read_sound
@@ -248,20 +249,11 @@ def stale(home, *arguments):
         paths.ROOT / "Snakefile",
         "--directory",
         home,
+        *SNAKEMAKE.split(),
         "--cores",
         "1",
     ]
-    command += [
-        "--rerun-triggers",
-        "mtime",
-        "input",
-        "params",
-        *arguments,
-        "--config",
-        "suite=both",
-        "--",
-        *files,
-    ]
+    command += [*arguments, "--config", "suite=both", "--", *files]
     done = subprocess.run(
         list(map(str, command)),
         capture_output=True,

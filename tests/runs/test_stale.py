@@ -6,6 +6,7 @@ Trainings are stubs that tell of themselves what real ones do.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -171,6 +172,36 @@ def test_another_teacher_makes_its_distilled_students_out_of_date_and_no_other(h
             planned(home)
             == runs("teacher", "faces") | runs("student", "faces", alpha="0.50") | REPORT
         )
+
+
+def test_a_run_by_hand_with_other_parameters_is_out_of_date_when_they_are_put_back(home):
+    """Snakemake's own record of it is that of the run before."""
+    student = home / "reports" / min(runs("student", "faces", alpha="0.50"))
+    result = student / "result.json"
+    with put_back(result), put_back(home / "params" / "faces.yaml") as file:
+        change(file, training={"teacher_epochs": 75})
+        assert planned(home)
+        told = json.loads(result.read_text())
+        told["settings"]["training"]["epochs"] += 5
+        result.write_text(json.dumps(told))
+    with put_back(result):
+        result.write_text(json.dumps(told))
+        assert planned(home) == {str(student.relative_to(home / "reports"))} | REPORT
+    # neither the other parameters nor the plan for them have left anything
+    assert planned(home) == set()
+
+
+def test_another_suite_file_makes_the_report_out_of_date(home):
+    grids = home / "params" / "grids"
+    (grids / "more.yaml").write_text("title: more\nruns: []\n")
+    suite = yaml.safe_load((grids / "two.yaml").read_text())
+    with put_back(grids / "two.yaml") as file:
+        file.write_text(yaml.safe_dump({**suite, "include": ["more"]}))
+        check(home, REPORT)
+        append(grids / "more.yaml", "# other words\n")
+        check(home, REPORT)
+    check(home, REPORT)  # a suite less
+    assert planned(home) == set()
 
 
 def test_another_trial_list_makes_those_who_hear_it_out_of_date(home):

@@ -18,6 +18,7 @@ import yaml
 from bs4 import BeautifulSoup
 
 from kdsuite import paths
+from kdsuite.app.command_line import SNAKEMAKE
 
 BIN = Path(sys.executable).parent
 STUB = f"""#!/bin/sh
@@ -79,13 +80,9 @@ def snakemake(home: Path, *arguments: str, real: str = "no") -> tuple[int, str, 
         sys.executable,
         "-m",
         "snakemake",
+        *SNAKEMAKE.split(),
         "--cores",
         "1",
-        "--keep-going",
-        "--rerun-triggers",
-        "mtime",
-        "input",
-        "params",
     ]
     done = subprocess.run(
         [*command, "--config", "suite=two", *arguments],
