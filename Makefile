@@ -14,6 +14,7 @@ VERIFY_FLAGS ?=
 PLAN_FLAGS ?=
 LAB_FLAGS ?=
 BENCH_FLAGS ?=
+REPORTS := $(or $(KDLIB_REPORTS),reports)
 
 SHELL := bash
 export PYTHONNOUSERSITE := 1
@@ -54,13 +55,13 @@ help:  ## list the targets
 
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/python" -m kdlib reports $(SUITE) --cores $(CORES) $(SNAKEMAKE_FLAGS)
-	@[ ! -e reports/$(SUITE)/index.html ] || echo "The report is reports/$(SUITE)/index.html"
+	@[ ! -e $(REPORTS)/$(SUITE)/index.html ] || echo "The report is $(REPORTS)/$(SUITE)/index.html"
 
 docs: $(READY)  ## write the API reference to reports/<suite>/api, where the report leads to it
 	@# papermill first, because it imports kdsuite.runs.engine in turn; then absolute paths are made relative
 	@"$(BIN)/python" -W ignore -c "import papermill, pdoc.__main__ as pdoc; pdoc.cli()" kdlib kdsuite --docformat restructuredtext \
-		--template-directory kdsuite/analysis/pages/templates/pdoc --output-directory reports/$(SUITE)/api
-	@HERE="$(CURDIR)" ABOVE="$(dir $(CURDIR))" find reports/$(SUITE)/api -type f \
+		--template-directory kdsuite/analysis/pages/templates/pdoc --output-directory $(REPORTS)/$(SUITE)/api
+	@HERE="$(CURDIR)" ABOVE="$(dir $(CURDIR))" find $(REPORTS)/$(SUITE)/api -type f \
 		-exec perl -pi -e 's/\Q$$ENV{HERE}\E/./g; s/\Q$$ENV{ABOVE}\E/..\//g' {} +
 
 verify: $(READY)  ## repeat a sample of a suite's finished runs and list each number that differs (SUITE=demo, SAMPLE=3)
@@ -79,7 +80,8 @@ gpu-check: $(READY)  ## what this GPU does: right results, no waits, ms and TFLO
 	@"$(BIN)/python" -m benchmarks.gpu_check $(BENCH_FLAGS)
 
 lab: $(READY)  ## open the notebooks in JupyterLab
-	@KDLIB_GPU_SHARE=0 "$(BIN)/jupyter" lab notebooks $(LAB_FLAGS)
+	@# kdsuite.paths first: it makes relative folders absolute, for kernels start in another one
+	@KDLIB_GPU_SHARE=0 "$(BIN)/python" -c "import kdsuite.paths, jupyterlab.labapp as lab; lab.main()" notebooks $(LAB_FLAGS)
 
 setup-git: $(READY)  ## in this clone, let git compare and merge notebooks by cells (nbdime) and commit them without outputs (nbstripout)
 	@# which files, says .gitattributes; what a comparison leaves out, nbdime_config.json

@@ -42,6 +42,8 @@ OF_AGGREGATOR = {"lstm_activation", "aggregator_norm"}
 OF_TEACHER = {
     name for name in (*Model.model_fields, *Training.model_fields) if name.startswith("teacher_")
 }
+# numbers of list items, and pydantic's names for branches of a union
+TYPES = {"int", "str", *range(999)}
 # text that a person takes for a number
 NUMBER = re.compile(r"[-+]?\d{0,15}\.?\d{1,15}(e[-+]?\d{1,2})?", re.IGNORECASE)
 
@@ -74,13 +76,14 @@ class Settings(parameters.Settings, Selection):
 
         The undistilled student (alpha = 0) is one network whatever the method, and in the
         sequential settings whatever the level of distillation: it is filed as ``embedding`` and
-        ``em``, with the dataset's own parameters of distillation.
+        ``em``, with the dataset's own parameters of distillation and of teachers.
         """
         if self.alpha > 0:
             return self
-        usual = of_dataset(self.dataset).training.model_dump(include=DISTILLATION)
-        setting = "em" if self.sequential else "nonseq"
-        return self.changed(method="embedding", setting=setting, training=usual)
+        usual, setting = of_dataset(self.dataset), "em" if self.sequential else "nonseq"
+        model = usual.model.model_dump(include=OF_TEACHER)
+        training = usual.training.model_dump(include=OF_TEACHER | DISTILLATION)
+        return self.changed(method="embedding", setting=setting, model=model, training=training)
 
     def undistilled(self) -> "Settings":
         """Return the settings of the student that has no teacher and is otherwise the same."""
@@ -132,6 +135,9 @@ def relevant(settings: Settings, stage: str, decoding: bool = False) -> dict[str
     teacher not on the teacher's; at alpha = 0 they do not depend on the targets either.
     """
     unused = set() if settings.sequential else OF_AGGREGATOR
+    if stage == "teacher":  # under one name whether they are its own or those of students too
+        settings = settings.changed(training=settings.teacher_training())
+        unused = unused | {"teacher_epochs", "teacher_learning_rate", "teacher_batch"}
     if stage == "student" and not settings.needs_teacher:
         unused = unused | OF_TEACHER | (set() if settings.alpha else DISTILLATION)
     # newer than stores, teachers and results, which keep their names where these are not used
@@ -217,8 +223,13 @@ def load(**overrides: Any) -> Settings:
             " and '_'"
         )
         raise unknown(f"unknown dataset {dataset!r}", dataset, files or ["none"], remedy)
-    overrides["dataset"] = dataset
-    return checked(_merge(read_yaml(files[dataset]), overrides))
+    values = read_yaml(files[dataset])
+    for name in values.keys() - {"dataset", *SECTIONS}:
+        what = f"{files[dataset]} has {name!r}, which is no section"
+        raise unknown(
+            what, name, SECTIONS, "; axes such as alpha are given to notebooks and suites"
+        )
+    return checked(_merge(values, overrides | {"dataset": dataset}))
 
 
 def checked(values: dict[str, Any]) -> Settings:
@@ -247,9 +258,8 @@ def of_dataset(dataset: str) -> Settings:
 
 def _in_words(error):
     """Return pydantic's first complaint as one sentence."""
-    first = error.errors()[0]
-    # numbers of list items and pydantic's names for the branches of a union say nothing to a user
-    place = [part for part in first["loc"] if part not in ("int", "str", *range(999))]
+    first, *others = error.errors()
+    place = [part for part in first["loc"] if part not in TYPES and "[" not in str(part)]
     name, value, why = ".".join(map(str, place)), first["input"], first["msg"]
     if first["type"] == "extra_forbidden":
         sections = {**MODELS, "synthetic": Synthetic, "": Settings}
@@ -258,7 +268,13 @@ def _in_words(error):
         return unknown(f"unknown parameter '{name}'", place[-1], choices, "" if plain else READ)
     if first["type"] == "literal_error":
         choices = re.findall("'(.*?)'", first["ctx"]["expected"])
-        return unknown(f"parameter '{name}' is {value!r}", value, choices)
+        # of another branch
+        also = [
+            f"; else {each['msg'].lower()}"
+            for each in others
+            if each["loc"][:2] == first["loc"][:2]
+        ]
+        return unknown(f"parameter '{name}' is {value!r}", value, choices, "".join(also))
     remedy = ""
     if name in SECTIONS:
         remedy = '; give a section as -y "training: {epochs: 5}" does'
@@ -286,6 +302,8 @@ def _check_together(settings):
          "frames a second"),
         ("media.sample_rate", media.sample_rate % media.fps,
          f"which is no whole number of samples a frame at {media.fps} frames a second"),
+        ("training.betas", not 0 <= min(training.betas) <= max(training.betas) < 1,
+         "but decay rates are from 0 to below 1"),
         ("media.fft", media.window * media.sample_rate > media.fft,
          f"shorter than the window of {media.window} s at {media.sample_rate} samples a second"),
         ("training.distance_reduction",

@@ -241,7 +241,13 @@ def export(student: str, output: str) -> None:
 
 @commands.command()
 @click.argument("suite")
-@click.option("--sample", default=3, show_default=True, help="how many runs, drawn at random")
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="how many runs, drawn at random",
+)
 @click.option("--seed", default=0, show_default=True, help="another seed draws other runs")
 @click.option("--from-scratch", is_flag=True, help="train teachers again too")
 def reproduce(**options: Any) -> int:

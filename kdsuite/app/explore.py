@@ -52,10 +52,7 @@ def students(settings: Settings) -> list[Run]:
 def to_make(run: Run) -> str:
     """Return the sentence that tells which command makes a run."""
     given = shlex.quote(grid.as_yaml(run.given))
-    return (
-        f"Run papermill notebooks/{run.notebook.name} OUT.ipynb -y {given}, then this notebook"
-        " again."
-    )
+    return f"Run kdlib run {run.stage} -y {given}, then this notebook again."
 
 
 def opinion(student: Student, waveform: torch.Tensor) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from torch.utils import benchmark
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdlib.device import autocast, place, precision
-from kdlib.errors import InvalidCorpus
+from kdlib.errors import InvalidCorpus, InvalidParameter
 from kdlib.models.network import build_student, build_teacher
 from kdlib.parameters import digest
 from kdlib.spectrogram import Spectrogram
@@ -240,7 +240,7 @@ def work(
     training, items = step.training, step.items
     step = steps.setdefault(step.name, step)
     flops, memory, parameters = step.cost
-    disk = parameters * (training.keep_students or not of.tested)
+    disk = parameters * run.keeps_students
     if stage == "teacher":  # leaves weights and targets
         frames = 1 if features else math.ceil(corpus.seconds * media.fps / media.frame_stride)
         items = items if of.sequential else training.teacher_frames or frames
@@ -274,6 +274,8 @@ def plan(suite: str, side_by_side: int | None = None) -> dict[str, Any]:
     InvalidParameter where the suite does not exist, InvalidCorpus as :func:`size` does.
     """
     runs, durations = grid.runs(suite), Durations()
+    if not runs:
+        raise InvalidParameter(f"suite {suite!r} has no runs; write some into its file.")
     for run in runs:
         durations.add(run)
     known = {}, {}, durations

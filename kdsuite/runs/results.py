@@ -99,7 +99,9 @@ def write(run: Run, result: RunResult) -> Path:
         "history.csv": pd.DataFrame(history) if history else None,
     }
     for name, table in tables.items():
-        if table is not None:
+        if table is None:  # of an earlier result
+            (run.folder / name).unlink(missing_ok=True)
+        else:
             with paths.replacing(run.folder / name) as temporary:
                 table.to_csv(temporary, index=False, float_format="%.6g")
     folds = result.by_fold()

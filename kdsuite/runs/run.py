@@ -46,7 +46,9 @@ class Run:
     settings: Settings
 
     def __post_init__(self) -> None:
-        settings = self.settings.canonical()
+        settings = self.settings
+        if self.stage == "student":
+            settings = settings.canonical()
         if self.stage == "data":  # one run for all folds
             settings = settings.model_copy(update={"folds": ALL_FOLDS})
         object.__setattr__(self, "settings", settings)
@@ -172,6 +174,11 @@ class Run:
     def tested(self) -> bool:
         """Whether the run's result has scores: the linear baseline is always tested."""
         return self.stage == "data" or self.settings.tested
+
+    @property
+    def keeps_students(self) -> bool:
+        """Whether the students' weights stay: those without a test are trained for use."""
+        return self.settings.training.keep_students or not self.settings.tested
 
     @property
     def error(self) -> str:

@@ -2,6 +2,7 @@
 resumed where interrupted."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -238,22 +239,32 @@ def students(
     progress = Progress("student", run.settings.training.epochs, len(folds), run)
     set_threads(run.settings, "student")
     return_memory()
-    return {
+    trained = {
         fold.number: _student(run, data, fold, privileged.get(fold.number), progress, trials)
         for fold in folds
     }
+    # students of an earlier result, and their card, are not those of this one
+    kept = {_kept(run, fold) for fold in folds} if run.keeps_students else set()
+    for file in {*run.folder.glob("*.safetensors"), run.folder / "README.md"} - kept:
+        file.unlink(missing_ok=True)
+    return trained
+
+
+def _kept(run, fold):
+    """Return the file of a fold's student in the run's folder."""
+    name = f"fold-{fold.number}" if run.settings.tested else "student"
+    return run.folder / f"{name}.safetensors"
 
 
 def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
-    name = f"fold-{fold.number}" if settings.tested else "student"
-    weights = run.folder / f"{name}.safetensors"
-    kept = settings.training.keep_students or not settings.tested
+    # beside its outputs, for another run may take the run's folder before this one ends
+    weights = file.with_name(f"{file.stem}-student.safetensors")
 
     def make(temporary, epochs):
         """Train the student and write its outputs, and its weights where they are kept."""
         student = train_student(settings, data, fold, privileged, progress, trials, epochs)
-        if kept:
+        if run.keeps_students:
             facts = {
                 "classes": list(map(str, data.classes)),
                 "settings": settings.model_dump(mode="json"),
@@ -265,7 +276,10 @@ def _student(run, data, fold, privileged, progress, trials):
         arrays = {name: getattr(student, name) for name in ARRAYS}
         save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
 
-    _once(file, run, make, *([weights] if kept else []))
+    _once(file, run, make, *([weights] if run.keeps_students else []))
+    if run.keeps_students:
+        with paths.replacing(_kept(run, fold)) as temporary:
+            shutil.copyfile(weights, temporary)
     with safe_open(file, "numpy") as saved:
         arrays = {name: saved.get_tensor(name) for name in ARRAYS}
         return Student(**arrays, history=json.loads(saved.metadata()["history"]))

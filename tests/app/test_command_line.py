@@ -93,7 +93,7 @@ def test_reports_hands_its_options_to_snakemake(monkeypatch):
     assert main(["reports", "7", "--config", "threads=4", "--forceall", "target"]) == 0
     assert main(["reports", "demo", "--profile=slurm"]) == 0
     files = ["--snakefile", str(paths.ROOT / "Snakefile"), "--directory", str(paths.HOME)]
-    usual = [*SNAKEMAKE.split(), *files]
+    usual = [*SNAKEMAKE.split(), "--quiet", "host", "reason", *files]
     assert calls == [
         [*usual, "--cores", "2", "--dry-run", "--config", "suite=demo"],
         [*usual, "--forceall", "target", "--config", "suite=7", "threads=4"],

@@ -55,6 +55,17 @@ def test_a_fold_without_validation_recordings_keeps_its_result(own_data):
     assert written["metrics"]["uar"] == written["metrics"]["validation_uar"] == 1.0
 
 
+def test_a_table_of_a_former_result_goes(own_data):
+    store, run = noise_store(), Run("student", load(alpha=0))
+    folds = [Fold(0, "a", np.arange(6), np.arange(6, 12))]
+    predictions = results.predictions(store, folds, {0: np.eye(2)[folds[0].test % 2]})
+    (run.folder).mkdir(parents=True)
+    (run.folder / "trials.csv").write_text("list,genuine\n")
+    results.write(run, results.RunResult(store, predictions))
+    left = {file.name for file in run.folder.iterdir()}
+    assert left == {"predictions.csv", "result.json"}
+
+
 @pytest.mark.parametrize("folds", ["0", "none", "1-2"])
 def test_the_data_run_is_that_of_all_folds(own_data, folds):
     """One linear baseline is compared with students of any folds."""

@@ -78,6 +78,8 @@ BAD = [
     ({"corpus": {"labelled": 0}}, "'corpus.labelled' is 0.*greater than 0"),
     ({"corpus": {"label_noise": 1.2}}, "'corpus.label_noise' is 1.2.*less than or equal to 1"),
     ({"folds": "a-b"}, "'folds' is 'a-b'; give all"),
+    ({"training": {"betas": [0.9, 1]}}, "'training.betas' is .*from 0 to below 1"),
+    ({"training": {"threads": 0}}, "'training.threads' is 0; choose from auto; else .* than 0"),
     ({"folds": 1.5}, "'folds'"),
 ]
 
@@ -87,6 +89,15 @@ def test_bad_parameters_end_in_one_sentence(given, sentence):
     with pytest.raises(InvalidParameter, match=sentence) as caught:
         load(**given)
     assert "\n" not in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_a_file_of_a_dataset_has_no_axes(monkeypatch, tmp_path):
+    """Notebooks have values of their own for them, and would not obey it."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("dataset: mine\ncorpus: {path: x}\nalpha: 0\n")
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
+    with pytest.raises(InvalidParameter, match="mine.yaml has 'alpha', .*axes such as alpha"):
+        load(dataset="mine")
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -235,6 +246,9 @@ def test_undistilled_student_is_one_student():
     ]
     assert len({run.canonical().model_dump_json() for run in runs}) == 1
     assert load(alpha=0, setting="nonseq").canonical().setting == "nonseq"
+    # nor does it depend on a teacher
+    others = load(alpha=0, model={"teacher_width": 0.7}, training={"teacher_epochs": 5})
+    assert others.canonical() == load(alpha=0).canonical()
 
 
 def test_fingerprints_change_with_what_matters_to_their_stage():
@@ -247,7 +261,11 @@ def test_fingerprints_change_with_what_matters_to_their_stage():
         ]
 
     assert changed(media={"frame_size": 64}) == [True, True, True]
-    assert changed(training={"epochs": 35}) == [False, True, True]
+    # the teacher has epochs of its own
+    assert changed(training={"epochs": 35}) == [False, False, True]
+    assert changed(training={"teacher_epochs": 35}) == [False, True, True]
+    alike = [{"epochs": 35, "teacher_epochs": None}, {"teacher_epochs": 35}]
+    assert len({fingerprint(load(training=of), "teacher") for of in alike}) == 1
     assert changed(alpha=0.7) == [False, False, True]
     assert changed(training={"keep_students": True}) == [False, False, False]
     # only sequential networks have an aggregator

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from kdlib.dataset import Fold
+from kdsuite import paths
 from kdsuite.data.folds import folds as folds_of
 from kdsuite.parameters import Corpus
-from kdsuite.runs import stages
+from kdsuite.runs import stages, student_file
 from kdsuite.runs.prediction import embed
 from kdsuite.runs.run import Run
 from kdsuite.runs.stages import Progress
@@ -29,6 +30,46 @@ def test_each_fold_s_student_has_the_teacher_of_its_fold(own_data):
         alone = stages.train_student(settings, store, fold, told[fold.number], progress)
         losses = [[epoch["loss"] for epoch in of.history] for of in (together[fold.number], alone)]
         assert losses[0] == losses[1]
+
+
+@pytest.fixture
+def in_one_folder(own_data):
+    """Return a function that makes runs of one folder, as where a dataset's file was edited."""
+
+    def run(rate, keep=True):
+        training = {"learning_rate": [1e-5, rate], "keep_students": keep}
+        made = Run("student", small(backbone="vgg", alpha=0, training=training))
+        vars(made)["folder"] = own_data / "same"
+        return made
+
+    return run
+
+
+def test_a_kept_student_is_that_of_its_own_run(in_one_folder):
+    """Also where another run took the folder while this one was interrupted."""
+    store, (first, other) = noise_store(), map(in_one_folder, (0.001, 0.002))
+    folds = folds_of(store.recordings, Corpus(groups=3))[:2]
+    stages.students(first, store, folds[:1], {})
+    stages.students(other, store, folds, {})
+    stages.remove_checkpoints(other, store, folds)
+    stages.students(first, store, folds, {})
+    kept = student_file.kept(first.folder)
+    assert [file.name for file in kept] == ["fold-0.safetensors", "fold-1.safetensors"]
+    rates = [facts.settings["training"]["learning_rate"][1] for facts in kept.values()]
+    assert rates == [0.001, 0.001]
+    stages.remove_checkpoints(first, store, folds)
+    assert not [*(paths.DATA / "checkpoints").rglob("*.safetensors")]
+
+
+def test_students_of_a_former_result_go(in_one_folder):
+    store, folder = noise_store(), in_one_folder(0.001).folder
+    folds = folds_of(store.recordings, Corpus(groups=3))
+    stages.students(in_one_folder(0.001), store, folds, {})
+    (folder / "README.md").write_text("the card")
+    stages.students(in_one_folder(0.002), store, folds[:1], {})
+    assert [file.name for file in folder.iterdir()] == ["fold-0.safetensors"]
+    stages.students(in_one_folder(0.002, keep=False), store, folds[:1], {})
+    assert not [*folder.iterdir()]
 
 
 def test_a_cross_fitted_target_is_of_a_teacher_that_did_not_train_on_it(own_data, monkeypatch):
