@@ -3,7 +3,7 @@
 import math
 
 # goes up with every change of what a store holds: stores of an older format are made again
-STORE_FORMAT = 6
+STORE_FORMAT = 7
 # columns of the table of recordings (see :mod:`kdsuite.data.corpora`), and what is in them where a
 # reader does not fill them
 COLUMNS = {

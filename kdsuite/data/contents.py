@@ -66,6 +66,8 @@ def _state(path):
 def _hash(path):
     whole = hashlib.sha256()
     for member in _members(path):
+        if member != path:  # the name of a picture says whether, and when, it is shown
+            whole.update(os.fsencode(os.path.basename(member)))
         with open(member, "rb") as file:
             whole.update(hashlib.file_digest(file, "sha256").digest())
     return whole.hexdigest()[:24]

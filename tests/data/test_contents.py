@@ -54,6 +54,9 @@ def test_folders_are_what_is_in_them_and_pipes_are_not_waited_for(file):
     before = hash_of(folder)
     (folder / "1.jpg").write_bytes(b"y")
     assert hash_of(folder) != before and hash_of(folder / "pipe")
+    before = hash_of(folder)
+    (folder / "1.jpg").rename(folder / "1.jpg.bad")  # set aside
+    assert hash_of(folder) != before
     with pytest.raises(FileNotFoundError):
         hash_of(folder / "2.jpg")
     assert contents.hashes([""], CORPUS) == {"": ""}

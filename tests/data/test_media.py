@@ -354,6 +354,18 @@ def test_a_face_track_is_followed(walk, scale):
     assert (np.abs(green - 24 * 32) < 90).all()
 
 
+def test_a_track_in_a_video_of_ten_bits(walk):
+    """As telephones record it; its pictures must not become PPM of 16 bits."""
+    video = walk.video.replace("walk", "deep")
+    ffmpeg("-i", walk.video, "-c:v", "libx264", "-pix_fmt", "yuv444p10le", video)
+    track = walk.track(*((number, 16 + 2 * number, 24, 48, 48) for number in (0, 25)))
+    shallow, deep = (
+        read_frames(each, Media(frame_size=48), 0.0, 1.0, track) for each in (walk.video, video)
+    )
+    assert deep.shape == shallow.shape
+    assert np.abs(deep.astype(int) - shallow).mean() < 5
+
+
 def test_a_track_is_in_the_time_of_the_video(walk):
     # the utterance begins in the middle of the video, with frame 12
     track = walk.track((12, 32, 24, 48, 48), (24, 56, 24, 48, 48))
@@ -567,6 +579,24 @@ def test_a_flash_and_its_beep_stay_together(tmp_path, name, codecs, late, first)
         assert frames.max() > 100 and sound.max() > 0.3
         assert start + seen == pytest.approx(2, abs=0.07)
         assert seen == pytest.approx(heard, abs=0.045)
+
+
+@pytest.mark.parametrize("name,codec", [("a.ts", "libx264"), ("a.mpg", "mpeg1video")])
+def test_parts_of_a_file_with_few_key_frames(tmp_path, name, codec):
+    """The picture at a jump is that of its own time, not of the next key frame, and a part ends
+    where it is to end."""
+    grey = "color=black:s=64x64:r=25:d=14,geq=lum='16+15*floor(T)':cb=128:cr=128"
+    ffmpeg("-f", "lavfi", "-i", grey, "-f", "lavfi", "-i", "sine=d=14", "-c:v", codec, "-g", "250",
+           "-b:v", "800k", "-c:a", "mp2", tmp_path / name)  # fmt: skip
+    whole = read_frames(str(tmp_path / name), MEDIA, 0.0).mean((1, 2, 3))
+    for start in (2.4, 5.4, 11.4):
+        part = read_frames(str(tmp_path / name), MEDIA, start, 1.2).mean((1, 2, 3))
+        assert len(part) == 30
+        first = round(start * 25)
+        np.testing.assert_allclose(part[1:-1], whole[first + 1 : first + 29], atol=20)
+        # the step to the next second is in its place, to a frame
+        steps = [np.abs(np.diff(of)).argmax() for of in (part, whole[first : first + 30])]
+        assert abs(steps[0] - steps[1]) <= 1
 
 
 def test_sound_beside_damaged_pictures_is_read(tmp_path):

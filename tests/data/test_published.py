@@ -189,6 +189,19 @@ def test_the_name_of_a_recording_counts_too(manifest):
     assert sides(own("mine/train.tsv", "mine/test.tsv")) == [
         {"train": ["b", "c"], "validation": [], "test": ["a", "long@0"]}
     ]
+    # a number behind its point is no ending of a file
+    (manifest / "test.tsv").write_text("file\tfold\nlong@2.5\t1\na\t1\n")
+    assert sides(own("mine/train.tsv", "mine/test.tsv")) == [
+        {"train": ["b", "c"], "validation": [], "test": ["a", "long@2.5"]}
+    ]
+
+
+def test_a_part_that_the_corpus_lacks_is_no_other_part_of_its_file(manifest):
+    (manifest / "train.csv").write_text("file,start\nwav/b.wav,0\nwav/c.wav,0\nwav/long.wav,0\n")
+    (manifest / "test.csv").write_text("file,start\nwav/a.wav,0\nwav/long.wav,1.5\n")
+    corpus = own("mine/train.csv", "mine/test.csv")
+    assert sides(corpus) == [{"train": ["b", "c", "long@0"], "validation": [], "test": ["a"]}]
+    assert "the corpus lacks 1 of them" in corpora.read(corpus).attrs["remarks"][0]
 
 
 @pytest.mark.parametrize(

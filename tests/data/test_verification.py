@@ -13,8 +13,9 @@ from torch.nn import functional as F
 
 from kdlib import metrics
 from kdlib.errors import InvalidCorpus
-from kdsuite.data import verification
+from kdsuite.data import corpora, verification
 from kdsuite.data.verification import Trials
+from kdsuite.parameters import Corpus
 from kdsuite.settings import load
 from tests.conftest import noise_store
 
@@ -149,6 +150,17 @@ def test_trials_whose_files_are_missing_are_counted_in_the_result(own_data, tmp_
     )
     table = verification.by_fold(verification.scored({0: np.eye(5)}, found), found)
     assert table.trials_scored[0] == pytest.approx(10 / 28)
+
+
+def test_a_trial_of_a_part_that_is_missing_is_not_scored_on_another_one(own_data, tmp_path):
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(16000 * 4, 0.1), 16000)
+    rows = ["a.wav,0,1,A,x", "a.wav,2,2.4,A,y", "b.wav,0,1,B,x", "b.wav,2,3,B,y"]
+    (tmp_path / "all.csv").write_text("\n".join(["audio,start,end,speaker,label", *rows]))
+    (tmp_path / "trials.txt").write_text("1 a@0 a@2.5\n0 a@2 b@2\n")
+    corpus = {"layout": "manifest", "path": str(tmp_path / "all.csv"), "trials": ["trials.txt"]}
+    _, files, missing = corpora.trials(Corpus(**corpus))
+    assert missing == ["a@2.5"] and files.recording.to_list() == ["a@0", "a@2", "b@2"]
 
 
 @pytest.mark.parametrize(

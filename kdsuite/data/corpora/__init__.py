@@ -124,7 +124,7 @@ def _with_published_folds(table, folder, corpus):
     """
 
     def ends(files, depth):
-        return files.map(lambda file: "/".join(os.path.splitext(file)[0].split("/")[-depth:]))
+        return files.map(lambda file: "/".join(_stem(file).split("/")[-depth:]))
 
     total, at = ends(table.audio, 0).nunique(), "@{:.10g}".format
     depth = next(n for n in count(1) if ends(table.audio, n).nunique() == total)
@@ -139,8 +139,9 @@ def _with_published_folds(table, folder, corpus):
         rows |= table.groupby(keys).indices
     lists = read_folds(corpus)
     names = ends(lists.audio, depth)
+    parts = zip(names + lists.start.map(at), names, lists.start)
     lists["row"] = [
-        rows.get(each, rows.get(name)) for each, name in zip(names + lists.start.map(at), names)
+        rows.get(part, None if start > 0 else rows.get(name)) for part, name, start in parts
     ]
     once, listed = lists.drop_duplicates(["audio", "start"]).row, lists.dropna(subset="row")
     fold = listed.explode("row").groupby("row").fold.agg(" ".join)
@@ -156,6 +157,11 @@ def _with_published_folds(table, folder, corpus):
     table.attrs["remarks"] += [remark] * bool(absent + left)
     table = table.loc[fold.index].assign(fold=fold).reset_index(drop=True)
     return table.assign(label=table.label.cat.remove_unused_categories())
+
+
+def _stem(name):
+    """Return the name of a file or recording without its ending; a number is none (``a@2.5``)."""
+    return re.sub(r"\.(?!\d+$)[^./]+$", "", name)
 
 
 def _check(table, folder, corpus):
@@ -221,7 +227,7 @@ def _trials(recordings, folder, corpus):
     table = table.drop_duplicates("recording").set_index("recording")
     names = pd.Series(sorted({*pairs["first"], *pairs["second"]}), dtype=str)
     # as a name of a file too, whose ending is no part of the recording's name
-    keys = names.where(names.isin(table.index), names.map(lambda name: os.path.splitext(name)[0]))
+    keys = names.where(names.isin(table.index), names.map(_stem))
     there = keys.isin(table.index)
     files = table.loc[keys[there], ["speaker", "audio", "audio_start", "seconds"]]
     check_places(files.audio, folder, corpus)

@@ -36,10 +36,10 @@ LIMITS = {
     resource.RLIMIT_AS: LARGEST,
     resource.RLIMIT_FSIZE: LARGEST,
 }
-# how files without an index begin, MPEG program and transport streams: what ffmpeg decodes first
-# after a jump is up to two frames off, so it begins some seconds before the part
+# how files without an index begin, MPEG program and transport streams: after a jump ffmpeg has no
+# picture before the next key frame, and times are off at first, so it begins this much earlier
 UNINDEXED = re.compile(rb"\0\0\x01[\xb3\xba]|(.{4})?G.{187}(.{4})?G", re.DOTALL)
-SEEK_MARGIN = 1.0
+SEEK_MARGIN = 15.0
 # of these, and of Ogg, ffmpeg takes as time 0 the first packet of the streams that it uses: it must
 # use both for sound and pictures to have one time
 RELATIVE = re.compile(UNINDEXED.pattern + b"|OggS", re.DOTALL)
@@ -84,6 +84,8 @@ def decode(
     length = [] if math.isnan(seconds) else ["-t", f"{seconds + margin:.6f}"]
     command = [get_ffmpeg_exe(), *OPTIONS, *_seek(start - margin), *length, *SAFE]
     command += ["-i", f"file:{path}", STREAMS[kind][1], "-sn", "-dn", *output, *_seek(margin)]
+    if margin and length:  # that of the input does not bound the output behind a jump
+        command += ["-t", f"{seconds:.6f}"]
     command += ["pipe:1"]
     if both := not alone and RELATIVE.match(head):
         command += [*(other for name, (_, other) in STREAMS.items() if name != kind), *UNUSED]

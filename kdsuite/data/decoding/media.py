@@ -80,8 +80,8 @@ def read_frames(
                 cuts.append(cut(picture, start + len(cuts) / media.fps))
                 check_size(path, len(cuts) * size)
 
-        # PPM, because it has the size of the picture
-        output += ["-c:v", "ppm", "-f", "image2pipe"]
+        # PPM, because it has the size of the picture; of 8 bits whatever the video has
+        output += ["-pix_fmt", "rgb24", "-c:v", "ppm", "-f", "image2pipe"]
         _, messages = decode(path, start, seconds, "Video", output, read)
         pixels = np.array(cuts, np.uint8).ravel()
     else:
