@@ -14,7 +14,7 @@ VERIFY_FLAGS ?=
 PLAN_FLAGS ?=
 LAB_FLAGS ?=
 BENCH_FLAGS ?=
-REPORTS := $(or $(KDLIB_REPORTS),reports)
+REPORTS = $(or $(KDLIB_REPORTS),reports)
 
 SHELL := bash
 export PYTHONNOUSERSITE := 1
@@ -55,13 +55,13 @@ help:  ## list the targets
 
 reports: $(READY)  ## run what is missing of a suite and write reports/<suite>/index.html (SUITE=demo, CORES=all)
 	@"$(BIN)/python" -m kdlib reports $(SUITE) --cores $(CORES) $(SNAKEMAKE_FLAGS)
-	@[ ! -e $(REPORTS)/$(SUITE)/index.html ] || echo "The report is $(REPORTS)/$(SUITE)/index.html"
+	@[ ! -e "$(REPORTS)/$(SUITE)/index.html" ] || echo "The report is $(REPORTS)/$(SUITE)/index.html"
 
 docs: $(READY)  ## write the API reference to reports/<suite>/api, where the report leads to it
 	@# papermill first, because it imports kdsuite.runs.engine in turn; then absolute paths are made relative
 	@"$(BIN)/python" -W ignore -c "import papermill, pdoc.__main__ as pdoc; pdoc.cli()" kdlib kdsuite --docformat restructuredtext \
-		--template-directory kdsuite/analysis/pages/templates/pdoc --output-directory $(REPORTS)/$(SUITE)/api
-	@HERE="$(CURDIR)" ABOVE="$(dir $(CURDIR))" find $(REPORTS)/$(SUITE)/api -type f \
+		--template-directory kdsuite/analysis/pages/templates/pdoc --output-directory "$(REPORTS)/$(SUITE)/api"
+	@HERE="$(CURDIR)" ABOVE="$(dir $(CURDIR))" find "$(REPORTS)/$(SUITE)/api" -type f \
 		-exec perl -pi -e 's/\Q$$ENV{HERE}\E/./g; s/\Q$$ENV{ABOVE}\E/..\//g' {} +
 
 verify: $(READY)  ## repeat a sample of a suite's finished runs and list each number that differs (SUITE=demo, SAMPLE=3)

@@ -3,7 +3,7 @@
     kdlib reports demo              # stopped and resumed at will
     kdlib reports demo --dry-run    # what is missing or out of date
 
-A run is done if and only if its result.json exists; the executed notebook is its log and stays when the run fails.
+A run is done if its result.json exists and tells of the parameters, recordings and code of now (Run.current); the executed notebook is its log and stays when the run fails.
 """
 
 import fcntl
@@ -25,6 +25,8 @@ from kdsuite.settings import called
 if workflow.is_main_process:
     Path(".snakemake").mkdir(exist_ok=True)
     ALIVE = open(".snakemake/alive", "a+")
+    ALIVE.tell() or ALIVE.write("not empty: Snakemake takes every empty file for unchanged")
+    ALIVE.flush()
     with suppress(OSError):
         fcntl.flock(ALIVE, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(".snakemake/locks", ignore_errors=True)
@@ -72,8 +74,8 @@ def results_before(wildcards):
     if not current:  # older than its inputs, so that it is run
         with suppress(OSError):  # there may be none, or it is somebody else's
             os.utime(run.folder / "result.json", OLD)
-    # no stage is before that of the data, but its notebook is newer than a result that is out of date
-    files = [*(before.folder / "result.json" for before in run.needs), run.notebook]
+    # the last one is newer than any result that is out of date, and lies there whatever the installation
+    files = [*(before.folder / "result.json" for before in run.needs), ".snakemake/alive"]
     return [(ancient if current else str)(str(file)) for file in files]
 
 

@@ -48,7 +48,7 @@ class Media(Section):
     frame_size: OfData[int] = Field(224, ge=32)
     """side of the resized frame in pixels; five halvings must leave something"""
     frame_stride: OfTeacher[PositiveInt] = 1
-    """the teacher sees every n-th frame; frames that teacher_frames draws are any"""
+    """the teacher sees every n-th frame; with teacher_frames, frames are drawn from all frames"""
     duration: OfTeacher[PositiveFloat] = 4.0
     """seconds of a recording in training, cropped at random or repeated"""
     segment: OfTeacher[PositiveFloat] = 1.0

@@ -259,22 +259,21 @@ def of_dataset(dataset: str) -> Settings:
 def _in_words(error):
     """Return pydantic's first complaint as one sentence."""
     first, *others = error.errors()
-    place = [part for part in first["loc"] if part not in TYPES and "[" not in str(part)]
+    *inner, last = first["loc"]
+    unknown_name, branch = first["type"] == "extra_forbidden", str(last).startswith("literal[")
+    place = [part for part in inner if part not in TYPES]
+    place += [last] if unknown_name or not (branch or last in TYPES) else []
     name, value, why = ".".join(map(str, place)), first["input"], first["msg"]
-    if first["type"] == "extra_forbidden":
+    if unknown_name:
         sections = {**MODELS, "synthetic": Synthetic, "": Settings}
         choices = sections[["", *place][-2]].model_fields
         plain = place[-1].isidentifier() and place[-1].lower() not in ("true", "false")
         return unknown(f"unknown parameter '{name}'", place[-1], choices, "" if plain else READ)
     if first["type"] == "literal_error":
         choices = re.findall("'(.*?)'", first["ctx"]["expected"])
-        # of another branch
-        also = [
-            f"; else {each['msg'].lower()}"
-            for each in others
-            if each["loc"][:2] == first["loc"][:2]
-        ]
-        return unknown(f"parameter '{name}' is {value!r}", value, choices, "".join(also))
+        same = [each["msg"].lower() for each in others if each["loc"][:-1] == (*inner,)]
+        also = "".join(f"; else {message}" for message in same if branch)
+        return unknown(f"parameter '{name}' is {value!r}", value, choices, also)
     remedy = ""
     if name in SECTIONS:
         remedy = '; give a section as -y "training: {epochs: 5}" does'
@@ -317,11 +316,13 @@ def _check_together(settings):
          training.targets == "uniform" and settings.alpha and settings.method != "softlabel",
          "label smoothing, which has no embedding; set method to softlabel, not "
          f"{settings.method}"),
-        ("training.frames_at_once", training.frames_at_once and settings.sequential and batchnorm,
+        ("training.frames_at_once",
+         training.frames_at_once and settings.sequential and batchnorm and settings.needs_teacher,
          f"but the {settings.backbone} teacher has batch-norm, which needs all frames; use "
          "training.accumulate"),
     ]  # fmt: skip
-    for prefix in ("training.", "training.teacher_"):
+    # at alpha = 0 there is no teacher
+    for prefix in ("training.", "training.teacher_")[: 1 + settings.needs_teacher]:
         names = prefix + "learning_rate", prefix + "epochs"
         rates, epochs = attrgetter(*names)(settings)
         low, high = rates or training.learning_rate

@@ -25,8 +25,8 @@ from kdsuite.data import ENDINGS
 
 FAILED, INTERRUPTED = 2, 130
 NOTEBOOKS = {file.stem[3:]: file for file in sorted((paths.ROOT / "notebooks").glob("*.ipynb"))}
-# a failed run stops no other. Whether one is out of date is said by the times of its files alone
-# (Snakefile): records of parameters and checksums know nothing of papermill by hand
+# a failed run stops no other. Run.current decides whether one is out of date; the Snakefile tells
+# Snakemake by times, for its records of parameters and checksums know nothing of papermill by hand
 SNAKEMAKE = (
     "--cores all --keep-going --rerun-incomplete --rerun-triggers mtime input "
     "--max-checksum-file-size 0"

@@ -85,8 +85,9 @@ def score(run: Run) -> str:
     linear baseline on the same folds."""
     metric = run.settings.corpus.metrics[0]
     kind = f"frames_{metric}" if run.stage == "teacher" else metric
-    folds = {row["fold"]: row[metric] for row in run.result.get("folds", []) if metric in row}
-    linear = run.data.result.get("folds", []) if run.stage != "data" else []
+    folds = {row["fold"]: row[metric] for row in run.saved.get("folds", []) if metric in row}
+    # of the same recordings
+    linear = run.data.result.get("folds", []) if run.stage != "data" and run.done else []
     linear = [row[kind] for row in linear if kind in row and row["fold"] in folds]
     scores = [f"{100 * mean(values):.1f} %" for values in (folds.values(), linear) if values]
     score = " (linear baseline ".join(scores) + ")" * bool(linear)

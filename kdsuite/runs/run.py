@@ -168,7 +168,12 @@ class Run:
     def result(self) -> dict[str, Any]:
         """What an analysis asks of the run's result: ``folds``, ``wall`` seconds and
         :data:`PROVENANCE`; empty where it is not done."""
-        return (_read(self) or {}) if self.done else {}
+        return self.saved if self.done else {}
+
+    @property
+    def saved(self) -> dict[str, Any]:
+        """The same of a result that may be out of date."""
+        return _read(self) or {}
 
     @property
     def tested(self) -> bool:

@@ -201,6 +201,10 @@ def test_a_part_that_the_corpus_lacks_is_no_other_part_of_its_file(manifest):
     (manifest / "test.csv").write_text("file,start\nwav/a.wav,0\nwav/long.wav,1.5\n")
     corpus = own("mine/train.csv", "mine/test.csv")
     assert sides(corpus) == [{"train": ["b", "c", "long@0"], "validation": [], "test": ["a"]}]
+    table = (manifest / "recordings.csv").read_text()
+    (manifest / "recordings.csv").write_text(table.replace("long.wav,0,", "long.wav,4,"))
+    assert sides(corpus) == [{"train": ["b", "c"], "validation": [], "test": ["a"]}]
+    (manifest / "recordings.csv").write_text(table)
     assert "the corpus lacks 1 of them" in corpora.read(corpus).attrs["remarks"][0]
 
 

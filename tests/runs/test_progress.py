@@ -12,6 +12,7 @@ import pytest
 
 from kdlib.dataset import Fold
 from kdlib.errors import InvalidParameter
+from kdsuite import paths
 from kdsuite.runs import finished
 from kdsuite.runs.run import Run
 from kdsuite.runs.stages import Progress
@@ -52,6 +53,23 @@ def test_where_tensorboard_is_absent_one_sentence_says_so(board, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(InvalidParameter, match=r"pip install 'kdlib.tensorboard.'"):
         board.follow(FOLD, iter([]))
+
+
+def test_a_score_is_that_of_the_own_result_also_where_the_corpus_has_changed_since(own_data):
+    """The linear baseline of other recordings does not stand beside it."""
+    student = Run("student", small(backbone="vgg"))
+    for run, uar, store in (
+        (student.data, 0.4, "old"),
+        (student, 0.5, "old"),
+        (student, 0.6, "new"),
+    ):
+        row = {"fold": 0, "uar": uar, "recordings": 9}
+        told = {"settings": run.settings.model_dump(mode="json"), "folds": [row]}
+        paths.write_json(run.folder / "result.json", told | {"provenance": {"store": store}})
+        said = finished.score(run)
+    assert said == "UAR 60.0 %" and student.state == "outdated"
+    paths.write_json(student.folder / "result.json", told | {"provenance": {"store": "old"}})
+    assert finished.score(student) == "UAR 60.0 % (linear baseline 40.0 %)"
 
 
 def test_a_run_is_expected_to_take_what_those_most_like_it_took(monkeypatch):

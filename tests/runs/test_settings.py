@@ -15,7 +15,7 @@ from kdlib import parameters
 from kdlib.errors import InvalidParameter
 from kdsuite import paths, settings
 from kdsuite.runs.run import Run
-from kdsuite.settings import NotebookParameters, called, choose_folds, load, read_yaml
+from kdsuite.settings import NotebookParameters, called, checked, choose_folds, load, read_yaml
 
 
 def fingerprint(of: settings.Settings, stage: str) -> str:
@@ -78,6 +78,9 @@ BAD = [
     ({"corpus": {"labelled": 0}}, "'corpus.labelled' is 0.*greater than 0"),
     ({"corpus": {"label_noise": 1.2}}, "'corpus.label_noise' is 1.2.*less than or equal to 1"),
     ({"folds": "a-b"}, "'folds' is 'a-b'; give all"),
+    ({"alpha[0]": 1}, r"unknown parameter 'alpha\[0\]'; did you mean 'alpha'"),
+    ({"training": {"int": 5}}, "unknown parameter 'training.int'; choose"),
+    ({"corpus": {"channels": ["speach", "x"]}}, "choose from speech, song.$"),
     ({"training": {"betas": [0.9, 1]}}, "'training.betas' is .*from 0 to below 1"),
     ({"training": {"threads": 0}}, "'training.threads' is 0; choose from auto; else .* than 0"),
     ({"folds": 1.5}, "'folds'"),
@@ -249,6 +252,23 @@ def test_undistilled_student_is_one_student():
     # nor does it depend on a teacher
     others = load(alpha=0, model={"teacher_width": 0.7}, training={"teacher_epochs": 5})
     assert others.canonical() == load(alpha=0).canonical()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"training": {"epochs": 4, "teacher_epochs": 4, "cycle": 1.0}},
+        {
+            "backbone": "vgg", "setting": "em", "model": {"teacher_batchnorm": False},
+            "training": {"frames_at_once": 8},
+        },
+    ],
+)  # fmt: skip
+def test_an_undistilled_student_can_be_run_and_loaded_again(given):
+    """Though the values of its teacher, which it does not have, are those of the dataset again."""
+    run = Run("student", load(alpha=0, **given))
+    assert Run("student", load(**run.given)) == run
+    assert checked(run.settings.model_dump(mode="json")) == run.settings
 
 
 def test_fingerprints_change_with_what_matters_to_their_stage():

@@ -128,21 +128,13 @@ def _with_published_folds(table, folder, corpus):
 
     total, at = ends(table.audio, 0).nunique(), "@{:.10g}".format
     depth = next(n for n in count(1) if ends(table.audio, n).nunique() == total)
-    sound, rows = ends(table.audio, depth), {}
+    starts, rows = table.audio_start.map(at), {}
     # RAVDESS calls the sound of a take 03-…
-    for keys in (
-        "03-" + table.recording,
-        table.recording,
-        sound,
-        sound + table.audio_start.map(at),
-    ):
-        rows |= table.groupby(keys).indices
+    for keys in ("03-" + table.recording, table.recording, ends(table.audio, depth)):
+        rows |= table.groupby(keys).indices | table.groupby(keys + starts).indices
     lists = read_folds(corpus)
     names = ends(lists.audio, depth)
-    parts = zip(names + lists.start.map(at), names, lists.start)
-    lists["row"] = [
-        rows.get(part, None if start > 0 else rows.get(name)) for part, name, start in parts
-    ]
+    lists["row"] = names.mask(lists.start.notna(), names + lists.start.map(at)).map(rows.get)
     once, listed = lists.drop_duplicates(["audio", "start"]).row, lists.dropna(subset="row")
     fold = listed.explode("row").groupby("row").fold.agg(" ".join)
     absent, left = once.isna().sum(), len(table) - len(fold)
