@@ -106,13 +106,13 @@ def test_outside_a_checkout_files_lie_in_the_working_folder(installed, tmp_path)
     usual = yaml.safe_load((ROOT / "params" / "demo-ravdess.yaml").read_text())
     for name in ("mine", "ravdess"):
         (tmp_path / "params" / f"{name}.yaml").write_text(
-            yaml.safe_dump(usual | {"dataset": name, "seed": 7})
+            yaml.safe_dump(usual | {"dataset": name, "model": {"embedding": 70}})
         )
     (tmp_path / "params" / "grids" / "tiny.yaml").write_text("runs: [{dataset: mine, alpha: 0}]")
     code = (
         "from kdsuite import paths, settings; from kdsuite.runs import grid, sources; import sys;"
         "print(paths.DATA, paths.REPORTS, sep='\\n');"
-        "print(*[settings.load(dataset=name).seed for name in ('mine', 'ravdess', 'demo-iemocap')]);"
+        "print(*[settings.load(dataset=name).model.embedding for name in ('mine', 'ravdess', 'iemocap')]);"
         "print(*grid.suites(), [run.notebook.exists() for run in grid.runs('tiny')]);"
         "print(paths.corpus('grid.csv').exists(), sources.fingerprint('student', scored=True))"
     )
@@ -128,7 +128,7 @@ def test_outside_a_checkout_files_lie_in_the_working_folder(installed, tmp_path)
     assert done.stdout.splitlines() == [
         str(tmp_path / "data"),
         str(tmp_path / "reports"),
-        "7 7 0",
+        "70 70 512",
         f"{' '.join(suites)} [True, True]",
         f"True {sources.fingerprint('student', scored=True)}",
     ]

@@ -170,7 +170,7 @@ def test_datasets_of_other_sizes_are_named_in_one_warning():
 
 
 def test_answers_stand_at_the_head_of_their_pages_and_on_the_index(report):
-    answer = "8 of 8 networks are above their undistilled student, in print 9 of 9"
+    answer = "8 of 8 distilled students are better than the undistilled one, in print 9 of 9"
     assert answer in soup(report.folder / "results.html").header.text
     index = soup(report.folder / "index.html")
     assert (
