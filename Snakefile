@@ -37,6 +37,8 @@ try:
     RUNS = {run.folder: run for run in grid.runs(SUITE)}
 except UserError as error:
     raise WorkflowError(str(error))
+if not RUNS:
+    raise WorkflowError(f"suite {SUITE!r} has no runs; write some into its file.")
 SITE = paths.REPORTS / SUITE
 ANALYSIS = {"notebook": paths.ROOT / "notebooks" / "04_analysis.ipynb", "given": grid.as_yaml({"suite": SUITE})}
 # papermill's own lines go into a file beside the notebook; of a run that fails the last one, the error, is shown
@@ -100,8 +102,6 @@ onerror:
     if failed and not stopped:
         SITE.mkdir(parents=True, exist_ok=True)
         shell(PAPERMILL, log=SITE / "notebook.ipynb", params=SimpleNamespace(**ANALYSIS), threads=workflow.resource_settings.cores or os.cpu_count())
-        # older than every result, so that rule report writes it anew
-        os.utime(SITE / "index.html", OLD)
         print(f"The report, with gaps, is {SITE / 'index.html'}", file=sys.stderr)
 
 

@@ -95,7 +95,13 @@ class Run:
         if self.stage == "teacher" and of.sequential:
             values["setting"] = "em"  # em and agg have one teacher
         # all of them: what a stage does not know can still decide whether others are allowed
-        for name, value in of.overrides().items():
+        overrides = of.overrides()
+        if (
+            self.stage == "data"
+        ):  # its notebook has no alpha or method, which rules of training read
+            shared = {name: overrides[name] for name in overrides if name[:8] != "training"}
+            overrides = shared | of.overrides("data")
+        for name, value in overrides.items():
             section, parameter = name.split(".")
             values.setdefault(section, {})[parameter] = value
         return values

@@ -243,23 +243,26 @@ def students(
         fold.number: _student(run, data, fold, privileged.get(fold.number), progress, trials)
         for fold in folds
     }
-    # students of an earlier result, and their card, are not those of this one
-    kept = {_kept(run, fold) for fold in folds} if run.keeps_students else set()
-    for file in {*run.folder.glob("*.safetensors"), run.folder / "README.md"} - kept:
+    # an earlier result, its students and their card go before the students of this one come
+    earlier = run.folder.glob("*.safetensors")
+    for file in (run.folder / "result.json", *earlier, run.folder / "README.md"):
         file.unlink(missing_ok=True)
+    for fold in folds if run.keeps_students else ():
+        name = f"fold-{fold.number}" if run.settings.tested else "student"
+        with paths.replacing(run.folder / f"{name}.safetensors") as temporary:
+            shutil.copyfile(_weights(_finished(run, data, fold, trials)), temporary)
     return trained
 
 
-def _kept(run, fold):
-    """Return the file of a fold's student in the run's folder."""
-    name = f"fold-{fold.number}" if run.settings.tested else "student"
-    return run.folder / f"{name}.safetensors"
+def _weights(file):
+    """Return the file of a student's weights beside that of its outputs: another run may take the
+    run's folder before this one ends."""
+    return file.with_name(f"{file.stem}-student.safetensors")
 
 
 def _student(run, data, fold, privileged, progress, trials):
     settings, file = run.settings, _finished(run, data, fold, trials)
-    # beside its outputs, for another run may take the run's folder before this one ends
-    weights = file.with_name(f"{file.stem}-student.safetensors")
+    weights = _weights(file)
 
     def make(temporary, epochs):
         """Train the student and write its outputs, and its weights where they are kept."""
@@ -277,9 +280,6 @@ def _student(run, data, fold, privileged, progress, trials):
         save_arrays(arrays, temporary, metadata={"history": json.dumps(student.history)})
 
     _once(file, run, make, *([weights] if run.keeps_students else []))
-    if run.keeps_students:
-        with paths.replacing(_kept(run, fold)) as temporary:
-            shutil.copyfile(weights, temporary)
     with safe_open(file, "numpy") as saved:
         arrays = {name: saved.get_tensor(name) for name in ARRAYS}
         return Student(**arrays, history=json.loads(saved.metadata()["history"]))

@@ -169,6 +169,10 @@ def test_datasets_of_other_sizes_are_named_in_one_warning():
     assert other == f"Not the paper’s protocol. ravdess: {why}; iemocap: {why}."
 
 
+def test_a_report_with_gaps_is_older_than_every_result_so_that_it_is_made_again(report):
+    assert (report.folder / "index.html").stat().st_mtime == 1
+
+
 def test_answers_stand_at_the_head_of_their_pages_and_on_the_index(report):
     answer = "8 of 8 distilled students are better than the undistilled one, in print 9 of 9"
     assert answer in soup(report.folder / "results.html").header.text

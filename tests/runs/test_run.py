@@ -73,6 +73,23 @@ def test_the_data_run_is_that_of_all_folds(own_data, folds):
     assert run.settings.folds == "all" and run == Run("data", load())
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "softlabel", "training": {"targets": "uniform"}},
+        {"alpha": 0, "training": {"epochs": 6, "cycle": 3.0}},
+    ],
+)
+def test_the_data_run_of_a_student_can_be_run(given):
+    """Its notebook has neither alpha nor method, with which alone these parameters go together."""
+    student = Run("student", load(dataset="demo-controls", **given))
+    run = student.needs[0]
+    assert run.stage == "data" and Run("data", load(**run.given)).folder == run.folder
+    sections = {"media": {"sample_rate": 8000}, "training": {"threads": 2, "epochs": 10}}
+    given = Run("data", load(**sections)).given
+    assert given == {"dataset": "demo-ravdess", "media": {"sample_rate": 8000}, "training": {"threads": 2}}  # fmt: skip
+
+
 def test_other_weights_of_the_same_name_make_other_teachers(own_data, tmp_path):
     file, of = tmp_path / "face.pt", {"backbone": "vgg"}
     runs = [

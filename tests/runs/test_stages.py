@@ -61,6 +61,27 @@ def test_a_kept_student_is_that_of_its_own_run(in_one_folder):
     assert not [*(paths.DATA / "checkpoints").rglob("*.safetensors")]
 
 
+def test_an_interrupted_run_leaves_an_earlier_result_and_its_students_alone(
+    in_one_folder, monkeypatch
+):
+    store, earlier = noise_store(), in_one_folder(0.001)
+    folds = folds_of(store.recordings, Corpus(groups=3))[:2]
+    stages.students(earlier, store, folds, {})
+    (earlier.folder / "result.json").write_text("{}")
+    before = {file.name: file.read_bytes() for file in earlier.folder.iterdir()}
+    train = stages.train_student
+
+    def interrupted(settings, data, fold, *others):
+        if fold.number:
+            raise KeyboardInterrupt
+        return train(settings, data, fold, *others)
+
+    monkeypatch.setattr(stages, "train_student", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stages.students(in_one_folder(0.002), store, folds, {})
+    assert {file.name: file.read_bytes() for file in earlier.folder.iterdir()} == before
+
+
 def test_students_of_a_former_result_go(in_one_folder):
     store, folder = noise_store(), in_one_folder(0.001).folder
     folds = folds_of(store.recordings, Corpus(groups=3))
