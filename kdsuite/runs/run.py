@@ -94,16 +94,13 @@ class Run:
         values = of.model_dump(include=AXES_OF[self.stage])
         if self.stage == "teacher" and of.sequential:
             values["setting"] = "em"  # em and agg have one teacher
-        # all of them: what a stage does not know can still decide whether others are allowed
-        overrides = of.overrides()
-        if (
-            self.stage == "data"
-        ):  # its notebook has no alpha or method, which rules of training read
-            shared = {name: overrides[name] for name in overrides if name[:8] != "training"}
-            overrides = shared | of.overrides("data")
-        for name, value in overrides.items():
+        # all of them: what a stage does not know can still decide whether others are allowed. But
+        # rules of training read alpha and method, which the notebook of the data does not have
+        own = of.overrides(self.stage)
+        for name, value in of.overrides().items():
             section, parameter = name.split(".")
-            values.setdefault(section, {})[parameter] = value
+            if self.stage != "data" or section != "training" or name in own:
+                values.setdefault(section, {})[parameter] = value
         return values
 
     @cached_property
