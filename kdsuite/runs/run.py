@@ -164,8 +164,7 @@ class Run:
     @property
     def current(self) -> bool:
         """Whether the run is done with the code, recordings and lists as they are now."""
-        saved = _read(self)
-        return self.done and saved is not None and _same(saved, self.inputs())
+        return self.done and _same(self.saved, self.inputs())
 
     @property
     def result(self) -> dict[str, Any]:

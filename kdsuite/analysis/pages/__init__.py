@@ -94,10 +94,8 @@ def build(suite: Suite) -> Path:
     for name in ("runs.html", "style.css", "sort.js", "index.html"):
         page(name, name)
     index = suite.folder / "index.html"
-    if (
-        states.state != "done"
-    ).any():  # older than every result, so that Snakemake has it made again
-        os.utime(index, (1, 1))
+    if (states.state != "done").any():
+        os.utime(index, (1, 1))  # older than every result, so that Snakemake has it made again
     return index
 
 
